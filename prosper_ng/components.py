@@ -1,0 +1,51 @@
+"""Components: frozen dataclasses that are their own configuration, found by the file they live in.
+
+`models/bsc.py` is `kind: bsc`. A folder of components is its own registry, so a new file is known to the
+configuration, to the command line and to the contract tests the moment it exists.
+"""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+# Read by pydantic when it validates these dataclasses; spelled as a plain mapping so that no layer imports pydantic.
+_VALIDATION = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def settings(cls: type[T]) -> type[T]:
+    """A frozen keyword-only dataclass whose fields are the fields of one mapping in the YAML file."""
+    cls.__pydantic_config__ = _VALIDATION  # type: ignore[attr-defined]
+    return dataclass(frozen=True, kw_only=True)(cls)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def component(cls: type[T]) -> type[T]:
+    """Settings that can be chosen by `kind`, which is the name of the file that defines the class."""
+    kind = cls.__module__.rpartition(".")[2]
+    cls.__annotations__ = {"kind": Literal[kind], **cls.__annotations__}  # type: ignore[valid-type]
+    cls.kind = kind  # type: ignore[attr-defined]
+    cls.__component__ = True  # type: ignore[attr-defined]
+    return settings(cls)
+
+
+@cache
+def components_of(package: str) -> dict[str, type[Any]]:
+    """The component classes of a package by kind, in alphabetical order.
+
+    Modules that start with an underscore, sub-packages, and modules without a component (`interface.py`) are skipped.
+    """
+    folder = importlib.import_module(package)
+    found: dict[str, type[Any]] = {}
+    for entry in sorted(pkgutil.iter_modules(folder.__path__), key=lambda entry: entry.name):
+        if entry.name.startswith("_") or entry.ispkg:
+            continue
+        module = importlib.import_module(f"{package}.{entry.name}")
+        for value in vars(module).values():
+            if isinstance(value, type) and "__component__" in vars(value) and value.__module__ == module.__name__:
+                found[entry.name] = value
+    return found

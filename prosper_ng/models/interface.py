@@ -1,0 +1,139 @@
+"""What a generative model offers to inference and learning.
+
+A model is a component: its fields are its configuration. It holds no parameters and no data; both are passed in.
+N rows, D observed dimensions, H latents, S states per row, as everywhere.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.latents.space import LatentSpace
+from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.uint64]
+
+
+class Batch(NamedTuple):
+    """Rows of the data that are worked on together."""
+
+    rows: NDArray[np.int64]
+    """(n,) global row indices."""
+    values: Floats
+    """(n, D) observed values."""
+    observed: NDArray[np.bool_] | None = None
+    """(n, D) which entries were observed; None where all were."""
+
+
+class Moments(NamedTuple):
+    """What initialization needs to know of the data."""
+
+    n_rows: int
+    mean: Floats
+    """(D,) mean of each dimension."""
+    variance: Floats
+    """(D,) variance of each dimension."""
+
+
+class ParameterSpec(NamedTuple):
+    """Shape, legal interval and meaning of one parameter."""
+
+    shape: Shape
+    low: float
+    high: float
+    meaning: str
+
+
+@dataclass(frozen=True)
+class MStep:
+    """What an M-step may know beyond the statistics."""
+
+    learn: frozenset[str]
+    """Names of the parameters to learn; the others come back unchanged."""
+    max_active: int | None = None
+    """gamma of a preselection whose prior is to be corrected for what more than gamma causes explain."""
+    notes: list[str] = field(default_factory=list)
+    """What the user should hear of: the M-step appends, the caller logs."""
+
+
+class Model(Protocol):
+    """p(s, y | Theta): its log joint, its sufficient statistics, its M-step."""
+
+    kind: ClassVar[str]
+    n_latents: Any
+
+    @property
+    def space(self) -> LatentSpace:
+        """The finite latent space."""
+        ...
+
+    def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
+        """Every parameter by its paper symbol."""
+        ...
+
+    def statistics(self, n_observed: int) -> dict[str, Shape]:
+        """Every sufficient statistic; all are sums over rows, `n` (the number of rows) among them."""
+        ...
+
+    def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
+        """Parameters to start from, at the scale of the data."""
+        ...
+
+    def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Any:
+        """A NamedTuple of all that depends on the parameters only."""
+        ...
+
+    def project(self, prepared: Any, batch: Batch) -> Any:
+        """A NamedTuple of all that depends on the batch but not on the states."""
+        ...
+
+    def log_joint(self, prepared: Any, projected: Any, codes: Codes) -> Floats:
+        """(n, S) log p(s, y), constants included, for codes (n, S, words)."""
+        ...
+
+    def log_prior(self, prepared: Any, codes: Codes) -> Floats:
+        """(n, S) log p(s)."""
+        ...
+
+    def accumulate(
+        self, prepared: Any, projected: Any, batch: Batch, codes: Codes, weights: Floats, sums: NamedArrays
+    ) -> None:
+        """Add the statistics of a batch to `sums`; weights (n, S) are q_n(s), a row of zeros adds nothing."""
+        ...
+
+    def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
+        """New parameters: the maximum of `expected_log_joint` over what is learned."""
+        ...
+
+    def expected_log_joint(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """sum_n <log p(s, y_n | Theta)>_n, from the statistics alone."""
+        ...
+
+    def entropy(self, params: NamedArrays, n_observed: int) -> float:
+        """Entropy of prior plus noise per row; minus the mean of `expected_log_joint` right after a full M-step."""
+        ...
+
+    def activity(self, params: NamedArrays) -> Floats:
+        """(H,) prior probability that each latent is active."""
+        ...
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Models that can generate data."""
+
+    def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+        """Rows (n, D) and the states (n, H), as values of the alphabet, that made them."""
+        ...
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """Models that can predict the data from the posterior."""
+
+    def reconstruct(self, prepared: Any, projected: Any, codes: Codes, weights: Floats) -> Floats:
+        """(n, D) posterior predictive mean."""
+        ...

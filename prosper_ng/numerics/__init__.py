@@ -1,0 +1,1 @@
+"""Arrays, bits, random streams and linear algebra: what the mathematics stands on."""

@@ -1,0 +1,75 @@
+"""Named views into one contiguous float64 buffer."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Shape = tuple[int, ...]
+
+
+class NamedArrays(Mapping[str, NDArray[np.float64]]):
+    """Arrays with names that lie one behind the other in a single float64 buffer.
+
+    Parameters and statistics are of this type: one object to reduce, broadcast, checkpoint or compare, whatever a
+    model keeps in it. Assignment copies into the buffer, so that views stay valid.
+
+    >>> sums = NamedArrays({"a": (2,), "n": ()})
+    >>> sums["a"] = [1, 2]
+    >>> sums.buffer
+    array([1., 2., 0.])
+    """
+
+    def __init__(self, shapes: Mapping[str, Shape], buffer: NDArray[np.float64] | None = None) -> None:
+        """Lay `shapes` out in the order given; `buffer` is used in place where given, else zeros.
+
+        Raises ValueError where the buffer is not a contiguous float64 vector of the right length.
+        """
+        self.shapes: dict[str, Shape] = {name: tuple(shape) for name, shape in shapes.items()}
+        size = sum(math.prod(shape) for shape in self.shapes.values())
+        self.buffer = np.zeros(size) if buffer is None else buffer
+        if self.buffer.shape != (size,) or self.buffer.dtype != np.float64 or not self.buffer.flags.c_contiguous:
+            raise ValueError(f"expected a contiguous float64 vector of length {size}, got {self.buffer.dtype} {self.buffer.shape}")
+        self._views: dict[str, NDArray[np.float64]] = {}
+        start = 0
+        for name, shape in self.shapes.items():
+            stop = start + math.prod(shape)
+            self._views[name] = self.buffer[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def of(cls, **arrays: ArrayLike) -> "NamedArrays":
+        """Copies of the given arrays, in the order given."""
+        values = {name: np.asarray(value, dtype=np.float64) for name, value in arrays.items()}
+        result = cls({name: value.shape for name, value in values.items()})
+        for name, value in values.items():
+            result[name] = value
+        return result
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: ArrayLike) -> None:
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"NamedArrays({', '.join(f'{name}{list(shape)}' for name, shape in self.shapes.items())})"
+
+    def lengths(self) -> list[int]:
+        """The number of buffer entries under each name, in buffer order."""
+        return [math.prod(shape) for shape in self.shapes.values()]
+
+    def copy(self) -> "NamedArrays":
+        """The same names and shapes over a copy of the buffer."""
+        return NamedArrays(self.shapes, self.buffer.copy())
+
+    def zeros_like(self) -> "NamedArrays":
+        """The same names and shapes over zeros."""
+        return NamedArrays(self.shapes)

@@ -1,0 +1,98 @@
+"""What the program asks of a group of processes, and the twin of it for a single one."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+Vector = NDArray[Any]
+
+
+class Communicator(Protocol):
+    """A group of ranks that call the same methods in the same order.
+
+    Arrays go through the `_in_place` methods (contiguous buffers of equal size and type on all ranks);
+    the object methods carry small control messages only.
+    """
+
+    rank: int
+    size: int
+
+    @property
+    def is_root(self) -> bool:
+        """Whether this rank decides and writes."""
+        ...
+
+    def sum_in_place(self, values: Vector) -> None:
+        """Replace `values` by their sum over the ranks."""
+        ...
+
+    def max_in_place(self, values: Vector) -> None:
+        """Replace `values` by their maximum over the ranks."""
+        ...
+
+    def broadcast_in_place(self, values: Vector) -> None:
+        """Replace `values` by root's."""
+        ...
+
+    def broadcast(self, message: T) -> T:
+        """Root's message, on all ranks."""
+        ...
+
+    def gather(self, message: T) -> list[T] | None:
+        """All messages in rank order on root, None elsewhere."""
+        ...
+
+    def gather_rows(self, values: Vector, starts: list[int], into: Callable[[int, Vector], None]) -> None:
+        """Hand root every rank's rows in rank order, in bounded pieces.
+
+        `values` (n_local, ...) are this rank's rows, `starts[r]` is the first global row of rank r; root calls
+        `into(start, piece)` with pieces in global row order. Root never holds more than one piece of another rank.
+        """
+        ...
+
+    def barrier(self) -> None:
+        """Wait until all ranks are here."""
+        ...
+
+    def abort(self, exit_status: int) -> None:
+        """End all ranks at once."""
+        ...
+
+
+class SerialCommunicator:
+    """The group of one: no MPI library is needed."""
+
+    rank = 0
+    size = 1
+    is_root = True
+
+    def sum_in_place(self, values: Vector) -> None:
+        """Nothing to add."""
+
+    def max_in_place(self, values: Vector) -> None:
+        """Nothing to compare."""
+
+    def broadcast_in_place(self, values: Vector) -> None:
+        """Nobody to tell."""
+
+    def broadcast(self, message: T) -> T:
+        """The message itself."""
+        return message
+
+    def gather(self, message: T) -> list[T] | None:
+        """The one message."""
+        return [message]
+
+    def gather_rows(self, values: Vector, starts: list[int], into: Callable[[int, Vector], None]) -> None:
+        """All rows in one piece."""
+        into(starts[0], np.ascontiguousarray(values))
+
+    def barrier(self) -> None:
+        """Nobody to wait for."""
+
+    def abort(self, exit_status: int) -> None:
+        """End this process."""
+        raise SystemExit(exit_status)
