@@ -33,6 +33,13 @@ def component(cls: type[T]) -> type[T]:
     return settings(cls)
 
 
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a field, in `Annotated[Protocol, OneOf(package)]`: its value is a component of that package, by kind."""
+
+    package: str
+
+
 @cache
 def components_of(package: str) -> dict[str, type[Any]]:
     """The component classes of a package by kind, in alphabetical order.

@@ -1,0 +1,1 @@
+"""Latent spaces, packed state sets, and the truncated posterior over them."""

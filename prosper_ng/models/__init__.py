@@ -1,0 +1,1 @@
+"""Generative models; each file is one `kind`."""

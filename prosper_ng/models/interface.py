@@ -55,6 +55,8 @@ class MStep:
     """Names of the parameters to learn; the others come back unchanged."""
     max_active: int | None = None
     """gamma of a preselection whose prior is to be corrected for what more than gamma causes explain."""
+    rng: np.random.Generator | None = None
+    """For what an M-step draws, such as new dictionary elements for unused latents."""
     notes: list[str] = field(default_factory=list)
     """What the user should hear of: the M-step appends, the caller logs."""
 
@@ -110,6 +112,10 @@ class Model(Protocol):
 
     def expected_log_joint(self, params: NamedArrays, sums: NamedArrays) -> float:
         """sum_n <log p(s, y_n | Theta)>_n, from the statistics alone."""
+        ...
+
+    def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """A bound on the rounding error of `expected_log_joint`, for telling a real decrease from noise."""
         ...
 
     def entropy(self, params: NamedArrays, n_observed: int) -> float:

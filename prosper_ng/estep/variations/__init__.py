@@ -1,0 +1,1 @@
+"""Ways to propose new states; each file is one `kind`."""

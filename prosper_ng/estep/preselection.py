@@ -1,0 +1,109 @@
+"""Expectation Truncation: few latents are preselected for each row, and their combinations searched exhaustively."""
+
+from functools import cache
+from itertools import combinations, product
+from math import comb
+from typing import Annotated, Any
+
+import numpy as np
+from annotated_types import Gt
+from numba import njit
+from numpy.typing import NDArray
+
+from prosper_ng.components import component
+from prosper_ng.errors import UserError
+from prosper_ng.estep.interface import Codes, Floats, Found, Task
+from prosper_ng.latents.space import LatentSpace
+from prosper_ng.latents.state_sets import StateSets, set_value
+from prosper_ng.numerics.random_streams import Stream
+
+_MAX_PATTERNS = 1_000_000
+
+
+@component
+class Preselection:
+    """K_n: the zero state, all singletons, and what 2..gamma of the H' best latents can combine to.
+
+    A latent is as good as the joint of its best singleton. Nothing is stored between sweeps
+    (Lücke and Eggert, JMLR 2010).
+    """
+
+    n_candidates: Annotated[int, Gt(0)] = 8
+    """H', the number of latents preselected for each row."""
+    max_active: Annotated[int, Gt(0)] = 4
+    """gamma, the largest number of latents active together."""
+    corrects_prior: bool = True
+    """Whether the learned activities account for the rows that gamma latents cannot explain."""
+
+    def initial_sets(
+        self, space: LatentSpace, rows: NDArray[np.int64], activity: Floats, stream: Stream
+    ) -> StateSets | None:
+        """Nothing is stored; UserError where the combinations are too many."""
+        n_patterns = self._n_patterns(space)
+        if n_patterns > _MAX_PATTERNS:
+            raise UserError(
+                f"estep preselection: n_candidates {self.n_candidates} and max_active {self.max_active} make "
+                f"{n_patterns} combinations for each row, more than {_MAX_PATTERNS}; choose smaller ones"
+            )
+        return None
+
+    def find(self, task: Task, sets: StateSets | None, vary: bool = True) -> Found:
+        """The preselected states of each row."""
+        space, n = task.model.space, len(task.batch.values)
+        small = _small_states(space.n_latents, tuple(space.values))
+        small_joint = task.log_joint(np.broadcast_to(small, (n, *small.shape)))
+        singletons = small_joint[:, 1:].reshape(n, space.n_latents, space.n_values - 1)
+        n_candidates = min(self.n_candidates, space.n_latents)
+        patterns = _patterns(n_candidates, min(self.max_active, n_candidates), space.n_values)
+        if len(patterns) == 0:
+            return Found(np.broadcast_to(small, (n, *small.shape)), small_joint, small_joint.size)
+        codes = np.zeros((n, len(small) + len(patterns), space.words), np.uint64)
+        codes[:, : len(small)] = small
+        combine(
+            singletons.max(axis=2), n_candidates, patterns, space.n_planes, space.plane_words, codes[:, len(small) :]
+        )
+        log_joint = np.concatenate([small_joint, task.log_joint(codes[:, len(small) :])], axis=1)
+        return Found(codes, log_joint, n_evaluated=log_joint.size)
+
+    def _n_patterns(self, space: LatentSpace) -> int:
+        n_candidates = min(self.n_candidates, space.n_latents)
+        sizes = range(2, min(self.max_active, n_candidates) + 1)
+        return sum(comb(n_candidates, k) * (space.n_values - 1) ** k for k in sizes)
+
+
+@cache
+def _small_states(n_latents: int, values: tuple[float, ...]) -> Codes:
+    """The zero state, then every singleton: latent by latent, value by value."""
+    n_nonzero = len(values) - 1
+    indices = np.zeros((1 + n_latents * n_nonzero, n_latents), np.int64)
+    singletons = np.arange(n_latents * n_nonzero)
+    indices[1 + singletons, singletons // n_nonzero] = 1 + singletons % n_nonzero
+    return LatentSpace(n_latents, values).encode(indices)
+
+
+@cache
+def _patterns(n_candidates: int, max_active: int, n_values: int) -> NDArray[np.int64]:
+    """(P, H') alphabet indices of every combination of 2..gamma active candidates."""
+    rows = []
+    for k in range(2, max_active + 1):
+        for active in combinations(range(n_candidates), k):
+            for indices in product(range(1, n_values), repeat=k):
+                row = np.zeros(n_candidates, np.int64)
+                row[list(active)] = indices
+                rows.append(row)
+    return np.array(rows, dtype=np.int64).reshape(-1, n_candidates)
+
+
+@njit(cache=True)
+def combine(scores: Any, n_candidates: int, patterns: Any, n_planes: int, plane_words: int, codes: Any) -> None:
+    """Write the patterns over the latents of highest score (n, H) into codes (n, P, words), which are zero."""
+    best = np.empty(n_candidates, np.int64)
+    for n in range(scores.shape[0]):
+        row = scores[n].copy()
+        for i in range(n_candidates):
+            best[i] = np.argmax(row)
+            row[best[i]] = -np.inf
+        for p in range(patterns.shape[0]):
+            for i in range(n_candidates):
+                if patterns[p, i] > 0:
+                    set_value(codes[n, p], best[i], patterns[p, i], n_planes, plane_words)

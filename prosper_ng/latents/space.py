@@ -1,0 +1,109 @@
+"""Finite latent spaces and their packed codes.
+
+The value of a latent is an index into the alphabet; index 0 is "off". A state is stored as bit planes: plane p holds
+bit p of every latent's index, 64 latents to a word, so a binary state of H latents takes ceil(H / 64) words.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from prosper_ng.numerics.bits import bit, count_trailing_zeros
+
+Codes = NDArray[np.uint64]
+
+_MAX_ENUMERATED = 1 << 22
+
+
+class LatentSpace:
+    """H latents, each with a value from one finite alphabet whose first value, 0, means "off"."""
+
+    def __init__(self, n_latents: int, values: Sequence[float] = (0.0, 1.0)) -> None:
+        """Raise ValueError for an alphabet of fewer than two or repeated values, or one that does not start with 0."""
+        if n_latents < 1:
+            raise ValueError(f"a latent space needs at least one latent, got {n_latents}")
+        if len(values) < 2 or values[0] != 0 or len(set(values)) != len(values):
+            raise ValueError(f"an alphabet is two or more distinct values of which the first is 0, got {list(values)}")
+        self.n_latents = n_latents
+        self.values: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
+        self.n_planes = int(len(values) - 1).bit_length()
+        self.plane_words = -(-n_latents // 64)
+
+    @property
+    def n_values(self) -> int:
+        """Size of the alphabet."""
+        return len(self.values)
+
+    @property
+    def words(self) -> int:
+        """uint64 words of one packed state."""
+        return self.n_planes * self.plane_words
+
+    @cached_property
+    def n_states(self) -> int:
+        """How many states there are."""
+        return int(self.n_values**self.n_latents)
+
+    def encode(self, indices: ArrayLike) -> Codes:
+        """Codes (..., words) of alphabet indices (..., H)."""
+        index = np.asarray(indices, dtype=np.int64)
+        flat = index.reshape(-1, self.n_latents)
+        codes = np.zeros((len(flat), self.words), np.uint64)
+        _encode(flat, self.n_planes, self.plane_words, codes)
+        return codes.reshape(*index.shape[:-1], self.words)
+
+    def decode(self, codes: Codes) -> NDArray[np.int64]:
+        """Alphabet indices (..., H) of codes (..., words)."""
+        flat = np.ascontiguousarray(codes).reshape(-1, self.words)
+        indices = np.zeros((len(flat), self.n_latents), np.int64)
+        _decode(flat, self.n_planes, self.plane_words, indices)
+        return indices.reshape(*codes.shape[:-1], self.n_latents)
+
+    def enumerate(self) -> Codes:
+        """All states (n_states, words), the zero state first; ValueError where there are more than 4 million."""
+        if self.n_states > _MAX_ENUMERATED:
+            raise ValueError(f"{self.n_states} states of {self.n_latents} latents are too many to enumerate")
+        digits = np.arange(self.n_states)[:, None] // self.n_values ** np.arange(self.n_latents)
+        return self.encode(digits % self.n_values)
+
+
+@njit(cache=True)
+def _encode(indices: Any, n_planes: int, plane_words: int, codes: Any) -> None:
+    for i in range(indices.shape[0]):
+        for h in range(indices.shape[1]):
+            for p in range(n_planes):
+                if (indices[i, h] >> p) & 1:
+                    codes[i, p * plane_words + h // 64] |= bit(h % 64)
+
+
+@njit(cache=True)
+def _decode(codes: Any, n_planes: int, plane_words: int, indices: Any) -> None:
+    for i in range(indices.shape[0]):
+        for h in range(indices.shape[1]):
+            for p in range(n_planes):
+                word = codes[i, p * plane_words + h // 64]
+                indices[i, h] |= np.int64((word >> np.uint64(h % 64)) & np.uint64(1)) << p
+
+
+@njit(cache=True)
+def unpack(code: Any, n_planes: int, plane_words: int, latents: Any, indices: Any) -> int:
+    """The number of active latents of a code (words,); their numbers and alphabet indices go to the two arrays."""
+    k = 0
+    for w in range(plane_words):
+        active = code[w]
+        for p in range(1, n_planes):
+            active |= code[p * plane_words + w]
+        while active:
+            position = count_trailing_zeros(active)
+            active &= active - np.uint64(1)
+            latents[k] = w * 64 + np.int64(position)
+            index = np.int64((code[w] >> position) & np.uint64(1))
+            for p in range(1, n_planes):
+                index |= np.int64((code[p * plane_words + w] >> position) & np.uint64(1)) << p
+            indices[k] = index
+            k += 1
+    return k

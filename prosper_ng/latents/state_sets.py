@@ -1,0 +1,140 @@
+"""The truncated state sets K_n: S distinct states for each row, with their log joints."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from prosper_ng.latents.space import LatentSpace
+from prosper_ng.numerics.bits import bit
+from prosper_ng.numerics.random_streams import Stream, next_below, next_uniform, open_stream, seek
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.uint64]
+
+
+class StateSets(NamedTuple):
+    """The state sets of consecutive rows; S distinct states each, in no particular order."""
+
+    codes: Codes
+    """(n, S, words) packed states."""
+    log_joint: Floats
+    """(n, S) log p(s, y)."""
+
+    def slice(self, start: int, stop: int) -> "StateSets":
+        """A view of some of the rows."""
+        return StateSets(self.codes[start:stop], self.log_joint[start:stop])
+
+    def merge(self, codes: Codes, log_joint: Floats) -> int:
+        """Keep, in place, the S states of highest joint among these and the candidates; how many came in.
+
+        Candidates (n, C, words) with log joints (n, C) may repeat each other and the sets; NaN never comes in.
+        """
+        return int(_merge(self.codes, self.log_joint, codes, log_joint))
+
+
+def draw_sets(space: LatentSpace, rows: NDArray[np.int64], n_states: int, activity: Floats, stream: Stream) -> StateSets:
+    """Distinct states for each of the global rows: the zero state, then draws from independent latents.
+
+    `activity` (H,) is the probability that a latent is active; an active latent takes each non-zero value with equal
+    probability. At most `space.n_states` states are kept. The log joints are -inf until somebody evaluates them.
+    """
+    n_kept = min(n_states, space.n_states)
+    codes = np.zeros((len(rows), n_kept, space.words), np.uint64)
+    if n_kept == space.n_states:
+        codes[:] = space.enumerate()
+    else:
+        _draw(rows, activity, space.n_values, space.n_planes, space.plane_words, stream.words(), codes)
+    return StateSets(codes, np.full((len(rows), n_kept), -np.inf))
+
+
+@njit(cache=True)
+def _contains(codes: Any, n_states: int, code: Any) -> bool:
+    for s in range(n_states):
+        same = True
+        for w in range(code.shape[0]):
+            if codes[s, w] != code[w]:
+                same = False
+                break
+        if same:
+            return True
+    return False
+
+
+@njit(cache=True)
+def _merge(codes: Any, log_joint: Any, new_codes: Any, new_log_joint: Any) -> int:
+    n_accepted = 0
+    for n in range(codes.shape[0]):
+        worst = np.argmin(log_joint[n])
+        for c in range(new_codes.shape[1]):
+            candidate = new_log_joint[n, c]
+            if candidate > log_joint[n, worst] and not _contains(codes[n], codes.shape[1], new_codes[n, c]):
+                codes[n, worst] = new_codes[n, c]
+                log_joint[n, worst] = candidate
+                worst = np.argmin(log_joint[n])
+                n_accepted += 1
+    return n_accepted
+
+
+@njit(cache=True)
+def set_value(code: Any, h: int, index: int, n_planes: int, plane_words: int) -> None:
+    """Give latent h of a code (words,) another alphabet index, in place."""
+    mask = bit(h % 64)
+    for p in range(n_planes):
+        word = p * plane_words + h // 64
+        if (index >> p) & 1:
+            code[word] |= mask
+        else:
+            code[word] &= ~mask
+
+
+@njit(cache=True)
+def get_value(code: Any, h: int, n_planes: int, plane_words: int) -> int:
+    """The alphabet index of latent h in a code (words,)."""
+    index = 0
+    for p in range(n_planes):
+        word = code[p * plane_words + h // 64]
+        index |= np.int64((word >> np.uint64(h % 64)) & np.uint64(1)) << p
+    return index
+
+
+@njit(cache=True)
+def _draw_state(state: Any, activity: Any, n_values: int, n_planes: int, plane_words: int, code: Any) -> None:
+    """One state of independent latents, in time proportional to the number of active ones."""
+    code[:] = 0
+    n_latents = activity.shape[0]
+    largest = max(np.max(activity), 1e-12)
+    scale = 1.0 / np.log1p(-min(largest, 1.0 - 1e-12))
+    h = -1
+    while True:
+        # Jump to the next latent that would be active if all were as active as the most active one; then thin out.
+        h += 1 + np.int64(min(np.log1p(-next_uniform(state)) * scale, np.float64(n_latents)))
+        if h >= n_latents:
+            return
+        if next_uniform(state) * largest < activity[h]:
+            set_value(code, h, 1 + next_below(state, n_values - 1), n_planes, plane_words)
+
+
+@njit(cache=True)
+def _draw(
+    rows: Any, activity: Any, n_values: int, n_planes: int, plane_words: int, words: Any, codes: Any
+) -> None:
+    state = open_stream(words)
+    code = np.zeros(codes.shape[2], np.uint64)
+    for n in range(rows.shape[0]):
+        seek(state, rows[n])
+        n_found = 1
+        n_repeats = 0
+        while n_found < codes.shape[1]:
+            _draw_state(state, activity, n_values, n_planes, plane_words, code)
+            # A prior that keeps repeating itself is helped by more and more random changes.
+            for _ in range(n_repeats // 2):
+                h = next_below(state, activity.shape[0])
+                set_value(code, h, next_below(state, n_values), n_planes, plane_words)
+            if _contains(codes[n], n_found, code):
+                n_repeats += 1
+            else:
+                codes[n, n_found] = code
+                n_found += 1
+                n_repeats = 0

@@ -1,0 +1,283 @@
+"""What the models with linear superposition share: y ~ N(W s + mu, sigma² I), s from any finite alphabet.
+
+With the Gram matrix G = WᵀW / sigma² and b = Wᵀ(y - mu) / sigma² the log joint is
+log p(s, y) = log p(0, y) + sum_i [s_i b_i - s_i² G_ii / 2 + log p(s_i) - log p(0)] - sum_{j<i} s_i s_j G_ij,
+so a state with k active latents costs k lookups in a table and k (k - 1) / 2 in G, whatever D and H are.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from prosper_ng.latents.space import LatentSpace, unpack
+from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
+from prosper_ng.numerics.linear import solve_least_change
+from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+
+SMALLEST_SIGMA = 1e-100
+
+
+class Prepared(NamedTuple):
+    """What depends on the parameters only."""
+
+    W: Floats
+    """(D, H)."""
+    mu: Floats
+    """(D,) data mean, zeros where the model has none."""
+    gram: Floats
+    """(H, H) WᵀW / sigma²."""
+    precision: float
+    """1 / sigma²."""
+    log_odds: Floats
+    """(H, K - 1) log p(s_h = phi_k) - log p(s_h = 0)."""
+    log_prior_zero: float
+    """log p(s = 0)."""
+
+
+class Projected(NamedTuple):
+    """What depends on the rows but not on the states."""
+
+    singletons: Floats
+    """(n, H, K - 1) what a single active latent adds to the log joint of the zero state."""
+    zero: Floats
+    """(n,) log joint of the zero state."""
+
+
+def prepare(params: NamedArrays, log_odds: Floats, log_prior_zero: float) -> Prepared:
+    """The Gram matrix and the prior at these parameters."""
+    W = params["W"]
+    mu = params["mu"] if "mu" in params else np.zeros(len(W))
+    precision = float(params["sigma"]) ** -2
+    return Prepared(W, mu, W.T @ W * precision, precision, log_odds, log_prior_zero)
+
+
+def project(prepared: Prepared, values: Floats, alphabet: Floats) -> Projected:
+    """Zero state and singletons for rows (n, D): one matrix product."""
+    centered = values - prepared.mu
+    b = centered @ prepared.W * prepared.precision
+    phi = alphabet[1:]
+    quadratic = 0.5 * phi**2 * np.diagonal(prepared.gram)[:, None] - prepared.log_odds
+    singletons = b[:, :, None] * phi - quadratic
+    n_observed = values.shape[1]
+    log_normalizer = 0.5 * n_observed * (np.log(2 * np.pi) - np.log(prepared.precision))
+    energy = 0.5 * prepared.precision * np.einsum("nd,nd->n", centered, centered)
+    return Projected(singletons, prepared.log_prior_zero - log_normalizer - energy)
+
+
+@njit(cache=True)
+def log_joint_of_states(
+    zero: Any, singletons: Any, gram: Any, alphabet: Any, codes: Any, n_planes: int, plane_words: int, result: Any
+) -> None:
+    """Fill (n, S) with the log joints of codes (n, S, words)."""
+    n_latents = gram.shape[0]
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    unit = alphabet.shape[0] == 2 and alphabet[1] == 1.0
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+            total = zero[n]
+            for i in range(k):
+                h = latents[i]
+                total += singletons[n, h, indices[i] - 1]
+                overlap = 0.0
+                if unit:
+                    for j in range(i):
+                        overlap += gram[h, latents[j]]
+                else:
+                    for j in range(i):
+                        overlap += gram[h, latents[j]] * alphabet[indices[j]]
+                    overlap *= alphabet[indices[i]]
+                total -= overlap
+            result[n, s] = total
+
+
+@njit(cache=True)
+def log_prior_of_states(
+    log_odds: Any, log_prior_zero: float, codes: Any, n_planes: int, plane_words: int, result: Any
+) -> None:
+    """Fill (n, S) with the log priors of codes (n, S, words)."""
+    n_latents = log_odds.shape[0]
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+            total = log_prior_zero
+            for i in range(k):
+                total += log_odds[latents[i], indices[i] - 1]
+            result[n, s] = total
+
+
+@njit(cache=True)
+def add_moments(
+    codes: Any, weights: Any, alphabet: Any, n_planes: int, plane_words: int, means: Any, counts: Any, second: Any
+) -> None:
+    """Add to <s> (n, H) of each row, to the counts (H, K - 1) and to the lower triangle of sum <s sᵀ> (H, H)."""
+    n_latents = second.shape[0]
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            weight = weights[n, s]
+            if weight == 0.0:
+                continue
+            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+            for i in range(k):
+                h = latents[i]
+                counts[h, indices[i] - 1] += weight
+                weighted = weight * alphabet[indices[i]]
+                means[n, h] += weighted
+                for j in range(i + 1):
+                    second[h, latents[j]] += weighted * alphabet[indices[j]]
+
+
+class LinearModel:
+    """The part of BSC, TSC and DSC that does not depend on the prior."""
+
+    n_latents: int
+    data_mean: bool
+    unused: Literal["keep", "redraw"]
+
+    @property
+    def space(self) -> LatentSpace:
+        """The finite latent space."""
+        raise NotImplementedError
+
+    def _linear_parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
+        specs = {
+            "W": ParameterSpec((n_observed, self.n_latents), -np.inf, np.inf, "dictionary"),
+            "sigma": ParameterSpec((), SMALLEST_SIGMA, np.inf, "standard deviation of the noise"),
+        }
+        if self.data_mean:
+            specs["mu"] = ParameterSpec((n_observed,), -np.inf, np.inf, "data mean")
+        return specs
+
+    def statistics(self, n_observed: int) -> dict[str, Shape]:
+        """Moments of the states and of the data with them; `s_s` is a lower triangle."""
+        shapes: dict[str, Shape] = {
+            "n": (),
+            "y_y": (),
+            "counts": (self.n_latents, self.space.n_values - 1),
+            "y_s": (n_observed, self.n_latents),
+            "s_s": (self.n_latents, self.n_latents),
+        }
+        return shapes | ({"y": (n_observed,)} if self.data_mean else {})
+
+    def _initial_linear(self, moments: Moments, rng: np.random.Generator) -> dict[str, Any]:
+        """W: data mean plus noise at the data's scale; sigma: the data's standard deviation."""
+        scale = max(float(np.sqrt(np.mean(moments.variance))), SMALLEST_SIGMA)
+        W = scale * rng.standard_normal((len(moments.mean), self.n_latents))
+        if self.data_mean:
+            return {"W": W, "sigma": scale, "mu": moments.mean}
+        return {"W": W + moments.mean[:, None], "sigma": scale}
+
+    def project(self, prepared: Prepared, batch: Batch) -> Projected:
+        """The zero state and all singletons of each row."""
+        return project(prepared, batch.values, self.space.values)
+
+    def log_joint(self, prepared: Prepared, projected: Projected, codes: Codes) -> Floats:
+        """(n, S) log p(s, y), constants included."""
+        space, result = self.space, np.empty(codes.shape[:2])
+        log_joint_of_states(
+            projected.zero, projected.singletons, prepared.gram, space.values, codes,
+            space.n_planes, space.plane_words, result,
+        )  # fmt: skip
+        return result
+
+    def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
+        """(n, S) log p(s)."""
+        space, result = self.space, np.empty(codes.shape[:2])
+        log_prior_of_states(
+            prepared.log_odds, prepared.log_prior_zero, codes, space.n_planes, space.plane_words, result
+        )
+        return result
+
+    def accumulate(
+        self, prepared: Prepared, projected: Projected, batch: Batch, codes: Codes, weights: Floats, sums: NamedArrays
+    ) -> None:
+        """Add the moments of a batch to the sums."""
+        space = self.space
+        used = weights.any(axis=1)
+        values = batch.values if used.all() else batch.values * used[:, None]
+        means = np.zeros((len(values), self.n_latents))
+        add_moments(
+            codes, weights, space.values, space.n_planes, space.plane_words, means, sums["counts"], sums["s_s"]
+        )
+        sums["n"] += np.count_nonzero(used)
+        sums["y_y"] += np.vdot(values, values)
+        sums["y_s"] += values.T @ means
+        if self.data_mean:
+            sums["y"] += values.sum(axis=0)
+
+    def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
+        """(n, D) posterior predictive mean W <s> + mu."""
+        space = self.space
+        means = np.zeros((len(codes), self.n_latents))
+        scratch = NamedArrays({"counts": (self.n_latents, space.n_values - 1), "s_s": (self.n_latents, self.n_latents)})
+        add_moments(
+            codes, weights, space.values, space.n_planes, space.plane_words, means, scratch["counts"], scratch["s_s"]
+        )
+        return means @ prepared.W.T + prepared.mu
+
+    def _maximize_linear(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
+        """W, mu and sigma: the maximum of the expected log likelihood over what is learned."""
+        new = params.copy()
+        first, second = self._moments(sums)
+        means = [name for name in ("W", "mu") if name in params and name in step.learn]
+        if means == ["W", "mu"]:
+            # The data mean is the weight of one more latent that is always 1.
+            moment = np.block([[second, first[:, None]], [first[None, :], np.array([[sums["n"]]])]])
+            right = np.column_stack([sums["y_s"], sums["y"]])
+            solution = solve_least_change(moment, right, np.column_stack([params["W"], params["mu"]]))
+            new["W"], new["mu"] = solution[:, :-1], solution[:, -1]
+        elif means == ["W"]:
+            offset = np.outer(params["mu"], first) if self.data_mean else 0.0
+            new["W"] = solve_least_change(second, sums["y_s"] - offset, params["W"])
+        elif means == ["mu"]:
+            new["mu"] = (sums["y"] - params["W"] @ first) / sums["n"]
+        if "sigma" in step.learn:
+            n_values = float(sums["n"]) * len(params["W"])
+            # Below this the squared residual is the rounding error of a difference of large numbers.
+            rounding = 4 * np.finfo(float).eps * float(sums["y_y"]) / n_values
+            variance = max(self._squared_residual(new, sums) / n_values, rounding)
+            new["sigma"] = max(np.sqrt(variance), SMALLEST_SIGMA)
+        if "W" in step.learn:
+            self._treat_unused(new, sums, step)
+        return new
+
+    def _treat_unused(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
+        unused = np.flatnonzero(sums["counts"].sum(axis=1) <= 1e-12 * sums["n"])
+        if len(unused) == 0:
+            return
+        if self.unused == "redraw" and step.rng is not None:
+            scale = np.sqrt(sums["y_y"] / (sums["n"] * len(new["W"])))
+            new["W"][:, unused] = scale * step.rng.standard_normal((len(new["W"]), len(unused)))
+            step.notes.append(f"{len(unused)} latents that no state used were drawn anew")
+        else:
+            step.notes.append(f"{len(unused)} latents that no state used keep their dictionary elements")
+
+    def _moments(self, sums: NamedArrays) -> tuple[Floats, Floats]:
+        """sum <s> (H,) and the whole of sum <s sᵀ> (H, H)."""
+        lower = sums["s_s"]
+        return sums["counts"] @ self.space.values[1:], lower + np.tril(lower, -1).T
+
+    def _squared_residual(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """sum_n <|y_n - W s - mu|²>_n."""
+        W = params["W"]
+        first, second = self._moments(sums)
+        result = float(sums["y_y"]) - 2 * np.vdot(W, sums["y_s"]) + np.vdot(W.T @ W, second)
+        if self.data_mean:
+            mu = params["mu"]
+            result += float(sums["n"]) * (mu @ mu) - 2 * mu @ (sums["y"] - W @ first)
+        return float(result)
+
+    def _expected_log_likelihood(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """sum_n <log p(y_n | s)>_n."""
+        sigma = float(params["sigma"])
+        n_values = float(sums["n"]) * len(params["W"])
+        return -n_values * (0.5 * np.log(2 * np.pi) + np.log(sigma)) - 0.5 * self._squared_residual(params, sums) / sigma**2
+
+    def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """The residual is a difference of sums as large as sum yᵀy."""
+        n_values = float(sums["n"]) * len(params["W"])
+        largest = n_values + float(sums["y_y"]) / float(params["sigma"]) ** 2
+        return 256 * float(np.finfo(float).eps) * largest

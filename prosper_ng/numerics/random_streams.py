@@ -1,0 +1,108 @@
+"""Random numbers that are a function of what they are for, never of who draws them, when, or in which order.
+
+Philox4x64-10 (Salmon, Moraes, Dror and Shaw, SC 2011): a keyed bijection of a 256-bit counter. The key is the seed
+and the purpose; the counter is the sweep, the stage within it, the global row and the index of the draw. Equal bit
+for bit to `numpy.random.Philox`.
+"""
+
+import hashlib
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from prosper_ng.numerics.bits import multiply_high
+
+_MULTIPLIER_0 = np.uint64(0xD2E7470EE14C6C93)
+_MULTIPLIER_1 = np.uint64(0xCA5A826395121157)
+_WEYL_0 = np.uint64(0x9E3779B97F4A7C15)
+_WEYL_1 = np.uint64(0xBB67AE8584CAA73B)
+
+# Layout of a stream inside a kernel: four words of output, how many of them are used, key, counter.
+_USED, _KEY, _COUNTER, _LENGTH = 4, 5, 7, 11
+
+
+class Stream(NamedTuple):
+    """A family of random streams, one for each global row."""
+
+    seed: int
+    purpose: int
+    sweep: int
+    stage: int
+
+    def staged(self, stage: int) -> "Stream":
+        """The family for another stage of the same sweep."""
+        return self._replace(stage=stage)
+
+    def words(self) -> NDArray[np.uint64]:
+        """Seed, purpose, sweep and stage, as kernels take them."""
+        return np.array(self, dtype=np.uint64)
+
+    def generator(self, row: int = 0) -> np.random.Generator:
+        """NumPy's generator over the stream of one row."""
+        counter = np.array([0, row, self.stage, self.sweep], dtype=np.uint64)
+        key = np.array([self.seed, self.purpose], dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def stream(seed: int, purpose: str, sweep: int = 0, stage: int = 0) -> Stream:
+    """The streams for a purpose, which is any text; other purposes are independent of it."""
+    word = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")
+    return Stream(seed, word, sweep, stage)
+
+
+@njit(cache=True)
+def philox(key_0: Any, key_1: Any, c_0: Any, c_1: Any, c_2: Any, c_3: Any) -> Any:
+    """Four uint64 of Philox4x64-10 for a key of two words and a counter of four."""
+    for _ in range(10):
+        low_0, high_0 = _MULTIPLIER_0 * c_0, multiply_high(_MULTIPLIER_0, c_0)
+        low_1, high_1 = _MULTIPLIER_1 * c_2, multiply_high(_MULTIPLIER_1, c_2)
+        c_0, c_1, c_2, c_3 = high_1 ^ c_1 ^ key_0, low_1, high_0 ^ c_3 ^ key_1, low_0
+        key_0 = key_0 + _WEYL_0
+        key_1 = key_1 + _WEYL_1
+    return c_0, c_1, c_2, c_3
+
+
+@njit(cache=True)
+def open_stream(words: Any) -> Any:
+    """A stream for use inside a kernel; `seek` it to a row before the first draw."""
+    state = np.zeros(_LENGTH, np.uint64)
+    state[_KEY], state[_KEY + 1] = words[0], words[1]
+    state[_COUNTER + 2], state[_COUNTER + 3] = words[3], words[2]
+    return state
+
+
+@njit(cache=True)
+def seek(state: Any, row: Any) -> None:
+    """Go to the first draw of a global row."""
+    state[_USED] = 4
+    state[_COUNTER] = 0
+    state[_COUNTER + 1] = row
+
+
+@njit(cache=True)
+def next_word(state: Any) -> Any:
+    """A uniform uint64."""
+    used = state[_USED]
+    if used == 4:
+        # NumPy counts up before it draws; so do we.
+        state[_COUNTER] += np.uint64(1)
+        state[0], state[1], state[2], state[3] = philox(
+            state[_KEY], state[_KEY + 1], state[_COUNTER], state[_COUNTER + 1], state[_COUNTER + 2], state[_COUNTER + 3]
+        )
+        used = np.uint64(0)
+    state[_USED] = used + np.uint64(1)
+    return state[used]
+
+
+@njit(cache=True)
+def next_uniform(state: Any) -> Any:
+    """A uniform float64 in [0, 1) with 53 random bits."""
+    return np.float64(next_word(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@njit(cache=True)
+def next_below(state: Any, limit: Any) -> Any:
+    """A uniform integer in [0, limit), as int64; the bias is below limit / 2^64."""
+    return np.int64(multiply_high(next_word(state), np.uint64(limit)))
