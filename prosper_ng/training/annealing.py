@@ -1,0 +1,145 @@
+"""Values that change over the sweeps of a run: temperature, data pruning, noise on the parameters."""
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import field
+from itertools import pairwise
+from math import isfinite
+from typing import NamedTuple
+
+from prosper_ng.components import settings
+
+Position = int | float
+Points = Sequence[tuple[Position, float]]
+Track = float | tuple[tuple[Position, float], ...]
+Switch = bool | tuple[tuple[Position, bool], ...]
+
+_LEGAL = {
+    "temperature": (lambda value: value > 0, "greater than 0"),
+    "anneal_prior": (lambda value: value in (False, True), "true or false"),
+    "data_pruning": (lambda value: 0 <= value <= 1, "from 0 to 1"),
+    "parameter_noise": (lambda value: value >= 0, "0 or greater"),
+}
+
+
+class AnnealingPoint(NamedTuple):
+    """The value of everything that is annealed, at one sweep."""
+
+    temperature: float
+    anneal_prior: bool
+    data_pruning: float
+    parameter_noise: dict[str, float]
+    """Standard deviation by parameter, for every parameter that has a schedule."""
+    settled: bool
+    """Whether the temperature is 1 and no value changes any more in this run."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether this sweep is plain EM, so that the guarantees for the free energy hold."""
+        return self.temperature == 1 and self.data_pruning == 0 and not any(self.parameter_noise.values())
+
+
+@settings
+class Annealing:
+    """Schedules over the sweeps: each value is a constant, or points [position, value] joined by straight lines.
+
+    A position without a decimal point is a sweep, counted from 0; one with a decimal point is a fraction of the run,
+    0.0 the first sweep and 1.0 the last. Before the first point and after the last the value stays constant. Two
+    points at one position are a jump: from there on the later one counts.
+    """
+
+    temperature: Track = 1.0
+    """T > 0: states are weighted by the joint to the power 1/T; 1 is the posterior itself."""
+    anneal_prior: Switch = False
+    """Whether the temperature acts on prior and likelihood or on the likelihood alone; points switch it."""
+    data_pruning: Track = 0.0
+    """0 learns from every row, 1 only from the share of rows that the preselected states are expected to explain."""
+    parameter_noise: dict[str, Track] = field(default_factory=dict)
+    """Standard deviation, by parameter, of the noise that is added to it after each M-step."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where a position or a value is legal in no run."""
+        for name, points in self._schedules():
+            _check_positions(name, points)
+            _check_values(name, points)
+
+    def check_order(self, n_sweeps: int) -> None:
+        """Raise ValueError where sweeps and fractions cross in a run of `n_sweeps`."""
+        for name, points in self._schedules():
+            for (left, _), (right, _) in pairwise(points):
+                before, after = _sweep_of(left, n_sweeps), _sweep_of(right, n_sweeps)
+                if after < before:
+                    raise ValueError(
+                        f"{name}: position {right} comes after {left}, but of {n_sweeps} sweeps it is sweep {after:g} "
+                        f"and comes before sweep {before:g}; positions must ascend"
+                    )
+
+    def check_parameters(self, parameters: Collection[str]) -> None:
+        """Raise ValueError where noise is asked for on something that is not among the `parameters` of the model."""
+        for name in self.parameter_noise:
+            if name not in parameters:
+                raise ValueError(
+                    f"parameter_noise: the model has no parameter {name!r}; it has {', '.join(parameters)}"
+                )
+
+    def at(self, sweep: int, n_sweeps: int) -> AnnealingPoint:
+        """All values at a sweep, counted from 0, of a run of `n_sweeps`."""
+        values: dict[str, float] = {}
+        settled = True
+        for name, points in self._schedules():
+            placed = [(_sweep_of(position, n_sweeps), value) for position, value in points]
+            values[name] = _value_at(placed, sweep)
+            settled = settled and all(value == values[name] for position, value in placed if position > sweep)
+        return AnnealingPoint(
+            temperature=values["temperature"],
+            anneal_prior=bool(values["anneal_prior"]),
+            data_pruning=values["data_pruning"],
+            parameter_noise={name: values[f"parameter_noise.{name}"] for name in self.parameter_noise},
+            settled=settled and values["temperature"] == 1,
+        )
+
+    def _schedules(self) -> Iterator[tuple[str, Points]]:
+        tracks: dict[str, Track | Switch] = {
+            "temperature": self.temperature,
+            "anneal_prior": self.anneal_prior,
+            "data_pruning": self.data_pruning,
+            **{f"parameter_noise.{name}": track for name, track in self.parameter_noise.items()},
+        }
+        for name, track in tracks.items():
+            yield name, track if isinstance(track, tuple) else ((0, track),)
+
+
+def _check_positions(name: str, points: Points) -> None:
+    if not points:
+        raise ValueError(f"{name} has no points; legal is a value, or points like [[0, 2.0], [0.7, 1.0]]")
+    for position, _ in points:
+        if isinstance(position, int) and position < 0:
+            raise ValueError(f"{name}: position {position} is negative; sweeps are counted from 0")
+        if isinstance(position, float) and not 0 <= position <= 1:
+            raise ValueError(
+                f"{name}: position {position} is no fraction of the run from 0.0 to 1.0; a sweep has no decimal point"
+            )
+    for unit in (int, float):
+        for left, right in pairwise(position for position, _ in points if isinstance(position, unit)):
+            if right < left:
+                raise ValueError(f"{name}: position {right} comes after {left}; positions must ascend")
+
+
+def _check_values(name: str, points: Points) -> None:
+    is_legal, legal = _LEGAL[name.partition(".")[0]]
+    for _, value in points:
+        if not (isfinite(value) and is_legal(value)):
+            raise ValueError(f"{name}: the value {value} is not legal; it must be {legal}")
+
+
+def _sweep_of(position: Position, n_sweeps: int) -> float:
+    return position if isinstance(position, int) else position * (n_sweeps - 1)
+
+
+def _value_at(points: Points, sweep: int) -> float:
+    n_passed = bisect_right([position for position, _ in points], sweep)
+    left, low = points[max(n_passed - 1, 0)]
+    if n_passed in (0, len(points)) or isinstance(low, bool):
+        return low
+    right, high = points[n_passed]
+    return low + (high - low) * (sweep - left) / (right - left)
