@@ -42,7 +42,9 @@ def test_a_whole_number_is_a_sweep_and_a_decimal_number_a_fraction():
 
 
 def test_two_points_at_one_position_are_a_jump():
-    assert temperatures_of(((0, 2.0), (2, 2.0), (2, 1.0)), 4) == [2, 2, 1, 1]
+    track = ((0, 2.0), (2, 2.0), (2, 1.0))
+    Annealing(temperature=track).check_order(4)
+    assert temperatures_of(track, 4) == [2, 2, 1, 1]
 
 
 def test_in_a_run_of_one_sweep_all_fractions_are_over():
@@ -99,9 +101,10 @@ def test_pruning_that_stays_is_settled_but_not_plain():
     assert not point.is_plain
 
 
-def test_prior_tempering_switches_and_does_not_blend():
-    annealing = Annealing(anneal_prior=((0, True), (3, False)))
-    assert [annealing.at(sweep, 5).anneal_prior for sweep in range(5)] == [True, True, True, False, False]
+@pytest.mark.parametrize("first", [True, False])
+def test_prior_tempering_switches_and_does_not_blend(first):
+    annealing = Annealing(anneal_prior=((0, first), (3, not first)))
+    assert [annealing.at(sweep, 5).anneal_prior is first for sweep in range(5)] == [True, True, True, False, False]
 
 
 def test_sweeps_and_fractions_may_be_mixed_where_they_ascend():
