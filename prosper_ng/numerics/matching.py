@@ -28,7 +28,7 @@ def cosines(a: Floats, b: Floats) -> Floats:
     return _unit_columns(a).T @ _unit_columns(b)
 
 
-def recovered(W_true: Floats, W_learned: Floats, threshold: float = 0.9, ignore_sign: bool = False) -> Recovery:  # noqa: N803
+def recovered(W_true: Floats, W_learned: Floats, threshold: float = 0.9, ignore_sign: bool = False) -> Recovery:
     """How many of the true fields (columns) were learned, and by which learned field.
 
     Every learned field stands for at most one true field: of all one-to-one matchings, the one with the largest sum of

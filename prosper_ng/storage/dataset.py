@@ -1,5 +1,6 @@
 """Rows of data, wherever they come from."""
 
+import os
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -16,15 +17,28 @@ class DataError(UserError):
 
 
 class Dataset(Protocol):
-    """N rows of D values, read in slices; every rank opens it and reads only the rows it owns."""
+    """N rows of D values, read in slices; every rank opens it and reads only the rows it owns.
+
+    A row comes out with the same bits whatever slice it is read in.
+    """
 
     n_rows: int
     n_observed: int
+    row_shape: tuple[int, ...]
+    """The shape to look at a row in: (height, width, channels) of a patch, (D,) where nothing is known."""
     truth: NamedArrays | None
     """The parameters that made the data, where they are known."""
 
     def read(self, start: int, stop: int) -> Floats:
-        """Rows start..stop as a contiguous (stop - start, D) float64 array."""
+        """Rows start..stop as a contiguous (stop - start, D) float64 array.
+
+        Raises DataError where a row cannot be read or holds a value that is not finite, IndexError where the rows do
+        not exist.
+        """
+        ...
+
+    def unwhiten(self, directions: Floats) -> Floats:
+        """Directions (n, D) among the rows, such as the columns of a dictionary, in the units of the source."""
         ...
 
 
@@ -47,9 +61,39 @@ class ImageDataset(Dataset, Protocol):
     """(height, width, channels) the image that the patches were cut from."""
 
     def add_patches(self, start: int, patches: Floats, into: Floats) -> None:
-        """Add patches (n, D) of rows start.. to an image-shaped sum, their means put back."""
+        """Add patches (n, D) of rows start.. to an image-shaped sum, whitening undone and means put back."""
         ...
 
     def coverage(self) -> Any:
         """(height, width, channels) how many patches cover each pixel."""
         ...
+
+    def merge(self, sums: Floats) -> Floats:
+        """The image (height, width, channels) that the sums of all patches average to."""
+        ...
+
+
+def require_rows(start: int, stop: int, n_rows: int) -> None:
+    """Raise IndexError unless start..stop are rows of the data."""
+    if not 0 <= start <= stop <= n_rows:
+        raise IndexError(f"rows {start} to {stop} were asked for; there are {n_rows}")
+
+
+def require_finite(values: Floats, first_row: int, where: str) -> None:
+    """Raise DataError that names the first entry of `values` (n, D), rows first_row.., which is not a finite number."""
+    finite = np.isfinite(values)
+    if not finite.all():
+        row, column = np.unravel_index(int(finite.argmin()), finite.shape)
+        raise DataError(
+            f"{where}: row {first_row + row}, column {column} (counted from 0) is {values[row, column]}; "
+            "every value must be a finite number"
+        )
+
+
+def require_memory(n_bytes: int, what: str) -> None:
+    """Raise DataError where an allocation could not fit into the memory of this machine."""
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if n_bytes > available:
+        raise DataError(
+            f"{what} takes {n_bytes / 2**30:.3g} GiB; this machine has {available / 2**30:.3g} GiB of memory"
+        )

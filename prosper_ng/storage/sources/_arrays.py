@@ -1,0 +1,117 @@
+"""Datasets over two-dimensional arrays in files: one row is one data point."""
+
+from typing import Annotated, Any, NamedTuple, Protocol
+
+import annotated_types
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.components import settings
+from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.storage.dataset import DataError, require_finite, require_memory, require_rows
+from prosper_ng.storage.sources._whitening import Kind, fit_whitening
+
+Floats = NDArray[np.float64]
+
+
+class Rows(Protocol):
+    """Reads a slice of the rows of an array: (stop - start, D) of any real number type."""
+
+    def __call__(self, start: int, stop: int) -> NDArray[Any]:
+        """Rows start..stop."""
+        ...
+
+
+class Table(NamedTuple):
+    """A two-dimensional array of which slices of rows can be read."""
+
+    where: str
+    """What to call it in an error, such as "dataset 'patches' of data.h5"."""
+    shape: tuple[int, int]
+    rows: Rows
+
+
+class ArrayDataset:
+    """The rows of a table, with their means removed and whitened where asked for."""
+
+    truth: NamedArrays | None = None
+
+    def __init__(
+        self, table: Table, remove_mean: bool = False, whiten: Kind = "none", whiten_epsilon: float = 1e-4
+    ) -> None:
+        """Read nothing yet, but for what whitening needs."""
+        self.table = table
+        self.n_rows, self.n_observed = table.shape
+        self.row_shape: tuple[int, ...] = (self.n_observed,)
+        self.remove_mean = remove_mean
+        self.whitening = fit_whitening(whiten, whiten_epsilon, self._plain, self.n_rows, table.where)
+
+    @classmethod
+    def of(cls, values: NDArray[Any], where: str = "the array") -> "ArrayDataset":
+        """The dataset of an array (N, D) in memory; raises DataError where it is no such thing."""
+        shape = table_shape(where, values.shape, values.dtype)
+        return cls(Table(where, shape, lambda start, stop: values[start:stop]))
+
+    def read(self, start: int, stop: int) -> Floats:
+        """Rows start..stop as they are learned from."""
+        rows = self._plain(start, stop)
+        return rows if self.whitening is None else self.whitening.apply(rows)
+
+    def unwhiten(self, directions: Floats) -> Floats:
+        """Directions (n, D) among the rows in the units of the file."""
+        return directions if self.whitening is None else self.whitening.undo_directions(directions)
+
+    def _plain(self, start: int, stop: int) -> Floats:
+        require_rows(start, stop, self.n_rows)
+        require_memory(8 * (stop - start) * self.n_observed, f"{self.table.where}: rows {start} to {stop}")
+        rows = np.array(self.table.rows(start, stop), dtype=np.float64, order="C")
+        require_finite(rows, start, self.table.where)
+        if self.remove_mean:
+            rows -= rows.mean(axis=1, keepdims=True)
+        return rows
+
+
+@settings
+class ArraySource:
+    """What all sources of arrays in files share; a subclass says which table."""
+
+    path: str
+    """The file, relative to the working directory."""
+    remove_mean: bool = False
+    """Subtract from every row the mean of its entries."""
+    whiten: Kind = "none"
+    """Make the entries of the rows uncorrelated: zca (stays closest to the rows) or pca (rotated, largest variance
+    first). The covariance is that of all rows up to 49,152, of as many evenly spread ones beyond."""
+    whiten_epsilon: Annotated[float, annotated_types.Ge(0)] = 1e-4
+    """Raises all variances by this fraction of their mean before whitening, so that noise is not blown up."""
+
+    def table(self) -> Table:
+        """The array; raises DataError where it cannot be read or is no table of numbers."""
+        raise NotImplementedError
+
+    def open(self, seed: int) -> ArrayDataset:
+        """The dataset; nothing in it depends on the seed."""
+        return ArrayDataset(self.table(), self.remove_mean, self.whiten, self.whiten_epsilon)
+
+
+def table_shape(where: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int]:
+    """The shape as (N, D); raises DataError where it is not that of a table of real numbers."""
+    if dtype.kind not in "biuf":
+        raise DataError(f"{where} holds {_plainly(dtype)}; only real numbers can be learned from")
+    if len(shape) != 2:
+        hint = {
+            1: f"; save it as ({shape[0]}, 1) if every number is a data point" if shape else "",
+            3: "; flatten each data point to one row",
+        }.get(len(shape), "")
+        raise DataError(f"{where} has {len(shape)} dimensions {tuple(shape)}, needed are 2 (rows, columns){hint}")
+    if min(shape) == 0:
+        raise DataError(f"{where} has no {'rows' if shape[0] == 0 else 'columns'}: its shape is {tuple(shape)}")
+    return int(shape[0]), int(shape[1])
+
+
+def _plainly(dtype: np.dtype[Any]) -> str:
+    """What a data type is called in an error."""
+    if dtype.names is not None:
+        return f"records with the fields {', '.join(dtype.names)}"
+    named = {"c": "complex numbers", "S": "text", "U": "text", "O": "text or other objects", "M": "dates"}
+    return named.get(dtype.kind, f"values of type {dtype}")

@@ -1,0 +1,99 @@
+"""Datasets inside HDF5 files as tables, without being led to other files."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from prosper_ng.storage.dataset import DataError
+from prosper_ng.storage.sources._arrays import Rows, Table, table_shape
+from prosper_ng.storage.sources._files import missing, unreadable
+
+_MAX_LINKS = 16
+_MAX_NAMES = 1000
+
+
+def hdf5_table(path: Path, name: str, transposed: bool = False) -> Table:
+    """The dataset `name` of an HDF5 file; its columns are the rows of the table where `transposed`.
+
+    The file stays open as long as the table is in use. Raises DataError where the file is damaged, or the dataset is
+    missing, no table of numbers, never written, or kept in other files.
+    """
+    try:
+        file = h5py.File(path, "r", locking="best-effort")
+        dataset = _find(file, name, path)
+        where = f"dataset '{name}' of {path}"
+        if dataset.shape is None:
+            raise DataError(f"{where} has no rows: it is an empty placeholder")
+        if dataset.is_virtual or dataset.external:
+            raise DataError(f"{where} is kept in other files; copy the numbers themselves into it")
+        if dataset.attrs.get("MATLAB_empty"):
+            raise DataError(f"{where} is an empty matrix")
+        if dataset.attrs.get("MATLAB_class") == b"char":
+            raise DataError(f"{where} holds text; only real numbers can be learned from")
+        n_rows, n_columns = table_shape(where, dataset.shape[::-1] if transposed else dataset.shape, dataset.dtype)
+        if dataset.id.get_storage_size() == 0:
+            raise DataError(f"{where} was declared with shape {dataset.shape} but never written")
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise unreadable(path, "an HDF5 file", error) from error
+    return Table(where, (n_rows, n_columns), _reader(dataset, where, transposed))
+
+
+def _reader(dataset: h5py.Dataset, where: str, transposed: bool) -> Rows:
+    def rows(start: int, stop: int) -> Any:
+        try:
+            return dataset[:, start:stop].T if transposed else dataset[start:stop]
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"{where}: rows {start} to {stop} cannot be read, is the file damaged? ({error})"
+            ) from error
+
+    return rows
+
+
+def _find(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    """The dataset at `name`, every link on the way looked at before it is followed."""
+    group: h5py.Group = file
+    found: Any = file
+    rest = [part for part in name.split("/") if part]
+    n_links = 0
+    while rest:
+        part = rest.pop(0)
+        link = found.get(part, getlink=True, default=None) if isinstance(found, h5py.Group) else None
+        if link is None:
+            raise missing("dataset", name, path, _datasets(file))
+        if isinstance(link, h5py.ExternalLink):
+            raise DataError(f"dataset '{name}' of {path} is a link to {link.filename}; name that file itself")
+        if isinstance(link, h5py.SoftLink):
+            n_links += 1
+            if n_links > _MAX_LINKS:
+                raise DataError(f"dataset '{name}' of {path} is a link that leads in a circle")
+            rest = [step for step in link.path.split("/") if step and step != "."] + rest
+            found = group = file if link.path.startswith("/") else group
+            continue
+        found = found[part]
+        group = found if isinstance(found, h5py.Group) else group
+    if not isinstance(found, h5py.Dataset):
+        what = "a group" if isinstance(found, h5py.Group) else "a type"
+        raise DataError(f"'{name}' of {path} is {what}, not a dataset (the file has {_listed(_datasets(file))})")
+    return found
+
+
+def _datasets(file: h5py.File) -> list[str]:
+    """The names of the datasets in a file; the first thousand objects are looked at."""
+    names: list[str] = []
+    n_seen = 0
+
+    def note(name: str, thing: Any) -> bool | None:
+        nonlocal n_seen
+        n_seen += 1
+        if isinstance(thing, h5py.Dataset):
+            names.append(name)
+        return True if n_seen >= _MAX_NAMES else None
+
+    file.visititems(note)
+    return names
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:20]) or "none"
