@@ -42,8 +42,6 @@ class Found(NamedTuple):
     """States whose log joint was computed."""
     n_accepted: int = 0
     """States that replaced others."""
-    before: Floats | None = None
-    """(n,) free energy of the stored sets at these parameters, before they were varied; None where none are stored."""
 
 
 class EStep(Protocol):

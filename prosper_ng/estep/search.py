@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from prosper_ng.components import OneOf, component
 from prosper_ng.estep.interface import Floats, Found, Task, Variation
 from prosper_ng.estep.variations.evolution import Evolution
-from prosper_ng.latents.posterior import log_sum
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets, draw_sets
 from prosper_ng.numerics.random_streams import Stream
@@ -50,7 +49,6 @@ class Search:
         assert sets is not None
         sets.log_joint[...] = task.log_joint(sets.codes)
         n_evaluated, n_accepted = sets.log_joint.size, 0
-        before = log_sum(sets.log_joint)
         for number, variation in enumerate(self.variations if vary else ()):
             pool = sets
             for turn in range(variation.n_rounds):
@@ -60,4 +58,4 @@ class Search:
                 n_evaluated += log_joint.size
                 n_accepted += sets.merge(candidates, log_joint)
                 pool = StateSets(candidates, log_joint) if variation.breeds_offspring else sets
-        return Found(sets.codes, sets.log_joint, n_evaluated, n_accepted, before)
+        return Found(sets.codes, sets.log_joint, n_evaluated, n_accepted)

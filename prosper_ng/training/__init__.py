@@ -1,0 +1,1 @@
+"""The EM loop, and what changes or ends it."""

@@ -1,0 +1,237 @@
+"""Truncated variational EM, plain and incremental, on any number of ranks with the same bits."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.estep.interface import EStep, Found, Task
+from prosper_ng.latents.posterior import TruncatedPosterior, truncated_posterior
+from prosper_ng.latents.state_sets import StateSets
+from prosper_ng.models.interface import Batch, Model
+from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.numerics.random_streams import stream
+from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.parallel.exact_sum import ExactSum
+from prosper_ng.parallel.rows import RowBlocks
+from prosper_ng.training.annealing import AnnealingPoint
+from prosper_ng.training.data_selection import best_explained
+from prosper_ng.training.maximization import Maximization
+from prosper_ng.training.settings import Training
+from prosper_ng.training.totals import PartTotals
+
+Floats = NDArray[np.float64]
+
+
+class Problem(NamedTuple):
+    """What is learned, from which rows, by whom."""
+
+    model: Model
+    estep: EStep
+    values: Floats
+    """(n_local, D) the rows of this rank."""
+    blocks: RowBlocks
+    comm: Communicator
+    seed: int
+
+    @property
+    def first_row(self) -> int:
+        """The global index of this rank's first row."""
+        return self.blocks.starts(self.comm.size)[self.comm.rank]
+
+    @property
+    def n_observed(self) -> int:
+        """D."""
+        return int(self.values.shape[1])
+
+
+@dataclass
+class TrainingState:
+    """What training carries from sweep to sweep, and a checkpoint keeps."""
+
+    sweep: int
+    """Sweeps done."""
+    params: NamedArrays
+    """Parameters, the same on all ranks."""
+    sets: StateSets | None
+    """State sets of this rank's rows."""
+    totals: PartTotals
+    """Statistics by part, on root."""
+
+
+class SweepReport(NamedTuple):
+    """What a sweep came to; the same on all ranks but for the numbers that only root has."""
+
+    sweep: int
+    """Sweeps done, this one included."""
+    free_energy: float
+    """F per row at temperature 1, after the last M-step of the sweep (root)."""
+    entropy_gap: float | None
+    """F per row minus what the entropy identity makes of it; None where it does not apply (root)."""
+    point: AnnealingPoint
+    n_rows_used: int
+    """Rows that the last M-step learned from (root)."""
+    n_evaluated: float
+    """States whose log joint was computed, per row."""
+    n_accepted: float
+    """States that entered a state set, per row."""
+    seconds: dict[str, float]
+    """Wall time of this sweep: e_step (mean over ranks), imbalance (longest minus mean), m_step, communication."""
+    interrupted: bool
+    """Whether some rank was asked to stop."""
+    notes: tuple[str, ...]
+    """What the M-steps had to say (root)."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether annealing is over."""
+        return self.point.settled
+
+
+class TruncatedEM:
+    """The EM algorithm: `for report in em.sweeps(state)`."""
+
+    def __init__(self, problem: Problem, training: Training, interrupted: Callable[[], bool] = lambda: False) -> None:
+        """Set up buffers; `interrupted` says whether this rank was asked to stop."""
+        self.problem, self.training, self.interrupted = problem, training, interrupted
+        shapes = statistics_of(problem)
+        self._block_sums = NamedArrays(shapes)
+        self._sum = ExactSum(self._block_sums.lengths())
+        self._maximization = Maximization(problem.model, problem.estep, training, problem.n_observed, problem.seed)
+
+    def sweeps(self, state: TrainingState) -> Iterator[SweepReport]:
+        """Sweep over the data until the last sweep is done; `state` is brought up to date before each report."""
+        comm = self.problem.comm
+        for sweep in range(state.sweep, self.training.n_sweeps):
+            point = self.training.annealing.at(sweep, self.training.n_sweeps)
+            clock = _Clock()
+            for part in range(self.problem.blocks.n_parts):
+                sums = self._expect(state, sweep, part, point, clock)
+                if comm.is_root:
+                    state.params = self._maximization.update(state.params, state.totals, sums, sweep, part, point)
+                clock.lap("m_step")
+                comm.broadcast_in_place(state.params.buffer)
+                clock.lap("communication")
+            state.sweep = sweep + 1
+            yield self._report(sweep, point, clock)
+
+    def _expect(
+        self, state: TrainingState, sweep: int, part: int, point: AnnealingPoint, clock: "_Clock"
+    ) -> NamedArrays:
+        """The E-step over the rows of one part: their statistics, summed exactly over blocks and ranks."""
+        model, sums = self.problem.model, self._block_sums
+        self._sum.clear()
+        threshold = self._pruning_threshold(state, sweep, part, point)
+        for task, found, posterior in posteriors(self.problem, state, sweep, part, point, vary=threshold is None):
+            kept = np.ones(len(found.codes), bool) if threshold is None else posterior.free_energy >= threshold
+            weights = posterior.weights if kept.all() else posterior.weights * kept[:, None]
+            sums.buffer[:] = 0.0
+            model.accumulate(task.prepared, task.projected, task.batch, found.codes, weights, sums)
+            sums["entropy"] += posterior.entropy[kept].sum()
+            sums["free_energy"] += posterior.free_energy[kept].sum()
+            self._sum.add(sums.buffer)
+            clock.counts[:2] += found.n_evaluated, found.n_accepted
+        clock.counts[2] += self.interrupted()
+        seconds = clock.lap("e_step")
+        extras = np.zeros(3 + self.problem.comm.size)
+        extras[:3], extras[3 + self.problem.comm.rank] = clock.counts, seconds
+        total, extras = self._sum.reduce(self.problem.comm, extras)
+        clock.reduced(extras, seconds)
+        return NamedArrays(sums.shapes, total)
+
+    def _pruning_threshold(self, state: TrainingState, sweep: int, part: int, point: AnnealingPoint) -> float | None:
+        """The free energy above which a row counts in this part; None where all rows do."""
+        if point.data_pruning == 0 or self.problem.estep.max_active is None:
+            return None
+        found = [q.free_energy for _, _, q in posteriors(self.problem, state, sweep, part, point, vary=True)]
+        free_energies = np.concatenate([*found, np.empty(0)])
+        activity = self.problem.model.activity(state.params)
+        return best_explained(
+            free_energies, point.data_pruning, activity, self.problem.estep.max_active, self.problem.comm
+        )
+
+    def _report(self, sweep: int, point: AnnealingPoint, clock: "_Clock") -> SweepReport:
+        last, n_rows = self._maximization.last, self.problem.blocks.n_rows
+        notes = tuple(dict.fromkeys(self._maximization.take_notes()))
+        return SweepReport(
+            sweep + 1, last.free_energy, last.entropy_gap, point, last.n_rows,
+            clock.totals[0] / n_rows, clock.totals[1] / n_rows, clock.seconds, bool(clock.totals[2]), notes,
+        )  # fmt: skip
+
+
+def statistics_of(problem: Problem) -> dict[str, tuple[int, ...]]:
+    """The statistics of the model, and the two that every posterior gives."""
+    return problem.model.statistics(problem.n_observed) | {"entropy": (), "free_energy": ()}
+
+
+def start(problem: Problem, params: NamedArrays) -> TrainingState:
+    """The state before the first sweep, with state sets drawn from the prior."""
+    rows = problem.first_row + np.arange(len(problem.values))
+    activity = problem.model.activity(params)
+    sets = problem.estep.initial_sets(
+        problem.model.space, rows, activity, stream(problem.seed, "initial state sets")
+    )
+    n_parts = problem.blocks.n_parts if problem.comm.is_root else 1
+    return TrainingState(0, params, sets, PartTotals(statistics_of(problem), n_parts))
+
+
+def posteriors(
+    problem: Problem, state: TrainingState, sweep: int, part: int | None, point: AnnealingPoint, vary: bool
+) -> Iterator[tuple[Task, Found, TruncatedPosterior]]:
+    """The truncated posteriors of this rank's blocks, of one part or of all, one block after the other."""
+    model, blocks = problem.model, problem.blocks
+    prepared = model.prepare(state.params, point.temperature)
+    activity = model.activity(state.params)
+    streams = stream(problem.seed, "variation", sweep)
+    for block in blocks.owned(problem.comm.rank, problem.comm.size):
+        if part is not None and block % blocks.n_parts != part:
+            continue
+        rows = blocks.rows(block)
+        start, stop = rows.start - problem.first_row, rows.stop - problem.first_row
+        # A copy, so that linear algebra sees the same alignment whoever owns the block.
+        batch = Batch(np.arange(rows.start, rows.stop), problem.values[start:stop].copy())
+        task = Task(model, prepared, model.project(prepared, batch), batch, activity, streams)
+        found = problem.estep.find(task, state.sets and state.sets.slice(start, stop), vary)
+        yield task, found, truncated_posterior(found.log_joint, _tempered(task, found, point))
+
+
+def _tempered(task: Task, found: Found, point: AnnealingPoint) -> Floats | None:
+    """Log joints at the temperature, prior included or not; None at temperature 1."""
+    if point.temperature == 1:
+        return None
+    if point.anneal_prior:
+        return found.log_joint / point.temperature
+    log_prior = task.model.log_prior(task.prepared, found.codes)
+    return (found.log_joint - log_prior) / point.temperature + log_prior
+
+
+class _Clock:
+    """Where the wall time of a sweep goes."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(("e_step", "imbalance", "m_step", "communication"), 0.0)
+        self.counts = np.zeros(3)
+        self.totals = np.zeros(3)
+        self._last = perf_counter()
+
+    def lap(self, name: str) -> float:
+        """Book the time since the last lap."""
+        now = perf_counter()
+        seconds, self._last = now - self._last, now
+        if name in ("m_step", "communication"):
+            self.seconds[name] += seconds
+        return seconds
+
+    def reduced(self, extras: Floats, own: float) -> None:
+        """Book the counts and E-step times of all ranks, which came with the statistics; `own` is this rank's time."""
+        self.totals += extras[:3]
+        self.counts[:] = 0.0
+        times = extras[3:]
+        self.seconds["e_step"] += float(times.mean())
+        self.seconds["imbalance"] += float(times.max() - times.mean())
+        # What this rank waited for slower ones is imbalance, not communication.
+        waited = float(times.max()) - own
+        self.seconds["communication"] += max(self.lap("reduction") - waited, 0.0)

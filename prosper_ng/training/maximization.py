@@ -1,0 +1,121 @@
+"""The M-step as root does it: totals, new parameters, noise on them, and the proof that the free energy did not fall."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from prosper_ng.errors import NumericalError
+from prosper_ng.estep.interface import EStep
+from prosper_ng.models.interface import Model, MStep
+from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.numerics.random_streams import stream
+from prosper_ng.training.annealing import AnnealingPoint
+from prosper_ng.training.settings import Training
+from prosper_ng.training.totals import PartTotals
+
+
+class Outcome(NamedTuple):
+    """What the last M-step came to."""
+
+    free_energy: float
+    """F per row that was used, at temperature 1."""
+    entropy_gap: float | None
+    """F per row minus its value by the entropy identity, where that applies."""
+    n_rows: int
+    """Rows behind the statistics."""
+
+
+class Maximization:
+    """Updates of the parameters on root.
+
+    The free energy of all rows, F(q, Theta) = sum_n <log p(s, y_n | Theta)>_n + entropy of q, is a function of the
+    statistics, also of those that other parts gave earlier. So both halves of EM can be checked at no cost: an M-step
+    must not lower it, and neither must the new states of a part.
+    """
+
+    def __init__(self, model: Model, estep: EStep, training: Training, n_observed: int, seed: int) -> None:
+        """`training` says what is learned."""
+        self.model, self.estep, self.n_observed, self.seed = model, estep, n_observed, seed
+        names = tuple(model.parameters(n_observed))
+        self._learn = frozenset(names if training.learn is None else training.learn)
+        self._learns_all = self._learn == frozenset(names)
+        self._n_parts = training.updates_per_sweep
+        self._notes: list[str] = []
+        self._unpruned: set[int] = set()
+        self.last = Outcome(-np.inf, None, 0)
+
+    def update(
+        self, params: NamedArrays, totals: PartTotals, sums: NamedArrays, sweep: int, part: int, point: AnnealingPoint
+    ) -> NamedArrays:
+        """New parameters after a part gave new statistics.
+
+        Raises NumericalError where a statistic or a parameter is not finite, or where the free energy fell although
+        the mathematics says that it cannot.
+        """
+        where = f"sweep {sweep + 1}, update {part + 1}"
+        self._check_finite("statistic", sums, where)
+        self._check_estep(params, totals, sums, part, point, where)
+        total = totals.replace(part, sums)
+        if total["n"] == 0:
+            raise NumericalError(f"{where}: no rows to learn from")
+        corrected = self.estep.max_active if self.estep.corrects_prior else None
+        generator = stream(self.seed, "M-step", sweep, part).generator()
+        new = self.model.maximize(params, total, MStep(self._learn, corrected, generator, self._notes))
+        self._check_finite("parameter", new, where)
+        expected = self.model.expected_log_joint(new, total)
+        if corrected is None:
+            self._check_mstep(params, new, total, expected, where)
+        n_rows = float(total["n"])
+        gap = expected / n_rows + self.model.entropy(new, self.n_observed)
+        applies = self._learns_all and corrected is None
+        self.last = Outcome((expected + float(total["entropy"])) / n_rows, gap if applies else None, int(n_rows))
+        return self._with_noise(new, sweep, part, point)
+
+    def take_notes(self) -> list[str]:
+        """What the M-steps since the last call had to say."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def _check_finite(self, what: str, arrays: NamedArrays, where: str) -> None:
+        for name, values in arrays.items():
+            if not np.isfinite(values).all():
+                raise NumericalError(f"{where}: {what} {name} of model {self.model.kind} is not finite any more")
+
+    def _check_estep(
+        self, params: NamedArrays, totals: PartTotals, sums: NamedArrays, part: int, point: AnnealingPoint, where: str
+    ) -> None:
+        """The stored states of a part only ever get better; so does their free energy at the same parameters."""
+        old = totals.part(part)
+        comparable = part in self._unpruned and point.data_pruning == 0 and self.estep.max_active is None
+        self._unpruned.discard(part)
+        if point.data_pruning == 0:
+            self._unpruned.add(part)
+        if old is None or not comparable:
+            return
+        before = self.model.expected_log_joint(params, old) + float(old["entropy"])
+        self._check_fall(before, float(sums["free_energy"]), self.model.rounding(params, old), f"{where}, E-step")
+
+    def _check_mstep(
+        self, params: NamedArrays, new: NamedArrays, total: NamedArrays, expected: float, where: str
+    ) -> None:
+        before = self.model.expected_log_joint(params, total)
+        rounding = self.model.rounding(params, total) + self.model.rounding(new, total)
+        self._check_fall(before, expected, rounding, f"{where}, M-step")
+
+    def _check_fall(self, before: float, after: float, rounding: float, where: str) -> None:
+        tolerance = rounding + 1e-11 * max(abs(before), abs(after))
+        if after < before - tolerance:
+            raise NumericalError(
+                f"{where}: the free energy fell by {before - after:.3g} from {before:.9g}, which the mathematics "
+                f"forbids for model {self.model.kind}; this is a defect of its M-step or of the merge of states"
+            )
+
+    def _with_noise(self, params: NamedArrays, sweep: int, part: int, point: AnnealingPoint) -> NamedArrays:
+        """Noise by the schedule, kept inside the legal interval of each parameter."""
+        for name, spec in self.model.parameters(self.n_observed).items():
+            scale = point.parameter_noise.get(name, 0.0)
+            if scale > 0 and name in self._learn:
+                generator = stream(self.seed, f"noise on {name}", sweep, part).generator()
+                noisy = params[name] + scale * generator.standard_normal(spec.shape)
+                params[name] = np.clip(noisy, spec.low, spec.high)
+        return params

@@ -1,0 +1,61 @@
+"""Statistics of all parts of the data, each replaced when its part is visited again."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+
+Floats = NDArray[np.float64]
+
+
+class PartTotals:
+    """The statistics each part gave last, and their running sum (incremental EM; Neal and Hinton, 1998).
+
+    The sum is kept in twice the precision of a double, so that replacing a part any number of times leaves no trace.
+    """
+
+    def __init__(self, shapes: dict[str, Shape], n_parts: int) -> None:
+        """Nothing seen yet; one part needs no running sum."""
+        self.shapes = shapes
+        size = len(NamedArrays(shapes).buffer)
+        self._parts = np.zeros((n_parts, size))
+        self._seen = np.zeros(n_parts)
+        self._high, self._low = np.zeros(size), np.zeros(size)
+
+    def part(self, part: int) -> NamedArrays | None:
+        """What a part gave last; None where it was never visited."""
+        return NamedArrays(self.shapes, self._parts[part]) if self._seen[part] else None
+
+    def replace(self, part: int, sums: NamedArrays) -> NamedArrays:
+        """The total after the statistics of one part were replaced."""
+        if len(self._parts) > 1:
+            _exchange(self._high, self._low, self._parts[part], sums.buffer)
+        else:
+            self._high[...] = sums.buffer
+        self._parts[part] = sums.buffer
+        self._seen[part] = 1.0
+        return NamedArrays(self.shapes, self._high.copy())
+
+    def arrays(self) -> dict[str, Floats]:
+        """What a checkpoint must keep."""
+        return {"parts": self._parts, "seen": self._seen, "high": self._high, "low": self._low}
+
+    def restore(self, arrays: dict[str, Floats]) -> None:
+        """Take up what a checkpoint kept."""
+        for name, values in self.arrays().items():
+            values[...] = arrays[name]
+
+
+@njit(cache=True)
+def _exchange(high: Any, low: Any, old: Any, new: Any) -> None:
+    """high + low += new - old, in double-double arithmetic (Knuth's two-sum)."""
+    for i in range(high.shape[0]):
+        for x in (-old[i], new[i]):
+            total = high[i] + x
+            back = total - high[i]
+            error = (high[i] - (total - back)) + (x - back) + low[i]
+            high[i] = total + error
+            low[i] = error - (high[i] - total)
