@@ -1,0 +1,123 @@
+"""What must be settled before numpy, numba and h5py are imported."""
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from prosper_ng.errors import UserError
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+_OWN_CACHE = "PROSPER_NG_NUMBA_CACHE"  # tells a folder chosen here, maybe by a parent process, from the user's own
+_UNUSED_FOR_DAYS = 30
+
+
+def prepare_environment() -> None:
+    """Set what numerical libraries read from the environment when they are imported, unless the user has set it."""
+    limit_threads(os.environ)
+    os.environ.setdefault("HDF5_USE_FILE_LOCKING", "BEST_EFFORT")
+    choose_kernel_cache(os.environ)
+
+
+def limit_threads(environment: MutableMapping[str, str]) -> None:
+    """One rank is one core: one thread for BLAS and numba.
+
+    A variable that the user has set stays as it is; PROSPER_NG_THREADS replaces them all.
+    Raises UserError where that is not a number of threads.
+    """
+    wanted = environment.get("PROSPER_NG_THREADS")
+    if wanted and not (wanted.isdecimal() and int(wanted) > 0):
+        raise UserError(f"PROSPER_NG_THREADS is {wanted!r}; it must be a number of threads for each rank, 1 or more")
+    for name in THREAD_VARIABLES:
+        if wanted:
+            environment[name] = wanted
+        else:
+            environment.setdefault(name, "1")
+
+
+def choose_kernel_cache(environment: MutableMapping[str, str]) -> None:
+    """Point numba at a cache folder that belongs to exactly these sources, this CPU and this numba.
+
+    numba recompiles a kernel when its own file changed, not when a kernel that it calls did: with one folder for all
+    versions of the sources it would run stale code.
+    """
+    given = environment.get("NUMBA_CACHE_DIR")
+    if given and given != environment.get(_OWN_CACHE):
+        return
+    folder = str(_writable_folder(environment, _cache_key()))
+    environment["NUMBA_CACHE_DIR"] = environment[_OWN_CACHE] = folder
+    if "numba" in sys.modules:
+        sys.modules["numba"].config.CACHE_DIR = folder
+
+
+def own_kernel_cache(environment: MutableMapping[str, str]) -> Path | None:
+    """The cache folder that was chosen here and may be emptied; None where the user chose one."""
+    folder = environment.get(_OWN_CACHE)
+    return Path(folder) if folder and folder == environment.get("NUMBA_CACHE_DIR") else None
+
+
+def _cache_key() -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    package = Path(__file__).parent
+    for source in sorted(package.rglob("*.py")):
+        digest.update(f"{source.relative_to(package)}\0".encode())
+        digest.update(source.read_bytes())
+    for part in (str(package), _cpu_name(), sys.version, _version_of("numba"), _version_of("numpy")):
+        digest.update(f"{part}\0".encode())
+    return digest.hexdigest()
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next((line for line in lines if line.startswith("model name")), "")
+    except OSError:
+        return os.uname().machine
+
+
+def _version_of(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _writable_folder(environment: MutableMapping[str, str], key: str) -> Path:
+    """The folder `key` in the user's cache, or in a private temporary folder where that cannot be written."""
+    base = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prosper_ng" / "kernels"
+    try:
+        is_new = not (base / key).is_dir()
+        (base / key).mkdir(parents=True, exist_ok=True)
+        os.utime(base / key)
+    except OSError:
+        return _temporary_folder() / key
+    if is_new:
+        _remove_unused(base)
+    return base / key
+
+
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"prosper_ng-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    # Code is loaded from here, so a folder that somebody else put there will not do.
+    return folder if folder.stat().st_uid == os.getuid() else Path(tempfile.mkdtemp(prefix="prosper_ng-"))
+
+
+def _remove_unused(base: Path) -> None:
+    oldest = time.time() - _UNUSED_FOR_DAYS * 86400
+    for folder in base.iterdir():
+        if folder.is_dir() and folder.stat().st_mtime < oldest:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,51 @@
+"""The k-th largest of numbers that are spread over the ranks, without bringing them together."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.errors import NumericalError
+from prosper_ng.parallel.communicator import Communicator
+
+_DIGIT_BITS = 16
+_N_DIGITS = 1 << _DIGIT_BITS
+_SIGN = np.uint64(1 << 63)
+
+
+def largest(values: NDArray[np.float64], k: int, comm: Communicator) -> float:
+    """The k-th largest number over all ranks: at least k of all numbers are >= it, fewer than k are > it.
+
+    `values` are this rank's numbers, maybe none. The ranks histogram one 16-bit digit after the other of the numbers'
+    order-preserving integer images: four sums of 65,537 integers, however many numbers there are.
+    Raises ValueError unless 1 <= k <= the number of values, NumericalError where any is NaN; both on all ranks.
+    """
+    images = _ordered_images(values)
+    n_missing = int(np.count_nonzero(np.isnan(values)))
+    prefix = 0
+    for shift in range(64 - _DIGIT_BITS, -1, -_DIGIT_BITS):
+        digits = ((images >> np.uint64(shift)) & np.uint64(_N_DIGITS - 1)).astype(np.intp)
+        counts = np.empty(_N_DIGITS + 1, dtype=np.int64)
+        counts[:-1] = np.bincount(digits, minlength=_N_DIGITS)
+        counts[-1] = n_missing
+        comm.sum_in_place(counts)
+        if counts[-1] > 0:
+            raise NumericalError(f"cannot rank {counts[:-1].sum()} numbers: {counts[-1]} of them are NaN")
+        from_above = np.cumsum(counts[-2::-1])
+        if not 1 <= k <= from_above[-1]:
+            raise ValueError(f"cannot find the {k}-th largest of {from_above[-1]} numbers")
+        place = int(np.searchsorted(from_above, k))
+        digit = _N_DIGITS - 1 - place
+        k -= int(from_above[place - 1]) if place else 0
+        images = images[digits == digit]
+        prefix |= digit << shift
+    return _number(prefix)
+
+
+def _ordered_images(values: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """Unsigned integers in the order of the numbers; both zeros are one."""
+    bits = (np.asarray(values, dtype=np.float64).ravel() + 0.0).view(np.uint64)
+    return np.where(bits & _SIGN, ~bits, bits | _SIGN)
+
+
+def _number(image: int) -> float:
+    bits = np.array([image], dtype=np.uint64)
+    return float(np.where(bits & _SIGN, bits ^ _SIGN, ~bits).view(np.float64)[0])
