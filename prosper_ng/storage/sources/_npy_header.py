@@ -19,6 +19,11 @@ class NpyHeader(NamedTuple):
     """Where the numbers begin."""
 
     @property
+    def n_bytes(self) -> int:
+        """Bytes of all numbers."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one entry along the first axis."""
         return math.prod(self.shape[1:]) * self.dtype.itemsize
@@ -39,9 +44,8 @@ def read_header(stream: IO[bytes], n_bytes: int, where: str) -> NpyHeader:
     if dtype.hasobject:
         raise DataError(f"{where} holds pickled Python objects, which could run any program when loaded; save numbers")
     header = NpyHeader(shape, fortran_order, dtype, stream.tell())
-    promised = math.prod(shape) * dtype.itemsize
-    if header.offset + promised > n_bytes:
+    if header.offset + header.n_bytes > n_bytes:
         raise DataError(
-            f"{where} is cut off: its shape {shape} needs {promised} bytes, {n_bytes - header.offset} are there"
+            f"{where} is cut off: its shape {shape} needs {header.n_bytes} bytes, {n_bytes - header.offset} are there"
         )
     return header

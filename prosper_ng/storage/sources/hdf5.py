@@ -17,6 +17,6 @@ class Hdf5(ArraySource):
 
     def table(self) -> Table:
         """The dataset; raises DataError where it cannot be read or is no table of numbers."""
-        from prosper_ng.storage.sources._hdf5_table import hdf5_table
+        from prosper_ng.storage.sources._hdf5_dataset import hdf5_table
 
         return hdf5_table(existing_file(self.path), self.dataset)

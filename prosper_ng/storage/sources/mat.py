@@ -27,7 +27,7 @@ class Mat(ArraySource):
         path = existing_file(self.path)
         where = f"variable '{self.variable}' of {path}"
         if _is_hdf5(path):
-            from prosper_ng.storage.sources._hdf5_table import hdf5_table
+            from prosper_ng.storage.sources._hdf5_dataset import hdf5_table
 
             # MATLAB stores column by column, HDF5 row by row: the same bytes have their axes swapped.
             return hdf5_table(path, self.variable, transposed=True)

@@ -1,11 +1,11 @@
-"""Datasets inside HDF5 files as tables, without being led to other files."""
+"""Datasets inside HDF5 files, without being led to other files."""
 
 from pathlib import Path
 from typing import Any
 
 import h5py
 
-from prosper_ng.storage.dataset import DataError
+from prosper_ng.storage.dataset import DataError, require_memory
 from prosper_ng.storage.sources._arrays import Rows, Table, table_shape
 from prosper_ng.storage.sources._files import missing, unreadable
 
@@ -14,29 +14,45 @@ _MAX_NAMES = 1000
 
 
 def hdf5_table(path: Path, name: str, transposed: bool = False) -> Table:
-    """The dataset `name` of an HDF5 file; its columns are the rows of the table where `transposed`.
+    """The dataset `name` of an HDF5 file as a table; its columns are the rows of the table where `transposed`.
 
-    The file stays open as long as the table is in use. Raises DataError where the file is damaged, or the dataset is
-    missing, no table of numbers, never written, or kept in other files.
+    The file stays open as long as the table is in use. Raises DataError where it is no table of numbers, and what
+    `open_dataset` raises.
     """
+    dataset, where = open_dataset(path, name)
+    shape = table_shape(where, dataset.shape[::-1] if transposed else dataset.shape, dataset.dtype)
+    if dataset.id.get_storage_size() == 0:
+        raise DataError(f"{where} was declared with shape {dataset.shape} but never written")
+    return Table(where, shape, _reader(dataset, where, transposed))
+
+
+def read_array(path: Path, name: str) -> Any:
+    """The dataset `name` of an HDF5 file as an array or scalar; raises what `open_dataset` raises."""
+    dataset, where = open_dataset(path, name)
+    require_memory(dataset.nbytes, where)
     try:
-        file = h5py.File(path, "r", locking="best-effort")
-        dataset = _find(file, name, path)
-        where = f"dataset '{name}' of {path}"
-        if dataset.shape is None:
-            raise DataError(f"{where} has no rows: it is an empty placeholder")
+        return dataset[()]
+    except (OSError, RuntimeError) as error:
+        raise unreadable(where, "sound", error) from error
+
+
+def open_dataset(path: Path, name: str) -> tuple[h5py.Dataset, str]:
+    """The dataset `name` of an HDF5 file, and what to call it.
+
+    Raises DataError where the file is damaged, or the dataset is missing, empty, text, or kept in other files.
+    """
+    where = f"dataset '{name}' of {path}"
+    try:
+        dataset = _find(h5py.File(path, "r", locking="best-effort"), name, path)
+        if dataset.shape is None or dataset.attrs.get("MATLAB_empty"):
+            raise DataError(f"{where} is empty")
         if dataset.is_virtual or dataset.external:
             raise DataError(f"{where} is kept in other files; copy the numbers themselves into it")
-        if dataset.attrs.get("MATLAB_empty"):
-            raise DataError(f"{where} is an empty matrix")
         if dataset.attrs.get("MATLAB_class") == b"char":
             raise DataError(f"{where} holds text; only real numbers can be learned from")
-        n_rows, n_columns = table_shape(where, dataset.shape[::-1] if transposed else dataset.shape, dataset.dtype)
-        if dataset.id.get_storage_size() == 0:
-            raise DataError(f"{where} was declared with shape {dataset.shape} but never written")
+        return dataset, where
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise unreadable(path, "an HDF5 file", error) from error
-    return Table(where, (n_rows, n_columns), _reader(dataset, where, transposed))
 
 
 def _reader(dataset: h5py.Dataset, where: str, transposed: bool) -> Rows:

@@ -1,0 +1,54 @@
+"""Datasets whose rows are made when they are read."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.numerics.random_streams import Stream
+from prosper_ng.storage.dataset import require_finite, require_memory, require_rows
+
+Floats = NDArray[np.float64]
+Generate = Callable[[int, np.random.Generator], Floats]
+
+BLOCK_ROWS = 256
+
+
+class GeneratedDataset:
+    """Rows that are a function of the seed and their index alone.
+
+    Block b holds rows 256 b to 256 b + 255 and is always made as a whole, from the generator of block b; so any rank
+    makes any row with the same bits, and a longer dataset begins with the rows of a shorter one.
+    """
+
+    def __init__(
+        self,
+        generate: Generate,
+        stream: Stream,
+        n_rows: int,
+        row_shape: tuple[int, ...],
+        truth: NamedArrays,
+        where: str,
+    ) -> None:
+        """`generate(n, rng)` returns n rows (n, D) made with `truth`."""
+        self.n_rows, self.n_observed = n_rows, int(np.prod(row_shape))
+        self.row_shape = row_shape
+        self.truth: NamedArrays | None = truth
+        self._generate, self._stream, self._where = generate, stream, where
+
+    def read(self, start: int, stop: int) -> Floats:
+        """Rows start..stop."""
+        require_rows(start, stop, self.n_rows)
+        require_memory(8 * (stop - start) * self.n_observed, f"{self._where}: rows {start} to {stop}")
+        rows = np.empty((stop - start, self.n_observed))
+        for first in range(start - start % BLOCK_ROWS, stop, BLOCK_ROWS):
+            block = self._generate(BLOCK_ROWS, self._stream.generator(first // BLOCK_ROWS))
+            begin, end = max(first, start), min(first + BLOCK_ROWS, stop)
+            rows[begin - start : end - start] = block[begin - first : end - first]
+        require_finite(rows, start, self._where)
+        return rows
+
+    def unwhiten(self, directions: Floats) -> Floats:
+        """The directions themselves: generated rows are not whitened."""
+        return directions
