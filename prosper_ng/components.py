@@ -45,6 +45,11 @@ class OneOf:
         return {"type": "tagged-union", "discriminator": "kind", "choices": choices}
 
 
+def kind_of(part: object) -> str:
+    """The kind of a component."""
+    return str(part.kind)  # type: ignore[attr-defined]
+
+
 @cache
 def components_of(package: str) -> dict[str, type[Any]]:
     """The component classes of a package by kind, in alphabetical order.

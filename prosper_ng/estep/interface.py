@@ -1,6 +1,6 @@
 """How the state sets K_n are chosen and varied."""
 
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +47,6 @@ class Found(NamedTuple):
 class EStep(Protocol):
     """A component: a way to choose K_n."""
 
-    kind: ClassVar[str]
-
     @property
     def max_active(self) -> int | None:
         """gamma, where K_n holds no state with more active latents; None where nothing is left out on principle."""
@@ -75,8 +73,6 @@ class EStep(Protocol):
 
 class Variation(Protocol):
     """A component: a way to propose new states; it sees a pool of states and never evaluates the model."""
-
-    kind: ClassVar[str]
 
     @property
     def n_rounds(self) -> int:

@@ -34,7 +34,9 @@ class StateSets(NamedTuple):
         return int(_merge(self.codes, self.log_joint, codes, log_joint))
 
 
-def draw_sets(space: LatentSpace, rows: NDArray[np.int64], n_states: int, activity: Floats, stream: Stream) -> StateSets:
+def draw_sets(
+    space: LatentSpace, rows: NDArray[np.int64], n_states: int, activity: Floats, stream: Stream
+) -> StateSets:
     """Distinct states for each of the global rows: the zero state, then draws from independent latents.
 
     `activity` (H,) is the probability that a latent is active; an active latent takes each non-zero value with equal
@@ -117,9 +119,7 @@ def _draw_state(state: Any, activity: Any, n_values: int, n_planes: int, plane_w
 
 
 @njit(cache=True)
-def _draw(
-    rows: Any, activity: Any, n_values: int, n_planes: int, plane_words: int, words: Any, codes: Any
-) -> None:
+def _draw(rows: Any, activity: Any, n_values: int, n_planes: int, plane_words: int, words: Any, codes: Any) -> None:
     state = open_stream(words)
     code = np.zeros(codes.shape[2], np.uint64)
     for n in range(rows.shape[0]):

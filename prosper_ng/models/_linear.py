@@ -199,9 +199,7 @@ class LinearModel:
         used = weights.any(axis=1)
         values = batch.values if used.all() else batch.values * used[:, None]
         means = np.zeros((len(values), self.n_latents))
-        add_moments(
-            codes, weights, space.values, space.n_planes, space.plane_words, means, sums["counts"], sums["s_s"]
-        )
+        add_moments(codes, weights, space.values, space.n_planes, space.plane_words, means, sums["counts"], sums["s_s"])
         sums["n"] += np.count_nonzero(used)
         sums["y_y"] += np.vdot(values, values)
         sums["y_s"] += values.T @ means
@@ -274,7 +272,10 @@ class LinearModel:
         """sum_n <log p(y_n | s)>_n."""
         sigma = float(params["sigma"])
         n_values = float(sums["n"]) * len(params["W"])
-        return -n_values * (0.5 * np.log(2 * np.pi) + np.log(sigma)) - 0.5 * self._squared_residual(params, sums) / sigma**2
+        return (
+            -n_values * (0.5 * np.log(2 * np.pi) + np.log(sigma))
+            - 0.5 * self._squared_residual(params, sums) / sigma**2
+        )
 
     def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
         """The residual is a difference of sums as large as sum yᵀy."""

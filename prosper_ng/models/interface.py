@@ -5,7 +5,7 @@ N rows, D observed dimensions, H latents, S states per row, as everywhere.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,6 @@ class MStep:
 class Model(Protocol):
     """p(s, y | Theta): its log joint, its sufficient statistics, its M-step."""
 
-    kind: ClassVar[str]
     n_latents: Any
 
     @property

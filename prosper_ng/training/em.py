@@ -109,7 +109,7 @@ class TruncatedEM:
             point = self.training.annealing.at(sweep, self.training.n_sweeps)
             clock = _Clock()
             for part in range(self.problem.blocks.n_parts):
-                sums = self._expect(state, sweep, part, point, clock)
+                sums = self._expect(state, part, point, clock)
                 if comm.is_root:
                     state.params = self._maximization.update(state.params, state.totals, sums, sweep, part, point)
                 clock.lap("m_step")
@@ -118,14 +118,12 @@ class TruncatedEM:
             state.sweep = sweep + 1
             yield self._report(sweep, point, clock)
 
-    def _expect(
-        self, state: TrainingState, sweep: int, part: int, point: AnnealingPoint, clock: "_Clock"
-    ) -> NamedArrays:
+    def _expect(self, state: TrainingState, part: int, point: AnnealingPoint, clock: "_Clock") -> NamedArrays:
         """The E-step over the rows of one part: their statistics, summed exactly over blocks and ranks."""
         model, sums = self.problem.model, self._block_sums
         self._sum.clear()
-        threshold = self._pruning_threshold(state, sweep, part, point)
-        for task, found, posterior in posteriors(self.problem, state, sweep, part, point, vary=threshold is None):
+        threshold = self._pruning_threshold(state, part, point)
+        for task, found, posterior in posteriors(self.problem, state, part, point, vary=threshold is None):
             kept = np.ones(len(found.codes), bool) if threshold is None else posterior.free_energy >= threshold
             weights = posterior.weights if kept.all() else posterior.weights * kept[:, None]
             sums.buffer[:] = 0.0
@@ -142,11 +140,11 @@ class TruncatedEM:
         clock.reduced(extras, seconds)
         return NamedArrays(sums.shapes, total)
 
-    def _pruning_threshold(self, state: TrainingState, sweep: int, part: int, point: AnnealingPoint) -> float | None:
+    def _pruning_threshold(self, state: TrainingState, part: int, point: AnnealingPoint) -> float | None:
         """The free energy above which a row counts in this part; None where all rows do."""
         if point.data_pruning == 0 or self.problem.estep.max_active is None:
             return None
-        found = [q.free_energy for _, _, q in posteriors(self.problem, state, sweep, part, point, vary=True)]
+        found = [q.free_energy for _, _, q in posteriors(self.problem, state, part, point)]
         free_energies = np.concatenate([*found, np.empty(0)])
         activity = self.problem.model.activity(state.params)
         return best_explained(
@@ -171,24 +169,28 @@ def start(problem: Problem, params: NamedArrays) -> TrainingState:
     """The state before the first sweep, with state sets drawn from the prior."""
     rows = problem.first_row + np.arange(len(problem.values))
     activity = problem.model.activity(params)
-    sets = problem.estep.initial_sets(
-        problem.model.space, rows, activity, stream(problem.seed, "initial state sets")
-    )
+    sets = problem.estep.initial_sets(problem.model.space, rows, activity, stream(problem.seed, "initial state sets"))
     n_parts = problem.blocks.n_parts if problem.comm.is_root else 1
     return TrainingState(0, params, sets, PartTotals(statistics_of(problem), n_parts))
 
 
 def posteriors(
-    problem: Problem, state: TrainingState, sweep: int, part: int | None, point: AnnealingPoint, vary: bool
+    problem: Problem,
+    state: TrainingState,
+    part: int | None = None,
+    point: AnnealingPoint | None = None,
+    vary: bool = True,
 ) -> Iterator[tuple[Task, Found, TruncatedPosterior]]:
-    """The truncated posteriors of this rank's blocks, of one part or of all, one block after the other."""
+    """The truncated posteriors of this rank's blocks, of one part or of all, one block after the other.
+
+    At temperature 1 where no point of the annealing is given.
+    """
     model, blocks = problem.model, problem.blocks
-    prepared = model.prepare(state.params, point.temperature)
+    prepared = model.prepare(state.params, point.temperature if point else 1.0)
     activity = model.activity(state.params)
-    streams = stream(problem.seed, "variation", sweep)
-    for block in blocks.owned(problem.comm.rank, problem.comm.size):
-        if part is not None and block % blocks.n_parts != part:
-            continue
+    streams = stream(problem.seed, "variation", state.sweep)
+    owned = blocks.owned(problem.comm.rank, problem.comm.size)
+    for block in owned if part is None else blocks.blocks(part, owned):
         rows = blocks.rows(block)
         start, stop = rows.start - problem.first_row, rows.stop - problem.first_row
         # A copy, so that linear algebra sees the same alignment whoever owns the block.
@@ -198,9 +200,9 @@ def posteriors(
         yield task, found, truncated_posterior(found.log_joint, _tempered(task, found, point))
 
 
-def _tempered(task: Task, found: Found, point: AnnealingPoint) -> Floats | None:
+def _tempered(task: Task, found: Found, point: AnnealingPoint | None) -> Floats | None:
     """Log joints at the temperature, prior included or not; None at temperature 1."""
-    if point.temperature == 1:
+    if point is None or point.temperature == 1:
         return None
     if point.anneal_prior:
         return found.log_joint / point.temperature

@@ -1,9 +1,10 @@
-"""The M-step as root does it: totals, new parameters, noise on them, and the proof that the free energy did not fall."""
+"""The M-step as root does it: totals, new parameters, noise on them, and the check that F did not fall."""
 
 from typing import NamedTuple
 
 import numpy as np
 
+from prosper_ng.components import kind_of
 from prosper_ng.errors import NumericalError
 from prosper_ng.estep.interface import EStep
 from prosper_ng.models.interface import Model, MStep
@@ -79,7 +80,7 @@ class Maximization:
     def _check_finite(self, what: str, arrays: NamedArrays, where: str) -> None:
         for name, values in arrays.items():
             if not np.isfinite(values).all():
-                raise NumericalError(f"{where}: {what} {name} of model {self.model.kind} is not finite any more")
+                raise NumericalError(f"{where}: {what} {name} of model {kind_of(self.model)} is not finite any more")
 
     def _check_estep(
         self, params: NamedArrays, totals: PartTotals, sums: NamedArrays, part: int, point: AnnealingPoint, where: str
@@ -107,7 +108,7 @@ class Maximization:
         if after < before - tolerance:
             raise NumericalError(
                 f"{where}: the free energy fell by {before - after:.3g} from {before:.9g}, which the mathematics "
-                f"forbids for model {self.model.kind}; this is a defect of its M-step or of the merge of states"
+                f"forbids for model {kind_of(self.model)}; this is a defect of its M-step or of the merge of states"
             )
 
     def _with_noise(self, params: NamedArrays, sweep: int, part: int, point: AnnealingPoint) -> NamedArrays:

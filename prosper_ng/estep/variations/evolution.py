@@ -38,7 +38,9 @@ class Evolution:
     def __post_init__(self) -> None:
         """Refuse children that would be copies of their parents."""
         if self.mutation == "none" and not self.crossover:
-            raise ValueError("evolution with `mutation: none` needs `crossover: true`, else children equal their parents")
+            raise ValueError(
+                "evolution with `mutation: none` needs `crossover: true`, else children equal their parents"
+            )
 
     @property
     def n_rounds(self) -> int:

@@ -1,0 +1,63 @@
+"""Everything a user says about one run."""
+
+from dataclasses import field
+from typing import Annotated
+
+from annotated_types import Ge, Gt, MinLen
+
+from prosper_ng.components import OneOf, settings
+from prosper_ng.estep.interface import EStep
+from prosper_ng.experiments.tasks.interface import Task
+from prosper_ng.experiments.tasks.train import Train
+from prosper_ng.models.interface import Model
+from prosper_ng.storage.dataset import Source
+from prosper_ng.training.settings import Training
+
+NOT_SCIENCE = (
+    "name",
+    "output",
+    "training.n_sweeps",
+    "training.stopping",
+    "task.every",
+)
+"""What may differ between a run and its continuation: it says how far and how often, not what is computed."""
+
+
+@settings
+class Output:
+    """What is written, where, and how often."""
+
+    folder: str | None = None
+    """The run folder; runs/NAME where not given."""
+    checkpoint_sweeps: Annotated[int, Gt(0)] | None = 10
+    """A checkpoint after so many sweeps."""
+    checkpoint_minutes: Annotated[float, Gt(0)] | None = 10.0
+    """A checkpoint after so many minutes."""
+    keep_checkpoints: Annotated[int, Ge(2)] = 2
+    """How many of the newest checkpoints stay."""
+    parameter_sweeps: Annotated[int, Gt(0)] | None = None
+    """Keep the parameters of every so manieth sweep in run.h5; the last ones are always kept."""
+    figures: bool = True
+    """Whether pictures are made at the end."""
+
+
+@settings
+class RunConfig:
+    """One run: data, model, E-step, training, task."""
+
+    name: Annotated[str, MinLen(1)]
+    """A name for people; also the default folder."""
+    seed: Annotated[int, Ge(0)] = 0
+    """All random numbers of the run are a function of it."""
+    data: Annotated[Source, OneOf("prosper_ng.storage.sources")]
+    """Where the rows come from."""
+    model: Annotated[Model, OneOf("prosper_ng.models")]
+    """The generative model."""
+    estep: Annotated[EStep, OneOf("prosper_ng.estep")]
+    """How the state sets are chosen."""
+    training: Training = field(default_factory=Training)
+    """How long to learn, what, and from where."""
+    task: Annotated[Task, OneOf("prosper_ng.experiments.tasks")] = field(default_factory=Train)
+    """What the learned model is for."""
+    output: Output = field(default_factory=Output)
+    """What is written, where, and how often."""

@@ -1,0 +1,1 @@
+"""What a learned model is for; each file is one `kind`."""

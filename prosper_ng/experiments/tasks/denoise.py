@@ -1,0 +1,77 @@
+"""Denoising an image from itself alone: the patches that were learned from, predicted and put back together."""
+
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import numpy as np
+from annotated_types import Gt
+from numpy.typing import NDArray
+
+from prosper_ng.components import component
+from prosper_ng.errors import UserError
+from prosper_ng.experiments.tasks.interface import Numbers, Setting
+from prosper_ng.models.interface import Reconstructs
+from prosper_ng.parallel.exact_sum import ExactSum
+from prosper_ng.storage.dataset import Dataset, ImageDataset
+from prosper_ng.storage.images import quality, save_png
+from prosper_ng.training.em import TrainingState, posteriors
+
+Floats = NDArray[np.float64]
+
+
+@component
+class Denoise:
+    """Merge the posterior predictive means of all patches by averaging, and compare with the clean image."""
+
+    every: Annotated[int, Gt(0)] | None = None
+    """Measure the quality after so many sweeps as well, not only at the end."""
+
+    def check(self, dataset: Dataset) -> None:
+        """Refuse data that are no patches of an image."""
+        if not hasattr(dataset, "add_patches"):
+            raise UserError("task denoise needs the patches of an image; use data of kind image, or task train")
+
+    def measure(self, setting: Setting, state: TrainingState) -> Numbers:
+        """`psnr` in dB, in the sweeps that are measured; NaN in others."""
+        if self.every is None:
+            return {}
+        if state.sweep % self.every:
+            return {"psnr": np.nan}
+        estimate = denoised(setting, state)
+        return {"psnr": quality(cast(ImageDataset, setting.dataset).clean, estimate).psnr}
+
+    def finish(self, setting: Setting, state: TrainingState, folder: Path) -> dict[str, Any]:
+        """`psnr` and `ssim` before and after; writes the three images."""
+        dataset = cast(ImageDataset, setting.dataset)
+        estimate = denoised(setting, state)
+        if not setting.problem.comm.is_root:
+            return {}
+        before, after = quality(dataset.clean, dataset.noisy), quality(dataset.clean, estimate)
+        for name, image in (("clean", dataset.clean), ("noisy", dataset.noisy), ("denoised", estimate)):
+            save_png(folder / f"{name}.png", image)
+        return {
+            "psnr": {"before": before.psnr, "after": after.psnr},
+            "ssim": {"before": before.ssim, "after": after.ssim},
+            "images": {"clean": dataset.clean, "noisy": dataset.noisy, "denoised": estimate},
+        }
+
+    def closing_line(self, results: dict[str, Any]) -> str | None:
+        """PSNR before and after."""
+        psnr = results["psnr"]
+        gain = psnr["after"] - psnr["before"]
+        return f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after ({gain:+.2f} dB)"
+
+
+def denoised(setting: Setting, state: TrainingState) -> Floats:
+    """The image (height, width, channels) at the present parameters, with the same bits on every rank."""
+    problem, dataset = setting.problem, cast(ImageDataset, setting.dataset)
+    image = np.zeros(dataset.noisy.shape)
+    total = ExactSum([image.size])
+    model = cast(Reconstructs, problem.model)
+    for task, found, posterior in posteriors(problem, state, vary=False):
+        image[...] = 0.0
+        means = model.reconstruct(task.prepared, task.projected, found.codes, posterior.weights)
+        dataset.add_patches(int(task.batch.rows[0]), means, image)
+        total.add(image.ravel())
+    merged, _ = total.reduce(problem.comm, np.zeros(0))
+    return dataset.merge(merged.reshape(image.shape))

@@ -1,0 +1,36 @@
+"""What a run does with a model besides learning it."""
+
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from prosper_ng.storage.dataset import Dataset
+from prosper_ng.training.em import Problem, TrainingState
+
+Numbers = dict[str, float]
+
+
+class Setting(NamedTuple):
+    """What a task works with; all ranks call it together."""
+
+    problem: Problem
+    dataset: Dataset
+
+
+class Task(Protocol):
+    """A component: measures during training, and results after it."""
+
+    def check(self, dataset: Dataset) -> None:
+        """Raise UserError where the data cannot serve the task."""
+        ...
+
+    def measure(self, setting: Setting, state: TrainingState) -> Numbers:
+        """Numbers for the history after a sweep (on root)."""
+        ...
+
+    def finish(self, setting: Setting, state: TrainingState, folder: Path) -> dict[str, Any]:
+        """Results after the last sweep (on root), which also writes pictures to the run folder."""
+        ...
+
+    def closing_line(self, results: dict[str, Any]) -> str | None:
+        """The results in one line for people; None where there is nothing to say."""
+        ...

@@ -1,0 +1,36 @@
+"""Learning for its own sake; compared with the truth where the data know it."""
+
+from pathlib import Path
+from typing import Any
+
+from prosper_ng.components import component
+from prosper_ng.experiments.tasks.interface import Numbers, Setting
+from prosper_ng.numerics.matching import recovered
+from prosper_ng.storage.dataset import Dataset
+from prosper_ng.training.em import TrainingState
+
+
+@component
+class Train:
+    """Learn the parameters; count recovered dictionary elements where the true ones are known."""
+
+    def check(self, dataset: Dataset) -> None:
+        """Any data will do."""
+
+    def measure(self, setting: Setting, state: TrainingState) -> Numbers:
+        """Nothing beyond what training reports."""
+        return {}
+
+    def finish(self, setting: Setting, state: TrainingState, folder: Path) -> dict[str, Any]:
+        """`recovered: {found, of}`: true elements with a learned one of normalized correlation above 0.9."""
+        truth = setting.dataset.truth
+        if truth is None or "W" not in truth or not setting.problem.comm.is_root:
+            return {}
+        found = recovered(truth["W"], state.params["W"]).found
+        return {"recovered": {"found": found, "of": truth["W"].shape[1]}}
+
+    def closing_line(self, results: dict[str, Any]) -> str | None:
+        """How many true elements were found."""
+        if "recovered" not in results:
+            return None
+        return f"recovered {results['recovered']['found']} of {results['recovered']['of']} dictionary elements"
