@@ -1,0 +1,74 @@
+"""Files that are whole or absent, whatever happens while they are written."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+_SUFFIX = ".tmp"
+_FOLDERS_THAT_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path in the folder of `path`; what the body leaves there takes the place of `path` at its end.
+
+    The body syncs the file. An exception in it removes the temporary file and leaves `path` as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{_SUFFIX}")
+    try:
+        yield temporary
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the file by this text."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace the file by this mapping as strict JSON; ValueError where it holds NaN or infinity."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of writers that were killed; only for the one process that may write in the folder."""
+    for leftover in folder.glob(f".*{_SUFFIX}"):
+        leftover.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where the file system can."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _FOLDERS_THAT_CANNOT_SYNC:
+            raise
+    finally:
+        os.close(handle)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def drop_cached_pages(path: Path) -> None:
+    """Ask the system to forget its copy of a synced file, so that the next reader sees the disk."""
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as stream, contextlib.suppress(OSError):
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

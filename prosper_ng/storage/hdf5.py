@@ -1,0 +1,94 @@
+"""HDF5 files that a full disk cannot turn into a crash."""
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+
+
+class _Disk(io.RawIOBase):
+    """A file that remembers the first write that failed and keeps it from HDF5.
+
+    HDF5 cannot close a file whose writes fail: it kills the process with a segmentation fault. So it is told that
+    all went well, and the error is raised once HDF5 has let go.
+    """
+
+    def __init__(self, path: Path, mode: Literal["w", "r+"]) -> None:
+        super().__init__()
+        self._file = path.open("w+b" if mode == "w" else "r+b", buffering=0)
+        self.error: OSError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        return self._file.readinto(buffer)
+
+    def write(self, data: Any, /) -> int:
+        rest = memoryview(data).cast("B")
+        n_bytes = len(rest)
+        if self.error is None:
+            try:
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+            except OSError as error:
+                self.error = error
+        return n_bytes
+
+    def truncate(self, size: int | None = None, /) -> int:
+        if self.error is None:
+            try:
+                return self._file.truncate(size)
+            except OSError as error:
+                self.error = error
+        return size or 0
+
+    def sync(self) -> None:
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextlib.contextmanager
+def written(path: Path, mode: Literal["w", "r+"] = "w") -> Iterator[h5py.File]:
+    """An HDF5 file to fill, closed and synced at the end of the body; OSError where the disk did not take it all."""
+    with contextlib.closing(_Disk(path, mode)) as disk:
+        try:
+            with h5py.File(disk, mode) as file:
+                yield file
+        except Exception:
+            # What HDF5 says after a lost write is about bytes that are not there, not about the disk.
+            if disk.error is None:
+                raise
+        if disk.error is not None:
+            raise disk.error
+        disk.sync()
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file to read; OSError where it is missing or damaged."""
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            yield file
+    except (RuntimeError, KeyError) as error:
+        # h5py has no error class of its own for damage: it raises whatever is nearest.
+        raise OSError(f"not a sound HDF5 file ({error})") from error

@@ -1,0 +1,100 @@
+"""The manifest of a checkpoint: which files belong to it, and what they must be."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from prosper_ng.errors import UserError
+from prosper_ng.storage import atomic
+
+FORMAT_VERSION = 1
+_NAME = re.compile(r"checkpoint-(\d{6,})\.json")
+
+
+class CheckpointError(UserError):
+    """A checkpoint exists and cannot be used, and passing over it would be wrong."""
+
+
+class Damaged(Exception):
+    """Why a checkpoint must be passed over."""
+
+
+class DataFile(NamedTuple):
+    """One file with rows start..stop of the arrays over rows."""
+
+    name: str
+    sha256: str
+    n_bytes: int
+    start: int
+    stop: int
+
+    def verify(self, folder: Path) -> None:
+        """Compare the bytes on disk with the digest; raises Damaged."""
+        path = folder / self.name
+        if not path.exists():
+            raise Damaged(f"its file {self.name} is missing")
+        n_bytes = path.stat().st_size
+        if n_bytes != self.n_bytes:
+            raise Damaged(f"its file {self.name} has {n_bytes} bytes, not {self.n_bytes}")
+        if atomic.sha256_of(path) != self.sha256:
+            raise Damaged(f"the bytes of its file {self.name} do not match their SHA-256")
+
+
+class Manifest(NamedTuple):
+    """All files of a checkpoint; the first one holds root's arrays as well as rows."""
+
+    iteration: int
+    n_rows: int
+    files: list[DataFile]
+
+    def write(self, folder: Path) -> None:
+        """Bring the checkpoint into existence: its files are on disk and verified."""
+        fields = {**self._asdict(), "files": [file._asdict() for file in self.files]}
+        content = {"format_version": FORMAT_VERSION, **fields}
+        atomic.write_json(folder / f"{stem(self.iteration)}.json", {**content, "digest": _digest(content)})
+
+
+def stem(iteration: int) -> str:
+    """What the names of all files of a checkpoint begin with."""
+    return f"checkpoint-{iteration:06d}"
+
+
+def iterations_in(folder: Path) -> list[int]:
+    """The numbers of the checkpoints in a folder, newest first."""
+    if not folder.is_dir():
+        return []
+    matches = (_NAME.fullmatch(path.name) for path in folder.iterdir())
+    return sorted((int(match[1]) for match in matches if match), reverse=True)
+
+
+def read(folder: Path, iteration: int) -> Manifest:
+    """The manifest of a checkpoint; raises Damaged, or CheckpointError where a newer version wrote it."""
+    path = folder / f"{stem(iteration)}.json"
+    content = _content(path)
+    version = content.pop("format_version")
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has format {version}, and this version of prosper_ng reads up to {FORMAT_VERSION}: "
+            "update prosper_ng, or start in another folder"
+        )
+    found = Manifest(content["iteration"], content["n_rows"], [DataFile(**fields) for fields in content["files"]])
+    if found.iteration != iteration:
+        raise Damaged(f"its manifest belongs to iteration {found.iteration}")
+    return found
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+        digest = content.pop("digest")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise Damaged("its manifest cannot be read") from error
+    if digest != _digest(content):
+        raise Damaged("its manifest was altered")
+    return dict(content)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
