@@ -1,0 +1,1 @@
+"""How the state sets K_n are chosen; each file is one `kind`."""

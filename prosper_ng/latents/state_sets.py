@@ -92,9 +92,9 @@ def set_value(code: Any, h: int, index: int, n_planes: int, plane_words: int) ->
 
 
 @njit(cache=True)
-def get_value(code: Any, h: int, n_planes: int, plane_words: int) -> int:
+def get_value(code: Any, h: int, n_planes: int, plane_words: int) -> np.int64:
     """The alphabet index of latent h in a code (words,)."""
-    index = 0
+    index = np.int64(0)
     for p in range(n_planes):
         word = code[p * plane_words + h // 64]
         index |= np.int64((word >> np.uint64(h % 64)) & np.uint64(1)) << p
@@ -108,7 +108,7 @@ def _draw_state(state: Any, activity: Any, n_values: int, n_planes: int, plane_w
     n_latents = activity.shape[0]
     largest = max(np.max(activity), 1e-12)
     scale = 1.0 / np.log1p(-min(largest, 1.0 - 1e-12))
-    h = -1
+    h = np.int64(-1)
     while True:
         # Jump to the next latent that would be active if all were as active as the most active one; then thin out.
         h += 1 + np.int64(min(np.log1p(-next_uniform(state)) * scale, np.float64(n_latents)))

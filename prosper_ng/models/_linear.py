@@ -196,7 +196,7 @@ class LinearModel:
     ) -> None:
         """Add the moments of a batch to the sums."""
         space = self.space
-        used = weights.any(axis=1)
+        used = np.asarray(weights.any(axis=1))
         values = batch.values if used.all() else batch.values * used[:, None]
         means = np.zeros((len(values), self.n_latents))
         add_moments(codes, weights, space.values, space.n_planes, space.plane_words, means, sums["counts"], sums["s_s"])
@@ -262,11 +262,11 @@ class LinearModel:
         """sum_n <|y_n - W s - mu|²>_n."""
         W = params["W"]
         first, second = self._moments(sums)
-        result = float(sums["y_y"]) - 2 * np.vdot(W, sums["y_s"]) + np.vdot(W.T @ W, second)
+        result = float(sums["y_y"] - 2 * np.vdot(W, sums["y_s"]) + np.vdot(W.T @ W, second))
         if self.data_mean:
             mu = params["mu"]
-            result += float(sums["n"]) * (mu @ mu) - 2 * mu @ (sums["y"] - W @ first)
-        return float(result)
+            result += float(sums["n"] * (mu @ mu) - 2 * mu @ (sums["y"] - W @ first))
+        return result
 
     def _expected_log_likelihood(self, params: NamedArrays, sums: NamedArrays) -> float:
         """sum_n <log p(y_n | s)>_n."""

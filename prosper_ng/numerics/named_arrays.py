@@ -30,7 +30,8 @@ class NamedArrays(Mapping[str, NDArray[np.float64]]):
         size = sum(math.prod(shape) for shape in self.shapes.values())
         self.buffer = np.zeros(size) if buffer is None else buffer
         if self.buffer.shape != (size,) or self.buffer.dtype != np.float64 or not self.buffer.flags.c_contiguous:
-            raise ValueError(f"expected a contiguous float64 vector of length {size}, got {self.buffer.dtype} {self.buffer.shape}")
+            found = f"{self.buffer.dtype} {self.buffer.shape}"
+            raise ValueError(f"expected a contiguous float64 vector of length {size}, got {found}")
         self._views: dict[str, NDArray[np.float64]] = {}
         start = 0
         for name, shape in self.shapes.items():

@@ -38,9 +38,7 @@ class Evolution:
     def __post_init__(self) -> None:
         """Refuse children that would be copies of their parents."""
         if self.mutation == "none" and not self.crossover:
-            raise ValueError(
-                "evolution with `mutation: none` needs `crossover: true`, else children equal their parents"
-            )
+            raise ValueError("`mutation: none` needs `crossover: true`, else children equal their parents")
 
     @property
     def n_rounds(self) -> int:
@@ -117,10 +115,7 @@ def _change(state: Any, child: Any, h: int, shape: Any) -> None:
     """Give one latent another value, all others being equally likely."""
     _, n_values, n_planes, plane_words = shape
     index = get_value(child, h, n_planes, plane_words)
-    if n_values > 2:
-        index = (index + 1 + next_below(state, n_values - 1)) % n_values
-    else:
-        index = 1 - index
+    index = (index + 1 + next_below(state, n_values - 1)) % n_values
     set_value(child, h, index, n_planes, plane_words)
 
 
@@ -145,7 +140,7 @@ def _flip_sparsely(
             _change(state, child, latents[i], shape)
     if switch_on > 0.0:
         scale = 1.0 / np.log1p(-min(switch_on, 1.0 - 1e-12))
-        h = -1
+        h = np.int64(-1)
         passed = 0
         while True:
             h += 1 + np.int64(min(np.log1p(-next_uniform(state)) * scale, np.float64(n_latents)))
