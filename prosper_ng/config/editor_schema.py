@@ -1,0 +1,42 @@
+"""JSON Schema of a settings class, for editors that check and complete YAML while it is written."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from prosper_ng.config.hints import fields_of
+
+
+def json_schema(schema: type) -> dict[str, Any]:
+    """JSON Schema (2020-12) of a settings class: fields, limits, defaults, descriptions, and what each `kind` takes."""
+    return TypeAdapter(schema).json_schema(schema_generator=_Generator) | {"$schema": _Generator.schema_dialect}
+
+
+class _Generator(GenerateJsonSchema):
+    """Adds what pydantic does not know of: the texts below the fields, and that a component is named by its kind."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Never: a title derived from the name of the field says nothing new."""
+        return False
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        """The schema of one settings or component class."""
+        cls: Any = schema["cls"]
+        result = super().dataclass_schema(schema)
+        for name, field in fields_of(cls).items():
+            if field.doc:
+                result["properties"][name]["description"] = field.doc
+        result["description"] = _summary(cls)
+        if "__component__" in vars(cls):
+            result["properties"]["kind"].pop("default", None)
+            result["properties"]["kind"]["description"] = result["description"]
+            result["required"] = ["kind", *result.get("required", [])]
+        return result
+
+
+def _summary(cls: type) -> str:
+    """The first paragraph of the class's own docstring; a dataclass without one only gets its signature from Python."""
+    doc = cls.__doc__ or ""
+    return "" if doc.startswith(f"{cls.__name__}(") else " ".join(doc.split("\n\n")[0].split())

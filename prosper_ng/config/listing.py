@@ -1,0 +1,31 @@
+"""A resolved configuration as YAML that tells where every value came from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from prosper_ng.config.canonical import entries_of, inline
+from prosper_ng.config.problems import printable
+
+
+def annotated_yaml(resolved: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+    """The configuration in YAML, each value followed by its origin as a comment; reading it gives the same again."""
+    rows: list[tuple[str, str]] = []
+    _add(rows, resolved, origins, "", 0)
+    width = min(60, max((len(text) for text, origin in rows if origin), default=0))
+    return "\n".join(f"{text:<{width}}  # {printable(origin)}" if origin else text for text, origin in rows)
+
+
+def _add(rows: list[tuple[str, str]], value: Any, origins: Mapping[str, str], name: str, depth: int) -> None:
+    """Append lines for the parts of a mapping or list, as pairs of text and origin."""
+    for key, item in entries_of(value) or ():
+        dotted = f"{name}.{key}" if name else key
+        if not isinstance(value, Mapping):
+            start = len(rows)
+            _add(rows, item, origins, dotted, depth + 1)
+            first, origin = rows[start]
+            rows[start] = ("  " * depth + "- " + first[2 * depth + 2 :], origin)
+        elif entries_of(item) is None:
+            rows.append(("  " * depth + f"{inline(key)}: {inline(item)}", origins.get(dotted, "")))
+        else:
+            rows.append(("  " * depth + f"{inline(key)}:", ""))
+            _add(rows, item, origins, dotted, depth + 1)

@@ -1,0 +1,156 @@
+"""YAML in, checked settings out, with the origin of every value."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from prosper_ng.config import hints
+from prosper_ng.config.canonical import entries_of
+from prosper_ng.config.explain import empty_values, explain
+from prosper_ng.config.overrides import apply, read_override
+from prosper_ng.config.problems import ConfigError, Place, Problem, SourceText, listing, printable
+from prosper_ng.config.tree import ListNode, MappingNode, Node, child, from_plain, plain
+from prosper_ng.config.yaml_reader import read_yaml
+
+T = TypeVar("T")
+
+MAX_BYTES = 1 << 20
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Loaded(Generic[T]):
+    """A configuration that passed every check."""
+
+    value: T
+    """The settings themselves."""
+    resolved: dict[str, Any]
+    """All of it, defaults included, as plain dicts, lists and scalars; `from_mapping` takes it back."""
+    origins: dict[str, str]
+    """Where each value of `flatten(resolved)` came from: `run.yaml:12:3`, `--set model.n_latents=64` or `default`."""
+    text: str
+    """The text of the file."""
+
+
+def load(source: str | os.PathLike[str] | SourceText, schema: type[T], overrides: Sequence[str] = ()) -> Loaded[T]:
+    """The configuration of a file (or of text in hand), changed by overrides such as `model.n_latents=64`.
+
+    `schema` is a settings class. Raises ConfigError with everything that is wrong.
+    """
+    text = source if isinstance(source, SourceText) else read_file(source)
+    problems: list[Problem] = []
+    root = read_yaml(text, problems)
+    if not isinstance(root, MappingNode):
+        problems.append(_not_a_mapping(text, root, schema))
+        raise ConfigError(problems)
+    for number, argument in enumerate(overrides):
+        override = read_override(argument, number + 1, problems)
+        if override is not None:
+            apply(override, root, problems)
+    return _checked(root, schema, problems, text.text)
+
+
+def from_mapping(mapping: Mapping[str, Any], schema: type[T], name: str = "the stored configuration") -> Loaded[T]:
+    """The configuration that a mapping such as `Loaded.resolved` says; `name` tells errors where it came from."""
+    root = from_plain(mapping, SourceText(name))
+    assert isinstance(root, MappingNode)
+    return _checked(root, schema, [], "")
+
+
+def read_file(path: str | os.PathLike[str]) -> SourceText:
+    """The text of a configuration file. Raises ConfigError where it is missing, not readable, not UTF-8, too large."""
+    name = printable(os.fsdecode(path))
+
+    def refuse(message: str, place: Place | None = None) -> ConfigError:
+        return ConfigError([Problem(place or Place(SourceText(name), width=0), message)])
+
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise refuse(f"there is no such file{_neighbor(Path(path))}") from None
+    except IsADirectoryError:
+        raise refuse("this is a folder; a configuration is a YAML file") from None
+    except PermissionError:
+        raise refuse("no permission to read this file") from None
+    except (OSError, ValueError) as error:
+        raise refuse(f"this file cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(content) > MAX_BYTES:
+        raise refuse("this file is larger than 1 MiB; a configuration is small, and arrays belong in a data file")
+    try:
+        return SourceText(name, content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        before = SourceText(name, content[: error.start].decode("utf-8-sig", errors="replace"))
+        message = f"this is not UTF-8 text (byte 0x{content[error.start]:02x}); save the file as UTF-8"
+        raise refuse(message, before.place_at(len(before.text))) from None
+
+
+def _neighbor(path: Path) -> str:
+    """`; did you mean ...?` with the file of the most similar name beside it."""
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")]
+    except (OSError, ValueError):
+        return ""
+    near = get_close_matches(path.name, names, n=1)
+    return f"; did you mean `{path.parent / near[0]}`?" if near else ""
+
+
+def _not_a_mapping(text: SourceText, root: Node | None, schema: type) -> Problem:
+    fields = listing(hints.fields_of(schema))
+    if root is None:
+        return Problem(Place(text, width=0), f"nothing is written here; a configuration has the fields {fields}")
+    return Problem(root.place, f"a configuration is a mapping (`name: value` lines) with the fields {fields}")
+
+
+def _checked(root: MappingNode, schema: type[T], problems: list[Problem], text: str) -> Loaded[T]:
+    """The settings in the tree. Raises ConfigError with `problems` and all that the schema finds."""
+    adapter = TypeAdapter(schema)
+    found = empty_values(root, schema)
+    value = None
+    try:
+        # JSON is pydantic's strict way in for plain data: lists become tuples, mappings become settings.
+        value = adapter.validate_json(json.dumps(plain(root)))
+    except ValidationError as error:
+        found += explain(error, root, schema)
+    reported = {problem.place for problem in problems}
+    problems = problems + [problem for problem in found if problem.place not in reported]
+    if problems:
+        raise ConfigError(problems)
+    assert value is not None
+    # A second pass turns defaults into what the file would have given (1 into 1.0), so that a stored configuration
+    # says the same as a written one.
+    value = adapter.validate_json(json.dumps(adapter.dump_python(value, mode="json")))
+    resolved = adapter.dump_python(value, mode="json")
+    return Loaded(value, resolved, _origins(resolved, root), text)
+
+
+def _origins(resolved: Mapping[str, Any], root: Node) -> dict[str, str]:
+    """Where each value came from, by dotted name."""
+    origins: dict[str, str] = {}
+
+    def add(name: str, value: Any, node: Node | None) -> None:
+        entries = entries_of(value)
+        if entries is None:
+            origins[name] = ", ".join(dict.fromkeys(_places(node))) if node else DEFAULT
+            return
+        for key, item in entries:
+            below = child(node, int(key) if isinstance(node, ListNode) else key)
+            add(f"{name}.{key}" if name else key, item, below)
+
+    add("", resolved, root)
+    return origins
+
+
+def _places(node: Node) -> list[str]:
+    """The place of the node, and those of the overrides below it."""
+    places = [str(node.place)]
+    below = node.items if isinstance(node, ListNode) else node.items.values() if isinstance(node, MappingNode) else ()
+    for item in below:
+        places += [place for place in _places(item) if item.place.source is not node.place.source]
+    return places

@@ -1,0 +1,98 @@
+"""Overrides from the command line: `--set model.n_latents=64` changes the tree before it is checked."""
+
+import re
+from dataclasses import dataclass
+
+from prosper_ng.config.problems import Place, Problem, SourceText, printable, quoted
+from prosper_ng.config.tree import ListNode, MappingNode, Node, ScalarNode
+from prosper_ng.config.yaml_reader import read_yaml
+
+_STEP = re.compile(r'"(?P<double>[^"]*)"|\'(?P<single>[^\']*)\'|(?P<bare>[^.="\'\[\]{}\s]+)')
+_FORM = "an override reads NAME=VALUE, such as model.n_latents=64 or 'data.crop=[0, 0, 8, 8]'"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One name, or position in a list, of a dotted path."""
+
+    name: str
+    place: Place
+    is_position: bool
+
+
+@dataclass(frozen=True)
+class Override:
+    """A value for one dotted path."""
+
+    steps: list[Step]
+    node: Node
+
+
+def read_override(argument: str, order: int, problems: list[Problem]) -> Override | None:
+    """The override that a `--set` argument asks for; None, and a problem more, where it cannot be read.
+
+    Names that hold dots are put in quotes. Raises ConfigError where the value is not YAML.
+    """
+    source = SourceText(f"--set {printable(argument)}", argument, numbered=False, order=order)
+    steps: list[Step] = []
+    position, separator = 0, "."
+    while separator == ".":
+        match = _STEP.match(argument, position)
+        if match is None or match.end() == len(argument) or argument[match.end()] not in ".=":
+            end = match.end() if match else position
+            problems.append(Problem(Place(source, 0, min(end, max(0, len(argument) - 1))), _FORM))
+            return None
+        name = next(group for group in match.groups() if group is not None)
+        place = Place(source, 0, position, match.end() - position)
+        steps.append(Step(name, place, match["bare"] is not None and name.isascii() and name.isdigit()))
+        position, separator = match.end() + 1, argument[match.end()]
+    node = read_yaml(source, problems, start=position)
+    if node is None:
+        message = "there is no value after the `=`; write null for none and '\"\"' for empty text"
+        problems.append(Problem(Place(source, 0, position - 1), message))
+        return None
+    return Override(steps, node)
+
+
+def apply(override: Override, root: MappingNode, problems: list[Problem]) -> None:
+    """Put the value into the tree, in place; what does not fit is added to `problems`."""
+    node: Node = root
+    walked: list[str] = []
+    for number, step in enumerate(override.steps):
+        last = number + 1 == len(override.steps)
+        if isinstance(node, MappingNode):
+            entry = node.items.get(step.name)
+            if last:
+                entry = override.node
+            elif entry is None or (isinstance(entry, ScalarNode) and entry.value is None):
+                if override.steps[number + 1].is_position:
+                    problems.append(_no_entry(override.steps[number + 1], [*walked, step.name], None))
+                    return
+                entry = MappingNode(step.place)
+            if entry is not node.items.get(step.name):
+                node.items[step.name], node.keys[step.name] = entry, step.place
+        elif isinstance(node, ListNode):
+            if not step.is_position or int(step.name) >= len(node.items):
+                problems.append(_no_entry(step, walked, len(node.items)))
+                return
+            if last:
+                node.items[int(step.name)] = override.node
+            entry = node.items[int(step.name)]
+        else:
+            name = quoted(".".join(walked))
+            problems.append(Problem(step.place, f"{name} is a single value ({node.place}), so it has no fields to set"))
+            return
+        walked.append(step.name)
+        node = entry
+
+
+def _no_entry(step: Step, walked: list[str], n_entries: int | None) -> Problem:
+    name = ".".join(walked)
+    whole = f"to set the whole list: --set '{name}=[...]'"
+    if not n_entries:
+        state = "is an empty list" if n_entries == 0 else "is not given"
+        return Problem(step.place, f"`{name}` {state}, so it has no entry {step.name} to change", (whole,))
+    if not step.is_position:
+        return Problem(step.place, f"`{name}` is a list; its entries are numbered from 0 to {n_entries - 1}", (whole,))
+    message = f"`{name}` has no entry {step.name}; its entries are numbered from 0 to {n_entries - 1}"
+    return Problem(step.place, message, (whole,))

@@ -1,0 +1,158 @@
+"""YAML text to a tree of nodes: YAML 1.2 scalars, no tags, no duplicate names, bounded in size and depth."""
+
+from collections.abc import Iterator
+from typing import NoReturn
+
+import yaml
+
+from prosper_ng.config.problems import ConfigError, Place, Problem, SourceText, quoted
+from prosper_ng.config.scalars import Scalar, is_text, resolve
+from prosper_ng.config.tree import MAX_DEPTH, MAX_NODES, ListNode, MappingNode, Node, ScalarNode, moved
+from prosper_ng.config.yaml_syntax import syntax_problem
+
+
+def read_yaml(source: SourceText, problems: list[Problem], start: int = 0) -> Node | None:
+    """The tree of the one YAML document in `source`, None where it is empty.
+
+    The characters before `start` are passed over. What does not keep the rest from being read is added to `problems`;
+    anything else raises ConfigError together with those.
+    """
+    text = " " * start + source.text[start:]
+    try:
+        return _Reader(source, problems).document(yaml.parse(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        problem = syntax_problem(error, source)
+    except (ValueError, OverflowError):  # PyYAML looks up escaped characters and versions without a check
+        problem = Problem(Place(source, width=0), "an escape sequence (`\\U...`) or a directive (`%`) makes no sense")
+    raise ConfigError([*problems, problem])
+
+
+_MERGE_KEY = (
+    "merge keys (`<<`) are not part of YAML 1.2; write the fields out, or refer to a whole section by an alias "
+    "(`*name`)"
+)
+
+
+class _Reader:
+    """Builds nodes from the events of PyYAML's parser, which gives the place of everything."""
+
+    def __init__(self, source: SourceText, problems: list[Problem]) -> None:
+        self.source = source
+        self.problems = problems
+        self.anchors: dict[str, Node | None] = {}
+        self.n_nodes = 0
+
+    def document(self, events: Iterator[yaml.Event]) -> Node | None:
+        """The root of the document."""
+        self.events = events
+        next(events)
+        if isinstance(next(events), yaml.StreamEndEvent):
+            return None
+        root = self.node(next(events), 0)
+        next(events)
+        following = next(events)
+        if not isinstance(following, yaml.StreamEndEvent):
+            self.fail(following, "a second document starts here; a configuration is a single one")
+        return None if isinstance(root, ScalarNode) and root.is_empty else root
+
+    def node(self, event: yaml.Event, depth: int) -> Node:
+        """The node that starts with the event."""
+        if isinstance(event, yaml.AliasEvent):
+            return self.alias(event, depth)
+        self.count(event, 1)
+        if depth > MAX_DEPTH:
+            self.fail(event, f"this is nested more than {MAX_DEPTH} levels deep")
+        assert isinstance(event, yaml.NodeEvent)
+        anchor = event.anchor
+        if anchor is not None:
+            if anchor in self.anchors:
+                self.add(event, f"the anchor `&{anchor}` is used a second time")
+            self.anchors[anchor] = None
+        node = self.content(event, depth)
+        if anchor is not None:
+            self.anchors[anchor] = node
+        return node
+
+    def content(self, event: yaml.NodeEvent, depth: int) -> Node:
+        """The node without its anchor."""
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            self.add(event, f"tags such as {quoted(tag)} are not used here; leave the tag out, and put text in quotes")
+        if isinstance(event, yaml.ScalarEvent):
+            return self.scalar(event)
+        if isinstance(event, yaml.SequenceStartEvent):
+            items: list[Node] = []
+            while not isinstance(following := next(self.events), yaml.SequenceEndEvent):
+                items.append(self.node(following, depth + 1))
+            return ListNode(self.place(event), items)
+        return self.mapping(event, depth)
+
+    def mapping(self, event: yaml.Event, depth: int) -> MappingNode:
+        """The mapping, with the first of several values of the same name."""
+        node = MappingNode(self.place(event))
+        while not isinstance(following := next(self.events), yaml.MappingEndEvent):
+            key = self.node(following, depth + 1)
+            value = self.node(next(self.events), depth + 1)
+            if not isinstance(key, ScalarNode):
+                self.add(following, "a name must be plain text, not a list or a mapping")
+            elif key.plain and key.text == "<<":
+                self.add(following, _MERGE_KEY)
+            elif key.is_empty:
+                self.add(following, "the name before the `:` is missing")
+            elif key.text in node.items:
+                first = node.keys[key.text]
+                self.add(following, f"{quoted(key.text)} is given twice; the first is at line {first.line + 1}")
+            else:
+                node.items[key.text] = value
+                node.keys[key.text] = key.place
+        return node
+
+    def scalar(self, event: yaml.ScalarEvent) -> ScalarNode:
+        """The scalar, plain ones resolved."""
+        text, is_plain = event.value, event.style is None
+        value: Scalar = text
+        if is_plain:
+            try:
+                value = resolve(text)
+            except ValueError as error:
+                self.add(event, f"{quoted(text)} is {error}")
+        elif not is_text(text):
+            self.add(event, "the text holds an escaped character that no text can hold (NUL or half a surrogate pair)")
+            value = ""
+        return ScalarNode(self.place(event), value, text, is_plain)
+
+    def alias(self, event: yaml.AliasEvent, depth: int) -> Node:
+        """A copy of what the alias stands for."""
+        node = self.anchors.get(event.anchor or "")
+        if node is None:
+            known = event.anchor in self.anchors
+            reason = "stands inside what it stands for" if known else f"has no anchor `&{event.anchor}` before it"
+            self.add(event, f"the alias `*{event.anchor}` {reason}")
+            return ScalarNode(self.place(event), None, f"*{event.anchor}")
+        if depth + node.height > MAX_DEPTH:
+            self.fail(event, f"with what this alias stands for, this is nested more than {MAX_DEPTH} levels deep")
+        self.count(event, node.n_nodes)
+        return moved(node, self.place(event))
+
+    def count(self, event: yaml.Event, n_nodes: int) -> None:
+        """Stop at trees that no configuration needs, before they are built."""
+        self.n_nodes += n_nodes
+        if self.n_nodes > MAX_NODES:
+            self.fail(event, f"this configuration holds more than {MAX_NODES} values (aliases counted in full)")
+
+    def place(self, event: yaml.Event) -> Place:
+        """Where the event starts, and how far it goes on that line."""
+        start, end = event.start_mark, event.end_mark
+        assert start is not None
+        assert end is not None
+        line = self.source.lines[start.line] if start.line < len(self.source.lines) else ""
+        width = (end.column if end.line == start.line else len(line)) - start.column
+        return Place(self.source, start.line, start.column, max(1, width))
+
+    def add(self, event: yaml.Event, message: str) -> None:
+        """Note a problem at the event and go on."""
+        self.problems.append(Problem(self.place(event), message))
+
+    def fail(self, event: yaml.Event, message: str) -> NoReturn:
+        """Stop at the event."""
+        raise ConfigError([*self.problems, Problem(self.place(event), message)])

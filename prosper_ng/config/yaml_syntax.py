@@ -1,0 +1,58 @@
+"""What PyYAML's syntax errors mean, in words for the writer of the file."""
+
+import yaml
+from yaml.reader import ReaderError
+
+from prosper_ng.config.problems import Place, Problem, SourceText
+
+# Part of PyYAML's own words -> what to tell; the first that fits is taken.
+_MEANINGS = {
+    r"found character '\t'": "a tab stands here; YAML wants spaces",
+    "found a tab character": "a tab stands here; YAML wants spaces",
+    "mapping values are not allowed": "this `:` makes no sense here; mind the indentation, and quote text with `: `",
+    "sequence entries are not allowed": "a list entry (`- `) cannot start here; start it on a new line, indented",
+    "could not find expected ':'": "`name: value` is expected, and the `:` is missing",
+    "found unexpected end of stream": "this quote is never closed",
+    "found unexpected document separator": "this quote is never closed",
+    "found unknown escape character": "no such escape sequence; write a backslash as `\\\\`, or use single quotes",
+    "expected ',' or ']'": "this list is not closed by `]`, or a `,` is missing",
+    "expected ',' or '}'": "this mapping is not closed by `}`, or a `,` is missing",
+    "expected <block end>": "this line does not fit the lines above; mind the indentation",
+    "expected '<document start>'": "nothing is expected after the end of the value; is a bracket closed twice?",
+    "expected chomping or indentation": "after `|` or `>` the text starts on the next line; put other text in quotes",
+    "found incompatible YAML document": "this version of YAML is not known; leave the `%YAML` line out",
+    "while scanning an alias": "`*` starts an alias; put text that starts with it in quotes",
+    "while scanning an anchor": "`&` starts an anchor; put text that starts with it in quotes",
+    "while scanning a tag": "`!` starts a tag; put text that starts with it in quotes",
+    "while parsing a tag": "`!` starts a tag; put text that starts with it in quotes",
+    "that cannot start any token": "text cannot start with this character; put it in quotes",
+}
+# What is never closed is shown where it is opened.
+_AT_START = {
+    "found unexpected end of stream",
+    "found unexpected document separator",
+    "expected ',' or ']'",
+    "expected ',' or '}'",
+}
+
+
+def syntax_problem(error: yaml.YAMLError, source: SourceText) -> Problem:
+    """The syntax error in words, at its place."""
+    if isinstance(error, ReaderError):
+        message = f"a character that cannot be printed (U+{error.character:04X}) stands here"
+        return Problem(source.place_at(error.position), message)
+    mark = getattr(error, "problem_mark", None)
+    context, words = (getattr(error, name, None) or "" for name in ("context", "problem"))
+    for part, meaning in _MEANINGS.items():
+        if part in words or part in context:
+            if part in _AT_START:
+                mark = getattr(error, "context_mark", None) or mark
+            return Problem(_place(mark, source), meaning)
+    return Problem(_place(mark, source), f"this is not YAML: {' '.join((context or words).split())}")
+
+
+def _place(mark: yaml.Mark | None, source: SourceText) -> Place:
+    if mark is None:
+        return Place(source, width=0)
+    line = min(mark.line, len(source.lines) - 1)
+    return Place(source, line, mark.column if line == mark.line else len(source.lines[line]))
