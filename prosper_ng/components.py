@@ -40,7 +40,7 @@ class OneOf:
     package: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
-        """The union of the components tagged by `kind`; asked for by pydantic in place of the schema of the Protocol."""
+        """The union of the components, tagged by `kind`; pydantic asks for it in place of the Protocol's schema."""
         choices = {kind: handler.generate_schema(cls) for kind, cls in components_of(self.package).items()}
         return {"type": "tagged-union", "discriminator": "kind", "choices": choices}
 
