@@ -1,6 +1,7 @@
 """pydantic's errors, told to the person who wrote the configuration."""
 
 import json
+import math
 from typing import get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -143,14 +144,21 @@ def unknown_kind(spot: Spot) -> Problem:
     return Problem(node.place, message, (f"legal are {listing(kinds)}",))
 
 
-def empty_values(root: Node, schema: type) -> list[Problem]:
-    """A problem for every value that is left empty, also where null would be legal: nothing is not the same as null."""
+def unusable_values(root: Node, schema: type) -> list[Problem]:
+    """A problem for every value that is left empty or not finite, also where the schema would let it pass.
+
+    Nothing is not the same as null: it is what remains when the lines of a section are commented out.
+    """
     found = []
     for path, node in walk(root):
-        if isinstance(node, ScalarNode) and node.is_empty:
+        if not isinstance(node, ScalarNode):
+            continue
+        if node.is_empty:
             spot = follow(top(schema, root), path)
-            if spot is not None:
-                found.append(must_be(spot))
+            found += [must_be(spot)] if spot is not None else []
+        elif isinstance(node.value, float) and not math.isfinite(node.value):
+            name = quoted(".".join(map(str, path)))
+            found.append(Problem(node.place, f"{name} must be a finite number, not the number {quoted(node.text)}"))
     return found
 
 

@@ -136,7 +136,15 @@ def describe(hint: Any) -> str:
     return " ".join([noun, *_limits(hint, "characters")])
 
 
-_NOUNS = {int: "an integer", float: "a number", str: "text", bool: "true or false", type(None): "null", None: "null"}
+_NOUNS = {
+    int: "an integer",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    type(None): "null",
+    None: "null",
+    Any: "any value",
+}
 
 _LIMITS = (
     (at.Gt, "gt", "greater than {}"),

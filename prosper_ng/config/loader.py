@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from prosper_ng.config import hints
 from prosper_ng.config.canonical import entries_of
-from prosper_ng.config.explain import empty_values, explain
+from prosper_ng.config.explain import explain, unusable_values
 from prosper_ng.config.overrides import apply, read_override
 from prosper_ng.config.problems import ConfigError, Place, Problem, SourceText, listing, printable
 from prosper_ng.config.tree import ListNode, MappingNode, Node, child, from_plain, plain
@@ -111,15 +111,13 @@ def _not_a_mapping(text: SourceText, root: Node | None, schema: type) -> Problem
 def _checked(root: MappingNode, schema: type[T], problems: list[Problem], text: str) -> Loaded[T]:
     """The settings in the tree. Raises ConfigError with `problems` and all that the schema finds."""
     adapter = TypeAdapter(schema)
-    found = empty_values(root, schema)
+    problems = _joined(problems, unusable_values(root, schema))
     value = None
     try:
         # JSON is pydantic's strict way in for plain data: lists become tuples, mappings become settings.
         value = adapter.validate_json(json.dumps(plain(root)))
     except ValidationError as error:
-        found += explain(error, root, schema)
-    reported = {problem.place for problem in problems}
-    problems = problems + [problem for problem in found if problem.place not in reported]
+        problems = _joined(problems, explain(error, root, schema))
     if problems:
         raise ConfigError(problems)
     assert value is not None
@@ -128,6 +126,12 @@ def _checked(root: MappingNode, schema: type[T], problems: list[Problem], text: 
     value = adapter.validate_json(json.dumps(adapter.dump_python(value, mode="json")))
     resolved = adapter.dump_python(value, mode="json")
     return Loaded(value, resolved, _origins(resolved, root), text)
+
+
+def _joined(first: list[Problem], second: list[Problem]) -> list[Problem]:
+    """All problems of the first list, and those of the second at other places."""
+    places = {problem.place for problem in first}
+    return first + [problem for problem in second if problem.place not in places]
 
 
 def _origins(resolved: Mapping[str, Any], root: Node) -> dict[str, str]:

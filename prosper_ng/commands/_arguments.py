@@ -1,0 +1,29 @@
+"""The arguments that all commands on a configuration share."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prosper_ng.config import Loaded
+    from prosper_ng.experiments.run_config import RunConfig
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add FILE and `--set NAME=VALUE`, for `load_run_config`."""
+    parser.add_argument("file", metavar="FILE", help="the YAML file of a run")
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        dest="overrides",
+        action="append",
+        default=[],
+        help="change a value, such as model.n_latents=64 or 'data.crop=[0, 0, 8, 8]'; may be given several times",
+    )
+
+
+def load_run_config(arguments: argparse.Namespace) -> "Loaded[RunConfig]":
+    """The configuration that the arguments ask for. Raises ConfigError with everything that is wrong."""
+    from prosper_ng.config import load
+    from prosper_ng.experiments.run_config import RunConfig
+
+    return load(arguments.file, RunConfig, arguments.overrides)

@@ -1,0 +1,28 @@
+"""`prosper-ng validate FILE`: check a configuration without running it."""
+
+import argparse
+
+from prosper_ng.commands._arguments import add_config_arguments, load_run_config
+
+HELP = "check the configuration of a run, and show it with all defaults"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_config_arguments(parser)
+    parser.add_argument(
+        "--verbose", action="store_true", help="print the complete configuration, with the origin of each value"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 where the configuration is valid. Raises ConfigError with everything that is wrong."""
+    loaded = load_run_config(arguments)
+    if arguments.verbose:
+        from prosper_ng.config import annotated_yaml
+
+        print(f"# {arguments.file}: valid")
+        print(annotated_yaml(loaded.resolved, loaded.origins))
+    else:
+        print(f"{arguments.file}: valid")
+    return 0
