@@ -63,6 +63,14 @@ class Annealing:
             _check_positions(name, points)
             _check_values(name, points)
 
+    @property
+    def depends_on_length(self) -> bool:
+        """Whether a run of more sweeps would differ from this one from the start: a value changes at a fraction."""
+        return any(
+            any(isinstance(position, float) for position, _ in points) and len({value for _, value in points}) > 1
+            for _, points in self._schedules()
+        )
+
     def check_order(self, n_sweeps: int) -> None:
         """Raise ValueError where sweeps and fractions cross in a run of `n_sweeps`."""
         for name, points in self._schedules():

@@ -114,6 +114,23 @@ def test_sweeps_and_fractions_may_be_mixed_where_they_ascend():
         annealing.check_order(11)
 
 
+@pytest.mark.parametrize(
+    ("fields", "depends"),
+    [
+        ({}, False),
+        ({"temperature": ((0, 2.0), (10, 1.0))}, False),
+        ({"temperature": ((0.0, 1.0), (0.5, 1.0))}, False),
+        ({"temperature": ((0, 2.0), (0.5, 1.0))}, True),
+        ({"parameter_noise": {"W": ((0.0, 1.0), (0.5, 0.0))}}, True),
+    ],
+)
+def test_only_changes_at_fractions_depend_on_the_length_of_the_run(fields, depends):
+    annealing = Annealing(**fields)
+    assert annealing.depends_on_length == depends
+    differs = any(annealing.at(sweep, 20) != annealing.at(sweep, 40) for sweep in range(20))
+    assert differs == depends
+
+
 def test_noise_on_something_that_is_no_parameter_is_an_error():
     annealing = Annealing(parameter_noise={"w": 0.1})
     with pytest.raises(ValueError, match="parameter_noise: the model has no parameter 'w'; it has W, pi, sigma"):
