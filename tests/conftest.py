@@ -1,9 +1,16 @@
 """Fixtures that run code on a group: threads in this process, or real MPI ranks in their own process group."""
 
+import os
 import random
+import shlex
+import signal
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,5 +65,49 @@ def on_threads() -> Callable[[int, Callable[[Any], Any]], list[Any]]:
 
         with ThreadPoolExecutor(size) as pool:
             return [future.result() for future in [pool.submit(guarded, rank) for rank in range(size)]]
+
+    return run
+
+
+def launcher() -> list[str]:
+    """The command that starts MPI ranks: PROSPER_NG_MPIEXEC, else the one of the MPI library in this environment."""
+    given = shlex.split(os.environ.get("PROSPER_NG_MPIEXEC", ""))
+    own = Path(sys.prefix) / "bin" / "mpiexec"
+    if not given and not own.exists():
+        pytest.skip('no MPI library in this environment: pip install "prosper_ng[mpi]"')
+    return given or [str(own)]
+
+
+@pytest.fixture(scope="session")
+def mpiexec() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """A function (n_ranks, *command, code="", timeout=60, env={}, cwd=None) -> the finished process.
+
+    It runs a command, or Python code where some is given, on real MPI ranks in a session of their own, and fails the
+    test after `timeout` seconds, with all ranks killed.
+    """
+    start = launcher()
+
+    def run(
+        n_ranks: int,
+        *command: str | Path,
+        code: str = "",
+        timeout: float = 60,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, "-c", textwrap.dedent(code)] if code else []
+        arguments = [*start, "-n", str(n_ranks), *program, *map(str, command)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+        environment = {**os.environ, **(env or {})}
+        with subprocess.Popen(
+            arguments, text=True, start_new_session=True, env=environment, cwd=cwd, **pipes
+        ) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                out, err = process.communicate()
+                pytest.fail(f"{n_ranks} ranks did not end within {timeout} s\n{out}\n{err}")
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     return run

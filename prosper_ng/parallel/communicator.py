@@ -13,8 +13,8 @@ Vector = NDArray[Any]
 class Communicator(Protocol):
     """A group of ranks that call the same methods in the same order.
 
-    Arrays go through the `_in_place` methods (contiguous buffers of equal size and type on all ranks);
-    the object methods carry small control messages only.
+    Arrays go through the `_in_place` methods and `gather_rows` (contiguous, of equal size and type on all ranks);
+    `broadcast` and `gather` carry small control messages only.
     """
 
     rank: int
@@ -48,13 +48,21 @@ class Communicator(Protocol):
     def gather_rows(self, values: Vector, starts: list[int], into: Callable[[int, Vector], None]) -> None:
         """Hand root every rank's rows in rank order, in bounded pieces.
 
-        `values` (n_local, ...) are this rank's rows, `starts[r]` is the first global row of rank r; root calls
-        `into(start, piece)` with pieces in global row order. Root never holds more than one piece of another rank.
+        `values` (n_local, ...) are this rank's rows, `starts[r]` is the first global row of rank r and `starts[size]`
+        the number of all rows; root calls `into(start, piece)` with pieces in global row order, and holds no more than
+        one piece of another rank. An error that `into` raises is raised on root after all ranks have sent their rows.
         """
         ...
 
     def barrier(self) -> None:
-        """Wait until all ranks are here."""
+        """Wait until all ranks are here, without keeping a core busy."""
+        ...
+
+    def failing_ranks(self, patience: float) -> list[int]:
+        """The ranks that call this within `patience` seconds of each other: all, or this one and any below it.
+
+        Only for ranks that can no longer take part in anything else.
+        """
         ...
 
     def abort(self, exit_status: int) -> None:
@@ -87,11 +95,16 @@ class SerialCommunicator:
         return [message]
 
     def gather_rows(self, values: Vector, starts: list[int], into: Callable[[int, Vector], None]) -> None:
-        """All rows in one piece."""
-        into(starts[0], np.ascontiguousarray(values))
+        """All rows in one piece, unless there are none."""
+        if len(values):
+            into(starts[0], np.ascontiguousarray(values))
 
     def barrier(self) -> None:
         """Nobody to wait for."""
+
+    def failing_ranks(self, patience: float) -> list[int]:
+        """This one."""
+        return [0]
 
     def abort(self, exit_status: int) -> None:
         """End this process."""

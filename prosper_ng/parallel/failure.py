@@ -1,0 +1,134 @@
+"""How a group of ranks fails: all of them, soon, with one message."""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+
+from prosper_ng.errors import UserError
+from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.parallel.last_words import exit_status, message_of
+
+_PATIENCE = 2.0  # seconds for the other ranks to come to the same error
+_LAST_WORDS = 0.2  # seconds for a launcher to pass a message on before it ends the ranks
+
+
+class RemoteDefect(RuntimeError):
+    """A defect of the program that showed on another rank; the text holds its traceback."""
+
+
+@contextmanager
+def ending_all_ranks_together(comm: Communicator) -> Iterator[None]:
+    """A frame around all that a group does, out of which an error on any rank ends all ranks.
+
+    An error that all ranks run into is raised on root, for its caller to report; the others end silently with the same
+    exit status. One that some ranks run into, which the rest would wait for in vain, is printed by the lowest of them,
+    with rank, host and the error's notes (see BaseException.add_note), and all ranks are aborted.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if comm.size == 1 or _is_success(error):
+            raise
+        failing = comm.failing_ranks(_PATIENCE)
+        if len(failing) == comm.size:
+            if comm.is_root:
+                raise
+            raise SystemExit(exit_status(error)) from None
+        if failing[0] == comm.rank:
+            _say_last_words(error, comm)
+        else:
+            time.sleep(2 * _PATIENCE)  # the lowest failing rank speaks, and ends this one
+        comm.abort(exit_status(error))
+
+
+@contextmanager
+def collectively(comm: Communicator, doing: str) -> Iterator[None]:
+    """A block in which each rank may fail for itself, while it communicates with no other: then all ranks raise.
+
+    `doing` says in the message what failed: "reading the data".
+    """
+    failure: Exception | None = None
+    try:
+        yield
+    except Exception as error:
+        failure = error
+    agree(comm, failure, doing)
+
+
+def agree(comm: Communicator, error: Exception | None, doing: str = "") -> None:
+    """Raise on all ranks what the lowest rank that brings an error brings; nothing where none does.
+
+    A UserError comes out with its own type and text, anything else as itself on its rank and as RemoteDefect elsewhere.
+    """
+    failing = np.array([comm.size - comm.rank if error is not None else 0])
+    comm.max_in_place(failing)
+    if failing[0] == 0:
+        return
+    culprit = comm.size - int(failing[0])
+    reports = comm.gather(_report_of(error))
+    report = comm.broadcast(reports[culprit] if reports is not None else None)
+    place = f"on rank {culprit} of {comm.size}, host {report.host}" if report is not None and comm.size > 1 else ""
+    _raise(error if comm.rank == culprit else None, report, " ".join(filter(None, [doing and f"while {doing}", place])))
+
+
+class _Report(NamedTuple):
+    """An error as it travels to the other ranks."""
+
+    kind: type[UserError] | None
+    """None for a defect of the program."""
+    text: str
+    notes: list[str]
+    host: str
+
+
+def _report_of(error: Exception | None) -> _Report | None:
+    if error is None:
+        return None
+    host, notes = os.uname().nodename, list(getattr(error, "__notes__", []))
+    if isinstance(error, UserError):
+        return _Report(type(error), str(error), notes, host)
+    return _Report(None, "".join(traceback.format_exception(error)), [], host)
+
+
+def _raise(own: Exception | None, report: _Report | None, place: str) -> NoReturn:
+    assert report is not None
+    error = own
+    if error is None:
+        error = _revived(report.kind, report.text) if report.kind else RemoteDefect(report.text)
+        for note in report.notes:
+            error.add_note(note)
+    if place:
+        error.add_note(place)
+    raise error
+
+
+def _revived(kind: type[UserError], text: str) -> UserError:
+    """An error of the kind and with the text, made without its constructor, whose arguments did not travel."""
+    error = kind.__new__(kind, text)
+    error.args = (text,)
+    try:
+        if str(error) == text:
+            return error
+    except AttributeError:
+        pass
+    plain = UserError(text)
+    plain.exit_status = kind.exit_status
+    return plain
+
+
+def _is_success(error: BaseException) -> bool:
+    return isinstance(error, SystemExit) and error.code in (None, 0)
+
+
+def _say_last_words(error: BaseException, comm: Communicator) -> None:
+    words = f"{message_of(error)}\n  on rank {comm.rank} of {comm.size}, host {os.uname().nodename}; all ranks end\n"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(2, words.encode(errors="replace"))  # in one piece, so that no other rank's output gets between
+    time.sleep(_LAST_WORDS)

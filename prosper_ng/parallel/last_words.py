@@ -1,0 +1,29 @@
+"""What a user sees of an exception: some lines and an exit status."""
+
+import traceback
+
+from prosper_ng.errors import UserError
+
+INTERRUPTED = 130
+
+
+def exit_status(error: BaseException) -> int:
+    """The exit status that an exception ends the program with; never 0."""
+    if isinstance(error, UserError):
+        return error.exit_status
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return error.code
+    return 1
+
+
+def message_of(error: BaseException) -> str:
+    """What to print: a user's error as its sentence and its notes, a defect with its traceback."""
+    if isinstance(error, UserError):
+        return "\n".join([f"error: {error}", *(f"  {note}" for note in getattr(error, "__notes__", []))])
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, SystemExit):
+        return f"error: ended with status {error.code}"
+    return "".join(traceback.format_exception(error)).rstrip()

@@ -1,0 +1,216 @@
+"""A group of MPI ranks. The only file that imports mpi4py, and only when a launcher has started the process."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.errors import UserError
+from prosper_ng.parallel.communicator import Communicator, SerialCommunicator
+from prosper_ng.parallel.launcher import corrected_command, launch
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+T = TypeVar("T")
+Vector = NDArray[Any]
+
+_LARGEST_COUNT = 1 << 30  # below the 2^31 - 1 elements that MPI's classic interface can count
+_LARGEST_MESSAGE = 1 << 20  # bytes of a pickled control message
+_PIECE_BYTES = 1 << 24  # bytes of rows that root takes from another rank at a time
+_LONGEST_NAP = 1e-3  # seconds between two looks at something that is waited for
+
+
+class LaunchError(UserError):
+    """The processes were not started as one group of ranks."""
+
+
+def connect(expected_ranks: int | None = None) -> Communicator:
+    """The group this process was started in: the serial twin without a launcher, MPI's world with one.
+
+    `expected_ranks` is what a generated script asked its launcher for.
+    Raises LaunchError, with the command that would be right, where the launcher speaks of more ranks than MPI has
+    (processes that each believe to be alone would all do the same work) or no MPI library is found.
+    """
+    started = launch(os.environ)
+    if started is None:
+        if (expected_ranks or 1) > 1:
+            raise LaunchError(
+                f"expected {expected_ranks} ranks, but no MPI launcher has started this process; start it with\n"
+                f"  {corrected_command(expected_ranks or 1, '', os.environ)}"
+            )
+        return SerialCommunicator()
+    mpi = load_library()
+    world = mpi.COMM_WORLD
+    wanted = max(expected_ranks or 1, (started.size or 1) if world.size == 1 else 1)
+    if world.size < wanted:
+        library = mpi.get_vendor()[0]
+        raise LaunchError(
+            f"the launcher was asked for {wanted} ranks, but this process finds itself in a group of {world.size}: the "
+            f"launcher does not fit the MPI library ({library}); start it with\n"
+            f"  {corrected_command(wanted, library, os.environ)}"
+        )
+    return MpiCommunicator(world)
+
+
+def load_library() -> Any:
+    """The module mpi4py.MPI, MPI initialized; raises LaunchError where there is no MPI library."""
+    import mpi4py
+
+    # Only the main thread calls MPI, which spares every call a lock.
+    mpi4py.rc.thread_level = "funneled"
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise LaunchError(
+            f"the MPI library cannot be loaded on {os.uname().nodename} ({reason}); install one with\n"
+            f'  {sys.executable} -m pip install "prosper_ng[mpi]"\n'
+            "or let MPI4PY_LIBMPI name the library of this site"
+        ) from None
+    return MPI
+
+
+class MpiCommunicator:
+    """The ranks of an MPI communicator. Collectives, rows and failures each have a duplicate of their own."""
+
+    def __init__(self, world: "MPI.Intracomm") -> None:
+        """Duplicate `world`; all its ranks must do so."""
+        self.rank: int = world.Get_rank()
+        self.size: int = world.Get_size()
+        self.is_root: bool = self.rank == 0
+        self._world = world
+        self._group = world.Dup()
+        self._rows = world.Dup()
+        self._failures = world.Dup()
+
+    def sum_in_place(self, values: Vector) -> None:
+        """Replace `values` by their sum over the ranks."""
+        from mpi4py import MPI
+
+        for piece in _pieces(values):
+            self._group.Allreduce(MPI.IN_PLACE, piece, MPI.SUM)
+
+    def max_in_place(self, values: Vector) -> None:
+        """Replace `values` by their maximum over the ranks."""
+        from mpi4py import MPI
+
+        for piece in _pieces(values):
+            self._group.Allreduce(MPI.IN_PLACE, piece, MPI.MAX)
+
+    def broadcast_in_place(self, values: Vector) -> None:
+        """Replace `values` by root's."""
+        for piece in _pieces(values):
+            self._group.Bcast(piece, root=0)
+
+    def broadcast(self, message: T) -> T:
+        """Root's message, on all ranks."""
+        from mpi4py import MPI
+
+        packed = self._group.bcast(_packed(message) if self.is_root else None, root=0)
+        unpacked: T = MPI.pickle.loads(packed)
+        return unpacked
+
+    def gather(self, message: T) -> list[T] | None:
+        """All messages in rank order on root, None elsewhere."""
+        from mpi4py import MPI
+
+        packed = self._group.gather(_packed(message), root=0)
+        return None if packed is None else [MPI.pickle.loads(each) for each in packed]
+
+    def gather_rows(self, values: Vector, starts: list[int], into: Callable[[int, Vector], None]) -> None:
+        """Hand root every rank's rows in rank order, in bounded pieces; see Communicator."""
+        if not self.is_root:
+            for piece in _row_pieces(values):
+                # A synchronous send waits until root wants this piece, so nothing piles up there.
+                self._rows.Ssend(np.ascontiguousarray(piece).reshape(-1).view(np.uint8), dest=0)
+            return
+        failure: Exception | None = None
+        for start, piece in self._all_pieces(values, starts):
+            try:
+                if failure is None:
+                    into(start, piece)
+            except Exception as error:
+                failure = error  # raised below: the other ranks still wait to send
+        if failure is not None:
+            raise failure
+
+    def barrier(self) -> None:
+        """Wait until all ranks are here, without keeping a core busy."""
+        _wait(self._group.Ibarrier(), patience=np.inf)
+
+    def failing_ranks(self, patience: float) -> list[int]:
+        """The ranks that call this within `patience` seconds of each other: all, or this one and any below it."""
+        everybody = self._failures.Ibarrier()
+        if not _wait(everybody, patience):
+            token = np.zeros(0, dtype=np.uint8)
+            for higher in range(self.rank + 1, self.size):
+                self._failures.Isend(token, dest=higher)
+            if not _wait(everybody, patience / 4):
+                return [*filter(self._failures.Iprobe, range(self.rank)), self.rank]
+        return list(range(self.size))
+
+    def abort(self, exit_status: int) -> None:
+        """End all ranks at once."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._world.Abort(exit_status)
+
+    def _all_pieces(self, values: Vector, starts: list[int]) -> Iterator[tuple[int, Vector]]:
+        """On root: pieces of all ranks' rows and the global row each starts at."""
+        for start, piece in zip(_piece_starts(values, starts[0], starts[1]), _row_pieces(values), strict=True):
+            yield start, np.ascontiguousarray(piece)
+        for rank in range(1, self.size):
+            for start in _piece_starts(values, starts[rank], starts[rank + 1]):
+                n_rows = min(_rows_per_piece(values), starts[rank + 1] - start)
+                piece = np.empty((n_rows, *values.shape[1:]), dtype=values.dtype)
+                self._rows.Recv(piece.reshape(-1).view(np.uint8), source=rank)
+                yield start, piece
+
+
+def _pieces(values: Vector) -> Iterator[Vector]:
+    """Views of a contiguous numerical array that MPI can count; raises ValueError for any other."""
+    if not isinstance(values, np.ndarray) or not values.flags.c_contiguous or values.dtype.kind not in "iufc":
+        raise ValueError(f"expected a contiguous array of numbers, got {getattr(values, 'dtype', type(values))}")
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, _LARGEST_COUNT):
+        yield flat[start : start + _LARGEST_COUNT]
+
+
+def _rows_per_piece(values: Vector) -> int:
+    row_bytes = values.dtype.itemsize * int(np.prod(values.shape[1:]))
+    return max(1, _PIECE_BYTES // max(1, row_bytes))
+
+
+def _piece_starts(values: Vector, start: int, stop: int) -> range:
+    return range(start, stop, _rows_per_piece(values))
+
+
+def _row_pieces(values: Vector) -> Iterator[Vector]:
+    for start in _piece_starts(values, 0, len(values)):
+        yield values[start : start + _rows_per_piece(values)]
+
+
+def _packed(message: Any) -> bytes:
+    """A control message as bytes; raises ValueError for what should travel as an array."""
+    from mpi4py import MPI
+
+    packed: bytes = MPI.pickle.dumps(message)
+    if len(packed) > _LARGEST_MESSAGE:
+        raise ValueError(f"a message of {len(packed)} bytes is too large for objects; arrays have methods of their own")
+    return packed
+
+
+def _wait(request: "MPI.Request", patience: float) -> bool:
+    """Whether a request completed in time; the waits between two looks grow, so that short ones stay short."""
+    end, nap = time.monotonic() + patience, 1e-6
+    while not request.Test():
+        if time.monotonic() > end:
+            return False
+        time.sleep(nap)
+        nap = min(2 * nap, _LONGEST_NAP)
+    return True

@@ -1,0 +1,55 @@
+"""Whether the ranks of a host have as many cores as they have threads."""
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from prosper_ng.environment import THREAD_VARIABLES
+from prosper_ng.parallel.communicator import Communicator
+
+
+class HostLoad(NamedTuple):
+    """What the ranks of one host want and may use."""
+
+    host: str
+    n_ranks: int
+    n_threads: int
+    """Threads of all its ranks together."""
+    n_cores: int
+    """Cores that any of its ranks may run on."""
+
+
+def available_cores() -> set[int]:
+    """The cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def threads_per_rank() -> int:
+    """The threads that the numerical libraries of this process were told to use, the largest of their numbers."""
+    told = [os.environ.get(name, "") for name in THREAD_VARIABLES]
+    return max([int(value) for value in told if value.isdecimal()], default=len(available_cores()))
+
+
+def host_loads(comm: Communicator) -> list[HostLoad] | None:
+    """One entry for each host, in order of its lowest rank, on root; None elsewhere."""
+    reports = comm.gather((os.uname().nodename, threads_per_rank(), sorted(available_cores())))
+    if reports is None:
+        return None
+    loads = []
+    for host in dict.fromkeys(report[0] for report in reports):
+        threads = [n_threads for name, n_threads, _ in reports if name == host]
+        cores = {core for name, _, allowed in reports for core in allowed if name == host}
+        loads.append(HostLoad(host, len(threads), sum(threads), len(cores)))
+    return loads
+
+
+def warn_if_oversubscribed(comm: Communicator, say: Callable[[str], None]) -> None:
+    """Have root say a sentence for each host on which there are more threads than cores."""
+    for load in host_loads(comm) or []:
+        if load.n_threads > load.n_cores:
+            say(
+                f"{load.n_ranks} ranks with {load.n_threads} threads share {load.n_cores} cores on {load.host}: "
+                f"they will wait for each other; start fewer ranks, or set PROSPER_NG_THREADS=1"
+            )
