@@ -131,7 +131,7 @@ class Samples(Protocol):
     """Models that can generate data."""
 
     def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
-        """Rows (n, D) and the states (n, H), as values of the alphabet, that made them."""
+        """Rows (n, D) and the alphabet indices (n, H) of the states that made them."""
         ...
 
 

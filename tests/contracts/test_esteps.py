@@ -1,0 +1,154 @@
+"""What every E-step and every variation promises."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from prosper_ng.components import components_of, kind_of
+from prosper_ng.errors import UserError
+from prosper_ng.estep.exhaustive import Exhaustive
+from prosper_ng.estep.interface import EStep, Task
+from prosper_ng.estep.preselection import Preselection
+from prosper_ng.estep.search import Search
+from prosper_ng.estep.variations.evolution import Evolution
+from prosper_ng.latents.posterior import log_sum
+from prosper_ng.models.interface import Batch
+from prosper_ng.numerics.random_streams import stream
+from tests.contracts.references import instances, random_parameters
+
+MODELS = pytest.mark.parametrize("make", list(instances().values()), ids=list(instances()))
+VARIATIONS = {
+    "flip": Evolution(mutation="flip"),
+    "sparse": Evolution(mutation="sparse_flip", n_children=2),
+    "cross": Evolution(mutation="none", crossover=True, n_generations=3),
+    "cross-flip": Evolution(mutation="flip", crossover=True, selection="uniform"),
+    "cross-sparse": Evolution(mutation="sparse_flip", crossover=True, parents="offspring"),
+}
+ESTEPS: dict[str, EStep] = {
+    "exhaustive": Exhaustive(),
+    "preselection": Preselection(n_candidates=5, max_active=3),
+    **{name: Search(n_states=12, variations=(variation,)) for name, variation in VARIATIONS.items()},
+}
+
+
+def task_for(make: Callable, n_latents: int = 6, n_rows: int = 30, seed: int = 0, first_row: int = 0) -> Task:
+    rng = np.random.default_rng(seed)
+    model = make(n_latents)
+    params = random_parameters(model, 5, rng)
+    values, _ = model.sample(params, n_rows, rng)
+    batch = Batch(np.arange(first_row, n_rows), values[first_row:])
+    prepared = model.prepare(params)
+    return Task(model, prepared, model.project(prepared, batch), batch, model.activity(params), stream(1, "test"))
+
+
+def sets_for(estep: EStep, task: Task):
+    return estep.initial_sets(task.model.space, task.batch.rows, task.activity, stream(1, "initial"))
+
+
+def test_every_estep_and_variation_of_the_folders_is_tested():
+    assert {kind_of(estep) for estep in ESTEPS.values()} == set(components_of("prosper_ng.estep"))
+    assert {kind_of(each) for each in VARIATIONS.values()} == set(components_of("prosper_ng.estep.variations"))
+
+
+@MODELS
+@pytest.mark.parametrize("estep", list(ESTEPS.values()), ids=list(ESTEPS))
+def test_states_are_distinct_and_their_log_joints_right(make, estep):
+    task = task_for(make)
+    found = estep.find(task, sets_for(estep, task))
+    for codes in found.codes:
+        assert len(np.unique(codes, axis=0)) == len(codes)
+    again = task.log_joint(np.ascontiguousarray(found.codes))
+    assert found.log_joint == pytest.approx(again, rel=1e-12)
+
+
+@MODELS
+@pytest.mark.parametrize("estep", list(ESTEPS.values()), ids=list(ESTEPS))
+def test_a_row_finds_the_same_states_in_any_company(make, estep):
+    whole, tail = task_for(make), task_for(make, first_row=17)
+    of_whole, of_tail = (estep.find(task, sets_for(estep, task)) for task in (whole, tail))
+    assert (of_whole.codes[17:] == of_tail.codes).all()
+
+
+@MODELS
+@pytest.mark.parametrize("name", list(VARIATIONS))
+def test_stored_sets_only_get_better_and_come_near_the_exact_posterior(make, name):
+    estep = ESTEPS[name]
+    task = task_for(make)
+    exact = log_sum(Exhaustive().find(task, None).log_joint)
+    sets = sets_for(estep, task)
+    last = log_sum(task.log_joint(sets.codes))
+    first_gap = (exact - last).mean()
+    for sweep in range(25):
+        found = estep.find(task._replace(stream=stream(1, "test", sweep)), sets)
+        now = log_sum(found.log_joint)
+        assert (now >= last - 1e-9).all()
+        assert (now <= exact + 1e-9).all()
+        last = now
+    # Crossover alone cannot make what no parent has.
+    assert (exact - last).mean() < (0.9 if name == "cross" else 0.1) * first_gap + 1e-9
+    kept = found.codes.copy()
+    frozen = estep.find(task._replace(stream=stream(1, "test", 99)), sets, vary=False)
+    assert (frozen.codes == kept).all()
+
+
+@MODELS
+def test_more_states_than_there_are_is_exhaustive(make):
+    task = task_for(make, n_latents=3)
+    estep = Search(n_states=1000)
+    found = estep.find(task, sets_for(estep, task))
+    assert found.codes.shape[1] == task.model.space.n_states
+    assert log_sum(found.log_joint) == pytest.approx(log_sum(Exhaustive().find(task, None).log_joint), rel=1e-12)
+
+
+@MODELS
+@pytest.mark.parametrize(("n_candidates", "max_active"), [(1, 1), (3, 2), (6, 6), (99, 99), (4, 1)])
+def test_preselection_holds_the_states_it_should(make, n_candidates, max_active):
+    task = task_for(make)
+    found = Preselection(n_candidates=n_candidates, max_active=max_active).find(task, None)
+    space = task.model.space
+    states = space.decode(found.codes)
+    n_active = (states != 0).sum(axis=-1)
+    assert n_active.max() == max(min(max_active, n_candidates, space.n_latents), 1)
+    assert (n_active == 0).sum(axis=1).tolist() == [1] * len(states)
+    assert ((n_active == 1).sum(axis=1) == space.n_latents * (space.n_values - 1)).all()
+    combined = (states * (n_active > 1)[..., None] != 0).any(axis=1).sum(axis=1)
+    assert combined.max(initial=0) <= n_candidates
+    if n_candidates >= space.n_latents and max_active >= space.n_latents:
+        exact = log_sum(Exhaustive().find(task, None).log_joint)
+        assert log_sum(found.log_joint) == pytest.approx(exact, rel=1e-12)
+
+
+def test_too_many_combinations_are_refused_before_they_are_made():
+    task = task_for(instances()["bsc"], n_latents=60)
+    with pytest.raises(UserError, match="combinations"):
+        sets_for(Preselection(n_candidates=40, max_active=20), task)
+    with pytest.raises(UserError, match="too many to enumerate"):
+        sets_for(Exhaustive(), task)
+
+
+def test_sparse_flips_lead_to_the_expected_activity():
+    make = instances()["bsc"]
+    task = task_for(make, n_latents=64, n_rows=400)
+    sets = sets_for(Search(n_states=20), task)
+    indices = np.argsort(np.random.default_rng(0).random((*sets.codes.shape[:2], 64)), axis=-1) < 20
+    sets.codes[...] = task.model.space.encode(indices)
+    for target, mean_flips in ((12.0, 30.0), (40.0, 30.0), (1.0, 8.0)):
+        sparse = task._replace(activity=np.full(64, target / 64))
+        children = Evolution(mutation="sparse_flip", mean_flips=mean_flips, selection="uniform").propose(sparse, sets)
+        n_active = task.model.space.decode(children).sum(axis=-1)
+        switched_on, switched_off = max(mean_flips + target - 20, 0) / 2, max(mean_flips - target + 20, 0) / 2
+        assert n_active.mean() == pytest.approx(20 + switched_on - switched_off, rel=0.03)
+
+
+def test_fit_parents_are_drawn_more_often():
+    make = instances()["bsc"]
+    task = task_for(make, n_latents=40, n_rows=3000)
+    sets = sets_for(Search(n_states=8), task)
+    sets.log_joint[...] = np.array([0.0, 1, 2, 3, 4, 5, 6, 7])
+    sets.codes[...] = task.model.space.encode(np.eye(8, 40, dtype=int))[None]
+    proposal = Evolution(n_parents=1, n_generations=1, mutation="flip", selection="fitness")
+    children = task.model.space.decode(proposal.propose(task, sets))[:, 0, :8]
+    drawn = children[children.sum(axis=1) == 1].sum(axis=0)
+    assert drawn[0] < 30
+    assert drawn[1:] / drawn.sum() == pytest.approx(np.arange(1, 8) / 28, abs=0.03)
