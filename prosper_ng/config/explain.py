@@ -78,8 +78,9 @@ class _Explainer:
             self.guesses.add((spot.path, guess))
         where = f" in {spot.title}" if spot.path else ""
         notes = [f"legal are {listing(legal)}", *_choice_notes(spot, name)]
-        if not guess:
-            notes += [f"{quoted(name)} is a field of {place}" for place in self.owners(spot, name)]
+        if not guess and name != "kind":
+            owners = self.owners(spot, name)
+            notes += [f"{quoted(name)} is a field of {listing(owners)}"] if owners else []
         message = f"unknown field {quoted(name)}{where}{did_you_mean(name, legal)}"
         return Problem(_key(spot, name), message, tuple(notes))
 
@@ -181,7 +182,11 @@ def _advice(spot: Spot) -> str:
     node = spot.node
     if not isinstance(node, ScalarNode):
         return ""
-    wanted = [hints.bare(member) for member in hints.members_of(spot.hint) or [spot.hint]]
+    members = hints.members_of(spot.hint) or [spot.hint]
+    wanted = [hints.bare(member) for member in members]
+    entries = [hints.bare(hints.entry_hint(member, 0)) for member in members if hints.is_open_list(member)]
+    if node.value is not None and type(node.value) in entries:
+        return f"; write [{node.text}]"
     if isinstance(node.value, str):
         words = [meant_bool(node.text)] if bool in wanted else []
         words += [meant_number(node.text, integer=float not in wanted)] if {int, float} & set(wanted) else []

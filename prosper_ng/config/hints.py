@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-import annotated_types as at
+from annotated_types import GroupedMetadata
 
 from prosper_ng.components import OneOf, components_of
 
@@ -63,7 +63,7 @@ def bare(hint: Any) -> Any:
 def metadata(hint: Any) -> Iterator[Any]:
     """The metadata of an annotated hint, groups such as `Interval` taken apart."""
     for item in hint.__metadata__ if get_origin(hint) is Annotated else ():
-        if isinstance(item, at.GroupedMetadata):
+        if isinstance(item, GroupedMetadata):
             yield from item
         else:
             yield item
@@ -98,11 +98,17 @@ def literals_of(hint: Any) -> list[str]:
 
 
 def entry_hint(hint: Any, index: int) -> Any:
-    """The hint of an entry of a list, None where the list can have no such entry."""
-    arguments = get_args(bare(hint))
-    if get_origin(bare(hint)) is tuple and arguments[-1:] != (Ellipsis,):
-        return arguments[index] if index < len(arguments) else None
-    return arguments[0] if arguments else None
+    """The hint of an entry of a list, None where the hint asks for no list or the list can have no such entry."""
+    arguments = get_args(bare(hint)) if is_list(hint) else ()
+    if is_open_list(hint):
+        return arguments[0]
+    return arguments[index] if index < len(arguments) else None
+
+
+def is_open_list(hint: Any) -> bool:
+    """Whether the hint asks for a list of any length with entries of one sort."""
+    arguments = get_args(bare(hint)) if is_list(hint) else ()
+    return arguments[1:] == (Ellipsis,) or (len(arguments) == 1 and get_origin(bare(hint)) is not tuple)
 
 
 def is_list(hint: Any) -> bool:
@@ -122,7 +128,7 @@ def describe(hint: Any) -> str:
         return f"a mapping with a `kind`, one of {', '.join(kinds)}"
     members = members_of(hint)
     if members is not None:
-        words = [describe(member) for member in members]
+        words = [describe(member) for member in members if not (member is int and float in members)]
         return (", or " if any("," in word or " with " in word for word in words) else " or ").join(words)
     inner = bare(hint)
     if get_origin(inner) is Literal:
@@ -146,26 +152,27 @@ _NOUNS = {
     Any: "any value",
 }
 
-_LIMITS = (
-    (at.Gt, "gt", "greater than {}"),
-    (at.Ge, "ge", "of at least {}"),
-    (at.Lt, "lt", "less than {}"),
-    (at.Le, "le", "of at most {}"),
-    (at.MultipleOf, "multiple_of", "that is a multiple of {}"),
-    (at.MinLen, "min_length", "of at least {} {unit}"),
-    (at.MaxLen, "max_length", "of at most {} {unit}"),
-)
+_LIMITS = {
+    "gt": "greater than {}",
+    "ge": "of at least {}",
+    "lt": "less than {}",
+    "le": "of at most {}",
+    "multiple_of": "that is a multiple of {}",
+    "min_length": "of at least {} {unit}",
+    "max_length": "of at most {} {unit}",
+}
 
 
 def _limits(hint: Any, unit: str) -> list[str]:
     """The constraints of an annotated hint in words: nothing, or one phrase that follows a noun."""
-    limits = [
-        words.format(getattr(item, name), unit=unit)
-        for item in metadata(hint)
-        for kind, name, words in _LIMITS
-        if isinstance(item, kind)
-    ]
-    return [" and ".join(limits).replace(" and of ", " and ")] if limits else []
+    bounds = {name: getattr(item, name) for item in metadata(hint) for name in _LIMITS if hasattr(item, name)}
+    words = {name: _LIMITS[name].format(bound, unit=unit) for name, bound in bounds.items()}
+    if bounds.get("min_length") == 1:
+        words["min_length"] = "that is not empty"
+    if "ge" in bounds and "le" in bounds:
+        words["ge"] = f"from {bounds['ge']} to {bounds['le']}"
+        del words["le"]
+    return [" and ".join(words.values()).replace(" and of ", " and ")] if words else []
 
 
 def _container(hint: Any) -> str:
@@ -175,6 +182,6 @@ def _container(hint: Any) -> str:
         return noun
     if is_mapping(hint):
         return f"{noun} of names ({describe(arguments[0])}) to values ({describe(arguments[1])})"
-    if get_origin(bare(hint)) is tuple and arguments[-1] is not Ellipsis:
-        return f"{noun} of {len(arguments)} entries ({'; '.join(describe(entry) for entry in arguments)})"
-    return f"{noun}, each entry {describe(arguments[0])}"
+    if is_open_list(hint):
+        return f"{noun}, each entry {describe(arguments[0])}"
+    return f"{noun} of {len(arguments)} entries ({'; '.join(describe(entry) for entry in arguments)})"

@@ -77,7 +77,8 @@ class _Reader:
         """The node without its anchor."""
         tag = getattr(event, "tag", None)
         if tag is not None:
-            self.add(event, f"tags such as {quoted(tag)} are not used here; leave the tag out, and put text in quotes")
+            shown = quoted(tag.replace("tag:yaml.org,2002:", "!!"))
+            self.add(event, f"tags such as {shown} are not used here; leave the tag out, and put text in quotes")
         if isinstance(event, yaml.ScalarEvent):
             return self.scalar(event)
         if isinstance(event, yaml.SequenceStartEvent):

@@ -25,10 +25,12 @@ _MEANINGS = {
     "while scanning an anchor": "`&` starts an anchor; put text that starts with it in quotes",
     "while scanning a tag": "`!` starts a tag; put text that starts with it in quotes",
     "while parsing a tag": "`!` starts a tag; put text that starts with it in quotes",
+    "expected the node content": "a value is expected here",
     "that cannot start any token": "text cannot start with this character; put it in quotes",
 }
-# What is never closed is shown where it is opened.
+# What is never ended is shown where it starts.
 _AT_START = {
+    "could not find expected ':'",
     "found unexpected end of stream",
     "found unexpected document separator",
     "expected ',' or ']'",
@@ -48,7 +50,7 @@ def syntax_problem(error: yaml.YAMLError, source: SourceText) -> Problem:
             if part in _AT_START:
                 mark = getattr(error, "context_mark", None) or mark
             return Problem(_place(mark, source), meaning)
-    return Problem(_place(mark, source), f"this is not YAML: {' '.join((context or words).split())}")
+    return Problem(_place(mark, source), f"this is not YAML: {' '.join((words or context).split())}")
 
 
 def _place(mark: yaml.Mark | None, source: SourceText) -> Place:

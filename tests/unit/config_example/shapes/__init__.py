@@ -1,0 +1,1 @@
+"""Shapes to choose from by `kind`."""
