@@ -11,12 +11,13 @@ is_supported() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/d
 
 find_python() {
     local candidate
-    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.13 python3.12 python3.11 python3.14 python; do
+    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python3.14 python}; do
         if is_supported "$candidate"; then
             printf '%s\n' "$candidate"
             return
         fi
     done
+    [ -z "${PYTHON:-}" ] || fail "PYTHON is '$PYTHON', which is not a Python 3.11 or newer"
     fail "no Python 3.11 or newer was found; install one, or name it: PYTHON=/path/to/python bash $0"
 }
 
