@@ -1,0 +1,222 @@
+"""`run.h5`: what a run was told, what it came to, and where the numbers come from.
+
+Layout, for plain h5py and MATLAB:
+
+    /                         attributes: format, format_version, digest and what else the run says of itself
+    /config/resolved          the complete configuration as JSON
+    /config/text              the configuration as the user wrote it
+    /config/origins           where each value came from, as JSON
+    /provenance               attributes, long texts as datasets; attempt-0002 below it for the second start
+    /history/<column>         one entry for each sweep; NaN where nothing was recorded
+    /parameters/latest/<name>
+    /parameters/sweep-000010/<name>
+    /results/...              numbers, texts and arrays
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.storage import atomic, hdf5
+from prosper_ng.storage.history import History
+
+NAME = "run.h5"
+FORMAT = "prosper_ng run"
+FORMAT_VERSION = 1
+
+_LEAST_SECONDS = 5.0
+_LARGEST_SHARE = 0.02
+"""Of the wall time that may go into writing between checkpoints."""
+_LONGEST_ATTRIBUTE = 4096
+_CHUNK = 512
+
+
+class StoredConfig(NamedTuple):
+    """A configuration in the three ways it is kept."""
+
+    resolved: Mapping[str, Any]
+    """All values, defaults included."""
+    text: str
+    """As the user wrote it."""
+    origins: Mapping[str, str]
+    """Where each value came from, by its dotted name."""
+
+
+class RunFile:
+    """Writes run.h5; for root only.
+
+    Everything is kept in memory until `flush`, which puts a new version of the whole file in the place of the old one:
+    whenever the process dies, the file on disk is sound. `flush_when_due` spends at most 2 % of the time on it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: StoredConfig,
+        provenance: Mapping[str, str | int],
+        attributes: Mapping[str, Any],
+        history: History | None = None,
+    ) -> None:
+        """A new file, or the continuation of the one in `folder` where a history to go on from is given.
+
+        On continuation the history on disk is replaced by the given one, which is that of the checkpoint, and what came
+        after its last sweep is removed: results and kept parameters. A damaged file is set aside and begun anew.
+        """
+        self.path = folder / NAME
+        self.history = history or History()
+        self.notes: list[str] = []
+        """What the user should hear of."""
+        self._attributes = {"format": FORMAT, "format_version": FORMAT_VERSION, **attributes}
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self._results: dict[str, Any] = {}
+        self._start: tuple[StoredConfig, Mapping[str, str | int]] | None = (config, provenance)
+        self._n_written = 0
+        self._flushed_at, self._flush_seconds = -np.inf, 0.0
+        self._exists = history is not None and self._is_sound()
+
+    def record(self, sweep: int, values: Mapping[str, float]) -> None:
+        """Add an entry to the history."""
+        self.history.append(sweep, values)
+
+    def set_parameters(self, params: NamedArrays, keep_as_sweep: int | None = None) -> None:
+        """Replace the latest parameters, and keep a copy under the number of a sweep where one is given."""
+        groups = ["latest"] if keep_as_sweep is None else ["latest", f"sweep-{keep_as_sweep:06d}"]
+        self._arrays |= {f"parameters/{group}/{name}": params[name].copy() for group in groups for name in params}
+
+    def set_attributes(self, **attributes: Any) -> None:
+        """Set attributes of the file, such as `digest`."""
+        self._attributes |= attributes
+
+    def set_results(self, results: Mapping[str, Any]) -> None:
+        """Add results: numbers, texts, arrays, and mappings of these; None is left out."""
+        self._results |= results
+
+    def flush_when_due(self) -> str | None:
+        """Flush if the last time is long enough ago; what `flush` returns."""
+        pause = max(_LEAST_SECONDS, self._flush_seconds / _LARGEST_SHARE)
+        return self.flush() if time.monotonic() - self._flushed_at >= pause else None
+
+    def flush(self) -> str | None:
+        """None once everything is on disk, else a sentence on why it is not; then nothing is lost for the next time."""
+        begun = time.monotonic()
+        try:
+            with atomic.replacing(self.path) as temporary:
+                if self._exists:
+                    shutil.copyfile(self.path, temporary)
+                with hdf5.written(temporary, "r+" if self._exists else "w") as file:
+                    self._write(file)
+        except OSError as error:
+            return f"{self.path} was not brought up to date: {error}"
+        finally:
+            self._flushed_at = time.monotonic()
+            self._flush_seconds = self._flushed_at - begun
+        self._exists, self._start, self._n_written = True, None, len(self.history)
+        for pending in (self._attributes, self._arrays, self._results):
+            pending.clear()
+        return None
+
+    def _is_sound(self) -> bool:
+        """Whether the file of the run so far can be gone on with; a damaged one is set aside."""
+        if not self.path.exists():
+            self.notes.append(f"{self.path} is missing; it is begun anew, with the history of the checkpoint")
+            return False
+        try:
+            with hdf5.opened(self.path) as file:
+                hdf5.read_through(file)
+        except OSError as error:
+            aside = self.path.with_name(f"{NAME}.bad")
+            self.path.replace(aside)
+            self.notes.append(
+                f"{self.path} is damaged ({error}); it was renamed to {aside.name} and is begun anew, "
+                "with the history of the checkpoint"
+            )
+            return False
+        return True
+
+    def _write(self, file: h5py.File) -> None:
+        if self._start is not None:
+            config, provenance = self._start
+            self._forget_the_future(file)
+            _write_config(file, config)
+            n_starts = 1 + sum(name.startswith("attempt-") for name in file.get("provenance", ()))
+            first = "provenance" not in file
+            _write_provenance(file, "provenance" if first else f"provenance/attempt-{n_starts + 1:04d}", provenance)
+        for name, value in self._attributes.items():
+            if value is not None:
+                file.attrs[name] = value
+        for name, values in self.history.columns(self._n_written).items():
+            _append(file, f"history/{name}", self._n_written, values)
+        for path, array in self._arrays.items():
+            _put(file, path, array)
+        _put_all(file, "results", self._results)
+
+    def _forget_the_future(self, file: h5py.File) -> None:
+        """Remove what a run wrote after the checkpoint that it is continued from."""
+        columns = self.history.columns()
+        last = max(columns["sweep"], default=0)
+        later = [
+            name
+            for name in file.get("parameters", ())
+            if name.startswith("sweep-") and int(name.removeprefix("sweep-")) > last
+        ]
+        stale = [f"parameters/{name}" for name in later]
+        stale += [f"history/{name}" for name in file.get("history", ()) if name not in columns]
+        for path in [*stale, "results"]:
+            if path in file:
+                del file[path]
+        file.attrs.pop("digest", None)
+
+
+def _write_config(file: h5py.File, config: StoredConfig) -> None:
+    texts = {"resolved": json.dumps(config.resolved), "text": config.text, "origins": json.dumps(dict(config.origins))}
+    for name, text in texts.items():
+        _put(file, f"config/{name}", text)
+
+
+def _write_provenance(file: h5py.File, path: str, provenance: Mapping[str, str | int]) -> None:
+    group = file.create_group(path)
+    for name, value in provenance.items():
+        # HDF5 has no room for long texts in an attribute.
+        if len(str(value)) > _LONGEST_ATTRIBUTE:
+            _put(group, name, value)
+        else:
+            group.attrs[name] = value
+
+
+def _append(file: h5py.File, path: str, start: int, values: NDArray[np.float64]) -> None:
+    if path not in file:
+        file.create_dataset(
+            path, shape=(0,), maxshape=(None,), chunks=(_CHUNK,), dtype=np.float64, fillvalue=np.nan, fletcher32=True
+        )
+    dataset = file[path]
+    dataset.resize((start + len(values),))
+    dataset[start:] = values
+
+
+def _put_all(group: h5py.Group, path: str, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            _put_all(group, f"{path}/{name}", value)
+        elif value is not None:
+            _put(group, f"{path}/{name}", value)
+
+
+def _put(group: h5py.Group, path: str, value: Any) -> None:
+    """Write one dataset, in place where it has this shape already: HDF5 does not give back what is removed."""
+    array = value if isinstance(value, str) else np.asarray(value)
+    if path in group:
+        dataset = group[path]
+        if not isinstance(array, str) and (dataset.shape, dataset.dtype) == (array.shape, array.dtype):
+            dataset[...] = array
+            return
+        del group[path]
+    checked = not isinstance(array, str) and array.size > 0 and array.ndim > 0
+    group.create_dataset(path, data=array, fletcher32=True) if checked else group.create_dataset(path, data=array)

@@ -1,0 +1,149 @@
+"""What a run folder says about its run."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.errors import UserError
+from prosper_ng.storage import hdf5, run_file
+from prosper_ng.storage.status import Status, StatusError, read_status
+
+T = TypeVar("T")
+Floats = NDArray[np.float64]
+
+
+class RunFileError(UserError):
+    """There is no run to read, or it cannot be read."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """All of run.h5 but for the parameters of earlier sweeps, and the status next to it."""
+
+    path: Path
+    attributes: dict[str, Any]
+    """name, n_rows, n_observed, patch_shape, digest and whatever else the run says of itself."""
+    config: dict[str, Any]
+    """The complete configuration."""
+    config_text: str
+    """The configuration as the user wrote it."""
+    origins: dict[str, str]
+    """Where each value of the configuration came from."""
+    provenance: dict[str, Any]
+    """Of the first start; of the second one under `attempt-0002`, and so on."""
+    history: dict[str, Floats]
+    """Columns of equal length, one entry for each sweep."""
+    parameters: dict[str, Floats]
+    """The latest."""
+    kept_sweeps: list[int]
+    """Sweeps whose parameters `parameters_after` gives."""
+    results: dict[str, Any]
+    status: Status | None
+    """None where there is none, or a damaged one."""
+
+    @property
+    def sweeps(self) -> int:
+        """Sweeps done, as far as the file knows."""
+        return int(max(self.history.get("sweep", ()), default=0))
+
+    def last(self, column: str) -> float | None:
+        """The last number of a column of the history, None where there is none."""
+        values = self.history.get(column, np.empty(0))
+        known = values[np.isfinite(values)]
+        return float(known[-1]) if known.size else None
+
+    def parameters_after(self, sweep: int) -> dict[str, Floats]:
+        """The parameters after one of the kept sweeps; RunFileError for another one."""
+        if sweep not in self.kept_sweeps:
+            kept = ", ".join(map(str, self.kept_sweeps)) or "none"
+            raise RunFileError(f"{self.path} has no parameters after sweep {sweep}; kept are: {kept}")
+        return _reading(self.path, lambda file: _values(file[f"parameters/sweep-{sweep:06d}"]))
+
+
+def read_run(folder: Path) -> RunRecord:
+    """The run in a folder, or of a run.h5 itself; RunFileError in one sentence where there is none or it is damaged."""
+    path = folder if folder.is_file() else folder / run_file.NAME
+    if not path.is_file():
+        raise RunFileError(_absence(folder))
+    try:
+        status = read_status(path.parent)
+    except StatusError:
+        status = None
+    return _reading(path, lambda file: _record(path, file, status))
+
+
+def _reading(path: Path, read: Callable[[h5py.File], T]) -> T:
+    try:
+        with hdf5.opened(path) as file:
+            return read(file)
+    except PermissionError as error:
+        raise RunFileError(f"{path} may not be read: {error.strerror}") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise RunFileError(f"{path} is damaged or no file of a run: {reason}") from error
+
+
+def _record(path: Path, file: h5py.File, status: Status | None) -> RunRecord:
+    attributes = _attributes(file)
+    if attributes.get("format") != run_file.FORMAT:
+        raise ValueError("it does not say that it is one")
+    version = attributes["format_version"]
+    if version > run_file.FORMAT_VERSION:
+        raise RunFileError(
+            f"{path} has format {version}, and this version of prosper_ng reads up to {run_file.FORMAT_VERSION}: "
+            "update prosper_ng"
+        )
+    names = list(file.get("parameters", ()))
+    return RunRecord(
+        path=path,
+        attributes=attributes,
+        config=json.loads(file["config/resolved"].asstr()[()]),
+        config_text=file["config/text"].asstr()[()],
+        origins=json.loads(file["config/origins"].asstr()[()]),
+        provenance=_provenance(file["provenance"]),
+        history=_values(file["history"]),
+        parameters=_values(file["parameters/latest"]) if "latest" in names else {},
+        kept_sweeps=sorted(int(name.removeprefix("sweep-")) for name in names if name.startswith("sweep-")),
+        results=_values(file["results"]) if "results" in file else {},
+        status=status,
+    )
+
+
+def _attributes(group: h5py.Group) -> dict[str, Any]:
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in group.attrs.items()}
+
+
+def _provenance(group: h5py.Group) -> dict[str, Any]:
+    later = {name: _provenance(item) for name, item in group.items() if isinstance(item, h5py.Group)}
+    return {**_attributes(group), **_values(group), **later}
+
+
+def _values(group: h5py.Group) -> dict[str, Any]:
+    """The datasets below a group: texts as str, numbers as numbers, arrays as arrays, groups as mappings."""
+    found: dict[str, Any] = {}
+    for name, item in group.items():
+        if isinstance(item, h5py.Group):
+            found[name] = _values(item)
+        elif h5py.check_string_dtype(item.dtype) is not None:
+            found[name] = item.asstr()[()]
+        else:
+            value = item[()]
+            found[name] = value.item() if isinstance(value, np.generic) else value
+    return found
+
+
+def _absence(folder: Path) -> str:
+    """What to say where there is no run.h5."""
+    if not folder.exists():
+        return f"there is no run folder {folder}"
+    runs = sorted(each.parent.name for each in folder.glob(f"*/{run_file.NAME}"))
+    if runs:
+        more = ", ..." if len(runs) > 5 else ""
+        return f"{folder} holds no {run_file.NAME}, but its folders {', '.join(runs[:5])}{more} do: name one of these"
+    return f"{folder} is not the folder of a run: it holds no {run_file.NAME}"
