@@ -332,8 +332,8 @@ def test_a_write_that_fails_does_not_end_the_run(tmp_path, limit):
 
 
 def test_a_kill_at_any_step_leaves_a_good_checkpoint(two_checkpoints, tmp_path):
-    """Ends the writer when it opens, renames, truncates or removes a file for the k-th time, for every k."""
-    steps = {"open", "os.rename", "os.remove", "os.truncate"}
+    """Ends the writer when it opens, writes, syncs, renames or removes a file for the k-th time, for every k."""
+    steps = {"open", "write", "truncate", "fsync", "replace", "unlink"}
     for step in range(1000):
         folder = tmp_path / str(step)
         shutil.copytree(two_checkpoints, folder)
@@ -341,13 +341,13 @@ def test_a_kill_at_any_step_leaves_a_good_checkpoint(two_checkpoints, tmp_path):
         def write_until(step=step, folder=folder):
             left = [step]
 
-            def kill(event, arguments):
-                if event in steps:
+            def kill(frame, event, called):
+                if event == "c_call" and called.__name__ in steps:
                     left[0] -= 1
                     if left[0] < 0:
                         os.kill(os.getpid(), signal.SIGKILL)
 
-            sys.addaudithook(kill)
+            sys.setprofile(kill)
             save(folder, 8)
 
         status = in_child(write_until)
@@ -360,7 +360,7 @@ def test_a_kill_at_any_step_leaves_a_good_checkpoint(two_checkpoints, tmp_path):
         assert len(names(folder)) == 4
         if status == 0:
             break
-    assert step > 15
+    assert step > 20
 
 
 WRITER = textwrap.dedent("""
