@@ -6,14 +6,16 @@ exists from the moment its manifest is renamed into place, which is the last ste
 
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from prosper_ng.errors import NumericalError, UserError
+from prosper_ng.errors import NumericalError
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.parallel.failure import collectively
 from prosper_ng.storage import checkpoint_file, manifest
 from prosper_ng.storage.checkpoint_file import Array, Header, RootArray, Writer
 from prosper_ng.storage.checkpoint_folder import CheckpointFolder
@@ -75,15 +77,22 @@ class Checkpoints:
         numbers, or rows of floating point hold NaN or positive infinity.
         """
         parts = self.comm.gather(_part_of(rows))
-        header, warning = self._on_root(lambda: self._plan(iteration, starts[-1], attributes, root, parts or []))
+        temporary = self.folder.temporary(iteration)
+        writers: list[Writer] = []  # one on root, none elsewhere
+
+        def begin() -> str | None:
+            header, warning = self._plan(iteration, starts[-1], attributes, root, parts or [])
+            if warning is None:
+                writers.append(Writer(temporary, header, root))
+            return warning
+
+        warning = self._on_root("planning a checkpoint", begin)
         if warning is not None:
             return warning
-        temporary = self.folder.temporary(iteration)
-        writer = Writer(temporary, header, root) if self.comm.is_root else None
         for name in sorted(rows):
-            into = _ignore if writer is None else writer.rows(name)
-            self.comm.gather_rows(np.ascontiguousarray(rows[name]), starts[:-1], into)
-        return self._on_root(lambda: self._commit(writer, temporary, header))
+            into = writers[0].rows(name) if writers else _ignore
+            self.comm.gather_rows(np.ascontiguousarray(rows[name]), starts, into)
+        return self._on_root("writing a checkpoint", lambda: self._commit(writers[0], temporary))
 
     def load_latest(self, start: int, stop: int, n_rows: int) -> tuple[Checkpoint | None, list[str]]:
         """The newest good checkpoint with rows start..stop of `n_rows`, or None; and notes on those passed over.
@@ -95,7 +104,7 @@ class Checkpoints:
         notes: list[str] = []
         while True:
             arrays: dict[str, RootArray] = {}
-            found, attributes, passed_over = self._on_root(self._finder(arrays))
+            found, attributes, passed_over = self._on_root("looking for a checkpoint", self._finder(arrays))
             notes += passed_over
             if found is None:
                 return None, notes
@@ -110,7 +119,7 @@ class Checkpoints:
                 return Checkpoint(found.iteration, attributes, arrays, rows), notes
             if not trouble.is_damage:
                 raise CheckpointError(f"{path} cannot be read: {trouble.reason}")
-            notes.append(self._on_root(lambda: self.folder.set_aside(found.iteration, trouble.reason)))  # noqa: B023
+            notes.append(self._on_root("", partial(self.folder.set_aside, found.iteration, trouble.reason)))
 
     def _plan(
         self,
@@ -134,16 +143,15 @@ class Checkpoints:
             lack = str(error)
         return header, lack and _not_written(iteration, lack)
 
-    def _commit(self, writer: Writer | None, temporary: Path, header: Header) -> str | None:
+    def _commit(self, writer: Writer, temporary: Path) -> str | None:
         """Publish what was written; what went wrong with the disk."""
-        assert writer is not None
         try:
             writer.close()
-            self.folder.publish(temporary, header)
+            self.folder.publish(temporary, writer.header)
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            return _not_written(header.iteration, str(error))
+            return _not_written(writer.header.iteration, str(error))
         try:
             self.folder.prune()
         except OSError as error:
@@ -174,25 +182,16 @@ class Checkpoints:
         except OSError as error:
             trouble = _Trouble(f"rank {self.comm.rank}: {error}", False)
         troubles = self.comm.gather(trouble)
-        return rows, self._on_root(lambda: next((each for each in troubles or [] if each is not None), None))
+        first = self._on_root("", lambda: next((each for each in troubles or [] if each is not None), None))
+        return rows, first
 
-    def _on_root(self, action: Callable[[], T]) -> T:
+    def _on_root(self, doing: str, action: Callable[[], T]) -> T:
         """What root's action returns, on all ranks; what it raises is raised on all ranks."""
-        outcome: tuple[T | None, tuple[type[Exception], str] | None] = (None, None)
-        failure = None
-        if self.comm.is_root:
-            try:
-                outcome = (action(), None)
-            except Exception as error:
-                failure = error
-                outcome = (None, (type(error) if isinstance(error, UserError) else RuntimeError, str(error)))
-        result, raised = self.comm.broadcast(outcome)
-        if failure is not None:
-            raise failure
-        if raised is not None:
-            kind, text = raised
-            raise kind(text)
-        return result  # type: ignore[return-value]
+        result: T | None = None
+        with collectively(self.comm, doing):
+            if self.comm.is_root:
+                result = action()
+        return cast(T, self.comm.broadcast(result))
 
 
 def _part_of(rows: Mapping[str, Array]) -> _Part:

@@ -82,10 +82,11 @@ class Writer:
 
     def __init__(self, path: Path, header: Header, root: Mapping[str, RootArray]) -> None:
         """Create the file with its header and root's arrays."""
+        self.header = header
         self._context = hdf5.written(path)
         self._file: h5py.File | None = None
         self._error: Exception | None = None
-        self._attempt(lambda: self._begin(header, root))
+        self._attempt(lambda: self._begin(root))
 
     def rows(self, name: str) -> Callable[[int, Array], None]:
         """A function that takes pieces (n, ...) of the rows of one array by the row they start at."""
@@ -114,11 +115,11 @@ class Writer:
             except Exception as error:
                 self._error = error
 
-    def _begin(self, header: Header, root: Mapping[str, RootArray]) -> None:
+    def _begin(self, root: Mapping[str, RootArray]) -> None:
         self._file = self._context.__enter__()
-        data = header.to_bytes()
+        data = self.header.to_bytes()
         _create(self._file, "header", data.shape, data.dtype.str)[...] = data
-        for path, (shape, dtype) in header.datasets.items():
+        for path, (shape, dtype) in self.header.datasets.items():
             _create(self._file, path, tuple(shape), dtype)
         for name, value in root.items():
             dataset = self._file[f"root/{name}"]
