@@ -1,7 +1,7 @@
 """Rows of data, wherever they come from."""
 
 import os
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +44,6 @@ class Dataset(Protocol):
 
 class Source(Protocol):
     """A component that says where rows come from; a file of its own in `storage/sources`."""
-
-    kind: ClassVar[str]
 
     def open(self, seed: int) -> Dataset:
         """The dataset; raises DataError with file, dataset and place where it cannot be read or makes no sense."""

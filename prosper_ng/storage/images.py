@@ -22,6 +22,8 @@ SHIPPED = (
 )  # fmt: skip
 """The images that come with scikit-image; it would download the others."""
 
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
 # Luminance of linear RGB, as in skimage.color.rgb2gray.
 _LUMINANCE = np.array([0.2125, 0.7154, 0.0721])
 
@@ -84,11 +86,13 @@ def _is_name(image: str) -> bool:
 def _decode(path: Path) -> NDArray[Any]:
     """The pixels as the file holds them."""
     readers, pillow = _extra("imageio.v3"), _extra("PIL.Image")
+    with path.open("rb") as stream:
+        plugin = "tifffile" if stream.read(4) in _TIFF else "pillow"
     try:
-        shape = readers.improps(path).shape
+        shape = readers.improps(path, plugin=plugin).shape
         require_memory(8 * int(np.prod(shape, dtype=np.float64)), f"{path} with its shape {shape}")
-        pixels = np.asarray(readers.imread(path))
-    except (DataError, KeyboardInterrupt):
+        pixels = np.asarray(readers.imread(path, plugin=plugin))
+    except DataError:
         raise
     except Exception as error:
         # The decoders raise whatever the damaged bytes lead them into.

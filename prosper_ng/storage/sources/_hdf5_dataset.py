@@ -1,14 +1,18 @@
 """Datasets inside HDF5 files, without being led to other files."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from prosper_ng.storage.dataset import DataError, require_memory
-from prosper_ng.storage.sources._arrays import Rows, Table, table_shape
+from prosper_ng.storage.sources._arrays import Table, table_shape
 from prosper_ng.storage.sources._files import missing, unreadable
 
+# h5py has no error class of its own for damage: it raises whatever is nearest.
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 _MAX_LINKS = 16
 _MAX_NAMES = 1000
 
@@ -16,55 +20,57 @@ _MAX_NAMES = 1000
 def hdf5_table(path: Path, name: str, transposed: bool = False) -> Table:
     """The dataset `name` of an HDF5 file as a table; its columns are the rows of the table where `transposed`.
 
-    The file stays open as long as the table is in use. Raises DataError where it is no table of numbers, and what
-    `open_dataset` raises.
+    The file stays open as long as the table is in use. Raises DataError where the file is damaged, or the dataset is
+    missing, no table of real numbers, never written, or kept in other files.
     """
-    dataset, where = open_dataset(path, name)
-    shape = table_shape(where, dataset.shape[::-1] if transposed else dataset.shape, dataset.dtype)
-    if dataset.id.get_storage_size() == 0:
-        raise DataError(f"{where} was declared with shape {dataset.shape} but never written")
-    return Table(where, shape, _reader(dataset, where, transposed))
+    with _sentences(path):
+        dataset, where = _open(path, name)
+        shape = table_shape(where, dataset.shape[::-1] if transposed else dataset.shape, dataset.dtype)
 
-
-def read_array(path: Path, name: str) -> Any:
-    """The dataset `name` of an HDF5 file as an array or scalar; raises what `open_dataset` raises."""
-    dataset, where = open_dataset(path, name)
-    require_memory(dataset.nbytes, where)
-    try:
-        return dataset[()]
-    except (OSError, RuntimeError) as error:
-        raise unreadable(where, "sound", error) from error
-
-
-def open_dataset(path: Path, name: str) -> tuple[h5py.Dataset, str]:
-    """The dataset `name` of an HDF5 file, and what to call it.
-
-    Raises DataError where the file is damaged, or the dataset is missing, empty, text, or kept in other files.
-    """
-    where = f"dataset '{name}' of {path}"
-    try:
-        dataset = _find(h5py.File(path, "r", locking="best-effort"), name, path)
-        if dataset.shape is None or dataset.attrs.get("MATLAB_empty"):
-            raise DataError(f"{where} is empty")
-        if dataset.is_virtual or dataset.external:
-            raise DataError(f"{where} is kept in other files; copy the numbers themselves into it")
-        if dataset.attrs.get("MATLAB_class") == b"char":
-            raise DataError(f"{where} holds text; only real numbers can be learned from")
-        return dataset, where
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise unreadable(path, "an HDF5 file", error) from error
-
-
-def _reader(dataset: h5py.Dataset, where: str, transposed: bool) -> Rows:
     def rows(start: int, stop: int) -> Any:
         try:
             return dataset[:, start:stop].T if transposed else dataset[start:stop]
-        except (OSError, RuntimeError) as error:
+        except _DAMAGE as error:
             raise DataError(
                 f"{where}: rows {start} to {stop} cannot be read, is the file damaged? ({error})"
             ) from error
 
-    return rows
+    return Table(where, shape, rows)
+
+
+def read_array(path: Path, name: str) -> Any:
+    """The dataset `name` of an HDF5 file as an array or scalar.
+
+    Raises DataError where the file is damaged, or the dataset is missing, never written, or kept in other files.
+    """
+    with _sentences(path):
+        dataset, where = _open(path, name)
+        require_memory(dataset.nbytes, where)
+        return dataset[()]
+
+
+@contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    """What h5py raises for a damaged file, as DataError."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise unreadable(path, "an HDF5 file", error) from error
+
+
+def _open(path: Path, name: str) -> tuple[h5py.Dataset, str]:
+    """The dataset `name`, if its content lies in this file, and what to call it."""
+    where = f"dataset '{name}' of {path}"
+    dataset = _find(h5py.File(path, "r", locking="best-effort"), name, path)
+    if dataset.shape is None or dataset.attrs.get("MATLAB_empty"):
+        raise DataError(f"{where} is empty")
+    if dataset.is_virtual or dataset.external:
+        raise DataError(f"{where} is kept in other files; copy the numbers themselves into it")
+    if dataset.attrs.get("MATLAB_class") == b"char":
+        raise DataError(f"{where} holds text; only real numbers can be learned from")
+    if dataset.size > 0 and dataset.id.get_storage_size() == 0:
+        raise DataError(f"{where} was declared with shape {dataset.shape} but never written")
+    return dataset, where
 
 
 def _find(file: h5py.File, name: str, path: Path) -> h5py.Dataset:

@@ -37,7 +37,10 @@ def read_header(stream: IO[bytes], n_bytes: int, where: str) -> NpyHeader:
             raise DataError(f"{where} holds records or comes from a newer NumPy (format {version[0]}.{version[1]})")
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran_order, dtype = read(stream)
-    except (ValueError, EOFError, OSError, MemoryError) as error:
+    except DataError:
+        raise
+    except Exception as error:
+        # The header is a Python literal: a damaged one ends in SyntaxError, TokenError, ValueError, ...
         raise unreadable(where, "an array in NumPy's format", error) from error
     if any(length < 0 for length in shape):
         raise DataError(f"{where} is damaged: its shape reads {shape}")

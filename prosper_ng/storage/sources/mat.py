@@ -1,6 +1,7 @@
 """Rows of a variable in a MATLAB file."""
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from prosper_ng.components import component
 from prosper_ng.storage.dataset import DataError, require_memory
 from prosper_ng.storage.sources._arrays import ArraySource, Table, table_shape
 from prosper_ng.storage.sources._files import existing_file, missing, unreadable
+from prosper_ng.storage.sources._mat5_types import is_complex
 
 _NOT_NUMBERS = {"cell", "struct", "object", "char", "function", "opaque", "sparse", "unknown"}
 
@@ -46,14 +48,19 @@ def _load(path: Path, name: str, where: str) -> Any:
     from scipy.io import loadmat, whosmat
 
     try:
-        variables = {variable: (shape, kind) for variable, shape, kind in whosmat(path)}
-        if name not in variables:
-            raise missing("variable", name, path, variables)
-        shape, kind = variables[name]
-        if kind in _NOT_NUMBERS:
-            raise DataError(f"{where} is of class {kind}; only a full matrix of real numbers can be learned from")
-        require_memory(8 * math.prod(shape), where)
-        return loadmat(path, variable_names=[name])[name]
+        with warnings.catch_warnings():
+            # scipy warns where a file may be corrupt, and goes on.
+            warnings.simplefilter("error", UserWarning)
+            variables = {variable: (shape, kind) for variable, shape, kind in whosmat(path)}
+            if name not in variables:
+                raise missing("variable", name, path, variables)
+            shape, kind = variables[name]
+            if kind in _NOT_NUMBERS:
+                raise DataError(f"{where} is of class {kind}; only a full matrix of real numbers can be learned from")
+            require_memory(8 * math.prod(shape), where)
+            if is_complex(path, name):
+                raise DataError(f"{where} holds complex numbers; only real numbers can be learned from")
+            return loadmat(path, variable_names=[name])[name]
     except DataError:
         raise
     except Exception as error:

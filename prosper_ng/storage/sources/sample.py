@@ -8,7 +8,7 @@ import numpy as np
 from annotated_types import Gt
 from numpy.typing import NDArray
 
-from prosper_ng.components import OneOf, component
+from prosper_ng.components import OneOf, component, kind_of
 from prosper_ng.models.interface import Model, ParameterSpec, Samples
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
@@ -45,13 +45,13 @@ class Sample:
         """The data points; each is a function of the seed, the parameters and its row."""
         model = self.model
         if not isinstance(model, Samples):
-            raise DataError(f"model {model.kind} cannot be sampled from")
+            raise DataError(f"model {kind_of(model)} cannot be sampled from")
         params = self._parameters()
 
         def generate(n_rows: int, rng: np.random.Generator) -> Floats:
             return model.sample(params, n_rows, rng)[0]
 
-        where = f"sample from {self.model.kind}"
+        where = f"sample from {kind_of(self.model)}"
         n_observed = len(params["W"])
         return GeneratedDataset(generate, stream(seed, "sample"), self.n_rows, (n_observed,), params, where)
 
@@ -62,12 +62,14 @@ class Sample:
         if "W" not in given and file is not None:
             given["W"] = _stored(file, self.group, "W")
         if "W" not in given or given["W"].ndim != 2:
-            raise DataError(f"sample from {self.model.kind} needs a dictionary W of shape (D, {self.model.n_latents})")
+            raise DataError(
+                f"sample from {kind_of(self.model)} needs a dictionary W of shape (D, {self.model.n_latents})"
+            )
         specs = self.model.parameters(len(given["W"]))
         for name in given.keys() - specs.keys():
             near = difflib.get_close_matches(name, specs, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise DataError(f"model {self.model.kind} has no parameter {name}{hint} (it has {', '.join(specs)})")
+            raise DataError(f"model {kind_of(self.model)} has no parameter {name}{hint} (it has {', '.join(specs)})")
         params = NamedArrays({name: spec.shape for name, spec in specs.items()})
         for name, spec in specs.items():
             if name in given:
@@ -75,7 +77,7 @@ class Sample:
             elif file is not None:
                 value = _stored(file, self.group, name)
             else:
-                raise DataError(f"sample from {self.model.kind} needs the parameter {name}: {spec.meaning}")
+                raise DataError(f"sample from {kind_of(self.model)} needs the parameter {name}: {spec.meaning}")
             params[name] = _legal(name, value, spec)
         return params
 
