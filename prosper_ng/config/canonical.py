@@ -8,6 +8,7 @@ from typing import Any
 
 from prosper_ng.config.scalars import resolve
 
+_BARE_NAME = re.compile(r"[^.=\"'\[\]{}\s]+")
 _BARE_TEXT = re.compile(r"[A-Za-z_./~][A-Za-z0-9_./+-]*(?: [A-Za-z0-9_./+-]+)*", re.ASCII)
 
 
@@ -21,7 +22,7 @@ def flatten(resolved: Mapping[str, Any]) -> dict[str, Any]:
             flat[name] = value
         else:
             for key, item in entries:
-                add(f"{name}.{key}" if name else key, item)
+                add(dotted(name, key), item)
 
     add("", resolved)
     return flat
@@ -34,6 +35,12 @@ def entries_of(value: Any) -> list[tuple[str, Any]] | None:
     if isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
         return [(str(index), item) for index, item in enumerate(value)]
     return None
+
+
+def dotted(name: str, key: str | int) -> str:
+    """The name of a part, as `--set` takes it: in quotes where the key itself holds dots and the like."""
+    shown = str(key) if _BARE_NAME.fullmatch(str(key)) else json.dumps(key, ensure_ascii=False)
+    return f"{name}.{shown}" if name else shown
 
 
 def identity(resolved: Mapping[str, Any], ignore: Collection[str] = ()) -> str:
@@ -60,10 +67,10 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any], ignore: Collection[s
 def _without(value: Any, ignore: frozenset[str], name: str) -> Any:
     """The value without what is ignored below it."""
     if isinstance(value, Mapping):
-        items = ((key, item, f"{name}.{key}" if name else key) for key, item in value.items())
-        return {key: _without(item, ignore, dotted) for key, item, dotted in items if dotted not in ignore}
+        items = ((key, item, dotted(name, key)) for key, item in value.items())
+        return {key: _without(item, ignore, full_name) for key, item, full_name in items if full_name not in ignore}
     if isinstance(value, list | tuple):
-        return [_without(item, ignore, f"{name}.{index}") for index, item in enumerate(value)]
+        return [_without(item, ignore, dotted(name, index)) for index, item in enumerate(value)]
     return value
 
 
@@ -79,4 +86,5 @@ def inline(value: Any) -> str:
         return "[" + ", ".join(inline(item) for item in value) + "]"
     if isinstance(value, str) and _BARE_TEXT.fullmatch(value) and isinstance(resolve(value), str):
         return value
-    return json.dumps(value)
+    escaped = json.dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in escaped)

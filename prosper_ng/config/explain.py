@@ -2,12 +2,14 @@
 
 import json
 import math
+from functools import reduce
 from typing import get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from prosper_ng.config import hints
+from prosper_ng.config.canonical import dotted
 from prosper_ng.config.problems import Place, Problem, did_you_mean, listing, nearest, quoted
 from prosper_ng.config.scalars import meant_bool, meant_number
 from prosper_ng.config.spots import Path, Spot, descend, fits, follow, top
@@ -158,7 +160,7 @@ def unusable_values(root: Node, schema: type) -> list[Problem]:
             spot = follow(top(schema, root), path)
             found += [must_be(spot)] if spot is not None else []
         elif isinstance(node.value, float) and not math.isfinite(node.value):
-            name = quoted(".".join(map(str, path)))
+            name = quoted(reduce(dotted, path, ""))
             found.append(Problem(node.place, f"{name} must be a finite number, not the number {quoted(node.text)}"))
     return found
 
@@ -208,7 +210,7 @@ def _choice_notes(spot: Spot, name: str | None = None) -> tuple[str, ...]:
     other = spot.key if name is None else _key(spot, name)
     if not isinstance(kind, ScalarNode) or kind.place.source is other.source or kind.place.source.numbered:
         return ()
-    section = ".".join(map(str, spot.path))
+    section = reduce(dotted, spot.path, "")
     return (
         f"the kind `{kind.text}` was chosen by {kind.place}, the other fields are those of the file;",
         f"to replace the whole section: --set '{section}={{kind: {kind.text}, ...}}'",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from prosper_ng.config.canonical import entries_of, inline
+from prosper_ng.config.canonical import dotted, entries_of, inline
 from prosper_ng.config.problems import printable
 
 
@@ -17,15 +17,17 @@ def annotated_yaml(resolved: Mapping[str, Any], origins: Mapping[str, str]) -> s
 
 def _add(rows: list[tuple[str, str]], value: Any, origins: Mapping[str, str], name: str, depth: int) -> None:
     """Append lines for the parts of a mapping or list, as pairs of text and origin."""
+    indent = "  " * depth
     for key, item in entries_of(value) or ():
-        dotted = f"{name}.{key}" if name else key
-        if not isinstance(value, Mapping):
-            start = len(rows)
-            _add(rows, item, origins, dotted, depth + 1)
-            first, origin = rows[start]
-            rows[start] = ("  " * depth + "- " + first[2 * depth + 2 :], origin)
-        elif entries_of(item) is None:
-            rows.append(("  " * depth + f"{inline(key)}: {inline(item)}", origins.get(dotted, "")))
+        full_name = dotted(name, key)
+        label = f"{inline(key)}:" if isinstance(value, Mapping) else "-"
+        if entries_of(item) is None:
+            rows.append((f"{indent}{label} {inline(item)}", origins.get(full_name, "")))
+            continue
+        start = len(rows)
+        _add(rows, item, origins, full_name, depth + 1)
+        if isinstance(value, Mapping):
+            rows.insert(start, (indent + label, ""))
         else:
-            rows.append(("  " * depth + f"{inline(key)}:", ""))
-            _add(rows, item, origins, dotted, depth + 1)
+            first, origin = rows[start]
+            rows[start] = (f"{indent}- {first[len(indent) + 2 :]}", origin)

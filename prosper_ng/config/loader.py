@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from prosper_ng.config import hints
-from prosper_ng.config.canonical import entries_of
+from prosper_ng.config.canonical import dotted, entries_of
 from prosper_ng.config.explain import explain, unusable_values
 from prosper_ng.config.overrides import apply, read_override
 from prosper_ng.config.problems import ConfigError, Place, Problem, SourceText, listing, printable
@@ -145,7 +145,7 @@ def _origins(resolved: Mapping[str, Any], root: Node) -> dict[str, str]:
             return
         for key, item in entries:
             below = child(node, int(key) if isinstance(node, ListNode) else key)
-            add(f"{name}.{key}" if name else key, item, below)
+            add(dotted(name, key), item, below)
 
     add("", resolved, root)
     return origins

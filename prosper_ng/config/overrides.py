@@ -2,7 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from functools import reduce
 
+from prosper_ng.config.canonical import dotted
 from prosper_ng.config.problems import Place, Problem, SourceText, printable, quoted
 from prosper_ng.config.tree import ListNode, MappingNode, Node, ScalarNode
 from prosper_ng.config.yaml_reader import read_yaml
@@ -79,7 +81,7 @@ def apply(override: Override, root: MappingNode, problems: list[Problem]) -> Non
                 node.items[int(step.name)] = override.node
             entry = node.items[int(step.name)]
         else:
-            name = quoted(".".join(walked))
+            name = quoted(reduce(dotted, walked, ""))
             problems.append(Problem(step.place, f"{name} is a single value ({node.place}), so it has no fields to set"))
             return
         walked.append(step.name)
@@ -87,7 +89,7 @@ def apply(override: Override, root: MappingNode, problems: list[Problem]) -> Non
 
 
 def _no_entry(step: Step, walked: list[str], n_entries: int | None) -> Problem:
-    name = ".".join(walked)
+    name = reduce(dotted, walked, "")
     whole = f"to set the whole list: --set '{name}=[...]'"
     if not n_entries:
         state = "is an empty list" if n_entries == 0 else "is not given"

@@ -65,7 +65,8 @@ class Place:
         line = self.source.lines[self.line]
         start = max(0, min(self.column - _MAX_LINE // 2, len(line) - _MAX_LINE))
         shown = printable(line[start : start + _MAX_LINE])
-        shown = ("…" if start else shown[:1]) + shown[1:-1] + ("…" if start + _MAX_LINE < len(line) else shown[-1:])
+        shown = "…" + shown[1:] if start > 0 else shown
+        shown = shown[:-1] + "…" if start + _MAX_LINE < len(line) else shown
         before = "".join(_blank(char) for char in shown[: self.column - start])
         under = shown[self.column - start : self.column - start + self.width]
         carets = "^" * max(1, sum(len(_blank(char)) for char in under))

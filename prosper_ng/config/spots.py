@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any, NamedTuple, get_args
 
 from prosper_ng.config import hints
+from prosper_ng.config.canonical import dotted
 from prosper_ng.config.problems import Place, quoted
 from prosper_ng.config.tree import ListNode, MappingNode, Node, ScalarNode, child
 
@@ -25,7 +27,7 @@ class Spot(NamedTuple):
     @property
     def name(self) -> str:
         """The dotted name between backquotes."""
-        return quoted(".".join(map(str, self.path))) if self.path else "the configuration"
+        return quoted(reduce(dotted, self.path, "")) if self.path else "the configuration"
 
     @property
     def title(self) -> str:

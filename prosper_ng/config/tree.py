@@ -8,7 +8,7 @@ from prosper_ng.config.problems import ConfigError, Place, Problem, SourceText, 
 from prosper_ng.config.scalars import MAX_DIGITS, Scalar, is_text
 
 MAX_DEPTH = 32
-MAX_NODES = 100_000
+MAX_NODES = 20_000
 
 
 @dataclass(frozen=True)
