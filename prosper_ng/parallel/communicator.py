@@ -19,6 +19,8 @@ class Communicator(Protocol):
 
     rank: int
     size: int
+    library: str | None
+    """Name and version of the MPI library; None without one."""
 
     @property
     def is_root(self) -> bool:
@@ -75,6 +77,7 @@ class SerialCommunicator:
 
     rank = 0
     size = 1
+    library: str | None = None
     is_root = True
 
     def sum_in_place(self, values: Vector) -> None:

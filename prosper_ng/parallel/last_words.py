@@ -21,7 +21,10 @@ def exit_status(error: BaseException) -> int:
 def message_of(error: BaseException) -> str:
     """What to print: a user's error as its sentence and its notes, a defect with its traceback."""
     if isinstance(error, UserError):
-        return "\n".join([f"error: {error}", *(f"  {note}" for note in getattr(error, "__notes__", []))])
+        sentence = str(error)
+        if ": error: " not in sentence.partition("\n")[0]:  # an error in a file starts with its place, as compilers do
+            sentence = f"error: {sentence}"
+        return "\n".join([sentence, *(f"  {note}" for note in getattr(error, "__notes__", []))])
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, SystemExit):

@@ -22,6 +22,7 @@ Vector = NDArray[Any]
 _LARGEST_COUNT = 1 << 30  # below the 2^31 - 1 elements that MPI's classic interface can count
 _LARGEST_MESSAGE = 1 << 20  # bytes of a pickled control message
 _PIECE_BYTES = 1 << 24  # bytes of rows that root takes from another rank at a time
+_LAST_MOMENT = 5.0  # seconds that a launcher gets to end a rank before it ends itself
 _LONGEST_NAP = 1e-3  # seconds between two looks at something that is waited for
 
 
@@ -61,8 +62,9 @@ def load_library() -> Any:
     """The module mpi4py.MPI, MPI initialized; raises LaunchError where there is no MPI library."""
     import mpi4py
 
-    # Only the main thread calls MPI, which spares every call a lock.
-    mpi4py.rc.thread_level = "funneled"
+    # Only the main thread calls MPI, but below this level MPICH does not yield the core while it waits, and where ranks
+    # share cores a collective takes hundreds of times longer. The price is a few microseconds a call.
+    mpi4py.rc.thread_level = "multiple"
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
@@ -83,6 +85,7 @@ class MpiCommunicator:
         self.rank: int = world.Get_rank()
         self.size: int = world.Get_size()
         self.is_root: bool = self.rank == 0
+        self.library: str | None = _library_name()
         self._world = world
         self._group = world.Dup()
         self._rows = world.Dup()
@@ -159,6 +162,8 @@ class MpiCommunicator:
         sys.stdout.flush()
         sys.stderr.flush()
         self._world.Abort(exit_status)
+        time.sleep(_LAST_MOMENT)  # MPICH only asks the launcher for the end, and returns
+        os._exit(exit_status)
 
     def _all_pieces(self, values: Vector, starts: list[int]) -> Iterator[tuple[int, Vector]]:
         """On root: pieces of all ranks' rows and the global row each starts at."""
@@ -170,6 +175,13 @@ class MpiCommunicator:
                 piece = np.empty((n_rows, *values.shape[1:]), dtype=values.dtype)
                 self._rows.Recv(piece.reshape(-1).view(np.uint8), source=rank)
                 yield start, piece
+
+
+def _library_name() -> str:
+    from mpi4py import MPI
+
+    name, version = MPI.get_vendor()
+    return f"{name} {'.'.join(map(str, version))}"
 
 
 def _pieces(values: Vector) -> Iterator[Vector]:

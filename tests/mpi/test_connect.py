@@ -1,0 +1,57 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+CONNECT = """
+import sys
+from prosper_ng.errors import UserError
+from prosper_ng.parallel.mpi import connect
+try:
+    comm = connect({})
+except UserError as error:
+    print(error)
+    sys.exit(2)
+print(type(comm).__name__, comm.rank, comm.size, "mpi4py.MPI" in sys.modules)
+"""
+
+
+def alone(expected="", **environment):
+    """What a process says that no launcher of this MPI library has started."""
+    command = [sys.executable, "-c", CONNECT.format(expected), "run", "a file.yaml"]
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_without_a_launcher_no_mpi_library_is_touched():
+    done = alone(MPI4PY_LIBMPI="/there/is/none.so", SLURM_NTASKS="4", SLURM_JOB_ID="1", SLURM_STEP_NUM_TASKS="1")
+    assert done.stdout == "SerialCommunicator 0 1 False\n"
+
+
+@pytest.mark.parametrize("name", ["SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])
+def test_singletons_are_refused_with_the_right_command(mpiexec, name):
+    done = alone(**{name: "4"})
+    assert done.returncode == 2
+    assert "asked for 4 ranks, but this process finds itself in a group of 1" in done.stdout
+    assert "mpiexec -n 4 -c run 'a file.yaml'" in done.stdout
+
+
+def test_fewer_ranks_than_expected_are_refused(mpiexec):
+    assert "expected 3 ranks, but no MPI launcher" in alone(expected=3).stdout
+    done = mpiexec(2, code=CONNECT.format(3))
+    assert done.returncode == 2
+    assert done.stdout.count("asked for 3 ranks, but this process finds itself in a group of 2") == 2
+
+
+def test_as_many_ranks_as_expected_are_connected(mpiexec):
+    done = mpiexec(2, code=CONNECT.format(2))
+    assert sorted(done.stdout.splitlines()) == [f"MpiCommunicator {rank} 2 True" for rank in range(2)]
+
+
+def test_a_missing_library_is_named(mpiexec):
+    done = mpiexec(2, code=CONNECT.format(""), env={"MPI4PY_LIBMPI": "/there/is/none.so"})
+    assert done.returncode == 2
+    assert "/there/is/none.so" in done.stdout
+    assert 'pip install "prosper_ng[mpi]"' in done.stdout
