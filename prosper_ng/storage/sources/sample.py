@@ -89,7 +89,7 @@ def _stored(file: Path, group: str, name: str) -> NDArray[Any]:
     if start == b"\x89HDF":
         from prosper_ng.storage.sources._hdf5_dataset import read_array
 
-        return _numbers(name, read_array(file, f"{group}/{name}"))
+        return _numbers(name, read_array(file, f"{group}/{name}".strip("/")))
     if start[:2] == b"PK":
         from prosper_ng.storage.sources._npz_array import npz_array
 

@@ -1,0 +1,80 @@
+"""Learned fields against true ones."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prosper_ng.numerics.matching import cosines, recovered
+
+FIELDS = np.random.default_rng(1).normal(size=(40, 6))
+
+
+@given(order=st.permutations(range(6)), scale=st.floats(1e-160, 1e160))
+def test_permuted_and_scaled_fields_are_all_found(order, scale):
+    found, assignment, correlations = recovered(FIELDS, scale * FIELDS[:, order])
+    assert found == 6
+    np.testing.assert_array_equal(np.array(order)[assignment], np.arange(6))
+    np.testing.assert_allclose(correlations, 1)
+
+
+def test_a_learned_field_stands_for_one_true_field_only():
+    """Three copies of field 0 are one field."""
+    result = recovered(FIELDS[:, :3], FIELDS[:, [0, 0, 0]])
+    assert result.found == 1
+    assert sorted(result.assignment) == [0, 1, 2]
+
+
+def test_the_threshold_is_on_the_cosine():
+    true, learned = np.array([[1.0], [0.0]]), np.array([[np.cos(0.5)], [np.sin(0.5)]])
+    assert recovered(true, learned, threshold=np.cos(0.5) - 1e-9).found == 1
+    assert recovered(true, learned, threshold=np.cos(0.5) + 1e-9).found == 0
+    assert recovered(true, learned).correlations[0] == pytest.approx(np.cos(0.5))
+
+
+def test_means_are_part_of_a_field():
+    """A constant shift changes the direction, unlike in Pearson's correlation."""
+    assert recovered(FIELDS[:, :1], FIELDS[:, :1] + 3).found == 0
+
+
+def test_signs_count_unless_ignored():
+    flipped = FIELDS * np.array([1, -1, 1, -1, -1, 1])
+    assert recovered(FIELDS, flipped).found == 3
+    found, assignment, correlations = recovered(FIELDS, flipped, ignore_sign=True)
+    assert found == 6
+    np.testing.assert_array_equal(assignment, np.arange(6))
+    np.testing.assert_allclose(correlations, [1, -1, 1, -1, -1, 1])
+
+
+def test_the_matching_is_the_best_of_all():
+    """Greedy pairs would take (0, 0) first and leave (1, 1) with nothing."""
+    learned = np.array([[1.0, 0.9], [0.0, 0.1]])
+    true = np.array([[1.0, 1.0], [0.0, -0.4]])
+    similarity = cosines(true, learned)
+    result = recovered(true, learned)
+    best = max(similarity[0, 0] + similarity[1, 1], similarity[0, 1] + similarity[1, 0])
+    assert result.correlations.sum() == pytest.approx(best)
+    np.testing.assert_array_equal(result.assignment, [1, 0])
+
+
+@pytest.mark.parametrize(("n_true", "n_learned"), [(6, 4), (4, 6), (6, 0), (0, 6)])
+def test_the_numbers_of_fields_may_differ(n_true, n_learned):
+    result = recovered(FIELDS[:, :n_true], FIELDS[:, :n_learned])
+    assert result.found == min(n_true, n_learned)
+    assert np.count_nonzero(result.assignment == -1) == max(n_true - n_learned, 0)
+    assert len(result.correlations) == n_true
+
+
+def test_a_field_of_zeros_is_like_nothing():
+    learned = FIELDS.copy()
+    learned[:, 2] = 0
+    result = recovered(FIELDS, learned)
+    assert result.found == 5
+    assert result.correlations[2] == 0
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(ValueError, match="same D"):
+        recovered(FIELDS, FIELDS[:-1])
+    with pytest.raises(ValueError, match="not finite"):
+        recovered(FIELDS, np.where(FIELDS > 2, np.nan, FIELDS))
