@@ -23,6 +23,6 @@ def run(arguments: argparse.Namespace) -> int:
 
         print(f"# {arguments.file}: valid")
         print(annotated_yaml(loaded.resolved, loaded.origins))
-    else:
+    elif not getattr(arguments, "quiet", False):
         print(f"{arguments.file}: valid")
     return 0
