@@ -51,7 +51,7 @@ def ending_all_ranks_together(comm: Communicator) -> Iterator[None]:
 def collectively(comm: Communicator, doing: str) -> Iterator[None]:
     """A block in which each rank may fail for itself, while it communicates with no other: then all ranks raise.
 
-    `doing` says in the message what failed: "reading the data".
+    `doing` says in a note what failed, "reading the data"; an empty one leaves the error as it is.
     """
     failure: Exception | None = None
     try:
@@ -64,6 +64,7 @@ def collectively(comm: Communicator, doing: str) -> Iterator[None]:
 def agree(comm: Communicator, error: Exception | None, doing: str = "") -> None:
     """Raise on all ranks what the lowest rank that brings an error brings; nothing where none does.
 
+    With `doing`, a note says while doing what, and on which rank.
     A UserError comes out with its own type and text, anything else as itself on its rank and as RemoteDefect elsewhere.
     """
     failing = np.array([comm.size - comm.rank if error is not None else 0])
@@ -73,8 +74,11 @@ def agree(comm: Communicator, error: Exception | None, doing: str = "") -> None:
     culprit = comm.size - int(failing[0])
     reports = comm.gather(_report_of(error))
     report = comm.broadcast(reports[culprit] if reports is not None else None)
-    place = f"on rank {culprit} of {comm.size}, host {report.host}" if report is not None and comm.size > 1 else ""
-    _raise(error if comm.rank == culprit else None, report, " ".join(filter(None, [doing and f"while {doing}", place])))
+    assert report is not None
+    place = ""
+    if doing:
+        place = f"while {doing}" + (f" on rank {culprit} of {comm.size}, host {report.host}" if comm.size > 1 else "")
+    _raise(error if comm.rank == culprit else None, report, place)
 
 
 class _Report(NamedTuple):
@@ -96,8 +100,7 @@ def _report_of(error: Exception | None) -> _Report | None:
     return _Report(None, "".join(traceback.format_exception(error)), [], host)
 
 
-def _raise(own: Exception | None, report: _Report | None, place: str) -> NoReturn:
-    assert report is not None
+def _raise(own: Exception | None, report: _Report, place: str) -> NoReturn:
     error = own
     if error is None:
         error = _revived(report.kind, report.text) if report.kind else RemoteDefect(report.text)
