@@ -1,6 +1,7 @@
 """Rows of data, wherever they come from."""
 
 import os
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,8 @@ from prosper_ng.errors import UserError
 from prosper_ng.numerics.named_arrays import NamedArrays
 
 Floats = NDArray[np.float64]
+
+_PIECE_ROWS = 4096
 
 
 class DataError(UserError):
@@ -69,6 +72,22 @@ class ImageDataset(Dataset, Protocol):
     def merge(self, sums: Floats) -> Floats:
         """The image (height, width, channels) that the sums of all patches average to."""
         ...
+
+
+def read_in_pieces(
+    read: Callable[[int, int], Floats], start: int, stop: int, shape: tuple[int, int], where: str
+) -> Floats:
+    """Rows start..stop of a dataset of that shape; what `read` needs on the way is only needed for a piece at a time.
+
+    Raises IndexError where they do not exist, DataError where they do not fit into memory.
+    """
+    require_rows(start, stop, shape[0])
+    require_memory(8 * (stop - start) * shape[1], f"{where}: rows {start} to {stop}")
+    rows = np.empty((stop - start, shape[1]))
+    for first in range(start, stop, _PIECE_ROWS):
+        last = min(first + _PIECE_ROWS, stop)
+        rows[first - start : last - start] = read(first, last)
+    return rows
 
 
 def require_rows(start: int, stop: int, n_rows: int) -> None:

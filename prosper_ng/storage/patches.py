@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.storage.dataset import DataError, require_finite, require_memory, require_rows
+from prosper_ng.storage.dataset import DataError, read_in_pieces, require_finite, require_rows
 from prosper_ng.storage.sources._whitening import Kind, fit_whitening
 
 Floats = NDArray[np.float64]
@@ -89,8 +89,7 @@ class PatchDataset:
 
     def read(self, start: int, stop: int) -> Floats:
         """Patches start..stop as rows (stop - start, D), as they are learned from."""
-        rows = self._plain(start, stop)
-        return rows if self.whitening is None else self.whitening.apply(rows)
+        return read_in_pieces(self._piece, start, stop, (self.n_rows, self.n_observed), "the image")
 
     def unwhiten(self, directions: Floats) -> Floats:
         """Directions (n, D) among the rows on the 8-bit scale."""
@@ -119,8 +118,11 @@ class PatchDataset:
         coverage = self.coverage()
         return np.where(coverage > 0, sums / np.maximum(coverage, 1), self.noisy)
 
+    def _piece(self, start: int, stop: int) -> Floats:
+        rows = self._plain(start, stop)
+        return rows if self.whitening is None else self.whitening.apply(rows)
+
     def _plain(self, start: int, stop: int) -> Floats:
-        require_memory(8 * max(stop - start, 0) * self.n_observed, f"the image: patches {start} to {stop}")
         rows = self.grid.extract(self.noisy, start, stop)
         if self.remove_mean:
             rows -= rows.mean(axis=1, keepdims=True)

@@ -105,6 +105,15 @@ def test_soft_links_inside_the_file_are_followed(tmp_path):
         np.testing.assert_array_equal(dataset.read(0, 3), numbers("float64")[:3])
 
 
+def test_long_slices_are_read_in_pieces_without_a_seam(tmp_path):
+    values = np.random.default_rng(6).normal(size=(10_001, 3))
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file.create_dataset("rows", data=values, chunks=(999, 2))
+    dataset = Hdf5(path=str(tmp_path / "d.h5"), dataset="rows").open(0)
+    for start, stop in [(0, 10_001), (5, 8_197), (4_095, 4_097)]:
+        np.testing.assert_array_equal(dataset.read(start, stop), values[start:stop])
+
+
 def test_remove_mean(tmp_path):
     values = numbers("float64")
     np.save(tmp_path / "d.npy", values)

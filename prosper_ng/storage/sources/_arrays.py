@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import settings
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.storage.dataset import DataError, require_finite, require_memory, require_rows
+from prosper_ng.storage.dataset import DataError, read_in_pieces, require_finite
 from prosper_ng.storage.sources._whitening import Kind, fit_whitening
 
 Floats = NDArray[np.float64]
@@ -54,16 +54,17 @@ class ArrayDataset:
 
     def read(self, start: int, stop: int) -> Floats:
         """Rows start..stop as they are learned from."""
-        rows = self._plain(start, stop)
-        return rows if self.whitening is None else self.whitening.apply(rows)
+        return read_in_pieces(self._piece, start, stop, self.table.shape, self.table.where)
 
     def unwhiten(self, directions: Floats) -> Floats:
         """Directions (n, D) among the rows in the units of the file."""
         return directions if self.whitening is None else self.whitening.undo_directions(directions)
 
+    def _piece(self, start: int, stop: int) -> Floats:
+        rows = self._plain(start, stop)
+        return rows if self.whitening is None else self.whitening.apply(rows)
+
     def _plain(self, start: int, stop: int) -> Floats:
-        require_rows(start, stop, self.n_rows)
-        require_memory(8 * (stop - start) * self.n_observed, f"{self.table.where}: rows {start} to {stop}")
         rows = np.array(self.table.rows(start, stop), dtype=np.float64, order="C")
         require_finite(rows, start, self.table.where)
         if self.remove_mean:

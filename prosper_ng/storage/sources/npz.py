@@ -1,12 +1,13 @@
 """Rows of one array of a .npz file."""
 
+import functools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.components import component
-from prosper_ng.storage.sources._arrays import ArraySource, Table, table_shape
+from prosper_ng.storage.sources._arrays import ArraySource, Rows, Table, table_shape
 from prosper_ng.storage.sources._files import existing_file
 from prosper_ng.storage.sources._npz_array import NpzArray, npz_array
 
@@ -15,9 +16,9 @@ from prosper_ng.storage.sources._npz_array import NpzArray, npz_array
 class Npz(ArraySource):
     """A two-dimensional array of numbers saved by `numpy.savez`, one row per data point.
 
-    The archive is unpacked as a stream: memory holds the rows asked for and no more, unless the array lies in it
-    column by column (Fortran order). A vector is refused, because it could be one data point as well as many of one
-    value. So are pickled objects.
+    The archive is unpacked as a stream: memory holds the rows asked for and no more; all of the array where it lies
+    there column by column (Fortran order). A vector is refused, because it could be one data point as well as many
+    of one value. So are pickled objects.
     """
 
     array: str
@@ -27,12 +28,19 @@ class Npz(ArraySource):
         """The array; raises DataError where it cannot be read or is no table of numbers."""
         packed = npz_array(existing_file(self.path), self.array)
         shape = table_shape(packed.where, packed.header.shape, packed.header.dtype)
-        return Table(packed.where, shape, lambda start, stop: _rows(packed, start, stop))
+        return Table(packed.where, shape, _columnwise(packed) if packed.header.fortran_order else _rowwise(packed))
 
 
-def _rows(packed: NpzArray, start: int, stop: int) -> NDArray[Any]:
-    header = packed.header
-    if header.fortran_order:
-        return packed.whole()[start:stop]
-    content = packed.read(start * header.row_bytes, (stop - start) * header.row_bytes)
-    return np.frombuffer(content, header.dtype).reshape(-1, header.shape[1])
+def _rowwise(packed: NpzArray) -> Rows:
+    row_bytes = packed.header.row_bytes
+
+    def rows(start: int, stop: int) -> NDArray[Any]:
+        content = packed.read(start * row_bytes, (stop - start) * row_bytes)
+        return np.frombuffer(content, packed.header.dtype).reshape(stop - start, -1)
+
+    return rows
+
+
+def _columnwise(packed: NpzArray) -> Rows:
+    whole = functools.cache(packed.whole)
+    return lambda start, stop: whole()[start:stop]

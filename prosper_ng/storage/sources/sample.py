@@ -30,7 +30,7 @@ class Sample:
     path: str | None = None
     """An HDF5 or .npz file that holds the parameters by their names."""
     group: str = "/"
-    """The group of an HDF5 file in which they lie."""
+    """The group of an HDF5 file in which they lie, such as parameters/latest in run.h5."""
     parameters: dict[str, Any] | None = None
     """Parameters by name, as numbers or nested lists; they go before those of the file. A number fills its array."""
 
