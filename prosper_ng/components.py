@@ -27,7 +27,7 @@ def settings(cls: type[T]) -> type[T]:
 def component(cls: type[T]) -> type[T]:
     """Settings that can be chosen by `kind`, which is the name of the file that defines the class."""
     kind = cls.__module__.rpartition(".")[2]
-    cls.__annotations__ = {"kind": Literal[kind], **cls.__annotations__}  # type: ignore[valid-type]
+    cls.__annotations__ = {"kind": Literal[kind], **cls.__annotations__}
     cls.kind = kind  # type: ignore[attr-defined]
     cls.__component__ = True  # type: ignore[attr-defined]
     return settings(cls)

@@ -13,15 +13,6 @@ from prosper_ng.models.interface import Model
 from prosper_ng.storage.dataset import Source
 from prosper_ng.training.settings import Training
 
-NOT_SCIENCE = (
-    "name",
-    "output",
-    "training.n_sweeps",
-    "training.stopping",
-    "task.every",
-)
-"""What may differ between a run and its continuation: it says how far and how often, not what is computed."""
-
 
 @settings
 class Output:
@@ -61,3 +52,9 @@ class RunConfig:
     """What the learned model is for."""
     output: Output = field(default_factory=Output)
     """What is written, where, and how often."""
+
+
+def not_science(config: RunConfig) -> tuple[str, ...]:
+    """What may differ between a run and its continuation: how far, how often, where to; not what is computed."""
+    length = () if config.training.annealing.depends_on_length else ("training.n_sweeps",)
+    return ("name", "output", "training.stopping", "task.every", *length)

@@ -30,3 +30,7 @@ class Training:
     """When to stop before the last sweep."""
     block_rows: Annotated[int, Gt(0)] | None = None
     """Rows in a block, the unit that ranks share out; found from the number of rows where not given."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where sweeps and fractions of the schedules cross."""
+        self.annealing.check_order(self.n_sweeps)

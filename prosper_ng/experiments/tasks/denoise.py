@@ -31,6 +31,10 @@ class Denoise:
         if not hasattr(dataset, "add_patches"):
             raise UserError("task denoise needs the patches of an image; use data of kind image, or task train")
 
+    def rehearse(self, setting: Setting, state: TrainingState) -> None:
+        """Merge a few patches."""
+        denoised(setting, state)
+
     def measure(self, setting: Setting, state: TrainingState) -> Numbers:
         """`psnr` in dB, in the sweeps that are measured; NaN in others."""
         if self.every is None:

@@ -23,6 +23,10 @@ class Task(Protocol):
         """Raise UserError where the data cannot serve the task."""
         ...
 
+    def rehearse(self, setting: Setting, state: TrainingState) -> None:
+        """Do whatever compiles kernels, on the few rows of this setting."""
+        ...
+
     def measure(self, setting: Setting, state: TrainingState) -> Numbers:
         """Numbers for the history after a sweep (on root)."""
         ...

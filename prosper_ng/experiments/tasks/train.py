@@ -17,6 +17,9 @@ class Train:
     def check(self, dataset: Dataset) -> None:
         """Any data will do."""
 
+    def rehearse(self, setting: Setting, state: TrainingState) -> None:
+        """No kernels of its own."""
+
     def measure(self, setting: Setting, state: TrainingState) -> Numbers:
         """Nothing beyond what training reports."""
         return {}

@@ -1,0 +1,66 @@
+"""`prosper-ng run FILE`: train as a configuration says; run it again to continue."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prosper_ng.commands._arguments import add_config_arguments, load_run_config
+
+if TYPE_CHECKING:
+    from prosper_ng.experiments.run_config import RunConfig
+    from prosper_ng.parallel.communicator import Communicator
+
+HELP = "train as a configuration says, alone or under mpiexec; the same command continues"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_config_arguments(parser)
+    parser.add_argument("--output", metavar="FOLDER", help="the run folder, instead of output.folder or runs/NAME")
+    parser.add_argument("--ranks", type=int, metavar="N", help="refuse to start with fewer ranks than these")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 where the run is finished, 75 where it was stopped and can go on."""
+    from prosper_ng.parallel.failure import ending_all_ranks_together
+    from prosper_ng.parallel.mpi import connect
+
+    comm = connect(arguments.ranks)
+    with ending_all_ranks_together(comm):
+        return _run(arguments, comm)
+
+
+def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
+    from prosper_ng.experiments.run import MORE_TO_DO, run
+    from prosper_ng.parallel.failure import collectively
+    from prosper_ng.parallel.threads import warn_if_oversubscribed
+    from prosper_ng.report.narrator import Narrator
+
+    with collectively(comm, ""):
+        loaded = load_run_config(arguments) if comm.is_root else None
+    loaded = comm.broadcast(loaded)
+    assert loaded is not None
+    config = loaded.value
+    folder = Path(arguments.output or config.output.folder or Path("runs") / config.name)
+    narrator = Narrator(config.training.n_sweeps, comm.is_root, arguments.quiet, arguments.verbose)
+    warn_if_oversubscribed(comm, narrator.say)
+    try:
+        outcome = run(loaded, folder, comm, narrator, sys.argv)
+        narrator.note(outcome.sentence)
+    finally:
+        narrator.close()
+    if comm.is_root:
+        _draw(config, folder, outcome.finished)
+        if not arguments.quiet:
+            print(f"results are in {folder}")
+            print(outcome.sentence if outcome.finished else f"{outcome.sentence}; the same command continues")
+    return 0 if outcome.finished else MORE_TO_DO
+
+
+def _draw(config: "RunConfig", folder: Path, finished: bool) -> None:
+    """The pictures, where they are asked for and can be made."""
+    if config.output.figures and finished:
+        from prosper_ng.report.pictures import draw_run
+
+        draw_run(folder, folder)

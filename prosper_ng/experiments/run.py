@@ -1,0 +1,212 @@
+"""One run from configuration to results."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from prosper_ng.config import Loaded
+from prosper_ng.experiments.assembly import Assembly, assemble
+from prosper_ng.experiments.digest import run_digest
+from prosper_ng.experiments.rehearsal import rehearse
+from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.experiments.run_folder import RunFolder
+from prosper_ng.experiments.signals import StopRequests, stop_requests
+from prosper_ng.experiments.tasks.interface import Setting
+from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.parallel.warm_up import warm_up
+from prosper_ng.storage.history import History
+from prosper_ng.storage.provenance import collect
+from prosper_ng.training.em import SweepReport, TrainingState, TruncatedEM, start
+
+MORE_TO_DO = 75
+"""Exit status of a run that was stopped before its end and can go on (EX_TEMPFAIL)."""
+
+
+class Listener(Protocol):
+    """Whoever tells the user how the run goes; root's is asked."""
+
+    def opened(self, folder: Path, n_done: int) -> None:
+        """The run folder is open, and so many sweeps were done by earlier attempts."""
+        ...
+
+    def say(self, message: str) -> None:
+        """Something the user should hear of."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Something for the log."""
+        ...
+
+    def sweep(self, done: int, values: Mapping[str, float]) -> None:
+        """A sweep is done; the values are those of its entry in the history."""
+        ...
+
+
+class Outcome(NamedTuple):
+    """How a run ended; results and sentence are root's."""
+
+    finished: bool
+    sentence: str
+    results: dict[str, Any]
+
+
+class _Ending(NamedTuple):
+    """Why the sweeps ended."""
+
+    finished: bool
+    sentence: str
+
+
+class _Record(NamedTuple):
+    """An entry of the history, as the stopping rules look at it."""
+
+    free_energy: float
+    entropy_gap: float | None
+    settled: bool
+
+
+def run(
+    loaded: Loaded[RunConfig], folder: Path, comm: Communicator, listener: Listener, argv: Sequence[str]
+) -> Outcome:
+    """Train, resume where there is something to resume, and do the task; all ranks together.
+
+    Raises UserError where the configuration, the data or the folder do not allow it, NumericalError where the
+    mathematics breaks down; the run folder then says so.
+    """
+    with stop_requests() as requests:
+        began = time.perf_counter()
+        parts = assemble(loaded.value, comm)
+        warm_up(comm, lambda: rehearse(loaded.value, parts))
+        with RunFolder(folder, loaded, parts.problem, listener.say) as kept:
+            state = start(parts.problem, parts.initial)
+            resumed = kept.resume(state)
+            listener.opened(folder, state.sweep)
+            kept.begin(_provenance(comm, argv), _attributes(loaded.value, parts), resumed)
+            ending = _train(loaded.value, parts, state, kept, listener, requests, began)
+            kept.checkpoint(state)
+            return _conclude(loaded.value, parts, state, kept, ending)
+
+
+def _train(
+    config: RunConfig,
+    parts: Assembly,
+    state: TrainingState,
+    kept: RunFolder,
+    listener: Listener,
+    requests: StopRequests,
+    began: float,
+) -> _Ending:
+    """Sweep until the last sweep, a stopping rule or a request to stop; root decides, all obey."""
+    comm, training = parts.problem.comm, config.training
+    setting = Setting(parts.problem, parts.dataset)
+    before = _elapsed(kept.history)
+    ending = comm.broadcast(_rule_met(config, kept.history, 0.0, 0.0))
+    if ending is not None:
+        return ending
+    last, slowest = time.perf_counter(), 0.0
+    for report in TruncatedEM(parts.problem, training, requests).sweeps(state):
+        measured = config.task.measure(setting, state)
+        now = time.perf_counter()
+        slowest, last = max(slowest, now - last), now
+        begin_writing = time.perf_counter()
+        values = _values(report, state, measured, before + now - began) | {"seconds_io": kept.io_seconds}
+        kept.record(state, values)
+        ending = comm.broadcast(_decide(config, report, kept, requests, now - began, 2 * slowest))
+        if comm.broadcast(kept.checkpoint_is_due(state.sweep)) and ending is None:
+            kept.checkpoint(state)
+        kept.io_seconds = time.perf_counter() - begin_writing
+        if comm.is_root:
+            for note in report.notes:
+                listener.note(f"sweep {report.sweep}: {note}")
+            listener.sweep(report.sweep, values)
+        if ending is not None:
+            return ending
+    return _Ending(True, f"all {training.n_sweeps} sweeps are done")
+
+
+def _decide(
+    config: RunConfig, report: SweepReport, kept: RunFolder, requests: StopRequests, elapsed: float, reserve: float
+) -> _Ending | None:
+    """Why to stop after this sweep; None to go on."""
+    if report.sweep == config.training.n_sweeps:
+        return None
+    if report.interrupted:
+        by = requests.name or "a signal to another rank"
+        return _Ending(False, f"stopped by {by} after sweep {report.sweep} of {config.training.n_sweeps}")
+    return _rule_met(config, kept.history, elapsed, reserve)
+
+
+def _rule_met(config: RunConfig, history: History, elapsed: float, reserve: float) -> _Ending | None:
+    stop = config.training.stopping.should_stop(_records(history), elapsed, reserve)
+    return None if stop is None else _Ending(stop.is_converged, stop.sentence)
+
+
+def _records(history: History) -> list[_Record]:
+    columns = history.columns()
+    if len(history) == 0:
+        return []
+    gaps = [None if np.isnan(gap) else float(gap) for gap in columns["entropy_gap"]]
+    return [
+        _Record(float(energy), gap, bool(settled))
+        for energy, gap, settled in zip(columns["free_energy"], gaps, columns["settled"], strict=True)
+    ]
+
+
+def _elapsed(history: History) -> float:
+    """Seconds that earlier attempts took, up to the checkpoint."""
+    return float(history.columns()["elapsed"][-1]) if len(history) else 0.0
+
+
+def _values(
+    report: SweepReport, state: TrainingState, measured: Mapping[str, float], elapsed: float
+) -> dict[str, float]:
+    """The entry of a sweep in the history."""
+    values = {
+        "free_energy": report.free_energy,
+        "entropy_gap": np.nan if report.entropy_gap is None else report.entropy_gap,
+        "temperature": report.point.temperature,
+        "data_pruning": report.point.data_pruning,
+        "settled": float(report.settled),
+        "n_rows_used": report.n_rows_used,
+        "n_evaluated": report.n_evaluated,
+        "n_accepted": report.n_accepted,
+        "elapsed": elapsed,
+        **{f"seconds_{name}": seconds for name, seconds in report.seconds.items()},
+    }
+    for name, array in state.params.items():
+        if array.ndim == 0:
+            values[name] = float(array)
+        elif array.ndim == 1:
+            values[f"{name}_mean"] = float(array.mean())
+    return values | dict(measured)
+
+
+def _conclude(config: RunConfig, parts: Assembly, state: TrainingState, kept: RunFolder, ending: _Ending) -> Outcome:
+    """The task's results where the run is finished, and the last entries in the run folder."""
+    results: dict[str, Any] = {}
+    sentence = ending.sentence
+    if ending.finished:
+        results = config.task.finish(Setting(parts.problem, parts.dataset), state, kept.path)
+        line = config.task.closing_line(results) if parts.problem.comm.is_root else None
+        sentence = line or sentence
+    free_energies = kept.history.columns().get("free_energy", np.zeros(0))
+    digest = run_digest(parts.problem, state, free_energies)
+    kept.finish("finished" if ending.finished else "stopped", digest, ending.sentence, results)
+    return Outcome(ending.finished, sentence, results)
+
+
+def _attributes(config: RunConfig, parts: Assembly) -> dict[str, Any]:
+    dataset = parts.dataset
+    attributes: dict[str, Any] = {"name": config.name, "n_rows": dataset.n_rows, "n_observed": dataset.n_observed}
+    if len(dataset.row_shape) > 1:
+        attributes["patch_shape"] = np.array(dataset.row_shape)
+    return attributes
+
+
+def _provenance(comm: Communicator, argv: Sequence[str]) -> dict[str, str | int]:
+    if not comm.is_root:
+        return {}
+    return collect(comm.library, comm.size, None, argv)

@@ -1,0 +1,190 @@
+"""The folder of a run while it runs: lock, status, run file, checkpoints. All ranks call it, root writes."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from prosper_ng.config import Loaded, differences, identity
+from prosper_ng.errors import UserError
+from prosper_ng.experiments.run_config import RunConfig, not_science
+from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.parallel.failure import collectively
+from prosper_ng.storage.checkpoint import Checkpoint, Checkpoints
+from prosper_ng.storage.history import History
+from prosper_ng.storage.lock import RunLock
+from prosper_ng.storage.provenance import Provenance
+from prosper_ng.storage.run_file import NAME as RUN_FILE
+from prosper_ng.storage.run_file import RunFile, StoredConfig
+from prosper_ng.storage.run_record import RunFileError, read_run
+from prosper_ng.storage.status import StatusFile
+from prosper_ng.training.em import Problem, TrainingState
+
+Say = Callable[[str], None]
+
+
+class Kept(NamedTuple):
+    """What the writers of root are; on other ranks there are none."""
+
+    lock: RunLock
+    status: StatusFile
+    run_file: RunFile
+
+
+class RunFolder:
+    """Opens or continues a run folder: `with RunFolder(...) as folder`."""
+
+    def __init__(self, path: Path, loaded: Loaded[RunConfig], problem: Problem, say: Say) -> None:
+        """`say` tells the user what they should hear of (on root)."""
+        self.path, self.loaded, self.problem, self.say = path, loaded, problem, say
+        output = loaded.value.output
+        self.checkpoints = Checkpoints(path / "checkpoints", problem.comm, output.keep_checkpoints)
+        self.history = History()
+        self.io_seconds = 0.0
+        """What writing took after the sweep before."""
+        self._output = output
+        self._kept: Kept | None = None
+        self._lock: RunLock | None = None
+        self._last_checkpoint = (-1, time.monotonic())
+
+    def __enter__(self) -> "RunFolder":
+        with collectively(self.problem.comm, "opening the run folder"):
+            if self.problem.comm.is_root:
+                self._acquire()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self._kept is not None and error is not None:
+            reason = str(error) or type(error).__name__
+            self._tell(self._kept.status.write(state="failed", reason=reason))
+            self._tell(self._kept.run_file.flush())
+        if self._lock is not None:
+            self._lock.release()
+
+    def _acquire(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the run folder {self.path} cannot be made: {error.strerror}") from None
+        self._lock = RunLock(self.path)
+        self._lock.acquire()
+        if self._lock.took_over is not None:
+            self.say(f"the lock of {self._lock.took_over}, which is gone, was taken over")
+
+    def resume(self, state: TrainingState) -> bool:
+        """Bring the state up to date with the newest good checkpoint; whether there was one.
+
+        Raises UserError where the folder holds a run of another configuration.
+        """
+        blocks, comm = self.problem.blocks, self.problem.comm
+        rows = blocks.owned_rows(comm.rank, comm.size)
+        found, notes = self.checkpoints.load_latest(rows.start, rows.stop, blocks.n_rows)
+        for note in notes:
+            self._tell(note)
+        if found is None:
+            self._refuse_strangers()
+            return False
+        self._check_same(found.attributes["config"])
+        with collectively(comm, "taking up the checkpoint"):
+            self._restore(found, state)
+        comm.broadcast_in_place(state.params.buffer)
+        self._last_checkpoint = (state.sweep, time.monotonic())
+        return True
+
+    def begin(self, provenance: Provenance, attributes: Mapping[str, Any], resumed: bool) -> None:
+        """Open status and run file (on root)."""
+        if self._lock is None:
+            return
+        config = StoredConfig(self.loaded.resolved, self.loaded.text, self.loaded.origins)
+        run_file = RunFile(self.path, config, provenance, attributes, self.history if resumed else None)
+        self.history = run_file.history
+        self._kept = Kept(self._lock, StatusFile(self.path, self.loaded.value.training.n_sweeps), run_file)
+        for note in run_file.notes:
+            self._tell(note)
+        self._tell(run_file.flush())
+        self._tell(self._kept.status.write())
+
+    def record(self, state: TrainingState, values: Mapping[str, float]) -> None:
+        """Add a sweep to the history (on root)."""
+        if self._kept is None:
+            return
+        every = self._output.parameter_sweeps
+        keep = state.sweep if every is not None and state.sweep % every == 0 else None
+        self._kept.run_file.record(state.sweep, values)
+        self._kept.run_file.set_parameters(state.params, keep)
+        self._tell(self._kept.run_file.flush_when_due())
+        self._tell(self._kept.status.write(iteration=state.sweep, free_energy=values["free_energy"]))
+
+    def checkpoint_is_due(self, sweep: int) -> bool:
+        """Whether sweeps or minutes say so, by this rank's clock."""
+        last_sweep, last_time = self._last_checkpoint
+        sweeps, minutes = self._output.checkpoint_sweeps, self._output.checkpoint_minutes
+        return (sweeps is not None and sweep - max(last_sweep, 0) >= sweeps) or (
+            minutes is not None and time.monotonic() - last_time >= 60 * minutes
+        )
+
+    def checkpoint(self, state: TrainingState) -> None:
+        """Write a checkpoint, unless the newest one is of this sweep."""
+        if self._last_checkpoint[0] == state.sweep:
+            return
+        sets = {} if state.sets is None else {"codes": state.sets.codes, "log_joint": state.sets.log_joint}
+        totals = {f"totals/{name}": values for name, values in state.totals.arrays().items()}
+        warning = self.checkpoints.save(
+            state.sweep,
+            root={"params": state.params, **totals, **self.history.to_arrays()},
+            rows=sets,
+            starts=self.problem.blocks.starts(self.problem.comm.size),
+            attributes={"config": self.loaded.resolved},
+        )
+        self._tell(warning)
+        self._last_checkpoint = (state.sweep, time.monotonic())
+
+    def finish(self, state: str, digest: str | None, reason: str | None, results: Mapping[str, Any]) -> None:
+        """Write down how the run ended (on root)."""
+        if self._kept is None:
+            return
+        self._kept.run_file.set_attributes(digest=digest)
+        self._kept.run_file.set_results(results)
+        self._tell(self._kept.run_file.flush())
+        self._tell(self._kept.status.write(state=state, digest=digest, reason=reason))
+
+    def _restore(self, found: Checkpoint, state: TrainingState) -> None:
+        state.sweep = found.iteration
+        if state.sets is not None:
+            for name, values in state.sets._asdict().items():
+                values[...] = found.rows[name]
+        if self.problem.comm.is_root:
+            params = found.root["params"]
+            assert isinstance(params, NamedArrays)
+            state.params = params.copy()
+            names = state.totals.arrays()
+            state.totals.restore({name: np.asarray(found.root[f"totals/{name}"]) for name in names})
+            self.history = History.from_arrays(found.root)
+
+    def _check_same(self, before: Mapping[str, Any]) -> None:
+        ignored = not_science(self.loaded.value)
+        if identity(before, ignored) == identity(self.loaded.resolved, ignored):
+            return
+        lines = "\n".join(f"  {line}" for line in differences(before, self.loaded.resolved, ignored))
+        raise UserError(
+            f"{self.path} holds a run of another configuration, which differs in\n{lines}\n"
+            "choose another output folder, or the configuration that the run was started with"
+        )
+
+    def _refuse_strangers(self) -> None:
+        """A folder without a checkpoint may be begun anew, but not over another run."""
+        with collectively(self.problem.comm, "looking into the run folder"):
+            if self.problem.comm.is_root and (self.path / RUN_FILE).exists():
+                try:
+                    before = read_run(self.path).config
+                except RunFileError as error:
+                    self.say(f"{error}; the run is begun anew")
+                    return
+                self._check_same(before)
+                self.say(f"{self.path} holds this run without a checkpoint; it is begun anew")
+
+    def _tell(self, message: str | None) -> None:
+        if message is not None and self.problem.comm.is_root:
+            self.say(message)

@@ -1,0 +1,58 @@
+"""Tells the user, and log.txt, how a run goes."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from prosper_ng.report.log import close_log, open_log
+from prosper_ng.report.progress import Progress
+
+
+class Narrator:
+    """Listens to a run: progress on the terminal, messages and every sweep in the log; silent on all ranks but root."""
+
+    def __init__(self, n_sweeps: int, is_root: bool, quiet: bool, verbose: bool) -> None:
+        """Nothing is shown before the run folder is open."""
+        self._n_sweeps, self._is_root, self._quiet, self._verbose = n_sweeps, is_root, quiet, verbose
+        self._early: list[str] = []
+        self._logger: logging.Logger | None = None
+        self._progress: Progress | None = None
+
+    def opened(self, folder: Path, n_done: int) -> None:
+        """The run folder is there, and so many sweeps were done before."""
+        if not self._is_root:
+            return
+        self._logger = open_log(folder, self._quiet, self._verbose)
+        for message in self._early:
+            self._logger.warning(message)
+        self._early.clear()
+        self._logger.info("%s after sweep %d of %d", "resumed" if n_done else "begun", n_done, self._n_sweeps)
+        if n_done and not self._quiet:
+            print(f"resumed after sweep {n_done} of {self._n_sweeps}", flush=True)
+        self._progress = Progress(self._n_sweeps, self._quiet, self._verbose, n_done)
+
+    def say(self, message: str) -> None:
+        """Something the user should hear of."""
+        if self._logger is None:
+            self._early.append(message)
+        else:
+            self._logger.warning(message)
+
+    def note(self, message: str) -> None:
+        """Something for the log."""
+        if self._logger is not None:
+            self._logger.info(message)
+
+    def sweep(self, done: int, values: Mapping[str, float]) -> None:
+        """A sweep is done; the values are those of its entry in the history."""
+        if self._logger is None or self._progress is None:
+            return
+        shown = {name.removesuffix("_mean"): value for name, value in values.items()}
+        self._progress.update(done, shown)
+        self._logger.info("sweep %d: free energy %.9g", done, values["free_energy"])
+
+    def close(self) -> None:
+        """The run has ended."""
+        if self._progress is not None:
+            self._progress.close()
+        close_log()
