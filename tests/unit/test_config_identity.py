@@ -3,7 +3,7 @@ import hashlib
 
 import pytest
 from config_example.drawing import Drawing
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prosper_ng.config import SourceText, annotated_yaml, differences, flatten, from_mapping, identity, load
@@ -46,6 +46,7 @@ def resolved(**changes):
     return from_mapping({**BASE, **changes}, Drawing).resolved
 
 
+@settings(deadline=None)
 @given(drawings)
 def test_any_valid_mapping_survives_storage(mapping):
     loaded = from_mapping(mapping, Drawing)
@@ -55,6 +56,7 @@ def test_any_valid_mapping_survives_storage(mapping):
     assert differences(loaded.resolved, again.resolved) == []
 
 
+@settings(deadline=None)
 @given(drawings)
 def test_the_listing_reads_back_as_the_same_configuration(mapping):
     loaded = from_mapping(mapping, Drawing)
@@ -62,6 +64,7 @@ def test_the_listing_reads_back_as_the_same_configuration(mapping):
     assert identity(again.resolved) == identity(loaded.resolved)
 
 
+@settings(deadline=None)
 @given(drawings)
 def test_every_value_has_an_origin(mapping):
     loaded = from_mapping(mapping, Drawing)
@@ -69,6 +72,7 @@ def test_every_value_has_an_origin(mapping):
     assert set(loaded.origins.values()) <= {"the stored configuration", "default"}
 
 
+@settings(deadline=None)
 @given(drawings, drawings)
 def test_identities_are_equal_exactly_where_nothing_differs(a, b):
     a, b = (from_mapping(mapping, Drawing).resolved for mapping in (a, b))

@@ -70,12 +70,13 @@ def spoiled(draw, text):
     return text
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(spoiled(TEXT))
 def test_spoiled_files(text):
     settings_or_explanation(lambda: load(SourceText("a.yaml", text), Drawing))
 
 
+@settings(deadline=None)
 @given(st.text())
 @example("a: &x [*x]")
 @example("? ? a")
@@ -89,6 +90,7 @@ def test_any_text(text):
     settings_or_explanation(lambda: load(SourceText("a.yaml", text), Drawing))
 
 
+@settings(deadline=None)
 @given(content=st.binary() | st.text().map(lambda text: text.encode("utf-16")))
 def test_any_bytes(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "bytes.yaml"
@@ -96,17 +98,19 @@ def test_any_bytes(tmp_path_factory, content):
     settings_or_explanation(lambda: load(path, Drawing))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), anything, max_size=5) | st.dictionaries(st.sampled_from(FIELDS), nearly_right))
 def test_any_mapping(mapping):
     settings_or_explanation(lambda: from_mapping(mapping, Drawing))
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.text() | st.sampled_from(OVERRIDES).flatmap(spoiled), max_size=3))
 def test_any_overrides(overrides):
     settings_or_explanation(lambda: load(SourceText("a.yaml", TEXT), Drawing, overrides))
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(FIELDS) | st.integers(0, 3).map(str), min_size=1, max_size=5), VALUES)
 def test_overrides_of_any_path(path, value):
     override = f"{'.'.join(path)}={value}"
