@@ -138,6 +138,11 @@ class LinearModel:
     unused: Literal["keep", "redraw"]
 
     @property
+    def is_exact(self) -> bool:
+        """The M-step is the maximum."""
+        return True
+
+    @property
     def space(self) -> LatentSpace:
         """The finite latent space."""
         raise NotImplementedError
@@ -155,6 +160,7 @@ class LinearModel:
         """Moments of the states and of the data with them; `s_s` is a lower triangle."""
         shapes: dict[str, Shape] = {
             "n": (),
+            "hidden_entropy": (),
             "y_y": (),
             "counts": (self.n_latents, self.space.n_values - 1),
             "y_s": (n_observed, self.n_latents),

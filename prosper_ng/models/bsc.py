@@ -77,10 +77,10 @@ class BSC(LinearModel):
         prior = bernoulli_log(sums["counts"][:, 0], sums["n"], self.activity(params))
         return float(np.sum(prior)) + self._expected_log_likelihood(params, sums)
 
-    def entropy(self, params: NamedArrays, n_observed: int) -> float:
+    def entropy(self, params: NamedArrays, sums: NamedArrays) -> float:
         """sum_h Hb(pi_h) + D/2 log(2 pi e sigma²)."""
         prior = float(np.sum(bernoulli_entropy(self.activity(params))))
-        return prior + gaussian_entropy(float(params["sigma"]), n_observed)
+        return prior + gaussian_entropy(float(params["sigma"]), len(params["W"]))
 
     def activity(self, params: NamedArrays) -> Floats:
         """(H,) pi of each latent."""

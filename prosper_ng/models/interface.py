@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     rows: NDArray[np.int64]
     """(n,) global row indices."""
     values: Floats
-    """(n, D) observed values."""
+    """(n, D) values; 0 where an entry was not observed."""
     observed: NDArray[np.bool_] | None = None
     """(n, D) which entries were observed; None where all were."""
 
@@ -67,6 +67,11 @@ class Model(Protocol):
     n_latents: Any
 
     @property
+    def is_exact(self) -> bool:
+        """Whether `maximize` is the maximum, and the free energy a function of the statistics, so that it cannot fall."""
+        ...
+
+    @property
     def space(self) -> LatentSpace:
         """The finite latent space."""
         ...
@@ -76,7 +81,11 @@ class Model(Protocol):
         ...
 
     def statistics(self, n_observed: int) -> dict[str, Shape]:
-        """Every sufficient statistic; all are sums over rows, `n` (the number of rows) among them."""
+        """Every sufficient statistic; all are sums over rows.
+
+        Among them `n`, the number of rows, and `hidden_entropy`, the entropy of all that is hidden besides the states:
+        slabs and missing values given the state.
+        """
         ...
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
@@ -117,12 +126,21 @@ class Model(Protocol):
         """A bound on the rounding error of `expected_log_joint`, for telling a real decrease from noise."""
         ...
 
-    def entropy(self, params: NamedArrays, n_observed: int) -> float:
+    def entropy(self, params: NamedArrays, sums: NamedArrays) -> float:
         """Entropy of prior plus noise per row; minus the mean of `expected_log_joint` right after a full M-step."""
         ...
 
     def activity(self, params: NamedArrays) -> Floats:
         """(H,) prior probability that each latent is active."""
+        ...
+
+
+@runtime_checkable
+class Affinity(Protocol):
+    """Models with a selection function of their own, cheaper than the joint of singletons."""
+
+    def affinity(self, prepared: Any, projected: Any, batch: Batch) -> Floats:
+        """(n, H) how well each latent alone fits the row; larger is better."""
         ...
 
 

@@ -67,9 +67,11 @@ class Maximization:
         if corrected is None:
             self._check_mstep(params, new, total, expected, where)
         n_rows = float(total["n"])
-        gap = expected / n_rows + self.model.entropy(new, self.n_observed)
+        gap = expected / n_rows + self.model.entropy(new, total)
         applies = self._learns_all and corrected is None
-        self.last = Outcome((expected + float(total["entropy"])) / n_rows, gap if applies else None, int(n_rows))
+        # Where the statistics do not tell the free energy, it is that of the E-step.
+        free_energy = expected + _entropy(total) if self.model.is_exact else float(total["free_energy"])
+        self.last = Outcome(free_energy / n_rows, gap if applies else None, int(n_rows))
         return self._with_noise(new, sweep, part, point)
 
     def take_notes(self) -> list[str]:
@@ -87,13 +89,14 @@ class Maximization:
     ) -> None:
         """The stored states of a part only ever get better; so does their free energy at the same parameters."""
         old = totals.part(part)
-        comparable = part in self._unpruned and point.data_pruning == 0 and self.estep.max_active is None
+        stored = self.estep.max_active is None and self.model.is_exact
+        comparable = part in self._unpruned and point.data_pruning == 0 and stored
         self._unpruned.discard(part)
         if point.data_pruning == 0:
             self._unpruned.add(part)
         if old is None or not comparable:
             return
-        before = self.model.expected_log_joint(params, old) + float(old["entropy"])
+        before = self.model.expected_log_joint(params, old) + _entropy(old)
         self._check_fall(before, float(sums["free_energy"]), self.model.rounding(params, old), f"{where}, E-step")
 
     def _check_mstep(
@@ -120,3 +123,8 @@ class Maximization:
                 noisy = params[name] + scale * generator.standard_normal(spec.shape)
                 params[name] = np.clip(noisy, spec.low, spec.high)
         return params
+
+
+def _entropy(sums: NamedArrays) -> float:
+    """Entropy of the posterior over states and over all else that is hidden."""
+    return float(sums["entropy"] + sums["hidden_entropy"])
