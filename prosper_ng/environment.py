@@ -83,7 +83,7 @@ def _kernel_sources(package: Path) -> dict[Path, str]:
     """The files with kernels and all they import from the package: what compiled code can depend on."""
     texts = {path: path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
     reached: dict[Path, str] = {}
-    todo = [path for path, text in texts.items() if "\nfrom numba" in text or "\nimport numba" in text]
+    todo = [path for path, text in texts.items() if "\nfrom numba" in f"\n{text}" or "\nimport numba" in f"\n{text}"]
     while todo:
         path = todo.pop()
         if path in texts and path not in reached:

@@ -35,18 +35,29 @@ class ThreadCommunicator(SerialCommunicator):
     def max_in_place(self, values: Any) -> None:
         self._reduce(values, np.maximum)
 
+    def broadcast(self, message: Any) -> Any:
+        return self._exchange(message)[0]
+
+    def gather(self, message: Any) -> list[Any] | None:
+        messages = self._exchange(message)
+        return messages if self.is_root else None
+
     def barrier(self) -> None:
         self._barrier.wait()
 
+    def _exchange(self, message: Any) -> list[Any]:
+        self._board[self.rank] = message
+        self._barrier.wait()
+        messages = [self._board[rank] for rank in range(self.size)]
+        self._barrier.wait()
+        return messages
+
     def _reduce(self, values: Any, operation: Callable[..., Any]) -> None:
-        self._board[self.rank] = values.copy()
-        self._barrier.wait()
-        ranks = random.sample(range(self.size), self.size)
-        values[...] = self._board[ranks[0]]
+        first, *others = random.sample(self._exchange(values.copy()), self.size)
+        values[...] = first
         with np.errstate(invalid="ignore"):
-            for rank in ranks[1:]:
-                operation(values, self._board[rank], out=values)
-        self._barrier.wait()
+            for other in others:
+                operation(values, other, out=values)
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,8 @@ def corrected_command(n_ranks: int, library: str, environment: Mapping[str, str]
 
     `library` is a vendor's name as mpi4py gives it (MPICH, Intel MPI, Open MPI, ...) or empty.
     """
-    program = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    name = Path(sys.argv[0]).name
+    program = shlex.join([*([sys.executable, "-m", "prosper_ng"] if name == "__main__.py" else [name]), *sys.argv[1:]])
     own = Path(sys.prefix) / "bin" / "mpiexec"
     if os.access(own, os.X_OK) and "MPI4PY_LIBMPI" not in environment:
         return f"{own} -n {n_ranks} {program}"

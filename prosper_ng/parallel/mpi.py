@@ -77,6 +77,15 @@ def load_library() -> Any:
     return MPI
 
 
+def library_version() -> str | None:
+    """Name and version of the MPI library in use, such as "MPICH 5.0.2"; None where none was loaded."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    if mpi is None:
+        return None
+    name, numbers = mpi.get_vendor()
+    return f"{name} {'.'.join(map(str, numbers))}"
+
+
 class MpiCommunicator:
     """The ranks of an MPI communicator. Collectives, rows and failures each have a duplicate of their own."""
 
