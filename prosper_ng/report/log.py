@@ -1,0 +1,58 @@
+"""`log.txt`: what happened in a run, with times; each start of the run goes on below the one before."""
+
+import logging
+import sys
+from pathlib import Path
+from time import gmtime
+
+NAME = "log.txt"
+LOGGER = "prosper_ng"
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that goes silent when the disk fails, after saying so once: a run must not end for its log."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, mode="a", encoding="utf-8", errors="backslashreplace")
+        formatter = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+        formatter.converter = gmtime
+        self.setFormatter(formatter)
+        self._failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say once that nothing more comes."""
+        if not self._failed:
+            self._failed = True
+            error = sys.exc_info()[1]
+            print(f"{self.baseFilename} cannot be written to ({error}); the run goes on", file=sys.stderr)
+
+
+class _Terminal(logging.Handler):
+    """Prints warnings to whatever stderr is at that moment, a progress bar's included."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message."""
+        print(record.getMessage(), file=sys.stderr, flush=True)
+
+
+def open_log(folder: Path, quiet: bool = False, verbose: bool = False) -> logging.Logger:
+    """The logger of the program, appending to log.txt in the run folder; for root only.
+
+    Warnings are printed to stderr as well, with `quiet` errors only; with `verbose`, details go to the file. Raises
+    OSError where the file cannot be opened.
+    """
+    logger = logging.getLogger(LOGGER)
+    close_log()
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.propagate = False
+    logger.addHandler(_LogFile(folder / NAME))
+    logger.addHandler(_Terminal(logging.ERROR if quiet else logging.WARNING))
+    return logger
+
+
+def close_log() -> None:
+    """Close the file; later messages are lost."""
+    logger = logging.getLogger(LOGGER)
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,60 @@
+"""All pictures of a run, from what its folder holds."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.report import figures
+from prosper_ng.storage.run_record import RunRecord
+
+Floats = NDArray[np.float64]
+
+_ORDER = ("clean", "noisy", "masked", "denoised", "inpainted")
+
+
+def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
+    """Draw curves.png, dictionary.png and comparison.png, as far as the run has what they show.
+
+    Comes back with the files written and a sentence on each picture that there is nothing for. Raises UserError where
+    matplotlib is missing.
+    """
+    drawn, notes = [], []
+    if len(record.history.get("sweep", ())) == 0:
+        notes.append("no curves: the run has not finished a sweep yet")
+    else:
+        figures.curves(record.history, folder / "curves.png")
+        drawn.append(folder / "curves.png")
+    W, patch_shape = _dictionary(record)
+    if W is None:
+        notes.append("no picture of the dictionary: the run has none, or its data have no shape to look at")
+    else:
+        figures.dictionary(W, patch_shape, _use(record, W.shape[1]), folder / "dictionary.png")
+        drawn.append(folder / "dictionary.png")
+    images = record.results.get("images", {})
+    if "clean" in images and len(images) > 1:
+        names = [*(name for name in _ORDER if name in images), *(name for name in images if name not in _ORDER)]
+        figures.comparison([(name, images[name]) for name in names], folder / "comparison.png")
+        drawn.append(folder / "comparison.png")
+    return drawn, notes
+
+
+def _dictionary(record: RunRecord) -> tuple[Floats | None, tuple[int, ...]]:
+    """The columns to draw, in the units of the data where these were whitened, and the shape of each."""
+    W = np.asarray(record.results.get("dictionary", record.parameters.get("W", ())))
+    shape = tuple(int(side) for side in np.atleast_1d(record.attributes.get("patch_shape", ())))
+    shape = (*shape, 1) if len(shape) == 2 else shape
+    is_patch = len(shape) == 3 and shape[2] in (1, 3)
+    if not is_patch or W.ndim != 2 or W.shape[1] == 0 or math.prod(shape) != W.shape[0] or not np.isfinite(W).all():
+        return None, ()
+    return W, shape
+
+
+def _use(record: RunRecord, n_fields: int) -> Floats | None:
+    """How often each field is active: measured, or else learned; None where the run cannot tell."""
+    for found in (record.results.get("use", ()), record.parameters.get("pi", ())):
+        use = np.asarray(found, dtype=np.float64)
+        if use.shape == (n_fields,) and np.isfinite(use).all():
+            return use
+    return None
