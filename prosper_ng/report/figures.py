@@ -83,14 +83,14 @@ def curves(history: Mapping[str, Floats], path: Path) -> None:
 
     Sweeps at a temperature above 1 are shaded.
     """
-    panels = [panel for panel in _PANELS if np.isfinite(history.get(panel.column, np.empty(0))).any()]
+    panels = [panel for panel in _PANELS if np.isfinite(_column(history, panel.column)).any()]
     sweeps, temperature = history["sweep"], history.get("temperature")
     hot = temperature is not None and bool((temperature > 1).any())
     height, head, foot, gap = 300, 20, 110, 60
     with _figure(1300, head + foot + len(panels) * (height + gap)) as figure:
         for place, panel in enumerate(reversed(panels)):
             axes = _axes(figure, 190, foot + place * (height + gap), 1060, height)
-            _draw_curve(axes, sweeps, history[panel.column], panel)
+            _draw_curve(axes, sweeps, _column(history, panel.column), panel)
             # What happens at the end of annealing would be lost on a logarithmic axis.
             _scale_sweeps(axes, sweeps, logarithmic=len(sweeps) > _MOST_ON_LINEAR_AXIS and not hot)
             if temperature is not None and hot:
@@ -138,6 +138,11 @@ _PANELS = (
     _Panel("pi", "mean activity π", "#2f6f3e", ".4g"),
     _Panel("psnr", "PSNR (dB)", "#6a3d9a", ".2f"),
 )
+
+
+def _column(history: Mapping[str, Floats], name: str) -> Floats:
+    """A column of the history, or of the means where the parameter is an array; empty where there is none."""
+    return history.get(name, history.get(f"{name}_mean", np.empty(0)))
 
 
 def _draw_curve(axes: "Axes", sweeps: Floats, values: Floats, panel: _Panel) -> None:

@@ -123,6 +123,14 @@ def test_curves_that_pause_are_drawn_and_missing_ones_left_out(tmp_path):
     assert heights[0] == heights[1] < heights[2]
 
 
+def test_the_mean_of_an_array_is_drawn_like_a_number(tmp_path):
+    means = history(40)
+    means["pi_mean"] = means.pop("pi")
+    figures.curves(history(40), tmp_path / "a.png")
+    figures.curves(means, tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
 def test_pictures_do_not_depend_on_the_settings_of_the_user(tmp_path):
     import matplotlib
 
