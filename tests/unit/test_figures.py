@@ -107,9 +107,8 @@ def test_curves_of_any_length(tmp_path, n_sweeps, anneals):
     temperature = np.linspace(3 if anneals else 1, 1, n_sweeps)
     figures.curves(history(n_sweeps, temperature=temperature), tmp_path / "a.png")
     picture = pixels(tmp_path / "a.png")
-    colors = {tuple(color) for color in picture.reshape(-1, 3)}
     for panel in figures._PANELS[:3]:
-        assert tuple(bytes.fromhex(panel.color[1:])) in colors
+        assert (picture == list(bytes.fromhex(panel.color[1:]))).all(axis=2).any()
     orange = (picture[..., 0] > picture[..., 2].astype(int) + 12) & (picture[..., 2] > 150)
     assert (orange.mean() > 0.1) == anneals
 
