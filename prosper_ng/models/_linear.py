@@ -3,17 +3,24 @@
 With the Gram matrix G = WᵀW / sigma² and b = Wᵀ(y - mu) / sigma² the log joint is
 log p(s, y) = log p(0, y) + sum_i [s_i b_i - s_i² G_ii / 2 + log p(s_i) - log p(0)] - sum_{j<i} s_i s_j G_ij,
 so a state with k active latents costs k lookups in a table and k (k - 1) / 2 in G, whatever D and H are.
+
+Rows with missing entries have no common G: the residual of a state is formed over the observed entries, at a cost of
+k D. Learning treats what is missing as hidden: given s, y_d is Gaussian around (W s + mu)_d with variance sigma², and
+its moments complete the sums (EM over the missing entries), so that the M-step stays the same.
 """
 
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from prosper_ng.latents.space import LatentSpace, unpack
+from prosper_ng.models._activity import log_prior_of_states
 from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.linear import solve_least_change
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+from prosper_ng.numerics.special import gaussian_entropy
 
 SMALLEST_SIGMA = 1e-100
 
@@ -42,27 +49,68 @@ class Projected(NamedTuple):
     """(n, H, K - 1) what a single active latent adds to the log joint of the zero state."""
     zero: Floats
     """(n,) log joint of the zero state."""
+    residual: Floats
+    """(n, D) y - mu where there are missing entries, 0 at these; (0, D) where all entries of all rows are observed."""
+    missing: NDArray[np.bool_]
+    """(n, D) which entries are missing; (0, D) where none is."""
 
 
 def prepare(params: NamedArrays, log_odds: Floats, log_prior_zero: float) -> Prepared:
     """The Gram matrix and the prior at these parameters."""
     W = params["W"]
-    mu = params["mu"] if "mu" in params else np.zeros(len(W))
+    mu = params.get("mu", np.zeros(len(W)))
     precision = float(params["sigma"]) ** -2
     return Prepared(W, mu, W.T @ W * precision, precision, log_odds, log_prior_zero)
 
 
-def project(prepared: Prepared, values: Floats, alphabet: Floats) -> Projected:
+def project(prepared: Prepared, batch: Batch, alphabet: Floats) -> Projected:
     """Zero state and singletons for rows (n, D): one matrix product."""
-    centered = values - prepared.mu
+    centered = batch.values - prepared.mu
+    n_observed: Any = batch.values.shape[1]
+    missing, residual = np.zeros((0, n_observed), bool), centered[:0]
+    if batch.observed is not None and not batch.observed.all():
+        missing, n_observed = ~batch.observed, np.count_nonzero(batch.observed, axis=1)
+        residual = centered = np.where(missing, 0.0, centered)
     b = centered @ prepared.W * prepared.precision
     phi = alphabet[1:]
     quadratic = 0.5 * phi**2 * np.diagonal(prepared.gram)[:, None] - prepared.log_odds
     singletons = b[:, :, None] * phi - quadratic
-    n_observed = values.shape[1]
     log_normalizer = 0.5 * n_observed * (np.log(2 * np.pi) - np.log(prepared.precision))
     energy = 0.5 * prepared.precision * np.einsum("nd,nd->n", centered, centered)
-    return Projected(singletons, prepared.log_prior_zero - log_normalizer - energy)
+    return Projected(singletons, prepared.log_prior_zero - log_normalizer - energy, residual, missing)
+
+
+@njit(cache=True)
+def log_joint_of_incomplete(
+    zero: Any,
+    residual: Any,
+    missing: Any,
+    fields: Any,
+    precision: float,
+    log_odds: Any,
+    alphabet: Any,
+    codes: Any,
+    n_planes: int,
+    plane_words: int,
+    result: Any,
+) -> None:
+    """Fill (n, S) with the log joints of codes (n, S, words) over the observed entries; `fields` is Wᵀ (H, D)."""
+    n_latents, n_dimensions = fields.shape
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    mean = np.empty(n_dimensions)
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+            total = zero[n]
+            mean[:] = 0.0
+            for i in range(k):
+                total += log_odds[latents[i], indices[i] - 1]
+                mean += alphabet[indices[i]] * fields[latents[i]]
+            change = 0.0
+            for d in range(n_dimensions):
+                if not missing[n, d]:
+                    change += mean[d] * (mean[d] - 2.0 * residual[n, d])
+            result[n, s] = total - 0.5 * precision * change
 
 
 @njit(cache=True)
@@ -93,22 +141,6 @@ def log_joint_of_states(
 
 
 @njit(cache=True)
-def log_prior_of_states(
-    log_odds: Any, log_prior_zero: float, codes: Any, n_planes: int, plane_words: int, result: Any
-) -> None:
-    """Fill (n, S) with the log priors of codes (n, S, words)."""
-    n_latents = log_odds.shape[0]
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    for n in range(codes.shape[0]):
-        for s in range(codes.shape[1]):
-            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
-            total = log_prior_zero
-            for i in range(k):
-                total += log_odds[latents[i], indices[i] - 1]
-            result[n, s] = total
-
-
-@njit(cache=True)
 def add_moments(
     codes: Any, weights: Any, alphabet: Any, n_planes: int, plane_words: int, means: Any, counts: Any, second: Any
 ) -> None:
@@ -128,6 +160,47 @@ def add_moments(
                 means[n, h] += weighted
                 for j in range(i + 1):
                     second[h, latents[j]] += weighted * alphabet[indices[j]]
+
+
+@njit(cache=True)
+def add_missing_moments(
+    missing: Any,
+    fields: Any,
+    mu: Any,
+    variance: float,
+    codes: Any,
+    weights: Any,
+    alphabet: Any,
+    n_planes: int,
+    plane_words: int,
+    y: Any,
+    y_y: Any,
+    y_s: Any,
+) -> int:
+    """Complete sum y (D,), sum yᵀy (1,) and sum y<s>ᵀ (D, H) by the missing entries; how many there are."""
+    n_latents, n_dimensions = fields.shape
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    mean = np.empty(n_dimensions)
+    n_missing = 0
+    for n in range(codes.shape[0]):
+        if not np.any(weights[n]):
+            continue
+        n_missing += np.count_nonzero(missing[n])
+        for s in range(codes.shape[1]):
+            weight = weights[n, s]
+            if weight == 0.0:
+                continue
+            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+            mean[:] = mu
+            for i in range(k):
+                mean += alphabet[indices[i]] * fields[latents[i]]
+            for d in range(n_dimensions):
+                if missing[n, d]:
+                    y[d] += weight * mean[d]
+                    y_y[0] += weight * (mean[d] * mean[d] + variance)
+                    for i in range(k):
+                        y_s[d, latents[i]] += weight * mean[d] * alphabet[indices[i]]
+    return n_missing
 
 
 class LinearModel:
@@ -178,11 +251,17 @@ class LinearModel:
 
     def project(self, prepared: Prepared, batch: Batch) -> Projected:
         """The zero state and all singletons of each row."""
-        return project(prepared, batch.values, self.space.values)
+        return project(prepared, batch, self.space.values)
 
     def log_joint(self, prepared: Prepared, projected: Projected, codes: Codes) -> Floats:
         """(n, S) log p(s, y), constants included."""
         space, result = self.space, np.empty(codes.shape[:2])
+        if len(projected.missing):
+            log_joint_of_incomplete(
+                projected.zero, projected.residual, projected.missing, np.ascontiguousarray(prepared.W.T),
+                prepared.precision, prepared.log_odds, space.values, codes, space.n_planes, space.plane_words, result,
+            )  # fmt: skip
+            return result
         log_joint_of_states(
             projected.zero, projected.singletons, prepared.gram, space.values, codes,
             space.n_planes, space.plane_words, result,
@@ -211,6 +290,20 @@ class LinearModel:
         sums["y_s"] += values.T @ means
         if self.data_mean:
             sums["y"] += values.sum(axis=0)
+        if len(projected.missing):
+            self._accumulate_missing(prepared, projected, codes, weights, sums)
+
+    def _accumulate_missing(
+        self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats, sums: NamedArrays
+    ) -> None:
+        """Add the moments of the missing entries, which are hidden."""
+        space, variance = self.space, 1.0 / prepared.precision
+        y = sums["y"] if self.data_mean else np.zeros(len(prepared.W))
+        n_missing = add_missing_moments(
+            projected.missing, np.ascontiguousarray(prepared.W.T), prepared.mu, variance, codes, weights, space.values,
+            space.n_planes, space.plane_words, y, sums["y_y"].reshape(1), sums["y_s"],
+        )  # fmt: skip
+        sums["hidden_entropy"] += n_missing * 0.5 * np.log(2 * np.pi * np.e * variance)
 
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
         """(n, D) posterior predictive mean W <s> + mu."""
@@ -282,6 +375,15 @@ class LinearModel:
             -n_values * (0.5 * np.log(2 * np.pi) + np.log(sigma))
             - 0.5 * self._squared_residual(params, sums) / sigma**2
         )
+
+    def _noise_entropy(self, params: NamedArrays) -> float:
+        """D/2 log(2 pi e sigma²)."""
+        return gaussian_entropy(float(params["sigma"]), len(params["W"]))
+
+    def _sample_given(self, params: NamedArrays, indices: NDArray[np.int64], rng: np.random.Generator) -> Floats:
+        """Rows (n, D) for states given as alphabet indices (n, H)."""
+        noise = params["sigma"] * rng.standard_normal((len(indices), len(params["W"])))
+        return self.space.values[indices] @ params["W"].T + (params["mu"] if self.data_mean else 0.0) + noise
 
     def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
         """The residual is a difference of sums as large as sum yᵀy."""

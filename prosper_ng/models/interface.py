@@ -68,7 +68,7 @@ class Model(Protocol):
 
     @property
     def is_exact(self) -> bool:
-        """Whether `maximize` is the maximum, and the free energy a function of the statistics, so that it cannot fall."""
+        """Whether `maximize` is the maximum and the free energy a function of the statistics: then it cannot fall."""
         ...
 
     @property

@@ -7,10 +7,13 @@ from scipy import stats
 
 from prosper_ng.components import kind_of
 from prosper_ng.models.bsc import BSC
+from prosper_ng.models.dsc import DSC
 from prosper_ng.models.interface import Floats, Model
+from prosper_ng.models.tsc import TSC
 from prosper_ng.numerics.named_arrays import NamedArrays
 
-Reference = Callable[[NamedArrays, Floats, np.ndarray], Floats]
+Reference = Callable[..., Floats]
+Mask = np.ndarray
 
 
 def instances() -> dict[str, Callable[[int], Model]]:
@@ -19,6 +22,10 @@ def instances() -> dict[str, Callable[[int], Model]]:
         "bsc": lambda n_latents: BSC(n_latents=n_latents),
         "bsc-shared": lambda n_latents: BSC(n_latents=n_latents, shared_pi=True),
         "bsc-mean": lambda n_latents: BSC(n_latents=n_latents, data_mean=True),
+        "tsc": lambda n_latents: TSC(n_latents=n_latents),
+        "tsc-shared-mean": lambda n_latents: TSC(n_latents=n_latents, shared_pi=True, data_mean=True),
+        "dsc": lambda n_latents: DSC(n_latents=n_latents, values=(-1.5, 0.0, 0.5, 2.0)),
+        "dsc-own": lambda n_latents: DSC(n_latents=n_latents, values=(0.0, 1.0, 3.0), shared_pi=False),
     }
 
 
@@ -36,32 +43,45 @@ def random_parameters(model: Model, n_observed: int, rng: np.random.Generator) -
     return params
 
 
-def joint_of_linear(params: NamedArrays, values: Floats, states: np.ndarray) -> Floats:
-    """Gaussian around W s + mu."""
-    means = states @ params["W"].T + (params["mu"] if "mu" in params else 0.0)
-    return stats.norm.logpdf(values[:, None, :], means[None], params["sigma"]).sum(axis=-1)
+def joint_of_linear(model: Model, params: NamedArrays, values: Floats, states: np.ndarray, observed: Mask) -> Floats:
+    """(n, S) log p(s, y): Gaussian around W s + mu over the observed entries."""
+    means = predicted_by_linear(model, params, states)
+    densities = stats.norm.logpdf(values[:, None, :], means[None], params["sigma"])
+    likelihood = np.where(observed[:, None, :], densities, 0.0).sum(axis=-1)
+    return likelihood + reference_of(model, PRIORS)(model, params, states)
 
 
-def joint_of_bsc(params: NamedArrays, values: Floats, states: np.ndarray) -> Floats:
-    """(n, S) log p(s, y)."""
-    return joint_of_linear(params, values, states) + prior_of_bsc(params, states)
-
-
-def prior_of_bsc(params: NamedArrays, states: np.ndarray) -> Floats:
+def prior_of_bsc(model: Model, params: NamedArrays, states: np.ndarray) -> Floats:
     """(S,) log p(s)."""
     return stats.bernoulli.logpmf(states, params["pi"]).sum(axis=-1)
 
 
-def predicted_by_linear(params: NamedArrays, states: np.ndarray) -> Floats:
+def prior_of_tsc(model: Model, params: NamedArrays, states: np.ndarray) -> Floats:
+    """(S,) log p(s)."""
+    return stats.bernoulli.logpmf(states != 0, params["pi"]).sum(axis=-1) - (states != 0).sum(axis=-1) * np.log(2)
+
+
+def prior_of_dsc(model: Model, params: NamedArrays, states: np.ndarray) -> Floats:
+    """(S,) log p(s)."""
+    pi = np.broadcast_to(params["pi"], (states.shape[1], model.space.n_values))
+    pi = pi / pi.sum(axis=1, keepdims=True)
+    chosen = (states[..., None] == model.space.values) * np.log(pi)
+    return chosen.sum(axis=(-1, -2))
+
+
+def predicted_by_linear(model: Model, params: NamedArrays, states: np.ndarray) -> Floats:
     """(S, D) mean of y given s."""
-    return states @ params["W"].T + (params["mu"] if "mu" in params else 0.0)
+    return states @ params["W"].T + params.get("mu", 0.0)
 
 
-JOINTS = {"bsc": joint_of_bsc}
-PRIORS = {"bsc": prior_of_bsc}
-PREDICTIONS = {"bsc": predicted_by_linear}
+JOINTS: dict[str, Reference] = {"bsc": joint_of_linear, "tsc": joint_of_linear, "dsc": joint_of_linear}
+"""(model, params, values (n, D), states (S, H), observed (n, D)) -> (n, S) log p(s, y)."""
+PRIORS: dict[str, Reference] = {"bsc": prior_of_bsc, "tsc": prior_of_tsc, "dsc": prior_of_dsc}
+"""(model, params, states (S, H)) -> (S,) log p(s)."""
+PREDICTIONS: dict[str, Reference] = {"bsc": predicted_by_linear, "tsc": predicted_by_linear, "dsc": predicted_by_linear}
+"""(model, params, states (S, H)) -> (S, D) mean of y given s alone; models whose mean needs y are not in it."""
 
 
-def reference_of(model: Model, table: dict[str, Callable[..., Floats]]) -> Callable[..., Floats]:
+def reference_of(model: Model, table: dict[str, Reference]) -> Reference:
     """The reference for a model; a model without one fails its tests."""
     return table[kind_of(model)]
