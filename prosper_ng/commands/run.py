@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prosper_ng.commands._arguments import add_config_arguments, load_run_config
+from prosper_ng.errors import UserError
 
 if TYPE_CHECKING:
-    from prosper_ng.experiments.run_config import RunConfig
     from prosper_ng.parallel.communicator import Communicator
 
 HELP = "train as a configuration says, alone or under mpiexec; the same command continues"
@@ -51,16 +51,20 @@ def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
     finally:
         narrator.close()
     if comm.is_root:
-        _draw(config, folder, outcome.finished)
+        if config.output.figures and outcome.finished:
+            _draw(folder)
         if not arguments.quiet:
             print(f"results are in {folder}")
             print(outcome.sentence if outcome.finished else f"{outcome.sentence}; the same command continues")
     return 0 if outcome.finished else MORE_TO_DO
 
 
-def _draw(config: "RunConfig", folder: Path, finished: bool) -> None:
-    """The pictures, where they are asked for and can be made."""
-    if config.output.figures and finished:
-        from prosper_ng.report.pictures import draw_run
+def _draw(folder: Path) -> None:
+    """The pictures; what the run learned is safe, so a picture that cannot be made is no failure of the run."""
+    from prosper_ng.report.pictures import draw
+    from prosper_ng.storage.run_record import read_run
 
-        draw_run(folder, folder)
+    try:
+        draw(read_run(folder), folder)
+    except (UserError, OSError) as error:
+        print(f"no pictures were made: {error}; prosper-ng plot {folder} makes them later", file=sys.stderr)

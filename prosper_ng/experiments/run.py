@@ -190,12 +190,22 @@ def _conclude(config: RunConfig, parts: Assembly, state: TrainingState, kept: Ru
     sentence = ending.sentence
     if ending.finished:
         results = config.task.finish(Setting(parts.problem, parts.dataset), state, kept.path)
+        results |= _dictionary_to_show(parts, state)
         line = config.task.closing_line(results) if parts.problem.comm.is_root else None
         sentence = line or sentence
     free_energies = kept.history.columns().get("free_energy", np.zeros(0))
     digest = run_digest(parts.problem, state, free_energies)
     kept.finish("finished" if ending.finished else "stopped", digest, ending.sentence, results)
     return Outcome(ending.finished, sentence, results)
+
+
+def _dictionary_to_show(parts: Assembly, state: TrainingState) -> dict[str, Any]:
+    """The dictionary in the units of the source, where the rows were whitened."""
+    if "W" not in state.params:
+        return {}
+    fields = np.ascontiguousarray(state.params["W"].T)
+    shown = parts.dataset.unwhiten(fields)
+    return {} if shown is fields else {"dictionary": shown.T}
 
 
 def _attributes(config: RunConfig, parts: Assembly) -> dict[str, Any]:

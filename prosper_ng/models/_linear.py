@@ -176,12 +176,12 @@ def add_missing_moments(
     y: Any,
     y_y: Any,
     y_s: Any,
-) -> int:
+) -> np.int64:
     """Complete sum y (D,), sum yᵀy (1,) and sum y<s>ᵀ (D, H) by the missing entries; how many there are."""
     n_latents, n_dimensions = fields.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     mean = np.empty(n_dimensions)
-    n_missing = 0
+    n_missing = np.int64(0)
     for n in range(codes.shape[0]):
         if not np.any(weights[n]):
             continue

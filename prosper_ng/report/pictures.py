@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.errors import UserError
 from prosper_ng.report import figures
-from prosper_ng.storage.run_record import RunRecord
+from prosper_ng.storage.run_record import RunRecord, read_run
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +39,16 @@ def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
         figures.comparison([(name, images[name]) for name in names], folder / "comparison.png")
         drawn.append(folder / "comparison.png")
     return drawn, notes
+
+
+def draw_run(run: Path, folder: Path) -> tuple[list[Path], list[str]]:
+    """What `draw` makes of the run in a folder; a missing package or a failing disk is a note, for the run is done."""
+    try:
+        return draw(read_run(run), folder)
+    except UserError as error:
+        return [], [str(error)]
+    except OSError as error:
+        return [], [f"the pictures cannot be written to {folder}: {error.strerror or error}"]
 
 
 def _dictionary(record: RunRecord) -> tuple[Floats | None, tuple[int, ...]]:

@@ -1,4 +1,5 @@
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -6,6 +7,10 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).parent / "programs" / "faults.py"
+
+
+# What MPICH's and Open MPI's launchers themselves say of ranks that ended early.
+LAUNCHERS_WORDS = re.compile(r"^Abort\(\d+\) on node .*\n|^[= ].*=\n|^YOUR APP.*\n|^-{70,}\n.*?^-{70,}\n", re.M | re.S)
 
 
 @pytest.fixture
@@ -17,8 +22,7 @@ def fail(mpiexec, tmp_path):
         done = mpiexec(3, sys.executable, PROGRAM, how, *map(str, ranks), env={"FAILED_AT": str(clock)})
         assert "done" not in done.stdout
         seconds = time.time() - float(clock.read_text(encoding="utf-8")) if clock.exists() else 0.0
-        # What the launcher itself says of an abort is not ours.
-        return done.returncode, re.sub(r"(?m)^(Abort\(\d+\) on node .*|[= ].*=|YOUR APP.*)\n", "", done.stderr), seconds
+        return done.returncode, LAUNCHERS_WORDS.sub("", done.stderr), seconds
 
     return run
 
@@ -47,10 +51,10 @@ def test_a_defect_on_one_rank_shows_its_traceback_once(fail):
     assert seconds < 10
 
 
-@pytest.mark.parametrize(("how", "status"), [("exit", 5), ("interrupt", 130), ("abort", 6), ("kill", 9)])
+@pytest.mark.parametrize(("how", "status"), [("exit", 5), ("interrupt", 130), ("abort", 6), ("kill", signal.SIGKILL)])
 def test_no_other_way_to_end_one_rank_leaves_the_others_waiting(fail, how, status):
     ended_with, said, seconds = fail(how, 1)
-    assert ended_with == status
+    assert ended_with % 128 == status % 128  # of a rank that a signal ended, Open MPI says 128 more than MPICH
     assert said.count("all ranks end") == (how in ("exit", "interrupt"))
     assert seconds < 10
 

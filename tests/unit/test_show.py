@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from prosper_ng import cli
 from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.report.pictures import draw_run
 from prosper_ng.storage import run_file, status
 from prosper_ng.storage.run_file import RunFile, StoredConfig
 from prosper_ng.storage.status import StatusFile
@@ -169,3 +171,12 @@ def test_plot_says_what_it_cannot_draw(tmp_path, capsys):
 def test_plot_into_a_place_that_is_taken_is_one_sentence(finished, tmp_path, capsys):
     (tmp_path / "taken").touch()
     assert "the pictures cannot be written to" in complaint(capsys, "plot", finished, "--output", tmp_path / "taken")
+
+
+def test_a_finished_run_does_not_fail_for_its_pictures(finished, tmp_path, monkeypatch):
+    drawn, notes = draw_run(finished, finished)
+    assert [path.name for path in drawn] == ["curves.png", "dictionary.png", "comparison.png"]
+    assert notes == []
+    assert "cannot be written to" in draw_run(finished, tmp_path / "absent")[1][0]
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "pictures need the package matplotlib" in draw_run(finished, finished)[1][0]
