@@ -33,11 +33,11 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start the clock; `n_done` sweeps were done by an earlier start of the run."""
+        """Show the state before the first sweep; `n_done` sweeps were done by an earlier start of the run."""
         self._n_sweeps, self._quiet, self._verbose = n_sweeps, quiet, verbose
         self._stream = stream if stream is not None else sys.stdout
         self._clock = clock
-        self._times = deque([(n_done, clock())], maxlen=_REMEMBERED_SWEEPS + 1)
+        self._times: deque[tuple[int, float]] = deque(maxlen=_REMEMBERED_SWEEPS + 1)
         self._last_line = -math.inf
         self._bar: Bar | None = None
         if not quiet and self._stream.isatty():
@@ -70,10 +70,13 @@ class Progress:
             print(message, file=self._stream, flush=True)
 
     def seconds_left(self) -> float | None:
-        """Until the last sweep, as fast as the latest ones; None before the first."""
-        (first, begun), (last, now) = self._times[0], self._times[-1]
-        if last == first:
+        """Until the last sweep, as fast as the latest ones; None before the second.
+
+        The first sweep of a start does not count: kernels are compiled and files opened in it.
+        """
+        if len(self._times) < 2:
             return None
+        (first, begun), (last, now) = self._times[0], self._times[-1]
         return (now - begun) / (last - first) * (self._n_sweeps - last)
 
     def _is_due(self, sweep: int) -> bool:
