@@ -10,7 +10,7 @@ PROGRAM = Path(__file__).parent / "programs" / "faults.py"
 
 
 # What MPICH's and Open MPI's launchers themselves say of ranks that ended early.
-LAUNCHERS_WORDS = re.compile(r"^Abort\(\d+\) on node .*\n|^[= ].*=\n|^YOUR APP.*\n|^-{70,}\n.*?^-{70,}\n", re.M | re.S)
+LAUNCHERS_WORDS = re.compile(r"(?m)^Abort\(\d+\) on node .*\n|^[= ].*=\n|^YOUR APP.*\n|^-{70,}\n(?s:.*?)^-{70,}\n|\0")
 
 
 @pytest.fixture
