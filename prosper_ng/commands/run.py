@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prosper_ng.commands._arguments import add_config_arguments, load_run_config
-from prosper_ng.errors import UserError
 
 if TYPE_CHECKING:
     from prosper_ng.parallel.communicator import Communicator
@@ -36,6 +35,7 @@ def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
     from prosper_ng.parallel.failure import collectively
     from prosper_ng.parallel.threads import warn_if_oversubscribed
     from prosper_ng.report.narrator import Narrator
+    from prosper_ng.report.pictures import draw_run
 
     with collectively(comm, ""):
         loaded = load_run_config(arguments) if comm.is_root else None
@@ -47,24 +47,13 @@ def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
     warn_if_oversubscribed(comm, narrator.say)
     try:
         outcome = run(loaded, folder, comm, narrator, sys.argv)
-        narrator.note(outcome.sentence)
+        if comm.is_root and config.output.figures and outcome.finished:
+            _, notes = draw_run(folder, folder)
+            for note in notes:
+                narrator.note(note)
     finally:
         narrator.close()
-    if comm.is_root:
-        if config.output.figures and outcome.finished:
-            _draw(folder)
-        if not arguments.quiet:
-            print(f"results are in {folder}")
-            print(outcome.sentence if outcome.finished else f"{outcome.sentence}; the same command continues")
+    if comm.is_root and not arguments.quiet:
+        print(f"results are in {folder}")
+        print(outcome.sentence if outcome.finished else f"{outcome.sentence}; the same command continues")
     return 0 if outcome.finished else MORE_TO_DO
-
-
-def _draw(folder: Path) -> None:
-    """The pictures; what the run learned is safe, so a picture that cannot be made is no failure of the run."""
-    from prosper_ng.report.pictures import draw
-    from prosper_ng.storage.run_record import read_run
-
-    try:
-        draw(read_run(folder), folder)
-    except (UserError, OSError) as error:
-        print(f"no pictures were made: {error}; prosper-ng plot {folder} makes them later", file=sys.stderr)

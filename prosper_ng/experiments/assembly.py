@@ -114,15 +114,20 @@ def _initial(config: RunConfig, problem: Problem, given: dict[str, Floats]) -> N
 
 
 def moments(problem: Problem) -> Moments:
-    """Mean and variance of each dimension over all rows of all ranks."""
-    n_rows, center = problem.blocks.n_rows, np.zeros(problem.n_observed)
+    """Mean and variance of what was observed of each dimension, over all rows of all ranks."""
+    center = np.zeros(problem.n_observed)
     for power in (1, 2):
-        total = ExactSum([problem.n_observed])
+        total = ExactSum([problem.n_observed, problem.n_observed])
         for block in problem.blocks.owned(problem.comm.rank, problem.comm.size):
             rows = problem.blocks.rows(block)
-            start, stop = rows.start - problem.first_row, rows.stop - problem.first_row
-            total.add(((problem.values[start:stop] - center) ** power).sum(axis=0))
+            values = problem.values[rows.start - problem.first_row : rows.stop - problem.first_row]
+            powers, observed = (
+                np.nansum((values - center) ** power, axis=0),
+                np.count_nonzero(~np.isnan(values), axis=0),
+            )
+            total.add(np.concatenate([powers, observed]))
         summed, _ = total.reduce(problem.comm, np.zeros(0))
+        average = summed[: problem.n_observed] / np.maximum(summed[problem.n_observed :], 1.0)
         if power == 1:
-            center = summed / n_rows
-    return Moments(n_rows, center, summed / n_rows)
+            center = average
+    return Moments(problem.blocks.n_rows, center, average)

@@ -1,6 +1,7 @@
 """One number for all that a run came to, the same on any number of ranks."""
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,24 +9,32 @@ from numpy.typing import NDArray
 from prosper_ng.training.em import Problem, TrainingState
 
 
-def run_digest(problem: Problem, state: TrainingState, free_energies: NDArray[np.float64]) -> str | None:
-    """SHA-256 over final parameters, the free energy of every sweep, and all state sets, in hexadecimal, on root.
+def input_digest(problem: Problem) -> str | None:
+    """SHA-256 over the digests of all blocks of the data as they are learned from, on root."""
+    whole = _over_blocks(problem, lambda rows: problem.values[rows].tobytes())
+    return None if whole is None else hashlib.sha256(whole).hexdigest()
 
-    State sets are digested block by block where they are, so that only digests travel.
-    """
-    blocks, comm = problem.blocks, problem.comm
-    own = []
-    if state.sets is not None:
-        for block in blocks.owned(comm.rank, comm.size):
-            rows = blocks.rows(block)
-            sets = state.sets.slice(rows.start - problem.first_row, rows.stop - problem.first_row)
-            own.append(hashlib.sha256(sets.codes.tobytes() + sets.log_joint.tobytes()).digest())
-    gathered = comm.gather(b"".join(own))
-    if gathered is None:
-        return None
+
+def run_digest(problem: Problem, state: TrainingState, free_energies: NDArray[np.float64]) -> str | None:
+    """SHA-256 over final parameters, the free energy of every sweep, and all state sets, in hexadecimal, on root."""
+    sets = state.sets
     whole = hashlib.sha256()
     for name, values in state.params.items():
         whole.update(name.encode() + values.tobytes())
     whole.update(np.ascontiguousarray(free_energies).tobytes())
-    whole.update(b"".join(gathered))
-    return whole.hexdigest()
+    if sets is not None:
+        found = _over_blocks(problem, lambda rows: sets.codes[rows].tobytes() + sets.log_joint[rows].tobytes())
+        whole.update(found or b"")
+    return whole.hexdigest() if problem.comm.is_root else None
+
+
+def _over_blocks(problem: Problem, content: Callable[[slice], bytes]) -> bytes | None:
+    """The digests of all blocks in order, on root: they are made where the rows are, and only they travel."""
+    own = []
+    for block in problem.blocks.owned(problem.comm.rank, problem.comm.size):
+        rows = problem.blocks.rows(block)
+        own.append(
+            hashlib.sha256(content(slice(rows.start - problem.first_row, rows.stop - problem.first_row))).digest()
+        )
+    gathered = problem.comm.gather(b"".join(own))
+    return None if gathered is None else b"".join(gathered)

@@ -9,7 +9,7 @@ import numpy as np
 
 from prosper_ng.config import Loaded
 from prosper_ng.experiments.assembly import Assembly, assemble
-from prosper_ng.experiments.digest import run_digest
+from prosper_ng.experiments.digest import input_digest, run_digest
 from prosper_ng.experiments.rehearsal import rehearse
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.run_folder import RunFolder
@@ -84,7 +84,7 @@ def run(
             state = start(parts.problem, parts.initial)
             resumed = kept.resume(state)
             listener.opened(folder, state.sweep)
-            kept.begin(_provenance(comm, argv), _attributes(loaded.value, parts), resumed)
+            kept.begin(_provenance(parts, argv), _attributes(loaded.value, parts), resumed)
             ending = _train(loaded.value, parts, state, kept, listener, requests, began)
             kept.checkpoint(state)
             return _conclude(loaded.value, parts, state, kept, ending)
@@ -216,7 +216,6 @@ def _attributes(config: RunConfig, parts: Assembly) -> dict[str, Any]:
     return attributes
 
 
-def _provenance(comm: Communicator, argv: Sequence[str]) -> dict[str, str | int]:
-    if not comm.is_root:
-        return {}
-    return collect(comm.library, comm.size, None, argv)
+def _provenance(parts: Assembly, argv: Sequence[str]) -> dict[str, str | int]:
+    comm, digest = parts.problem.comm, input_digest(parts.problem)
+    return collect(comm.library, comm.size, digest, argv) if comm.is_root else {}

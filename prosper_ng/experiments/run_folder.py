@@ -129,6 +129,9 @@ class RunFolder:
         """Write a checkpoint, unless the newest one is of this sweep."""
         if self._last_checkpoint[0] == state.sweep:
             return
+        with collectively(self.problem.comm, "checking the lock"):
+            if self._lock is not None:
+                self._lock.verify()
         sets = {} if state.sets is None else {"codes": state.sets.codes, "log_joint": state.sets.log_joint}
         totals = {f"totals/{name}": values for name, values in state.totals.arrays().items()}
         warning = self.checkpoints.save(

@@ -1,4 +1,4 @@
-"""Values that change over the sweeps of a run: temperature, data pruning, noise on the parameters."""
+"""Values that change over the sweeps of a run: temperature, data pruning, noise, the share of rows."""
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
@@ -18,6 +18,8 @@ _LEGAL = {
     "temperature": (lambda value: value > 0, "greater than 0"),
     "anneal_prior": (lambda value: value in (False, True), "true or false"),
     "data_pruning": (lambda value: 0 <= value <= 1, "from 0 to 1"),
+    "row_fraction": (lambda value: 0 < value <= 1, "greater than 0 and at most 1"),
+    "data_noise": (lambda value: value >= 0, "0 or greater"),
     "parameter_noise": (lambda value: value >= 0, "0 or greater"),
 }
 
@@ -28,6 +30,8 @@ class AnnealingPoint(NamedTuple):
     temperature: float
     anneal_prior: bool
     data_pruning: float
+    row_fraction: float
+    data_noise: float
     parameter_noise: dict[str, float]
     """Standard deviation by parameter, for every parameter that has a schedule."""
     settled: bool
@@ -36,7 +40,12 @@ class AnnealingPoint(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Whether this sweep is plain EM, so that the guarantees for the free energy hold."""
-        return self.temperature == 1 and self.data_pruning == 0 and not any(self.parameter_noise.values())
+        return self.temperature == 1 and self.sees_all_data and not any(self.parameter_noise.values())
+
+    @property
+    def sees_all_data(self) -> bool:
+        """Whether this sweep learns from every row as it is."""
+        return self.data_pruning == 0 and self.row_fraction == 1 and self.data_noise == 0
 
 
 @settings
@@ -54,6 +63,10 @@ class Annealing:
     """Whether the temperature acts on prior and likelihood or on the likelihood alone; points switch it."""
     data_pruning: Track = 0.0
     """0 learns from every row, 1 only from the share of rows that the preselected states are expected to explain."""
+    row_fraction: Track = 1.0
+    """The share of the rows that a sweep visits, drawn anew for each sweep."""
+    data_noise: Track = 0.0
+    """Standard deviation of the noise that is added to the data, anew in each sweep."""
     parameter_noise: dict[str, Track] = field(default_factory=dict)
     """Standard deviation, by parameter, of the noise that is added to it after each M-step."""
 
@@ -102,6 +115,8 @@ class Annealing:
             temperature=values["temperature"],
             anneal_prior=bool(values["anneal_prior"]),
             data_pruning=values["data_pruning"],
+            row_fraction=values["row_fraction"],
+            data_noise=values["data_noise"],
             parameter_noise={name: values[f"parameter_noise.{name}"] for name in self.parameter_noise},
             settled=settled and values["temperature"] == 1,
         )
@@ -111,6 +126,8 @@ class Annealing:
             "temperature": self.temperature,
             "anneal_prior": self.anneal_prior,
             "data_pruning": self.data_pruning,
+            "row_fraction": self.row_fraction,
+            "data_noise": self.data_noise,
             **{f"parameter_noise.{name}": track for name, track in self.parameter_noise.items()},
         }
         for name, track in tracks.items():

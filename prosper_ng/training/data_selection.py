@@ -1,13 +1,41 @@
-"""Learning from the rows that few causes explain best."""
+"""Which rows a sweep learns from, and as what: all as they are, a random share, noisy ones, the best explained."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.models.interface import Batch
+from prosper_ng.numerics.random_streams import stream
 from prosper_ng.numerics.truncated_prior import covered
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.selection import largest
+from prosper_ng.training.annealing import AnnealingPoint
 
 Floats = NDArray[np.float64]
+
+
+def batch_of(rows: NDArray[np.int64], values: Floats) -> Batch:
+    """The batch of global rows (n,) with values (n, D), in which NaN stands for what was not observed."""
+    observed = ~np.isnan(values)
+    return Batch(rows, values) if observed.all() else Batch(rows, np.where(observed, values, 0.0), observed)
+
+
+def visited_rows(seed: int, sweep: int, block: range, point: AnnealingPoint | None) -> NDArray[np.int64]:
+    """The global rows of a block that a sweep visits: each with the probability `row_fraction`, drawn by its block."""
+    rows = np.arange(block.start, block.stop)
+    if point is None or point.row_fraction == 1:
+        return rows
+    generator = stream(seed, "visited rows", sweep).generator(block.start)
+    return rows[generator.random(len(rows)) < point.row_fraction]
+
+
+def noisy_values(
+    seed: int, sweep: int, rows: NDArray[np.int64], values: Floats, point: AnnealingPoint | None
+) -> Floats:
+    """The values (n, D) of global rows (n,) plus the noise of this sweep."""
+    if point is None or point.data_noise == 0 or len(rows) == 0:
+        return values
+    generator = stream(seed, "noise on data", sweep).generator(int(rows[0]))
+    return values + point.data_noise * generator.standard_normal(values.shape)
 
 
 def best_explained(

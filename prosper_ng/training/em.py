@@ -8,17 +8,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.components import kind_of
+from prosper_ng.errors import NumericalError
 from prosper_ng.estep.interface import EStep, Found, Task
 from prosper_ng.latents.posterior import TruncatedPosterior, truncated_posterior
 from prosper_ng.latents.state_sets import StateSets
-from prosper_ng.models.interface import Batch, Model
+from prosper_ng.models.interface import Model
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import AnnealingPoint
-from prosper_ng.training.data_selection import best_explained
+from prosper_ng.training.data_selection import batch_of, best_explained, noisy_values, visited_rows
 from prosper_ng.training.maximization import Maximization
 from prosper_ng.training.settings import Training
 from prosper_ng.training.totals import PartTotals
@@ -146,10 +148,16 @@ class TruncatedEM:
             return None
         found = [q.free_energy for _, _, q in posteriors(self.problem, state, part, point)]
         free_energies = np.concatenate([*found, np.empty(0)])
-        activity = self.problem.model.activity(state.params)
-        return best_explained(
-            free_energies, point.data_pruning, activity, self.problem.estep.max_active, self.problem.comm
-        )
+        model, max_active = self.problem.model, self.problem.estep.max_active
+        try:
+            return best_explained(
+                free_energies, point.data_pruning, model.activity(state.params), max_active, self.problem.comm
+            )
+        except NumericalError as error:
+            where = f"sweep {state.sweep + 1}, update {part + 1}"
+            raise NumericalError(
+                f"{where}, data pruning by the free energies of model {kind_of(model)}: {error}"
+            ) from None
 
     def _report(self, sweep: int, point: AnnealingPoint, clock: "_Clock") -> SweepReport:
         last, n_rows = self._maximization.last, self.problem.blocks.n_rows
@@ -191,12 +199,16 @@ def posteriors(
     streams = stream(problem.seed, "variation", state.sweep)
     owned = blocks.owned(problem.comm.rank, problem.comm.size)
     for block in owned if part is None else blocks.blocks(part, owned):
-        rows = blocks.rows(block)
-        start, stop = rows.start - problem.first_row, rows.stop - problem.first_row
-        # A copy, so that linear algebra sees the same alignment whoever owns the block.
-        batch = Batch(np.arange(rows.start, rows.stop), problem.values[start:stop].copy())
+        rows = visited_rows(problem.seed, state.sweep, blocks.rows(block), point)
+        local = rows - problem.first_row
+        # Fancy indexing copies, so that linear algebra sees the same alignment whoever owns the block.
+        values = noisy_values(problem.seed, state.sweep, rows, problem.values[local], point)
+        batch = batch_of(rows, values)
         task = Task(model, prepared, model.project(prepared, batch), batch, activity, streams)
-        found = problem.estep.find(task, state.sets and state.sets.slice(start, stop), vary)
+        sets = None if state.sets is None else StateSets(state.sets.codes[local], state.sets.log_joint[local])
+        found = problem.estep.find(task, sets, vary)
+        if state.sets is not None:
+            state.sets.codes[local], state.sets.log_joint[local] = found.codes, found.log_joint
         yield task, found, truncated_posterior(found.log_joint, _tempered(task, found, point))
 
 

@@ -42,7 +42,7 @@ class Maximization:
         self._learns_all = self._learn == frozenset(names)
         self._n_parts = training.updates_per_sweep
         self._notes: list[str] = []
-        self._unpruned: set[int] = set()
+        self._complete: set[int] = set()
         self.last = Outcome(-np.inf, None, 0)
 
     def update(
@@ -64,7 +64,7 @@ class Maximization:
         new = self.model.maximize(params, total, MStep(self._learn, corrected, generator, self._notes))
         self._check_finite("parameter", new, where)
         expected = self.model.expected_log_joint(new, total)
-        if corrected is None:
+        if corrected is None and self.model.is_exact:
             self._check_mstep(params, new, total, expected, where)
         n_rows = float(total["n"])
         gap = expected / n_rows + self.model.entropy(new, total)
@@ -90,10 +90,10 @@ class Maximization:
         """The stored states of a part only ever get better; so does their free energy at the same parameters."""
         old = totals.part(part)
         stored = self.estep.max_active is None and self.model.is_exact
-        comparable = part in self._unpruned and point.data_pruning == 0 and stored
-        self._unpruned.discard(part)
-        if point.data_pruning == 0:
-            self._unpruned.add(part)
+        comparable = part in self._complete and point.sees_all_data and stored
+        self._complete.discard(part)
+        if point.sees_all_data:
+            self._complete.add(part)
         if old is None or not comparable:
             return
         before = self.model.expected_log_joint(params, old) + _entropy(old)
