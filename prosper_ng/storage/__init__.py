@@ -1,0 +1,1 @@
+"""Data in, results out: where rows come from, and the files of a run."""

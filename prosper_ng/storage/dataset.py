@@ -33,10 +33,10 @@ class Dataset(Protocol):
     """The parameters that made the data, where they are known."""
 
     def read(self, start: int, stop: int) -> Floats:
-        """Rows start..stop as a contiguous (stop - start, D) float64 array.
+        """Rows start..stop as a contiguous (stop - start, D) float64 array, NaN where a value was not observed.
 
-        Raises DataError where a row cannot be read or holds a value that is not finite, IndexError where the rows do
-        not exist.
+        Raises DataError where a row cannot be read or holds a value that is not finite, and NaN too unless the source
+        allows for missing values; IndexError where the rows do not exist.
         """
         ...
 
@@ -59,10 +59,13 @@ class ImageDataset(Dataset, Protocol):
     clean: Floats
     """(height, width, channels) the image before noise, 8-bit scale."""
     noisy: Floats
-    """(height, width, channels) the image that the patches were cut from."""
+    """(height, width, channels) the image that the patches were cut from, NaN where a pixel is missing."""
 
     def add_patches(self, start: int, patches: Floats, into: Floats) -> None:
-        """Add patches (n, D) of rows start.. to an image-shaped sum, whitening undone and means put back."""
+        """Add estimates (n, D) of rows start.. to an image-shaped sum, whitening undone and means put back.
+
+        Estimates have no missing values, whatever the rows lack.
+        """
         ...
 
     def coverage(self) -> Any:
@@ -70,7 +73,10 @@ class ImageDataset(Dataset, Protocol):
         ...
 
     def merge(self, sums: Floats) -> Floats:
-        """The image (height, width, channels) that the sums of all patches average to."""
+        """The image (height, width, channels) that the sums of all patches average to.
+
+        Pixels that no patch covers stay as they were cut from, missing ones included.
+        """
         ...
 
 
@@ -96,15 +102,33 @@ def require_rows(start: int, stop: int, n_rows: int) -> None:
         raise IndexError(f"rows {start} to {stop} were asked for; there are {n_rows}")
 
 
-def require_finite(values: Floats, first_row: int, where: str) -> None:
-    """Raise DataError that names the first entry of `values` (n, D), rows first_row.., which is not a finite number."""
-    finite = np.isfinite(values)
-    if not finite.all():
-        row, column = np.unravel_index(int(finite.argmin()), finite.shape)
-        raise DataError(
-            f"{where}: row {first_row + row}, column {column} (counted from 0) is {values[row, column]}; "
-            "every value must be a finite number"
-        )
+def require_finite(values: Floats, first_row: int, where: str, missing: bool | None = None) -> None:
+    """Raise DataError that names the first entry of `values` (n, D), rows first_row.., which is not a finite number.
+
+    `missing` is the switch that lets NaN mark what was not observed, None where there is none to set.
+    """
+    legal = np.isfinite(values)
+    if missing:
+        legal |= np.isnan(values)
+    if legal.all():
+        return
+    row, column = np.unravel_index(int(legal.argmin()), legal.shape)
+    rule = "every value must be a finite number"
+    if missing:
+        rule += ", or NaN where it was not observed"
+    elif missing is False and np.isnan(values[row, column]):
+        rule += "; set `missing: true` if NaN marks values that were not observed"
+    raise DataError(
+        f"{where}: row {first_row + row}, column {column} (counted from 0) is {values[row, column]}; {rule}"
+    )
+
+
+def observed_means(rows: Floats, otherwise: float = 0.0) -> Floats:
+    """(n, 1) the mean of the values of each row (n, D) that are not missing; `otherwise` where all of them are."""
+    observed = ~np.isnan(rows)
+    n_values = np.count_nonzero(observed, axis=1, keepdims=True)
+    sums = np.where(observed, rows, 0.0).sum(axis=1, keepdims=True)
+    return np.where(n_values > 0, sums / np.maximum(n_values, 1), otherwise)
 
 
 def require_memory(n_bytes: int, what: str) -> None:

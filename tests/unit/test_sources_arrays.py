@@ -1,5 +1,7 @@
 """Arrays in files: every format gives back the rows that were saved, in any slice, at once and bit for bit."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -177,6 +179,56 @@ def test_a_row_has_the_same_bits_in_every_slice(start, n_rows, remove_mean, kind
     dataset = ArrayDataset(ArrayDataset.of(values).table, remove_mean, kind)
     stop = min(start + n_rows, 300)
     assert dataset.read(start, stop).tobytes() == dataset.read(0, 300)[start:stop].tobytes()
+
+
+def with_gaps(values, missing, seed):
+    """Each value missing with that probability, and all of row 2."""
+    hidden = np.random.default_rng(seed).random(values.shape) < missing
+    hidden[2] = True
+    return np.where(hidden, np.nan, values)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", ">f8"])
+@pytest.mark.parametrize("form", FORMATS)
+def test_missing_values_come_back_missing(tmp_path, form, dtype):
+    values = with_gaps(numbers("float64"), 0.3, 0).astype(dtype)
+    dataset = replace(saved(tmp_path, form, values), missing=True).open(0)
+    for start, stop in [(0, N_ROWS), (2, 3), (20, 37)]:
+        np.testing.assert_array_equal(dataset.read(start, stop), values[start:stop].astype(np.float64))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_numbers_without_gaps_are_read_alike_with_the_switch_on(dtype):
+    values = numbers(dtype)
+    for remove_mean in (False, True):
+        plain, switched = (ArrayDataset(ArrayDataset.of(values).table, remove_mean, missing=m) for m in (False, True))
+        assert switched.read(0, N_ROWS).tobytes() == plain.read(0, N_ROWS).tobytes()
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    start=st.integers(0, 59),
+    n_rows=st.integers(1, 60),
+    n_columns=st.integers(1, 19),
+    missing=st.floats(0, 1),
+    seed=st.integers(0, 99),
+)
+def test_the_mean_of_what_was_observed_is_removed(start, n_rows, n_columns, missing, seed):
+    """Gaps stay gaps, and a row has the same bits whatever its neighbors lack."""
+    complete = correlated(60, n_columns)
+    values = with_gaps(complete, missing, seed)
+    dataset = ArrayDataset(ArrayDataset.of(values).table, remove_mean=True, missing=True)
+    rows = dataset.read(0, 60)
+    np.testing.assert_array_equal(np.isnan(rows), np.isnan(values))
+    for found, row in zip(rows, values, strict=True):
+        observed = row[~np.isnan(row)]
+        expected = observed - observed.mean() if observed.size else observed
+        np.testing.assert_allclose(found[~np.isnan(row)], expected, atol=1e-12)
+    stop = min(start + n_rows, 60)
+    assert dataset.read(start, stop).tobytes() == rows[start:stop].tobytes()
+    whole = ~np.isnan(values).any(axis=1)
+    plain = ArrayDataset(ArrayDataset.of(complete).table, remove_mean=True).read(0, 60)
+    assert rows[whole].tobytes() == plain[whole].tobytes()
 
 
 def test_every_file_of_the_folder_is_a_source():

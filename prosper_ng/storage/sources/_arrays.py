@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import settings
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.storage.dataset import DataError, read_in_pieces, require_finite
-from prosper_ng.storage.sources._whitening import Kind, fit_whitening
+from prosper_ng.storage.dataset import DataError, observed_means, read_in_pieces, require_finite
+from prosper_ng.storage.sources._whitening import NEEDS_ALL, Kind, fit_whitening
 
 Floats = NDArray[np.float64]
 
@@ -37,20 +37,25 @@ class ArrayDataset:
     truth: NamedArrays | None = None
 
     def __init__(
-        self, table: Table, remove_mean: bool = False, whiten: Kind = "none", whiten_epsilon: float = 1e-4
+        self,
+        table: Table,
+        remove_mean: bool = False,
+        whiten: Kind = "none",
+        whiten_epsilon: float = 1e-4,
+        missing: bool = False,
     ) -> None:
-        """Read nothing yet, but for what whitening needs."""
+        """Read nothing yet, but for what whitening needs; `missing` says whether NaN marks missing values."""
         self.table = table
         self.n_rows, self.n_observed = table.shape
         self.row_shape: tuple[int, ...] = (self.n_observed,)
-        self.remove_mean = remove_mean
-        self.whitening = fit_whitening(whiten, whiten_epsilon, self._plain, self.n_rows, table.where)
+        self.remove_mean, self.missing = remove_mean, missing
+        self.whitening = fit_whitening(whiten, whiten_epsilon, self._plain, self.n_rows, table.where, missing)
 
     @classmethod
-    def of(cls, values: NDArray[Any], where: str = "the array") -> "ArrayDataset":
+    def of(cls, values: NDArray[Any], where: str = "the array", missing: bool = False) -> "ArrayDataset":
         """The dataset of an array (N, D) in memory; raises DataError where it is no such thing."""
         shape = table_shape(where, values.shape, values.dtype)
-        return cls(Table(where, shape, lambda start, stop: values[start:stop]))
+        return cls(Table(where, shape, lambda start, stop: values[start:stop]), missing=missing)
 
     def read(self, start: int, stop: int) -> Floats:
         """Rows start..stop as they are learned from."""
@@ -66,9 +71,9 @@ class ArrayDataset:
 
     def _plain(self, start: int, stop: int) -> Floats:
         rows = np.array(self.table.rows(start, stop), dtype=np.float64, order="C")
-        require_finite(rows, start, self.table.where)
+        require_finite(rows, start, self.table.where, self.missing)
         if self.remove_mean:
-            rows -= rows.mean(axis=1, keepdims=True)
+            rows -= observed_means(rows)
         return rows
 
 
@@ -78,13 +83,20 @@ class ArraySource:
 
     path: str
     """The file, relative to the working directory."""
+    missing: bool = False
+    """Whether NaN marks values that were not observed; otherwise it is an error."""
     remove_mean: bool = False
-    """Subtract from every row the mean of its entries."""
+    """Subtract from every row the mean of its entries, of those that were observed."""
     whiten: Kind = "none"
     """Make the entries of the rows uncorrelated: zca (stays closest to the rows) or pca (rotated, largest variance
     first). The covariance is that of all rows up to 49,152, of as many evenly spread ones beyond."""
     whiten_epsilon: Annotated[float, annotated_types.Ge(0)] = 1e-4
     """Raises all variances by this fraction of their mean before whitening, so that noise is not blown up."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where rows with missing values would be whitened."""
+        if self.missing and self.whiten != "none":
+            raise ValueError(NEEDS_ALL)
 
     def table(self) -> Table:
         """The array; raises DataError where it cannot be read or is no table of numbers."""
@@ -92,7 +104,7 @@ class ArraySource:
 
     def open(self, seed: int) -> ArrayDataset:
         """The dataset; nothing in it depends on the seed."""
-        return ArrayDataset(self.table(), self.remove_mean, self.whiten, self.whiten_epsilon)
+        return ArrayDataset(self.table(), self.remove_mean, self.whiten, self.whiten_epsilon, self.missing)
 
 
 def table_shape(where: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int]:

@@ -12,6 +12,9 @@ from prosper_ng.storage.dataset import DataError
 Floats = NDArray[np.float64]
 Kind = Literal["none", "zca", "pca"]
 
+NEEDS_ALL = "a row is whitened from all its values, so none may be missing; leave out `whiten` or `missing`"
+"""Said where both are asked for."""
+
 BLOCK_ROWS = 1024
 MAX_BLOCKS = 48
 
@@ -57,15 +60,17 @@ class Whitening:
 
 
 def fit_whitening(
-    kind: Kind, epsilon: float, read: Callable[[int, int], Floats], n_rows: int, where: str
+    kind: Kind, epsilon: float, read: Callable[[int, int], Floats], n_rows: int, where: str, missing: bool = False
 ) -> Whitening | None:
     """The whitening of a dataset, None for kind `none`.
 
     Every rank computes it from the same rows: all of them up to 49,152 (48 blocks of 1,024), beyond that 48 blocks
-    evenly spread over the data.
+    evenly spread over the data. Raises DataError where values may be `missing`.
     """
     if kind == "none":
         return None
+    if missing:
+        raise DataError(f"{where} cannot be whitened: {NEEDS_ALL}")
     n_blocks = -(-n_rows // BLOCK_ROWS)
     chosen = np.unique(np.linspace(0, n_blocks - 1, min(n_blocks, MAX_BLOCKS)).round().astype(int))
     shift: Floats = np.zeros(0)
