@@ -30,25 +30,36 @@ class GeneratedDataset:
         row_shape: tuple[int, ...],
         truth: NamedArrays,
         where: str,
+        missing: float = 0.0,
     ) -> None:
-        """`generate(n, rng)` returns n rows (n, D) made with `truth`."""
+        """`generate(n, rng)` returns n rows (n, D) made with `truth`, of which each value is hidden with
+        probability `missing`.
+        """
         self.n_rows, self.n_observed = n_rows, int(np.prod(row_shape))
         self.row_shape = row_shape
         self.truth: NamedArrays | None = truth
-        self._generate, self._stream, self._where = generate, stream, where
+        self._generate, self._stream, self._where, self._missing = generate, stream, where, missing
 
     def read(self, start: int, stop: int) -> Floats:
-        """Rows start..stop."""
+        """Rows start..stop, NaN where a value is hidden."""
         require_rows(start, stop, self.n_rows)
         require_memory(8 * (stop - start) * self.n_observed, f"{self._where}: rows {start} to {stop}")
         rows = np.empty((stop - start, self.n_observed))
+        hidden = np.zeros(rows.shape, dtype=bool)
         for first in range(start - start % BLOCK_ROWS, stop, BLOCK_ROWS):
-            block = self._generate(BLOCK_ROWS, self._stream.generator(first // BLOCK_ROWS))
             begin, end = max(first, start), min(first + BLOCK_ROWS, stop)
-            rows[begin - start : end - start] = block[begin - first : end - first]
+            values, are_hidden = self._block(first // BLOCK_ROWS)
+            rows[begin - start : end - start] = values[begin - first : end - first]
+            hidden[begin - start : end - start] = are_hidden[begin - first : end - first]
         require_finite(rows, start, self._where)
+        rows[hidden] = np.nan
         return rows
 
     def unwhiten(self, directions: Floats) -> Floats:
         """The directions themselves: generated rows are not whitened."""
         return directions
+
+    def _block(self, block: int) -> tuple[Floats, NDArray[np.bool_]]:
+        """All values of a block, and which of them are hidden: drawn apart, so that hiding changes no value."""
+        values = self._generate(BLOCK_ROWS, self._stream.generator(block))
+        return values, self._stream.staged(1).generator(block).random(values.shape) < self._missing

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Le, MultipleOf
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 from numpy.typing import NDArray
 
 from prosper_ng.components import component
@@ -35,6 +35,8 @@ class Bars:
     """Probability that a bar is there."""
     noise: Annotated[float, Ge(0)] = 2.0
     """Standard deviation of the noise."""
+    missing: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Probability that a pixel is not observed."""
     superposition: Literal["sum", "max", "max_magnitude"] = "sum"
     """What a pixel shows where bars cross: their sum, the largest, or the one of largest magnitude."""
     latents: Literal["binary", "ternary", "discrete", "gaussian"] = "binary"
@@ -70,7 +72,8 @@ class Bars:
             clean = self._superposed(self._strengths(n_rows, rng), truth["W"])
             return clean + self.noise * rng.standard_normal(clean.shape)
 
-        return GeneratedDataset(generate, stream(seed, "bars"), self.n_rows, (side, side, 1), truth, "bars")
+        shape = (side, side, 1)
+        return GeneratedDataset(generate, stream(seed, "bars"), self.n_rows, shape, truth, "bars", self.missing)
 
     def _truth(self) -> NamedArrays:
         side = self.n_bars // 2

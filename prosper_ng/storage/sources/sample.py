@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from annotated_types import Gt
+from annotated_types import Ge, Gt, Lt
 from numpy.typing import NDArray
 
 from prosper_ng.components import OneOf, component, kind_of
@@ -27,6 +27,8 @@ class Sample:
     """The model to sample from."""
     n_rows: Annotated[int, Gt(0)]
     """Number of data points."""
+    missing: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Probability that a value is not observed."""
     path: str | None = None
     """An HDF5 or .npz file that holds the parameters by their names."""
     group: str = "/"
@@ -52,8 +54,8 @@ class Sample:
             return model.sample(params, n_rows, rng)[0]
 
         where = f"sample from {kind_of(self.model)}"
-        n_observed = len(params["W"])
-        return GeneratedDataset(generate, stream(seed, "sample"), self.n_rows, (n_observed,), params, where)
+        shape = (len(params["W"]),)
+        return GeneratedDataset(generate, stream(seed, "sample"), self.n_rows, shape, params, where, self.missing)
 
     def _parameters(self) -> NamedArrays:
         """All parameters of the model; raises DataError where one is missing, unknown, of another shape or illegal."""
