@@ -56,7 +56,10 @@ def load(image: str, channels: Channels = "gray", crop: Crop | None = None) -> F
 
 
 def quality(clean: Floats, estimate: Floats) -> Quality:
-    """PSNR and SSIM of an estimate (height, width, channels), neither clipped nor rounded, on the 8-bit scale."""
+    """PSNR and SSIM of an estimate (height, width, channels), neither clipped nor rounded, on the 8-bit scale.
+
+    Both are nan where the estimate lacks a pixel.
+    """
     metrics = _extra("skimage.metrics")
     with np.errstate(divide="ignore"):
         psnr = float(metrics.peak_signal_noise_ratio(clean, estimate, data_range=255))
@@ -68,9 +71,17 @@ def quality(clean: Floats, estimate: Floats) -> Quality:
     return Quality(psnr, float(ssim))
 
 
+def shown(image: Floats, missing: float = 0.0) -> Floats:
+    """The image with missing values (NaN) in the shade `missing`, black where not given."""
+    return np.where(np.isnan(image), missing, image)
+
+
 def save_png(path: Path, image: Floats) -> None:
-    """Write an image (height, width), (height, width, 1) or (height, width, 3), rounded and clipped to 8 bits."""
-    pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    """Write an image (height, width), (height, width, 1) or (height, width, 3), rounded and clipped to 8 bits.
+
+    Missing pixels (NaN) are black.
+    """
+    pixels = np.clip(np.rint(shown(image)), 0, 255).astype(np.uint8)
     _extra("imageio.v3").imwrite(path, pixels[..., 0] if pixels.shape[2:] == (1,) else pixels, extension=".png")
 
 

@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.storage.dataset import DataError, read_in_pieces, require_finite, require_rows
+from prosper_ng.storage.dataset import DataError, observed_means, read_in_pieces, require_finite, require_rows
 from prosper_ng.storage.sources._whitening import Kind, fit_whitening
 
 Floats = NDArray[np.float64]
@@ -66,7 +66,8 @@ class PatchGrid:
 class PatchDataset:
     """The patches of an image as rows, with their means removed and whitened where asked for.
 
-    The image is held as a whole; patches are cut when they are read.
+    The image is held as a whole; patches are cut when they are read. Missing pixels are NaN in the image and in every
+    patch that holds them.
     """
 
     truth: NamedArrays | None = None
@@ -79,16 +80,24 @@ class PatchDataset:
         remove_mean: bool = True,
         whiten: Kind = "none",
         whiten_epsilon: float = 1e-4,
+        missing: bool = False,
     ) -> None:
-        """Patches of `noisy` (height, width, channels); `clean` is the same image before noise."""
-        require_finite(noisy.reshape(noisy.shape[0], -1), 0, "the image")
+        """Patches of `noisy` (height, width, channels); `clean` is the same image before noise.
+
+        `missing` says whether NaN marks missing pixels in `noisy`. Raises DataError where all are missing, or where
+        they would be whitened.
+        """
+        require_finite(noisy.reshape(noisy.shape[0], -1), 0, "the image", missing)
+        if np.isnan(noisy).all():
+            raise DataError("the image has no pixel that is not missing; at least one is needed")
         self.clean, self.noisy, self.grid = clean, noisy, grid
         self.n_rows, self.n_observed, self.row_shape = grid.n_patches, grid.n_values, grid.patch_shape
         self.remove_mean = remove_mean
-        self.whitening = fit_whitening(whiten, whiten_epsilon, self._plain, self.n_rows, "the image")
+        self._level = observed_means(noisy.reshape(1, -1)).item()
+        self.whitening = fit_whitening(whiten, whiten_epsilon, self._plain, self.n_rows, "the image", missing)
 
     def read(self, start: int, stop: int) -> Floats:
-        """Patches start..stop as rows (stop - start, D), as they are learned from."""
+        """Patches start..stop as rows (stop - start, D), as they are learned from; NaN where a pixel is missing."""
         return read_in_pieces(self._piece, start, stop, (self.n_rows, self.n_observed), "the image")
 
     def unwhiten(self, directions: Floats) -> Floats:
@@ -98,7 +107,8 @@ class PatchDataset:
     def add_patches(self, start: int, patches: Floats, into: Floats) -> None:
         """Add estimates (n, D) of rows start.. to an image-shaped sum, whitening undone and means put back.
 
-        The sum has the same bits however the rows are cut into calls, as long as they come in order.
+        Estimates have no missing values; the means are those of the observed pixels, of the whole image where a patch
+        has none. The sum has the same bits however the rows are cut into calls, as long as they come in order.
         """
         for first in range(0, len(patches), _PIECE_ROWS):
             piece = patches[first : first + _PIECE_ROWS]
@@ -106,7 +116,7 @@ class PatchDataset:
                 piece = self.whitening.undo(piece)
             if self.remove_mean:
                 cut = self.grid.extract(self.noisy, start + first, start + first + len(piece))
-                piece = piece + cut.mean(axis=1, keepdims=True)
+                piece = piece + observed_means(cut, otherwise=self._level)
             self.grid.add(start + first, piece, into)
 
     def coverage(self) -> Floats:
@@ -114,7 +124,7 @@ class PatchDataset:
         return self.grid.coverage()
 
     def merge(self, sums: Floats) -> Floats:
-        """The average of the patches added to `sums`; pixels that no patch covers stay as they were cut from."""
+        """The average of the patches added to `sums`; pixels that no patch covers stay as they were, or missing."""
         coverage = self.coverage()
         return np.where(coverage > 0, sums / np.maximum(coverage, 1), self.noisy)
 
@@ -125,7 +135,7 @@ class PatchDataset:
     def _plain(self, start: int, stop: int) -> Floats:
         rows = self.grid.extract(self.noisy, start, stop)
         if self.remove_mean:
-            rows -= rows.mean(axis=1, keepdims=True)
+            rows -= observed_means(rows)
         return rows
 
 

@@ -14,7 +14,7 @@ import skimage.data
 from PIL import Image as PillowImage
 
 from prosper_ng.storage.dataset import DataError
-from prosper_ng.storage.images import SHIPPED, load, quality, save_png
+from prosper_ng.storage.images import SHIPPED, load, quality, save_png, shown
 from prosper_ng.storage.sources.image import Image
 
 RNG = np.random.default_rng(1)
@@ -176,6 +176,46 @@ def test_png_files_are_rounded_and_clipped(tmp_path):
     np.testing.assert_array_equal(imageio.imread(tmp_path / "a.png"), [[0, 0], [255, 255]])
     save_png(tmp_path / "b.png", COLOR.astype(float))
     np.testing.assert_array_equal(imageio.imread(tmp_path / "b.png"), COLOR)
+
+
+def test_missing_pixels_are_black_unless_asked_otherwise(tmp_path):
+    image = np.array([[[np.nan], [100.0]], [[200.0], [np.nan]]])
+    np.testing.assert_array_equal(shown(image)[..., 0], [[0, 100], [200, 0]])
+    np.testing.assert_array_equal(shown(image, 127.5)[..., 0], [[127.5, 100], [200, 127.5]])
+    assert np.isnan(image).sum() == 2
+    save_png(tmp_path / "a.png", image)
+    np.testing.assert_array_equal(imageio.imread(tmp_path / "a.png"), [[0, 100], [200, 0]])
+    save_png(tmp_path / "b.png", np.where(COLOR > 99, np.nan, COLOR))
+    np.testing.assert_array_equal(imageio.imread(tmp_path / "b.png"), np.where(COLOR > 99, 0, COLOR))
+
+
+def test_quality_of_an_image_that_lacks_pixels_is_unknown():
+    clean = load("astronaut", "color", (0, 0, 32, 32))
+    lacking = clean.copy()
+    lacking[20, 20] = np.nan
+    assert np.isnan(quality(clean, lacking)).all()
+
+
+def test_pixels_are_hidden_with_all_their_channels_after_the_noise():
+    fields = {"image": "astronaut", "channels": "color", "crop": (100, 100, 80, 90), "noise": 25.0, "patch_size": 8}
+    plain, hidden, other = (
+        Image(**fields).open(3),
+        Image(missing=0.8, **fields).open(3),
+        Image(missing=0.8, **fields).open(4),
+    )
+    gaps, other_gaps = np.isnan(hidden.noisy), np.isnan(other.noisy)
+    np.testing.assert_array_equal(hidden.clean, plain.clean)
+    np.testing.assert_array_equal(hidden.noisy, np.where(gaps, np.nan, plain.noisy))
+    assert (gaps == gaps[:, :, :1]).all()
+    assert gaps.mean() == pytest.approx(0.8, abs=0.02)
+    assert abs(np.corrcoef(gaps[..., 0].ravel(), other_gaps[..., 0].ravel())[0, 1]) < 0.05
+    assert hidden.noisy.tobytes() == Image(missing=0.8, **fields).open(3).noisy.tobytes()
+    few = Image(missing=0.2, **fields).open(3)
+    assert (gaps >= np.isnan(few.noisy)).all()
+    quiet = Image(missing=0.8, **fields | {"noise": 0.0}).open(3)
+    np.testing.assert_array_equal(quiet.noisy, np.where(gaps, np.nan, plain.clean))
+    assert not np.isnan(quiet.clean).any()
+    np.testing.assert_array_equal(np.isnan(quiet.read(7, 8)), quiet.grid.extract(gaps.astype(float), 7, 8) == 1)
 
 
 def test_noise_is_a_function_of_the_seed():

@@ -66,6 +66,72 @@ def test_rows_are_the_patches_in_raster_order(cut):
     assert dataset.row_shape == (height, width, image.shape[2])
 
 
+@st.composite
+def lacking(draw, image):
+    """The image with some of its values missing, at least one of them not."""
+    seed, missing = draw(st.integers(0, 99)), draw(st.floats(0, 1))
+    hidden = np.random.default_rng(seed).random(image.shape) < missing
+    hidden.flat[draw(st.integers(0, image.size - 1))] = False
+    return np.where(hidden, np.nan, image)
+
+
+@settings(deadline=None, max_examples=60)
+@given(cut=cuts(gaps=True), data=st.data(), remove_mean=st.booleans())
+def test_patches_lack_the_pixels_that_the_image_lacks(cut, data, remove_mean):
+    image, size, stride = cut
+    noisy, grid = data.draw(lacking(image)), PatchGrid(image.shape, size, stride)
+    dataset = PatchDataset(image, noisy, grid, remove_mean, missing=True)
+    rows = dataset.read(0, dataset.n_rows)
+    for found, patch in zip(rows, grid.extract(noisy, 0, dataset.n_rows), strict=True):
+        observed = ~np.isnan(patch)
+        mean = patch[observed].mean() if remove_mean and observed.any() else 0.0
+        np.testing.assert_allclose(found, patch - mean, atol=1e-11)
+    half = dataset.n_rows // 2
+    assert dataset.read(half, dataset.n_rows).tobytes() == rows[half:].tobytes()
+
+
+@settings(deadline=None, max_examples=100)
+@given(cut=cuts(gaps=True), data=st.data(), n_pieces=st.integers(1, 4))
+def test_estimates_fill_the_gaps_at_the_level_of_what_was_observed(cut, data, n_pieces):
+    """Right estimates of the patches merge into the whole image, where a patch without any pixel has its mean."""
+    image, size, stride = cut
+    noisy, grid = data.draw(lacking(image)), PatchGrid(image.shape, size, stride)
+    dataset = PatchDataset(image, noisy, grid, missing=True)
+    true, cut_out = (grid.extract(pixels, 0, grid.n_patches) for pixels in (image, noisy))
+    known = ~np.isnan(cut_out)
+    levels = [row[seen].mean() if seen.any() else np.nanmean(noisy) for row, seen in zip(cut_out, known, strict=True)]
+    estimates = true - np.array(levels)[:, None]
+    sums = np.zeros(image.shape)
+    for start, stop in pairwise(np.linspace(0, dataset.n_rows, n_pieces + 1).astype(int)):
+        dataset.add_patches(start, estimates[start:stop], sums)
+    expected = np.where(dataset.coverage() > 0, image, noisy)
+    np.testing.assert_allclose(dataset.merge(sums), expected, rtol=0, atol=1e-10)
+
+
+def test_an_image_without_gaps_is_cut_and_merged_alike_with_the_switch_on():
+    image = textured()
+    for remove_mean in (False, True):
+        plain = dataset_of(image, (5, 4), 2, remove_mean=remove_mean)
+        switched = dataset_of(image, (5, 4), 2, remove_mean=remove_mean, missing=True)
+        assert switched.read(0, plain.n_rows).tobytes() == plain.read(0, plain.n_rows).tobytes()
+        assert merged(switched).tobytes() == merged(plain).tobytes()
+
+
+def test_illegal_gaps():
+    image = textured((9, 9, 1))
+    gap = image.copy()
+    gap[4, 5] = np.nan
+    with pytest.raises(DataError, match=r"the image: row 4, column 5 .* is nan"):
+        dataset_of(gap, (3, 3), 1)
+    with pytest.raises(DataError, match=r"the image cannot be whitened: .* leave out `whiten` or `missing`"):
+        dataset_of(gap, (3, 3), 1, missing=True, whiten="zca")
+    with pytest.raises(DataError, match="the image has no pixel that is not missing"):
+        dataset_of(np.full_like(image, np.nan), (3, 3), 1, missing=True)
+    gap[2, 1] = np.inf
+    with pytest.raises(DataError, match=r"the image: row 2, column 1 .* is inf"):
+        dataset_of(gap, (3, 3), 1, missing=True)
+
+
 @settings(deadline=None, max_examples=40)
 @given(cut=cuts(), n_pieces=st.integers(2, 5))
 def test_the_sum_has_the_same_bits_however_the_rows_come(cut, n_pieces):

@@ -4,6 +4,7 @@ import os
 import pickle
 import struct
 import zipfile
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -14,6 +15,7 @@ from scipy.sparse import csc_array
 from prosper_ng.storage.dataset import DataError
 from prosper_ng.storage.sources._arrays import ArrayDataset
 from prosper_ng.storage.sources.hdf5 import Hdf5
+from prosper_ng.storage.sources.image import Image
 from prosper_ng.storage.sources.mat import Mat
 from prosper_ng.storage.sources.npy import Npy
 from prosper_ng.storage.sources.npz import Npz
@@ -162,7 +164,20 @@ def test_a_value_that_is_not_finite_is_named_by_its_global_row(tmp_path, kind, b
     save(kind, tmp_path / "d", values)
     dataset = source_of(kind, tmp_path / "d").open(0)
     dataset.read(0, 67)
-    with pytest.raises(DataError, match=f"{tmp_path}/d: row 67, column 2 .* is {bad};"):
+    with pytest.raises(DataError, match=f"{tmp_path}/d: row 67, column 2 .* is {bad};") as caught:
+        dataset.read(50, 100)
+    assert ("set `missing: true`" in str(caught.value)) == np.isnan(bad)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bad", [np.inf, -np.inf])
+def test_an_infinite_value_is_not_a_missing_one(tmp_path, kind, bad):
+    values = np.full((100, 3), np.nan)
+    values[67, 2] = bad
+    save(kind, tmp_path / "d", values)
+    dataset = replace(source_of(kind, tmp_path / "d"), missing=True).open(0)
+    assert np.isnan(dataset.read(0, 67)).all()
+    with pytest.raises(DataError, match=f"row 67, column 2 .* is {bad}; .* or NaN where it was not observed"):
         dataset.read(50, 100)
 
 
@@ -294,6 +309,22 @@ def test_a_direction_without_variance_cannot_be_whitened_without_epsilon(tmp_pat
     assert "do not vary in 1 of 4 directions" in refusal(source)
 
 
+@pytest.mark.parametrize("whiten", ["zca", "pca"])
+def test_rows_with_missing_values_cannot_be_whitened(whiten):
+    for refused in (
+        lambda: Npy(path="d.npy", missing=True, whiten=whiten),
+        lambda: Image(image="camera", patch_size=8, missing=0.1, whiten=whiten),
+    ):
+        with pytest.raises(ValueError, match="leave out `whiten` or `missing`"):
+            refused()
+    with pytest.raises(DataError, match=r"the array cannot be whitened: .* leave out `whiten` or `missing`"):
+        ArrayDataset(ArrayDataset.of(GOOD).table, whiten=whiten, missing=True)
+
+
 def test_arrays_in_memory_are_checked_too():
     with pytest.raises(DataError, match="the patches holds complex numbers"):
         ArrayDataset.of(np.ones((2, 2), complex), "the patches")
+    gap = np.array([[1.0, np.nan]])
+    with pytest.raises(DataError, match=r"the patches: row 0, column 1 .* is nan"):
+        ArrayDataset.of(gap, "the patches").read(0, 1)
+    np.testing.assert_array_equal(ArrayDataset.of(gap, missing=True).read(0, 1), gap)

@@ -30,14 +30,49 @@ def sample(**changes):
 
 
 @settings(deadline=None, max_examples=30)
-@given(start=st.integers(0, 999), n_rows=st.integers(0, 600), n_all=st.integers(1000, 3000), kind=st.sampled_from("bs"))
-def test_a_row_has_the_same_bits_in_every_slice_of_every_length(start, n_rows, n_all, kind):
-    whole = Bars().open(3) if kind == "b" else sample().open(3)
-    longer = Bars(n_rows=n_all).open(3) if kind == "b" else sample(n_rows=n_all).open(3)
+@given(
+    start=st.integers(0, 999),
+    n_rows=st.integers(0, 600),
+    n_all=st.integers(1000, 3000),
+    source=st.sampled_from([Bars, sample]),
+    missing=st.sampled_from([0.0, 0.3]),
+)
+def test_a_row_has_the_same_bits_in_every_slice_of_every_length(start, n_rows, n_all, source, missing):
+    whole, longer = source(missing=missing).open(3), source(n_rows=n_all, missing=missing).open(3)
     stop = min(start + n_rows, 1000)
     rows = longer.read(start, stop)
     assert rows.flags.c_contiguous
     assert rows.tobytes() == whole.read(0, 1000)[start:stop].tobytes()
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    seed=st.integers(0, 2**64 - 1),
+    fewer=st.floats(0, 0.99),
+    more=st.floats(0, 0.99),
+    source=st.sampled_from([Bars, sample]),
+)
+def test_hiding_changes_nothing_else(seed, fewer, more, source):
+    """What is observed has the values it has without gaps, and more gaps are the same ones and others."""
+    fewer, more = sorted((fewer, more))
+    plain, some, many = (source(n_rows=300, missing=missing).open(seed).read(0, 300) for missing in (0.0, fewer, more))
+    assert not np.isnan(plain).any()
+    for rows in (some, many):
+        np.testing.assert_array_equal(rows, np.where(np.isnan(rows), np.nan, plain))
+    assert (np.isnan(many) >= np.isnan(some)).all()
+
+
+@pytest.mark.parametrize("source", [Bars, sample])
+@pytest.mark.parametrize("missing", [0.1, 0.5, 0.99])
+def test_values_are_hidden_independently_of_what_they_are_and_of_each_other(source, missing):
+    plain = source(n_rows=N_MANY).open(4).read(0, N_MANY)
+    hidden = np.isnan(source(n_rows=N_MANY, missing=missing).open(4).read(0, N_MANY))
+    np.testing.assert_allclose(hidden.mean(axis=0), missing, atol=0.015)
+    correlations = np.corrcoef(np.hstack([hidden, plain, np.roll(hidden[:, :1], 1, axis=0)]), rowvar=False)
+    n_columns = plain.shape[1]
+    np.testing.assert_allclose(correlations[:n_columns] - np.eye(*correlations[:n_columns].shape), 0, atol=0.04)
+    other = np.isnan(source(n_rows=N_MANY, missing=missing).open(5).read(0, N_MANY))
+    assert abs(np.corrcoef(hidden.ravel(), other.ravel())[0, 1]) < 0.02
 
 
 @pytest.mark.parametrize("source", [Bars(), sample()])
@@ -222,8 +257,8 @@ def test_the_fields_are_the_schema():
     """What a configuration says arrives in the fields, and is refused where it is out of bounds."""
     bars = TypeAdapter(Bars).validate_json('{"kind": "bars", "latents": "discrete", "values": [1, -1], "n_bars": 16}')
     assert bars == Bars(latents="discrete", values=(1.0, -1.0), n_bars=16)
-    text = json.dumps({"kind": "sample", "model": {"kind": "bsc", "n_latents": 3}, "n_rows": 5, "parameters": TRUTH})
-    assert TypeAdapter(Sample).validate_json(text) == sample(n_rows=5)
+    made = json.dumps({"kind": "sample", "model": {"kind": "bsc", "n_latents": 3}, "n_rows": 5, "parameters": TRUTH})
+    assert TypeAdapter(Sample).validate_json(made) == sample(n_rows=5)
     image = TypeAdapter(Image).validate_json('{"image": "camera", "crop": [0, 1, 64, 32], "patch_size": [8, 4]}')
     assert image == Image(image="camera", crop=(0, 1, 64, 32), patch_size=(8, 4))
     for adapter, text in [
@@ -232,6 +267,11 @@ def test_the_fields_are_the_schema():
         (Bars, '{"n_rows": 0}'),
         (Bars, '{"activity": 0}'),
         (Bars, '{"noise": -1}'),
+        (Bars, '{"missing": 1}'),
+        (Bars, '{"missing": -0.1}'),
+        (Sample, made.replace('"n_rows"', '"missing": 1, "n_rows"')),
+        (Image, '{"image": "camera", "patch_size": 8, "missing": 1}'),
+        (Image, '{"image": "camera", "patch_size": 8, "missing": 0.5, "whiten": "zca"}'),
         (Image, '{"image": "camera", "patch_size": 0}'),
         (Image, '{"image": "camera", "patch_size": 8, "stride": 0}'),
         (Image, '{"image": "camera", "patch_size": 8, "crop": [-1, 0, 5, 5]}'),
