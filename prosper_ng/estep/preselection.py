@@ -3,7 +3,7 @@
 from functools import cache
 from itertools import combinations, product
 from math import comb
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Gt
@@ -15,6 +15,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import Codes, Floats, Found, Task
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets, set_value
+from prosper_ng.models.interface import Affinity
 from prosper_ng.numerics.random_streams import Stream
 
 _MAX_PATTERNS = 1_000_000
@@ -24,14 +25,15 @@ _MAX_PATTERNS = 1_000_000
 class Preselection:
     """K_n: the zero state, all singletons, and what 2..gamma of the H' best latents can combine to.
 
-    A latent is as good as the joint of its best singleton. Nothing is stored between sweeps
-    (Lücke and Eggert, JMLR 2010).
+    Nothing is stored between sweeps (Lücke and Eggert, JMLR 2010).
     """
 
     n_candidates: Annotated[int, Gt(0)] = 8
     """H', the number of latents preselected for each row."""
     max_active: Annotated[int, Gt(0)] = 4
     """gamma, the largest number of latents active together."""
+    selection: Literal["singleton", "model"] = "singleton"
+    """How latents are ranked: by the joint of their best singleton, or by the model's own selection function."""
     corrects_prior: bool = True
     """Whether the learned activities account for the rows that gamma latents cannot explain."""
 
@@ -52,18 +54,23 @@ class Preselection:
         space, n = task.model.space, len(task.batch.values)
         small = _small_states(space.n_latents, tuple(space.values))
         small_joint = task.log_joint(np.broadcast_to(small, (n, *small.shape)))
-        singletons = small_joint[:, 1:].reshape(n, space.n_latents, space.n_values - 1)
+        scores = self._scores(task, small_joint)
         n_candidates = min(self.n_candidates, space.n_latents)
         patterns = _patterns(n_candidates, min(self.max_active, n_candidates), space.n_values)
         if len(patterns) == 0:
             return Found(np.broadcast_to(small, (n, *small.shape)), small_joint, small_joint.size)
         codes = np.zeros((n, len(small) + len(patterns), space.words), np.uint64)
         codes[:, : len(small)] = small
-        combine(
-            singletons.max(axis=2), n_candidates, patterns, space.n_planes, space.plane_words, codes[:, len(small) :]
-        )
+        combine(scores, n_candidates, patterns, space.n_planes, space.plane_words, codes[:, len(small) :])
         log_joint = np.concatenate([small_joint, task.log_joint(codes[:, len(small) :])], axis=1)
         return Found(codes, log_joint, n_evaluated=log_joint.size)
+
+    def _scores(self, task: Task, small_joint: Floats) -> Floats:
+        """(n, H) how good each latent is."""
+        if self.selection == "model" and isinstance(task.model, Affinity):
+            return task.model.affinity(task.prepared, task.projected, task.batch)
+        space = task.model.space
+        return np.asarray(small_joint[:, 1:].reshape(-1, space.n_latents, space.n_values - 1).max(axis=2))
 
     def _n_patterns(self, space: LatentSpace) -> int:
         n_candidates = min(self.n_candidates, space.n_latents)

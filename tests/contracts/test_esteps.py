@@ -28,6 +28,7 @@ VARIATIONS = {
 ESTEPS: dict[str, EStep] = {
     "exhaustive": Exhaustive(),
     "preselection": Preselection(n_candidates=5, max_active=3),
+    "preselection-model": Preselection(n_candidates=5, max_active=3, selection="model"),
     **{name: Search(n_states=12, variations=(variation,)) for name, variation in VARIATIONS.items()},
 }
 
