@@ -9,6 +9,8 @@ from prosper_ng.components import kind_of
 from prosper_ng.models.bsc import BSC
 from prosper_ng.models.dsc import DSC
 from prosper_ng.models.interface import Floats, Model
+from prosper_ng.models.mca import MCA
+from prosper_ng.models.mmca import MMCA
 from prosper_ng.models.tsc import TSC
 from prosper_ng.numerics.named_arrays import NamedArrays
 
@@ -26,6 +28,10 @@ def instances() -> dict[str, Callable[[int], Model]]:
         "tsc-shared-mean": lambda n_latents: TSC(n_latents=n_latents, shared_pi=True, data_mean=True),
         "dsc": lambda n_latents: DSC(n_latents=n_latents, values=(-1.5, 0.0, 0.5, 2.0)),
         "dsc-own": lambda n_latents: DSC(n_latents=n_latents, values=(0.0, 1.0, 3.0), shared_pi=False),
+        "mca": lambda n_latents: MCA(n_latents=n_latents),
+        "mca-soft": lambda n_latents: MCA(n_latents=n_latents, superposition="soft", shared_pi=True),
+        "mmca": lambda n_latents: MMCA(n_latents=n_latents, shared_pi=True),
+        "mmca-soft": lambda n_latents: MMCA(n_latents=n_latents, superposition="soft"),
     }
 
 
@@ -74,11 +80,47 @@ def predicted_by_linear(model: Model, params: NamedArrays, states: np.ndarray) -
     return states @ params["W"].T + params.get("mu", 0.0)
 
 
-JOINTS: dict[str, Reference] = {"bsc": joint_of_linear, "tsc": joint_of_linear, "dsc": joint_of_linear}
+def predicted_by_maximum(model: Model, params: NamedArrays, states: np.ndarray) -> Floats:
+    """(S, D) entry of largest magnitude among the active latents, or the signed power mean at temperature 1."""
+    shown = states[:, None, :] * params["W"]
+    if model.superposition == "hard":
+        return np.take_along_axis(shown, np.abs(shown).argmax(axis=-1)[..., None], axis=-1)[..., 0]
+    least_temperature = {"mca": 1.05, "mmca": 1.2}[kind_of(model)]
+    rho = 1 / (1 - 1 / least_temperature)
+    total = (np.sign(shown) * np.abs(shown) ** rho).sum(axis=-1)
+    return np.sign(total) * np.abs(total) ** (1 / rho)
+
+
+def joint_of_maximum(model: Model, params: NamedArrays, values: Floats, states: np.ndarray, observed: Mask) -> Floats:
+    """(n, S) log p(s, y): Gaussian around the maximum over the observed entries."""
+    means = predicted_by_maximum(model, params, states)
+    densities = stats.norm.logpdf(values[:, None, :], means[None], params["sigma"])
+    return np.where(observed[:, None, :], densities, 0.0).sum(axis=-1) + prior_of_bsc(model, params, states)
+
+
+JOINTS: dict[str, Reference] = {
+    "bsc": joint_of_linear,
+    "tsc": joint_of_linear,
+    "dsc": joint_of_linear,
+    "mca": joint_of_maximum,
+    "mmca": joint_of_maximum,
+}
 """(model, params, values (n, D), states (S, H), observed (n, D)) -> (n, S) log p(s, y)."""
-PRIORS: dict[str, Reference] = {"bsc": prior_of_bsc, "tsc": prior_of_tsc, "dsc": prior_of_dsc}
+PRIORS: dict[str, Reference] = {
+    "bsc": prior_of_bsc,
+    "tsc": prior_of_tsc,
+    "dsc": prior_of_dsc,
+    "mca": prior_of_bsc,
+    "mmca": prior_of_bsc,
+}
 """(model, params, states (S, H)) -> (S,) log p(s)."""
-PREDICTIONS: dict[str, Reference] = {"bsc": predicted_by_linear, "tsc": predicted_by_linear, "dsc": predicted_by_linear}
+PREDICTIONS: dict[str, Reference] = {
+    "bsc": predicted_by_linear,
+    "tsc": predicted_by_linear,
+    "dsc": predicted_by_linear,
+    "mca": predicted_by_maximum,
+    "mmca": predicted_by_maximum,
+}
 """(model, params, states (S, H)) -> (S, D) mean of y given s alone; models whose mean needs y are not in it."""
 
 

@@ -107,7 +107,7 @@ def test_em_with_all_states_never_lowers_the_likelihood(make, n_latents, n_obser
     for _ in range(6):
         task, codes, posterior = exact(model, params, values)
         likelihood = posterior.free_energy.sum()
-        assert likelihood >= last - 1e-9 * abs(likelihood)
+        assert not model.is_exact or likelihood >= last - 1e-9 * abs(likelihood)
         last = likelihood
         sums = statistics(model, task, codes, posterior.weights)
         new = model.maximize(params, sums, MStep(learn))

@@ -1,0 +1,359 @@
+"""What the models with maximum superposition share: y ~ N(Wbar(s), sigma² I), s binary.
+
+Hard: Wbar_d(s) is the W_dh of largest magnitude among the active latents h, and 0 where none is active; A_dh(s) is 1
+for the latent that wins entry d (the first of equals) and 0 for the others. Soft: Wbar is the signed power mean,
+Wbar_d = sign(v_d) |v_d|^(1/rho), v_d = sum_h s_h sign(W_dh) |W_dh|^rho, A_dh(s) = min(1, |W_dh / Wbar_d|)^(rho - 1).
+Hard is soft at rho = inf. As temperature falls rho rises: early in annealing those that do not win learn as well.
+
+The M-step holds the winners fixed: W_dh = sum <A_dh> y_d / sum <A_dh>. It is a very good approximation, but the free
+energy can fall. The expected log joint is that with the winners of the parameters that the sums were made with: hard,
+it is quadratic in W, and `maximize` is its maximum; soft, the residual is that of the old W.
+
+Only observed entries enter the sums: the update of W is separable over entries, so nothing has to be filled in.
+"""
+
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from prosper_ng.latents.space import LatentSpace, unpack
+from prosper_ng.models._activity import ActivityPrior
+from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
+from prosper_ng.numerics.elementary import fast_exp
+from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+from prosper_ng.numerics.special import gaussian_entropy, log_odds
+from prosper_ng.numerics.superposition import log_magnitudes, power_mean, squared_distance, superpose, winners
+
+SMALLEST_SIGMA = 1e-100
+
+# Less weight than this says nothing about an entry of W: the ratio of such sums has lost its digits.
+_SMALLEST_SHARE = 1e-150
+
+
+class Prepared(NamedTuple):
+    """What depends on the parameters only."""
+
+    fields: Floats
+    """(H, D) W transposed, so that the entries of a latent lie side by side."""
+    logs: Floats
+    """(H, D) log |W| transposed, finite where W is 0."""
+    rho: float
+    """Exponent of the power mean; infinite for the maximum."""
+    sigma: float
+    """Standard deviation of the noise."""
+    log_odds: Floats
+    """(H,) log p(s_h = 1) - log p(s_h = 0)."""
+    log_prior_zero: float
+    """log p(s = 0)."""
+
+
+class Projected(NamedTuple):
+    """What depends on the rows but not on the states."""
+
+    values: Floats
+    """(n, D) the rows, 0 where an entry was not observed."""
+    observed: Floats
+    """(n, D) 1 where an entry was observed, else 0."""
+    constant: Floats
+    """(n,) log p(s = 0) plus the normalizer of the noise."""
+
+
+@njit(cache=True)
+def log_joint_of_states(
+    constant: Any,
+    values: Any,
+    observed: Any,
+    fields: Any,
+    logs: Any,
+    rho: float,
+    precision: float,
+    log_odds: Any,
+    codes: Any,
+    plane_words: int,
+    result: Any,
+) -> None:
+    """Fill (n, S) with the log joints of codes (n, S, words)."""
+    n_latents, n_dimensions = fields.shape
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    scratch, squares = np.empty((4, n_dimensions)), np.empty(n_dimensions)
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            k = unpack(codes[n, s], 1, plane_words, latents, indices)
+            mean = scratch[superpose(fields, logs, rho, latents, k, scratch)]
+            total = constant[n]
+            for i in range(k):
+                total += log_odds[latents[i]]
+            result[n, s] = total - 0.5 * precision * squared_distance(values[n], observed[n], mean, squares)
+
+
+@njit(cache=True)
+def log_prior_of_states(log_prior_zero: float, log_odds: Any, codes: Any, plane_words: int, result: Any) -> None:
+    """Fill (n, S) with the log priors of codes (n, S, words)."""
+    latents, indices = np.empty(len(log_odds), np.int64), np.empty(len(log_odds), np.int64)
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            total = log_prior_zero
+            for i in range(unpack(codes[n, s], 1, plane_words, latents, indices)):
+                total += log_odds[latents[i]]
+            result[n, s] = total
+
+
+@njit(cache=True)
+def add_means(fields: Any, logs: Any, rho: float, codes: Any, weights: Any, plane_words: int, result: Any) -> None:
+    """Add the mean of Wbar over the states of each row to `result` (n, D)."""
+    n_latents, n_dimensions = fields.shape
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    scratch = np.empty((4, n_dimensions))
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            weight = weights[n, s]
+            if weight > 0.0:
+                k = unpack(codes[n, s], 1, plane_words, latents, indices)
+                row = superpose(fields, logs, rho, latents, k, scratch)
+                for d in range(n_dimensions):
+                    result[n, d] += weight * scratch[row, d]
+
+
+@njit(cache=True)
+def add_hard_shares(
+    fields: Any, values: Any, observed: Any, codes: Any, weights: Any, plane_words: int, counts: Any, A: Any, A_y: Any
+) -> None:
+    """Add to the counts (H,), to sum <A>ᵀ and to sum <A>ᵀ y (H, D) with one winner for each entry."""
+    n_latents, n_dimensions = fields.shape
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    scratch = np.empty((4, n_dimensions))
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            weight = weights[n, s]
+            if weight == 0.0:
+                continue
+            k = unpack(codes[n, s], 1, plane_words, latents, indices)
+            row = winners(fields, latents, k, scratch)
+            for i in range(k):
+                h = latents[i]
+                counts[h] += weight
+                for d in range(n_dimensions):
+                    share = weight * observed[n, d] if scratch[row, d] == i else 0.0
+                    A[h, d] += share
+                    A_y[h, d] += share * values[n, d]
+
+
+@njit(cache=True)
+def add_soft_shares(
+    fields: Any,
+    logs: Any,
+    rho: float,
+    values: Any,
+    observed: Any,
+    codes: Any,
+    weights: Any,
+    plane_words: int,
+    counts: Any,
+    A: Any,
+    A_y: Any,
+    residual: Any,
+) -> None:
+    """Add to the counts (H,), to sum <A>ᵀ and to sum <A>ᵀ y (H, D), and to the squared residual (D,)."""
+    n_latents, n_dimensions = fields.shape
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    scratch = np.empty((4, n_dimensions))
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            weight = weights[n, s]
+            if weight == 0.0:
+                continue
+            k = unpack(codes[n, s], 1, plane_words, latents, indices)
+            power_mean(fields, logs, rho, latents, k, scratch)
+            for d in range(n_dimensions):
+                difference = observed[n, d] * (values[n, d] - scratch[3, d])
+                residual[d] += weight * difference * difference
+            for i in range(k):
+                h = latents[i]
+                counts[h] += weight
+                for d in range(n_dimensions):
+                    behind = logs[h, d] - scratch[2, d]
+                    share = weight * observed[n, d] * fast_exp((rho - 1.0) * (behind if behind < 0.0 else 0.0))
+                    A[h, d] += share
+                    A_y[h, d] += share * values[n, d]
+
+
+class MaximumModel(ActivityPrior):
+    """The part of MCA and MMCA that does not depend on the sign of W."""
+
+    n_latents: int
+    superposition: Literal["hard", "soft"]
+    shared_pi: bool
+    unused: Literal["keep", "redraw"]
+
+    _least_temperature: ClassVar[float]
+    """The temperature below which the power mean comes no nearer to the maximum."""
+    _least_W: ClassVar[float]
+    """The lower bound of W."""
+
+    @property
+    def is_exact(self) -> bool:
+        """The winners are held fixed, so the free energy can fall."""
+        return False
+
+    @property
+    def space(self) -> LatentSpace:
+        """Binary latents."""
+        return LatentSpace(self.n_latents)
+
+    def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
+        """W, sigma and pi."""
+        return {
+            "W": ParameterSpec((n_observed, self.n_latents), self._least_W, np.inf, "dictionary"),
+            "sigma": ParameterSpec((), SMALLEST_SIGMA, np.inf, "standard deviation of the noise"),
+            "pi": self._pi_spec(),
+        }
+
+    def statistics(self, n_observed: int) -> dict[str, Shape]:
+        """How often each latent is active, and how often and with which data it wins an entry."""
+        return {
+            "n": (),
+            "hidden_entropy": (),
+            "n_values": (),
+            "y_y": (),
+            "counts": (self.n_latents,),
+            "A": (n_observed, self.n_latents),
+            "A_y": (n_observed, self.n_latents),
+            **({"residual": ()} if self.superposition == "soft" else {}),
+        }
+
+    def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
+        """W: data mean plus noise at the data's scale; sigma: the data's standard deviation; pi = 1/H, at most 1/2."""
+        scale = max(float(np.sqrt(np.mean(moments.variance))), SMALLEST_SIGMA)
+        noise = scale * rng.standard_normal((len(moments.mean), self.n_latents))
+        W = np.maximum(moments.mean[:, None] + noise, self._least_W)
+        return NamedArrays.of(W=W, sigma=scale, pi=self._initial_pi())
+
+    def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Prepared:
+        """W by latents, the exponent of the power mean at this temperature, and the log odds."""
+        fields = np.ascontiguousarray(params["W"].T)
+        pi = self.activity(params)
+        sigma, log_prior_zero = float(params["sigma"]), float(np.sum(np.log1p(-pi)))
+        return Prepared(fields, log_magnitudes(fields), self._rho(temperature), sigma, log_odds(pi), log_prior_zero)
+
+    def project(self, prepared: Prepared, batch: Batch) -> Projected:
+        """The rows, which of their entries count, and what all their states have in common."""
+        values = np.ascontiguousarray(batch.values, dtype=np.float64)
+        observed = np.ones(values.shape) if batch.observed is None else batch.observed.astype(np.float64)
+        normalizer = observed.sum(axis=1) * (0.5 * np.log(2 * np.pi) + np.log(prepared.sigma))
+        return Projected(values, observed, prepared.log_prior_zero - normalizer)
+
+    def log_joint(self, prepared: Prepared, projected: Projected, codes: Codes) -> Floats:
+        """(n, S) log p(s, y), constants included."""
+        result = np.empty(codes.shape[:2])
+        log_joint_of_states(
+            projected.constant, projected.values, projected.observed, prepared.fields, prepared.logs, prepared.rho,
+            prepared.sigma**-2, prepared.log_odds, codes, self.space.plane_words, result,
+        )  # fmt: skip
+        return result
+
+    def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
+        """(n, S) log p(s)."""
+        result = np.empty(codes.shape[:2])
+        log_prior_of_states(prepared.log_prior_zero, prepared.log_odds, codes, self.space.plane_words, result)
+        return result
+
+    def accumulate(
+        self, prepared: Prepared, projected: Projected, batch: Batch, codes: Codes, weights: Floats, sums: NamedArrays
+    ) -> None:
+        """Add what the active and the winning latents of a batch come to."""
+        used = weights.any(axis=1)
+        A, A_y = np.zeros_like(prepared.fields), np.zeros_like(prepared.fields)
+        words = self.space.plane_words
+        if self.superposition == "hard":
+            add_hard_shares(
+                prepared.fields, projected.values, projected.observed, codes, weights, words, sums["counts"], A, A_y
+            )
+        else:
+            residual = np.zeros(A.shape[1])
+            add_soft_shares(
+                prepared.fields, prepared.logs, prepared.rho, projected.values, projected.observed, codes, weights,
+                words, sums["counts"], A, A_y, residual,
+            )  # fmt: skip
+            sums["residual"] += residual.sum()
+        sums["n"] += np.count_nonzero(used)
+        sums["n_values"] += projected.observed[used].sum()
+        sums["y_y"] += np.sum(projected.values[used] ** 2)
+        sums["A"] += A.T
+        sums["A_y"] += A_y.T
+
+    def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
+        """(n, D) posterior predictive mean <Wbar(s)>."""
+        return self._mean(prepared, codes, weights)
+
+    def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+        """Rows (n, D) and the binary states (n, H) that made them."""
+        states = (rng.random((n_rows, self.n_latents)) < self.activity(params)).astype(np.int64)
+        noise = params["sigma"] * rng.standard_normal((n_rows, len(params["W"])))
+        codes = self.space.encode(states)[:, None, :]
+        return self._mean(self.prepare(params), codes, np.ones((n_rows, 1))) + noise, states
+
+    def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
+        """New parameters, with the winners held fixed; an entry of W that never wins keeps its value."""
+        new = params.copy()
+        if "W" in step.learn:
+            known = sums["A"] > _SMALLEST_SHARE
+            W = np.divide(sums["A_y"], sums["A"], out=params["W"].copy(), where=known)
+            new["W"] = np.maximum(W, self._least_W)
+        if "sigma" in step.learn and sums["n_values"] > 0:
+            # Below this the squared residual is the rounding error of a difference of large numbers.
+            rounding = 4 * np.finfo(float).eps * float(sums["y_y"])
+            variance = max(self._squared_residual(new, sums), rounding) / float(sums["n_values"])
+            new["sigma"] = max(np.sqrt(variance), SMALLEST_SIGMA)
+        self._maximize_pi(new, params, sums["counts"] / sums["n"], step)
+        if "W" in step.learn:
+            self._treat_unused(new, sums, step)
+        return new
+
+    def expected_log_joint(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """sum_n <log p(s, y_n)>_n with the winners, or in the soft case Wbar, as they were for the sums."""
+        sigma = float(params["sigma"])
+        normalizer = float(sums["n_values"]) * (0.5 * np.log(2 * np.pi) + np.log(sigma))
+        prior = self._expected_log_activity(params, sums["counts"], float(sums["n"]))
+        return prior - normalizer - 0.5 * self._squared_residual(params, sums) / sigma**2
+
+    def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """The hard residual is a difference of sums as large as sum yᵀy and sum W² <A>."""
+        largest = float(sums["y_y"]) + float(np.vdot(params["W"] ** 2, sums["A"]))
+        scale = float(sums["n"]) + float(sums["n_values"]) + largest / float(params["sigma"]) ** 2
+        return 256 * float(np.finfo(float).eps) * scale
+
+    def entropy(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """sum_h Hb(pi_h) + D/2 log(2 pi e sigma²), where D is the mean number of observed entries."""
+        n_observed = float(sums["n_values"] / sums["n"])
+        return self._activity_entropy(params) + n_observed * gaussian_entropy(float(params["sigma"]), 1)
+
+    def _rho(self, temperature: float) -> float:
+        if self.superposition == "hard":
+            return np.inf
+        return 1.0 / (1.0 - 1.0 / max(temperature, self._least_temperature))
+
+    def _mean(self, prepared: Prepared, codes: Codes, weights: Floats) -> Floats:
+        result = np.zeros((len(codes), prepared.fields.shape[1]))
+        add_means(prepared.fields, prepared.logs, prepared.rho, codes, weights, self.space.plane_words, result)
+        return result
+
+    def _squared_residual(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """sum_n <|y_n - Wbar|²>_n over the observed entries."""
+        if self.superposition == "soft":
+            return float(sums["residual"])
+        W = params["W"]
+        return float(sums["y_y"] - 2 * np.vdot(W, sums["A_y"]) + np.vdot(W**2, sums["A"]))
+
+    def _treat_unused(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
+        unused = np.flatnonzero(sums["counts"] <= 1e-12 * sums["n"])
+        if len(unused) == 0:
+            return
+        if self.unused == "redraw" and step.rng is not None and sums["n_values"] > 0:
+            scale = np.sqrt(sums["y_y"] / sums["n_values"])
+            drawn = scale * step.rng.standard_normal((len(new["W"]), len(unused)))
+            new["W"][:, unused] = np.abs(drawn) if self._least_W == 0 else drawn
+            step.notes.append(f"{len(unused)} latents that no state used were drawn anew")
+        else:
+            step.notes.append(f"{len(unused)} latents that no state used keep their dictionary elements")
