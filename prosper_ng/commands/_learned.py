@@ -1,0 +1,85 @@
+"""What the commands on learned models share."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prosper_ng.experiments.inference import Inferred, Options
+    from prosper_ng.experiments.inference_data import Wanted
+
+
+def positive(text: str) -> int:
+    """The number that an argument gives; argparse.ArgumentTypeError where it is not a whole number above 0."""
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+def not_negative(text: str) -> int:
+    """The number that an argument gives; argparse.ArgumentTypeError where it is not a whole number of 0 or more."""
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Add `--force`."""
+    parser.add_argument("--force", action="store_true", help="replace the output where it exists already")
+
+
+def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add RUN, DATA, and how to infer, for `wanted_of` and `options_of`."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of the run")
+    parser.add_argument(
+        "data",
+        nargs="?",
+        metavar="DATA",
+        help="the rows: a .h5, .npy, .npz or .mat file, or YAML with a `data` section; those of the run if not given",
+    )
+    parser.add_argument("--dataset", metavar="NAME", help="the name of the array in DATA; `data` if not given")
+    parser.add_argument("--missing", action="store_true", help="take NaN for values that were not observed")
+    parser.add_argument(
+        "--adaptive",
+        action="store_true",
+        help="look harder at rows that may have missed their best state: more candidates and active latents for "
+        "preselection, more states and sweeps for search",
+    )
+    parser.add_argument(
+        "--sweeps", type=positive, default=20, metavar="N", help="sweeps of an E-step that searches, at most (20)"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        dest="overrides",
+        action="append",
+        default=[],
+        help="change the E-step, as in estep.n_states=200; may be given several times",
+    )
+    add_force(parser)
+
+
+def wanted_of(arguments: argparse.Namespace) -> "Wanted":
+    """The rows that the arguments ask for."""
+    from prosper_ng.experiments.inference_data import Wanted
+
+    return Wanted(arguments.data, arguments.dataset, arguments.missing)
+
+
+def options_of(arguments: argparse.Namespace) -> "Options":
+    """How the arguments want it done."""
+    from prosper_ng.experiments.inference import Options
+
+    return Options(arguments.sweeps, arguments.adaptive)
+
+
+def report(inferred: "Inferred", adaptive: bool, *written: Path | None) -> None:
+    """Print how well the rows are explained, and where the results are."""
+    print(f"free energy {inferred.free_energy:.6g} per row")
+    if inferred.n_unsettled:
+        advice = "even at the largest effort" if adaptive else "--adaptive looks harder at them"
+        rows = "1 row" if inferred.n_unsettled == 1 else f"{inferred.n_unsettled} rows"
+        print(f"{rows} may have a better state than the best one found; {advice}")
+    for path in written:
+        if path is not None:
+            print(f"results are in {path}")

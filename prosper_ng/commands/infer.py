@@ -1,0 +1,48 @@
+"""`prosper-ng infer RUN [DATA]`: the posterior of each row under a learned model."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prosper_ng.commands._learned import add_inference_arguments, options_of, positive, report, wanted_of
+
+if TYPE_CHECKING:
+    from prosper_ng.parallel.communicator import Communicator
+
+HELP = "find the best states, posterior means and free energy of each row, alone or under mpiexec"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_inference_arguments(parser)
+    parser.add_argument("--top-k", type=positive, default=5, metavar="K", help="how many states are kept of a row (5)")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="the HDF5 file to write; inference.h5 in the folder of the run"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 once the file is written. Raises UserError where run, data, or output do not allow it."""
+    from prosper_ng.parallel.failure import ending_all_ranks_together
+    from prosper_ng.parallel.mpi import connect
+
+    comm = connect()
+    with ending_all_ranks_together(comm):
+        return _run(arguments, comm)
+
+
+def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
+    from prosper_ng.experiments.inference_files import write_inference
+    from prosper_ng.experiments.inference_learned import learned
+
+    known, wanted, options = (
+        learned(arguments.run, comm, arguments.overrides),
+        wanted_of(arguments),
+        options_of(arguments),
+    )
+    folder = arguments.run.parent if arguments.run.is_file() else arguments.run
+    output = arguments.output or folder / "inference.h5"
+    inferred = write_inference(output, known, wanted, options, arguments.top_k, comm, arguments.force)
+    if comm.is_root and not arguments.quiet:
+        report(inferred, options.adaptive, output)
+    return 0

@@ -1,0 +1,49 @@
+"""`prosper-ng reconstruct RUN [DATA] --output FILE`: what a learned model predicts of the data."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prosper_ng.commands._learned import add_inference_arguments, options_of, report, wanted_of
+
+if TYPE_CHECKING:
+    from prosper_ng.parallel.communicator import Communicator
+
+HELP = "predict each row from its posterior, and fill in what is missing, alone or under mpiexec"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_inference_arguments(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        required=True,
+        help="the HDF5 file to write; for patches of an image also the merged image beside it, as PNG",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 once the file is written. Raises UserError where run, data, or output do not allow it."""
+    from prosper_ng.parallel.failure import ending_all_ranks_together
+    from prosper_ng.parallel.mpi import connect
+
+    comm = connect()
+    with ending_all_ranks_together(comm):
+        return _run(arguments, comm)
+
+
+def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
+    from prosper_ng.experiments.inference_files import write_reconstruction
+    from prosper_ng.experiments.inference_learned import learned
+
+    known, wanted, options = (
+        learned(arguments.run, comm, arguments.overrides),
+        wanted_of(arguments),
+        options_of(arguments),
+    )
+    inferred, picture = write_reconstruction(arguments.output, known, wanted, options, comm, arguments.force)
+    if comm.is_root and not arguments.quiet:
+        report(inferred, options.adaptive, arguments.output, picture)
+    return 0

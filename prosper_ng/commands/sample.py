@@ -1,0 +1,49 @@
+"""`prosper-ng sample RUN_OR_CONFIG --rows N --output FILE`: data generated from a model."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prosper_ng.commands._learned import add_force, not_negative, positive
+
+if TYPE_CHECKING:
+    from prosper_ng.parallel.communicator import Communicator
+
+HELP = "generate data from a learned model, alone or under mpiexec"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="RUN_OR_CONFIG",
+        help="the folder of a run, whose last parameters are used, or a configuration with training.initial_file",
+    )
+    parser.add_argument("--rows", type=positive, metavar="N", required=True, help="how many rows")
+    parser.add_argument("--seed", type=not_negative, default=0, metavar="S", help="all randomness follows from it (0)")
+    parser.add_argument("--states", action="store_true", help="write the states that made the rows as well")
+    parser.add_argument("--output", type=Path, metavar="FILE", required=True, help="the HDF5 file to write")
+    add_force(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 once the file is written. Raises UserError where there is no model, or the file cannot be written."""
+    from prosper_ng.parallel.failure import ending_all_ranks_together
+    from prosper_ng.parallel.mpi import connect
+
+    comm = connect()
+    with ending_all_ranks_together(comm):
+        return _run(arguments, comm)
+
+
+def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
+    from prosper_ng.experiments.inference_learned import given, learned
+    from prosper_ng.experiments.inference_samples import write_samples
+
+    is_config = arguments.source.suffix.lower() in (".yaml", ".yml") and not arguments.source.is_dir()
+    known = given(arguments.source, comm) if is_config else learned(arguments.source, comm)
+    write_samples(arguments.output, known, arguments.rows, arguments.seed, comm, arguments.states, arguments.force)
+    if comm.is_root and not arguments.quiet:
+        print(f"{arguments.rows} rows are in {arguments.output}")
+    return 0

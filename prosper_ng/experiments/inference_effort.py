@@ -1,0 +1,127 @@
+"""How hard to look for the states of a row, whether that was enough, and what to do where it was not."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.errors import UserError
+from prosper_ng.estep.interface import EStep, Floats, Found, Task
+from prosper_ng.estep.preselection import Preselection
+from prosper_ng.estep.search import Search
+from prosper_ng.latents.posterior import log_sum
+from prosper_ng.latents.space import LatentSpace
+from prosper_ng.latents.state_sets import StateSets
+from prosper_ng.models.interface import Affinity
+from prosper_ng.numerics.random_streams import stream
+
+MOST_DOUBLINGS = 6
+"""A search is given at most 64 times the states and, in its last attempt, 64 times the sweeps."""
+
+
+class Effort(NamedTuple):
+    """An E-step, and how many sweeps it gets if it stores its states."""
+
+    estep: EStep
+    n_sweeps: int
+    level: int = 0
+    """How many times it was raised."""
+    n_before: int = 0
+    """Sweeps of lower levels, whose random numbers are used up."""
+
+
+class Explored(NamedTuple):
+    """The states of some rows, and which of these rows deserve more effort."""
+
+    found: Found
+    unsettled: NDArray[np.bool_]
+    """(n,) whether the best state shows that a better one may have been missed."""
+    sets: StateSets | None = None
+    """What a search can go on from."""
+
+
+def harder(effort: Effort, space: LatentSpace, activity: Floats) -> Effort | None:
+    """The next effort; None where the E-step leaves nothing out, or more would be too much.
+
+    Preselection gets one more candidate and one more active latent, a search twice the states and sweeps.
+    """
+    estep, level = effort.estep, effort.level + 1
+    if isinstance(estep, Preselection):
+        if min(estep.n_candidates, estep.max_active) >= space.n_latents:
+            return None
+        wider = replace(estep, n_candidates=estep.n_candidates + 1, max_active=estep.max_active + 1)
+        try:
+            wider.initial_sets(space, np.arange(0), activity, stream(0, "no draws"))
+        except UserError:
+            return None
+        return effort._replace(estep=wider, level=level)
+    if isinstance(estep, Search) and estep.n_states < space.n_states and level <= MOST_DOUBLINGS:
+        wider_search = replace(estep, n_states=2 * estep.n_states)
+        return Effort(wider_search, 2 * effort.n_sweeps, level, effort.n_before + effort.n_sweeps)
+    return None
+
+
+def initial_sets(effort: Effort, task: Task, seed: int) -> StateSets | None:
+    """Fresh state sets for the rows of the task; None where the E-step stores none."""
+    streams = stream(seed, "state sets for inference", effort.level)
+    return effort.estep.initial_sets(task.model.space, task.batch.rows, task.activity, streams)
+
+
+def explore(effort: Effort, task: Task, seed: int, before: StateSets | None = None) -> Explored:
+    """The states that this effort finds for the rows of the task; a search goes on from the states found before.
+
+    Unsettled are rows whose best state lies on the edge of what was preselected (it has gamma active latents, or the
+    last of the H' candidates among them), or was still replaced by a better one in the second half of the sweeps.
+    """
+    sets = initial_sets(effort, task, seed)
+    if sets is not None:
+        return _search(effort, task, seed, sets, before)
+    found = effort.estep.find(task, None)
+    if isinstance(effort.estep, Preselection):
+        return Explored(found, _on_edge(effort.estep, task, found))
+    return Explored(found, np.zeros(len(found.codes), bool))
+
+
+def _search(effort: Effort, task: Task, seed: int, sets: StateSets, before: StateSets | None) -> Explored:
+    """Sweeps at fixed parameters, until no free energy has improved for half as many sweeps as there are at most."""
+    sets.log_joint[...] = task.log_joint(sets.codes)
+    if before is not None:
+        sets.merge(before.codes, before.log_joint)
+    best, free_energy = sets.log_joint.max(axis=1), log_sum(sets.log_joint)
+    replaced_at, improved_at, patience = np.zeros(len(best), np.int64), 0, -(-effort.n_sweeps // 2)
+    found, sweep = Found(sets.codes, sets.log_joint, 0), 0
+    while sweep < effort.n_sweeps and sweep - improved_at < patience:
+        sweep += 1
+        streams = stream(seed, "variation for inference", effort.n_before + sweep)
+        found = effort.estep.find(task._replace(stream=streams), sets)
+        now = log_sum(found.log_joint)
+        if (now > free_energy).any():
+            improved_at = sweep
+        free_energy = np.maximum(free_energy, now)
+        replaced_at[found.log_joint.max(axis=1) > best] = sweep
+        best = found.log_joint.max(axis=1)
+    return Explored(found, (replaced_at > 0) & (sweep - replaced_at < patience), sets)
+
+
+def _on_edge(estep: Preselection, task: Task, found: Found) -> NDArray[np.bool_]:
+    """(n,) whether the best state has as many active latents as are allowed, or the last candidate among them."""
+    space = task.model.space
+    n_candidates = min(estep.n_candidates, space.n_latents)
+    max_active = min(estep.max_active, n_candidates)
+    best = found.codes[np.arange(len(found.codes)), found.log_joint.argmax(axis=1)]
+    active = space.decode(best) != 0
+    on_edge = (active.sum(axis=1) >= max_active) & (max_active < space.n_latents)
+    if n_candidates < space.n_latents:
+        ranked = np.argsort(-_scores(estep, task, found), axis=1, kind="stable")
+        on_edge |= np.take_along_axis(active, ranked[:, n_candidates - 1 : n_candidates], axis=1)[:, 0]
+    return np.asarray(on_edge)
+
+
+def _scores(estep: Preselection, task: Task, found: Found) -> Floats:
+    """(n, H) what latents were ranked by."""
+    if estep.selection == "model" and isinstance(task.model, Affinity):
+        return task.model.affinity(task.prepared, task.projected, task.batch)
+    space = task.model.space
+    singletons = found.log_joint[:, 1 : 1 + space.n_latents * (space.n_values - 1)]
+    return np.asarray(singletons.reshape(-1, space.n_latents, space.n_values - 1).max(axis=2))

@@ -1,0 +1,63 @@
+"""What a truncated posterior says of each row."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from prosper_ng.estep.interface import Codes, Floats, Found, Task
+from prosper_ng.latents.posterior import TruncatedPosterior
+from prosper_ng.latents.space import LatentSpace, unpack
+from prosper_ng.models.interface import PosteriorMeans
+
+Summary = dict[str, NDArray[Any]]
+
+_FEW = 32
+
+
+def best_states(log_joint: Floats, n_best: int) -> NDArray[np.int64]:
+    """(n, n_best) positions of the states of highest log joint (n, S), best first; of equal ones the first."""
+    if n_best > _FEW:
+        return np.argsort(-log_joint, axis=1, kind="stable")[:, :n_best]
+    left, rows = log_joint.copy(), np.arange(len(log_joint))
+    best = np.empty((len(log_joint), n_best), np.int64)
+    for rank in range(n_best):
+        best[:, rank] = left.argmax(axis=1)
+        left[rows, best[:, rank]] = -np.inf
+    return best
+
+
+def posterior_means(space: LatentSpace, codes: Codes, weights: Floats) -> Floats:
+    """(n, H) means of the latents, for codes (n, S, words) with weights (n, S)."""
+    means = np.zeros((len(codes), space.n_latents))
+    _add_means(codes, weights, space.values, space.n_planes, space.plane_words, means)
+    return means
+
+
+def summarize(task: Task, found: Found, posterior: TruncatedPosterior, n_best: int) -> Summary:
+    """Best states (packed) with probabilities and log joints, means of all that is hidden, and free energies."""
+    rows, best = np.arange(len(found.codes))[:, None], best_states(found.log_joint, n_best)
+    summary = {
+        "states": np.ascontiguousarray(found.codes[rows, best]),
+        "probabilities": posterior.weights[rows, best],
+        "log_joints": found.log_joint[rows, best],
+        "means": posterior_means(task.model.space, found.codes, posterior.weights),
+        "free_energy": posterior.free_energy,
+    }
+    if isinstance(task.model, PosteriorMeans):
+        others = task.model.posterior_means(task.prepared, task.projected, found.codes, posterior.weights)
+        summary |= {f"means_{name}": means for name, means in others.items()}
+    return summary
+
+
+@njit(cache=True)
+def _add_means(codes: Any, weights: Any, alphabet: Any, n_planes: int, plane_words: int, means: Any) -> None:
+    latents, indices = np.empty(means.shape[1], np.int64), np.empty(means.shape[1], np.int64)
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            if weights[n, s] == 0.0:
+                continue
+            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+            for i in range(k):
+                means[n, latents[i]] += weights[n, s] * alphabet[indices[i]]

@@ -1,0 +1,145 @@
+"""Results in an HDF5 file that comes into being as a whole, or not at all."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from prosper_ng.errors import UserError
+from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.parallel.failure import agree, collectively
+from prosper_ng.storage import atomic, hdf5
+
+Rows = NDArray[Any]
+
+_CHUNK_BYTES = 1 << 18
+_DECODED_BYTES = 1 << 24
+_LONGEST_ATTRIBUTE = 4096
+
+
+class ResultFile:
+    """`with ResultFile(path, comm) as results: ...`: all ranks call it together, root writes.
+
+    Rows are checksummed (fletcher32), and the bytes of the file are a function of what is written, whatever the number
+    of ranks. An exception in the body leaves no file behind, and an older one as it was.
+    """
+
+    def __init__(self, path: Path, comm: Communicator, force: bool = False) -> None:
+        """`force` allows to replace a file."""
+        self.path, self.comm, self.force = path, comm, force
+        self._writing = contextlib.ExitStack()
+        self._file: h5py.File | None = None
+        self._writers: dict[str, _RowWriter] = {}
+
+    def __enter__(self) -> "ResultFile":
+        """Raise UserError, on all ranks, where the file cannot be written or is there already."""
+        with collectively(self.comm, ""):
+            if self.comm.is_root:
+                require_place(self.path, self.force)
+                try:
+                    temporary = self._writing.enter_context(atomic.replacing(self.path))
+                    self._file = self._writing.enter_context(hdf5.written(temporary))
+                except OSError as error:
+                    raise self._refusal(error) from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        failure: UserError | None = None
+        try:
+            self._writing.__exit__(kind, error, at)
+        except OSError as refused:
+            failure = self._refusal(refused)
+        if error is None:
+            agree(self.comm, failure)
+
+    def set_attributes(self, values: Mapping[str, Any]) -> None:
+        """Say something of the whole file; None is left out, and texts too long for HDF5 become datasets."""
+        for name, value in values.items():
+            if self._file is None or value is None:
+                continue
+            if isinstance(value, str) and len(value) > _LONGEST_ATTRIBUTE:
+                self._file[f"notes/{name}"] = value
+            else:
+                self._file.attrs[name] = value
+
+    def put(self, name: str, value: Any, meaning: str | None = None) -> None:
+        """Write a number, text or small array that root has."""
+        if self._file is not None:
+            self._file[name] = value
+            if meaning is not None:
+                self._file[name].attrs["meaning"] = meaning
+
+    def announce(
+        self, name: str, shape: tuple[int, ...], dtype: DTypeLike, meaning: str, compress: bool = False
+    ) -> None:
+        """Make room for rows that `gather` brings; `shape` is that of all of them."""
+        if self._file is None:
+            return
+        row_bytes = np.dtype(dtype).itemsize * int(np.prod(shape[1:]))
+        chunk_rows = max(1, min(shape[0], _CHUNK_BYTES // max(row_bytes, 1)))
+        packing = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if compress else {}
+        dataset = self._file.create_dataset(
+            name, shape, dtype, chunks=(chunk_rows, *shape[1:]), fletcher32=True, **packing
+        )
+        dataset.attrs["meaning"] = meaning
+        self._writers[name] = _RowWriter(dataset)
+
+    def gather(self, name: str, values: Rows, starts: list[int], decode: Callable[[Rows], Rows] | None = None) -> None:
+        """Append the rows of all ranks in rank order; see `Communicator.gather_rows`.
+
+        `decode` turns rows as they travel into rows as they are written. Raises UserError, on all ranks, where the disk
+        does not take them.
+        """
+        failure: Exception | None = None
+        try:
+            self.comm.gather_rows(values, starts, lambda start, piece: self._writers[name].add(piece, decode))
+        except OSError as error:
+            failure = self._refusal(error)
+        except Exception as error:
+            failure = error
+        agree(self.comm, failure)
+
+    def _refusal(self, error: OSError) -> UserError:
+        return UserError(f"{self.path} cannot be written: {error.strerror or error}")
+
+
+def require_place(path: Path, force: bool) -> None:
+    """Raise UserError where no file can come into being at this path, or one is there that must not be replaced."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the name of a file to write")
+    if not path.parent.is_dir():
+        raise UserError(f"{path} cannot be written: there is no folder {path.parent}")
+    if path.exists() and not force:
+        raise UserError(f"{path} exists already; choose another output, or replace it with --force")
+
+
+class _RowWriter:
+    """Writes rows that come in order in whole chunks, so that the file does not depend on the pieces they come in."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.dataset = dataset
+        self.waiting = np.empty(dataset.chunks, dataset.dtype)
+        self.n_waiting = self.n_written = 0
+
+    def add(self, rows: Rows, decode: Callable[[Rows], Rows] | None) -> None:
+        """Append rows, decoded a few at a time."""
+        n_rows = max(1, _DECODED_BYTES // max(1, self.waiting[:1].nbytes))
+        for start in range(0, len(rows), n_rows):
+            piece = rows[start : start + n_rows]
+            self._append(piece if decode is None else decode(piece))
+
+    def _append(self, rows: Rows) -> None:
+        while len(rows):
+            taken = rows[: len(self.waiting) - self.n_waiting]
+            self.waiting[self.n_waiting : self.n_waiting + len(taken)] = taken
+            self.n_waiting += len(taken)
+            rows = rows[len(taken) :]
+            n_done = self.n_written + self.n_waiting
+            if self.n_waiting == len(self.waiting) or n_done == len(self.dataset):
+                self.dataset[self.n_written : n_done] = self.waiting[: self.n_waiting]
+                self.n_written, self.n_waiting = n_done, 0
