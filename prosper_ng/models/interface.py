@@ -169,12 +169,3 @@ class PosteriorMeans(Protocol):
     def posterior_means(self, prepared: Any, projected: Any, codes: Codes, weights: Floats) -> dict[str, Floats]:
         """Posterior means (n, ...) by name, such as `s_z` (n, H), for codes (n, S, words) with weights (n, S)."""
         ...
-
-
-@runtime_checkable
-class PosteriorMeans(Protocol):
-    """Models with more that is hidden than the states, such as the slabs of spike-and-slab coding."""
-
-    def posterior_means(self, prepared: Any, projected: Any, codes: Codes, weights: Floats) -> dict[str, Floats]:
-        """Posterior means (n, ...) by name, such as `s_z` (n, H), for codes (n, S, words) with weights (n, S)."""
-        ...
