@@ -1,0 +1,90 @@
+"""MCA beside ProSper's outputs: power mean with exponent 21 at T = 1, Expectation Truncation with gamma = 3."""
+
+import numpy as np
+import pytest
+
+from prosper_ng.latents.posterior import TruncatedPosterior, truncated_posterior
+from prosper_ng.models.interface import Batch, Floats, MStep
+from prosper_ng.models.mca import MCA, Projected
+from prosper_ng.numerics.named_arrays import NamedArrays
+
+Vectors = dict[str, np.ndarray]
+ALL = frozenset({"W", "sigma", "pi"})
+MAX_ACTIVE = 3
+# Output, temperature, number of rows used. ProSper tempers prior and likelihood alike here, whatever it is asked for.
+SCHEDULES = pytest.mark.parametrize(
+    ("tag", "temperature", "n_used"), [("", 1, 40), ("_T2", 2, 40), ("_T2ap", 2, 40), ("_ncut1", 1, 38)]
+)
+
+
+class Expectation:
+    """Everything up to the M-step, from ProSper's parameters and states."""
+
+    def __init__(self, vectors: Vectors, temperature: float = 1.0) -> None:
+        self.model = MCA(n_latents=6, shared_pi=True, superposition="soft")
+        self.params = NamedArrays.of(W=vectors["in_W"], sigma=vectors["in_sigma"], pi=vectors["in_pi"])
+        self.batch = Batch(np.arange(40), vectors["y"])
+        self.codes = self.model.space.encode(vectors["states"].astype(int))
+        self.prepared = self.model.prepare(self.params, temperature)
+        self.projected: Projected = self.model.project(self.prepared, self.batch)
+        self.log_joint = self.model.log_joint(self.prepared, self.projected, self.codes)
+        self.temperature = temperature
+
+    def posterior(self) -> TruncatedPosterior:
+        return truncated_posterior(self.log_joint, self.log_joint / self.temperature)
+
+    def weights(self, n_used: int = 40) -> Floats:
+        posterior = self.posterior()
+        kept = np.argsort(posterior.free_energy)[40 - n_used :]
+        return posterior.weights * np.isin(np.arange(40), kept)[:, None]
+
+    def sums(self, weights: Floats) -> NamedArrays:
+        sums = NamedArrays(self.model.statistics(12))
+        self.model.accumulate(self.prepared, self.projected, self.batch, self.codes, weights, sums)
+        return sums
+
+    def maximum(self, weights: Floats) -> NamedArrays:
+        return self.model.maximize(self.params, self.sums(weights), MStep(ALL, MAX_ACTIVE))
+
+
+@SCHEDULES
+def test_log_joints_sigma_and_pi_equal_theirs(reference, tag, temperature, n_used):
+    vectors = reference("prosper_mca")
+    found = Expectation(vectors, temperature)
+    dropped = 6 * np.log1p(-vectors["in_pi"]) - 6 * np.log(2 * np.pi * vectors["in_sigma"] ** 2)
+    assert found.log_joint - dropped == pytest.approx(vectors[f"logpj{tag}"], rel=1e-12, abs=1e-12)
+    new = found.maximum(found.weights(n_used))
+    assert new["sigma"] == pytest.approx(vectors[f"out{tag}_sigma"], rel=1e-13)
+    assert new["pi"] == pytest.approx(vectors[f"out{tag}_pi"], rel=1e-13)
+
+
+def test_posterior_and_candidates_equal_theirs(reference):
+    vectors = reference("prosper_mca")
+    found = Expectation(vectors)
+    assert found.prepared.rho == pytest.approx(vectors["rho"], rel=1e-12)
+    assert found.posterior().weights == pytest.approx(vectors["posterior"], abs=1e-13)
+    affinity = found.model.affinity(found.prepared, found.projected, found.batch)
+    assert (np.argsort(-affinity, axis=1)[:, :4] == vectors["candidates"]).all()
+
+
+def test_dictionary_is_the_exact_one_where_a_single_cause_counts_in_full(reference):
+    # The exact update leaves A = 1 for a single cause; theirs has W² in its place, which moves W by up to 0.97.
+    # Ours is also kept from falling below 0.
+    vectors = reference("prosper_mca")
+    found = Expectation(vectors)
+    W = found.maximum(found.weights())["W"]
+    exact = np.maximum(vectors["check_W_unit_singleton_weight"], 0.0)
+    assert exact == pytest.approx(W, rel=1e-12, abs=1e-13)
+    assert np.abs(W - vectors["out_W"]).max() > 0.5
+
+
+@SCHEDULES
+def test_their_dictionary_is_ours_with_single_causes_weighted_by_the_square(reference, tag, temperature, n_used):
+    vectors = reference("prosper_mca")
+    found = Expectation(vectors, temperature)
+    weights = found.weights(n_used)
+    is_single = vectors["states"].sum(axis=-1) == 1
+    single, several = found.sums(weights * is_single), found.sums(weights * ~is_single)
+    square = vectors["in_W"] ** 2
+    theirs = (several["A_y"] + square * single["A_y"]) / (several["A"] + square * single["A"])
+    assert theirs == pytest.approx(vectors[f"out{tag}_W"], rel=1e-11, abs=1e-12)
