@@ -15,7 +15,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import Codes, Floats, Found, Task
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets, set_value
-from prosper_ng.models.interface import Affinity
+from prosper_ng.models.interface import Affinity, Combinations, Combines
 from prosper_ng.numerics.random_streams import Stream
 
 _MAX_PATTERNS = 1_000_000
@@ -54,15 +54,19 @@ class Preselection:
         space, n = task.model.space, len(task.batch.values)
         small = _small_states(space.n_latents, tuple(space.values))
         small_joint = task.log_joint(np.broadcast_to(small, (n, *small.shape)))
-        scores = self._scores(task, small_joint)
         n_candidates = min(self.n_candidates, space.n_latents)
-        patterns = _patterns(n_candidates, min(self.max_active, n_candidates), space.n_values)
-        if len(patterns) == 0:
-            return Found(np.broadcast_to(small, (n, *small.shape)), small_joint, small_joint.size)
-        codes = np.zeros((n, len(small) + len(patterns), space.words), np.uint64)
+        tree = _combinations(n_candidates, min(self.max_active, n_candidates), space.n_values)
+        best = np.empty((n, n_candidates), np.int64)
+        rank(self._scores(task, small_joint), best)
+        codes = np.zeros((n, len(small) + len(tree.sizes), space.words), np.uint64)
         codes[:, : len(small)] = small
-        combine(scores, n_candidates, patterns, space.n_planes, space.plane_words, codes[:, len(small) :])
-        log_joint = np.concatenate([small_joint, task.log_joint(codes[:, len(small) :])], axis=1)
+        combine(best, tree.indices, space.n_planes, space.plane_words, codes[:, len(small) :])
+        large_joint = None
+        if isinstance(task.model, Combines):
+            large_joint = task.model.log_joint_of_combinations(task.prepared, task.projected, best, tree)
+        if large_joint is None:
+            large_joint = task.log_joint(codes[:, len(small) :])
+        log_joint = np.concatenate([small_joint, large_joint], axis=1)
         return Found(codes, log_joint, n_evaluated=log_joint.size)
 
     def _scores(self, task: Task, small_joint: Floats) -> Floats:
@@ -89,28 +93,38 @@ def _small_states(n_latents: int, values: tuple[float, ...]) -> Codes:
 
 
 @cache
-def _patterns(n_candidates: int, max_active: int, n_values: int) -> NDArray[np.int64]:
-    """(P, H') alphabet indices of every combination of 2..gamma active candidates."""
-    rows = []
+def _combinations(n_candidates: int, max_active: int, n_values: int) -> Combinations:
+    """Every combination of 2..gamma active candidates, smaller ones first."""
+    found: dict[tuple[tuple[int, int], ...], int] = {}
     for k in range(2, max_active + 1):
-        for active in combinations(range(n_candidates), k):
+        for slots in combinations(range(n_candidates), k):
             for indices in product(range(1, n_values), repeat=k):
-                row = np.zeros(n_candidates, np.int64)
-                row[list(active)] = indices
-                rows.append(row)
-    return np.array(rows, dtype=np.int64).reshape(-1, n_candidates)
+                found[tuple(zip(slots, indices, strict=True))] = len(found)
+    table = np.zeros((len(found), n_candidates), np.int64)
+    slots_of = np.zeros((len(found), max_active), np.int64)
+    for active, number in found.items():
+        for place, (slot, index) in enumerate(active):
+            table[number, slot], slots_of[number, place] = index, slot
+    sizes = np.array([len(active) for active in found], dtype=np.int64)
+    parents = np.array([found.get(active[:-1], -1) for active in found], dtype=np.int64)
+    return Combinations(table, slots_of, sizes, parents)
 
 
 @njit(cache=True)
-def combine(scores: Any, n_candidates: int, patterns: Any, n_planes: int, plane_words: int, codes: Any) -> None:
-    """Write the patterns over the latents of highest score (n, H) into codes (n, P, words), which are zero."""
-    best = np.empty(n_candidates, np.int64)
+def rank(scores: Any, best: Any) -> None:
+    """Fill (n, H') with the latents of highest score (n, H), the best first, the first of equals."""
     for n in range(scores.shape[0]):
         row = scores[n].copy()
-        for i in range(n_candidates):
-            best[i] = np.argmax(row)
-            row[best[i]] = -np.inf
-        for p in range(patterns.shape[0]):
-            for i in range(n_candidates):
-                if patterns[p, i] > 0:
-                    set_value(codes[n, p], best[i], patterns[p, i], n_planes, plane_words)
+        for i in range(best.shape[1]):
+            best[n, i] = np.argmax(row)
+            row[best[n, i]] = -np.inf
+
+
+@njit(cache=True)
+def combine(best: Any, indices: Any, n_planes: int, plane_words: int, codes: Any) -> None:
+    """Write combinations (P, H') of alphabet indices over the candidates (n, H') into codes (n, P, words) of zeros."""
+    for n in range(best.shape[0]):
+        for p in range(indices.shape[0]):
+            for i in range(best.shape[1]):
+                if indices[p, i] > 0:
+                    set_value(codes[n, p], best[n, i], indices[p, i], n_planes, plane_words)

@@ -15,9 +15,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.latents.moments import add_moments
 from prosper_ng.latents.space import LatentSpace, unpack
 from prosper_ng.models._activity import log_prior_of_states
-from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
+from prosper_ng.models.interface import Batch, Codes, Combinations, Floats, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.linear import solve_least_change
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import gaussian_entropy
@@ -141,25 +142,25 @@ def log_joint_of_states(
 
 
 @njit(cache=True)
-def add_moments(
-    codes: Any, weights: Any, alphabet: Any, n_planes: int, plane_words: int, means: Any, counts: Any, second: Any
-) -> None:
-    """Add to <s> (n, H) of each row, to the counts (H, K - 1) and to the lower triangle of sum <s sᵀ> (H, H)."""
-    n_latents = second.shape[0]
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    for n in range(codes.shape[0]):
-        for s in range(codes.shape[1]):
-            weight = weights[n, s]
-            if weight == 0.0:
-                continue
-            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+def log_joint_of_children(
+    zero: Any, singletons: Any, gram: Any, alphabet: Any, candidates: Any, table: Any, slots: Any, sizes: Any,
+    parents: Any, result: Any,
+) -> None:  # fmt: skip
+    """Fill (n, P) with the log joints of combinations of candidates (n, H'), each from its parent's."""
+    for n in range(candidates.shape[0]):
+        best = candidates[n]
+        for p in range(sizes.shape[0]):
+            k = sizes[p] - 1
+            last = slots[p, k]
+            h = best[last]
+            overlap = 0.0
             for i in range(k):
-                h = latents[i]
-                counts[h, indices[i] - 1] += weight
-                weighted = weight * alphabet[indices[i]]
-                means[n, h] += weighted
-                for j in range(i + 1):
-                    second[h, latents[j]] += weighted * alphabet[indices[j]]
+                overlap += gram[h, best[slots[p, i]]] * alphabet[table[p, slots[p, i]]]
+            if parents[p] >= 0:
+                before = result[n, parents[p]]
+            else:
+                before = zero[n] + singletons[n, best[slots[p, 0]], table[p, slots[p, 0]] - 1]
+            result[n, p] = before + singletons[n, h, table[p, last] - 1] - overlap * alphabet[table[p, last]]
 
 
 @njit(cache=True)
@@ -268,6 +269,18 @@ class LinearModel:
         )  # fmt: skip
         return result
 
+    def log_joint_of_combinations(
+        self, prepared: Prepared, projected: Projected, candidates: NDArray[np.int64], combinations: Combinations
+    ) -> Floats | None:
+        """(n, P) log p(s, y), a lookup for each active latent of the parent; None with missing entries."""
+        if len(projected.missing):
+            return None
+        result = np.empty((len(candidates), len(combinations.sizes)))
+        log_joint_of_children(
+            projected.zero, projected.singletons, prepared.gram, self.space.values, candidates, *combinations, result,
+        )  # fmt: skip
+        return result
+
     def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
         """(n, S) log p(s)."""
         space, result = self.space, np.empty(codes.shape[:2])
@@ -307,12 +320,9 @@ class LinearModel:
 
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
         """(n, D) posterior predictive mean W <s> + mu."""
-        space = self.space
-        means = np.zeros((len(codes), self.n_latents))
-        scratch = NamedArrays({"counts": (self.n_latents, space.n_values - 1), "s_s": (self.n_latents, self.n_latents)})
-        add_moments(
-            codes, weights, space.values, space.n_planes, space.plane_words, means, scratch["counts"], scratch["s_s"]
-        )
+        space, means = self.space, np.zeros((len(codes), self.n_latents))
+        counts, second = np.zeros((self.n_latents, space.n_values - 1)), np.zeros((self.n_latents, self.n_latents))
+        add_moments(codes, weights, space.values, space.n_planes, space.plane_words, means, counts, second)
         return means @ prepared.W.T + prepared.mu
 
     def _maximize_linear(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
@@ -343,13 +353,11 @@ class LinearModel:
 
     def _treat_unused(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
         unused = np.flatnonzero(sums["counts"].sum(axis=1) <= 1e-12 * sums["n"])
-        if len(unused) == 0:
-            return
-        if self.unused == "redraw" and step.rng is not None:
+        if len(unused) and self.unused == "redraw" and step.rng is not None:
             scale = np.sqrt(sums["y_y"] / (sums["n"] * len(new["W"])))
             new["W"][:, unused] = scale * step.rng.standard_normal((len(new["W"]), len(unused)))
             step.notes.append(f"{len(unused)} latents that no state used were drawn anew")
-        else:
+        elif len(unused):
             step.notes.append(f"{len(unused)} latents that no state used keep their dictionary elements")
 
     def _moments(self, sums: NamedArrays) -> tuple[Floats, Floats]:

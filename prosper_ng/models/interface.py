@@ -144,6 +144,30 @@ class Affinity(Protocol):
         ...
 
 
+class Combinations(NamedTuple):
+    """States with two or more active latents among H' candidates; what is left of one without its last is another."""
+
+    indices: NDArray[np.int64]
+    """(P, H') alphabet index of each candidate."""
+    slots: NDArray[np.int64]
+    """(P, gamma) which candidates are active, in ascending order; as many as `sizes` says."""
+    sizes: NDArray[np.int64]
+    """(P,) how many are active."""
+    parents: NDArray[np.int64]
+    """(P,) the combination without the last active candidate, always an earlier one; -1 where that is a singleton."""
+
+
+@runtime_checkable
+class Combines(Protocol):
+    """Models that build the log joint of a combination from that of its parent."""
+
+    def log_joint_of_combinations(
+        self, prepared: Any, projected: Any, candidates: NDArray[np.int64], combinations: Combinations
+    ) -> Floats | None:
+        """(n, P) log p(s, y) of all combinations of each row's candidates (n, H'); None for rows it cannot do."""
+        ...
+
+
 @runtime_checkable
 class Samples(Protocol):
     """Models that can generate data."""
