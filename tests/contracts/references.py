@@ -8,6 +8,7 @@ from scipy import stats
 from prosper_ng.components import kind_of
 from prosper_ng.models.bsc import BSC
 from prosper_ng.models.dsc import DSC
+from prosper_ng.models.gsc import GSC
 from prosper_ng.models.interface import Floats, Model
 from prosper_ng.models.mca import MCA
 from prosper_ng.models.mmca import MMCA
@@ -32,6 +33,13 @@ def instances() -> dict[str, Callable[[int], Model]]:
         "mca-soft": lambda n_latents: MCA(n_latents=n_latents, superposition="soft", shared_pi=True),
         "mmca": lambda n_latents: MMCA(n_latents=n_latents, shared_pi=True),
         "mmca-soft": lambda n_latents: MMCA(n_latents=n_latents, superposition="soft"),
+        **{
+            f"gsc-{noise}-{slab}": lambda n_latents, noise=noise, slab=slab: GSC(
+                n_latents=n_latents, noise=noise, slab=slab, shared_pi=(noise, slab) == ("diagonal", "full")
+            )
+            for noise in ("scalar", "diagonal", "full")
+            for slab in ("diagonal", "full")
+        },
     }
 
 
@@ -40,7 +48,10 @@ def random_parameters(model: Model, n_observed: int, rng: np.random.Generator) -
     specs = model.parameters(n_observed)
     params = NamedArrays({name: spec.shape for name, spec in specs.items()})
     for name, spec in specs.items():
-        if np.isfinite(spec.low) and np.isfinite(spec.high):
+        if name in ("Psi", "Sigma"):
+            root = rng.normal(0, 0.5, spec.shape)
+            params[name] = root @ root.T + 0.3 * np.eye(len(root))
+        elif np.isfinite(spec.low) and np.isfinite(spec.high):
             params[name] = rng.uniform(0.15, 0.6, spec.shape)
         elif np.isfinite(spec.low):
             params[name] = rng.uniform(0.5, 1.5, spec.shape)
@@ -98,12 +109,29 @@ def joint_of_maximum(model: Model, params: NamedArrays, values: Floats, states: 
     return np.where(observed[:, None, :], densities, 0.0).sum(axis=-1) + prior_of_bsc(model, params, states)
 
 
+def joint_of_gsc(model: Model, params: NamedArrays, values: Floats, states: np.ndarray, observed: Mask) -> Floats:
+    """(n, S) log p(s, y): Gaussian around W_a mu_a, covariance W_a Psi_aa W_aᵀ + Sigma, over the observed entries."""
+    n_observed = values.shape[1]
+    Psi = params["Psi"] if "Psi" in params else np.diag(params["psi"])
+    Sigma = params["Sigma"] if "Sigma" in params else np.eye(n_observed) * params["sigma"] ** 2
+    likelihood = np.zeros((len(values), len(states)))
+    for column, state in enumerate(states):
+        W = params["W"] * state
+        mean, covariance = W @ params["mu"], W @ Psi @ W.T + Sigma
+        for shown in np.unique(observed, axis=0)[np.unique(observed, axis=0).any(axis=1)]:
+            rows = np.flatnonzero((observed == shown).all(axis=1))
+            density = stats.multivariate_normal(mean[shown], covariance[np.ix_(shown, shown)])
+            likelihood[rows, column] = density.logpdf(values[np.ix_(rows, shown)])
+    return likelihood + prior_of_bsc(model, params, states)
+
+
 JOINTS: dict[str, Reference] = {
     "bsc": joint_of_linear,
     "tsc": joint_of_linear,
     "dsc": joint_of_linear,
     "mca": joint_of_maximum,
     "mmca": joint_of_maximum,
+    "gsc": joint_of_gsc,
 }
 """(model, params, values (n, D), states (S, H), observed (n, D)) -> (n, S) log p(s, y)."""
 PRIORS: dict[str, Reference] = {
@@ -112,6 +140,7 @@ PRIORS: dict[str, Reference] = {
     "dsc": prior_of_dsc,
     "mca": prior_of_bsc,
     "mmca": prior_of_bsc,
+    "gsc": prior_of_bsc,
 }
 """(model, params, states (S, H)) -> (S,) log p(s)."""
 PREDICTIONS: dict[str, Reference] = {

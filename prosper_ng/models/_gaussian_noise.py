@@ -1,0 +1,204 @@
+"""Gaussian noise around W z with a scalar, diagonal or full covariance, and what rows tell that miss some entries.
+
+Everything goes through one factor of the covariance: the standard deviations (D,), or the lower Cholesky factor (D, D).
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from prosper_ng.models.interface import Floats, ParameterSpec
+from prosper_ng.numerics.cholesky import positive_definite
+from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+
+SMALLEST_SIGMA = 1e-100
+_EPS = float(np.finfo(float).eps)
+_LOG_2PI = float(np.log(2 * np.pi))
+
+
+class Piece(NamedTuple):
+    """Rows that see the same noise, K of the D entries."""
+
+    rows: Any
+    """Their numbers in the batch, or a slice."""
+    known: NDArray[np.bool_]
+    """(D,) the entries they have, all that they have in common where the noise is independent."""
+    factor: Floats
+    """(K,) or (K, K) factor of the covariance of these."""
+    gain: Floats
+    """(M, K) the noise of the other entries is expected at `gain` times that of the known ones."""
+    remainder: Floats
+    """(M, M) covariance of the noise of the other entries around that."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the noise is that of all D entries."""
+        return bool(self.known.all())
+
+
+def pieces(factor: Floats, observed: Floats) -> Iterator[Piece]:
+    """A batch cut into rows that see the same noise; `observed` (n, D), or (0, D) where nothing is missing.
+
+    Independent noise is the same for all rows, whatever they miss; else rows with the same missing entries go together.
+    """
+    everything = np.ones(len(factor), bool)
+    if factor.ndim == 1 or len(observed) == 0:
+        yield Piece(slice(None), everything, factor, np.empty((0, len(factor))), np.empty((0, 0)))
+        return
+    distinct, group = np.unique(observed != 0, axis=0, return_inverse=True)
+    for number, known in enumerate(distinct):
+        yield Piece(np.flatnonzero(group.ravel() == number), known, *_condition(factor, known))
+
+
+def _condition(factor: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+    """Factor of the known entries; gain and remainder of the others."""
+    covariance = factor @ factor.T
+    across, rest = covariance[np.ix_(~known, known)], covariance[np.ix_(~known, ~known)]
+    if not known.any():
+        return np.empty((0, 0)), across, rest
+    own = linalg.cholesky(covariance[np.ix_(known, known)], lower=True)
+    whitened = whiten(own, across)
+    gain = linalg.solve_triangular(own, whitened.T, lower=True, trans="T").T
+    return own, gain, rest - whitened @ whitened.T
+
+
+def whiten(factor: Floats, rows: Floats) -> Floats:
+    """Rows (n, D) in units of the noise, in which it is independent and has unit variance."""
+    if factor.ndim == 1:
+        return rows / factor
+    if rows.size == 0:
+        return rows.copy()
+    return np.ascontiguousarray(linalg.solve_triangular(factor, rows.T, lower=True).T)
+
+
+def scales(factor: Floats) -> Floats:
+    """(D,) numbers whose product is the root of the determinant of the covariance."""
+    return factor if factor.ndim == 1 else np.diagonal(factor)
+
+
+def log_density(factor: Floats, whitened: Floats, observed: Floats) -> Floats:
+    """(n,) log density of whitened rows, over the observed (n, D) entries, or all where (0, D) are given."""
+    logs = 0.5 * _LOG_2PI + np.log(scales(factor))
+    energy = 0.5 * np.einsum("nd,nd->n", whitened, whitened)
+    return -energy - (observed @ logs if len(observed) else logs.sum())
+
+
+def completed(
+    piece: Piece, values: Floats, W: Floats, means: Floats, second: Floats, n_rows: int
+) -> tuple[Floats, Floats]:
+    """sum <y yᵀ> (D, D) and sum <y zᵀ> (D, H) over rows (n, D) with missing entries, which the noise correlates.
+
+    means (n, H) are <z>, second (H, H) the sum of <z zᵀ>, n_rows how many rows count. Given z, a missing y is Gaussian
+    around W z + gain (y - W z) of the known entries.
+    """
+    known = piece.known
+    offset, slope = np.zeros_like(values), np.zeros_like(W)
+    offset[:, known] = values[:, known]
+    offset[:, ~known] = values[:, known] @ piece.gain.T
+    slope[~known] = W[~known] - piece.gain @ W[known]
+    crossed = offset.T @ means @ slope.T
+    y_y = offset.T @ offset + crossed + crossed.T + slope @ second @ slope.T
+    y_y[np.ix_(~known, ~known)] += n_rows * piece.remainder
+    return y_y, offset.T @ means + slope @ second
+
+
+def symmetric(lower: Floats) -> Floats:
+    """The symmetric matrix of which this is the lower triangle; what lies above is not looked at."""
+    return np.tril(lower) + np.tril(lower, -1).T
+
+
+class GaussianNoise:
+    """The part of a model that concerns y ~ N(W z, Sigma), with the moments `y_y`, `y_sz`, `szsz` of y and z."""
+
+    noise: Literal["scalar", "diagonal", "full"]
+
+    def _noise_spec(self, n_observed: int) -> dict[str, ParameterSpec]:
+        if self.noise == "full":
+            return {"Sigma": ParameterSpec((n_observed, n_observed), -np.inf, np.inf, "covariance of the noise")}
+        shape = (n_observed,) if self.noise == "diagonal" else ()
+        return {"sigma": ParameterSpec(shape, SMALLEST_SIGMA, np.inf, "standard deviation of the noise")}
+
+    def _initial_noise(self, scale: float, n_observed: int) -> dict[str, Floats]:
+        if self.noise == "full":
+            return {"Sigma": scale**2 * np.eye(n_observed)}
+        return {"sigma": np.full(n_observed if self.noise == "diagonal" else (), scale)}
+
+    def _noise_factor(self, params: NamedArrays) -> Floats:
+        """(D,) standard deviations, or the (D, D) Cholesky factor of the covariance."""
+        if self.noise == "full":
+            return np.asarray(linalg.cholesky(positive_definite(params["Sigma"]), lower=True))
+        return np.broadcast_to(params["sigma"], len(params["W"]))
+
+    def _noise_statistics(self, n_observed: int) -> dict[str, Shape]:
+        shapes: dict[str, Shape] = {"scalar": (), "diagonal": (n_observed,), "full": (n_observed, n_observed)}
+        return {"y_y": shapes[self.noise]}
+
+    def _squares(self, values: Floats) -> Floats:
+        """sum y yᵀ over rows (n, D), or as much of it as the noise needs."""
+        if self.noise == "full":
+            return values.T @ values
+        squares = np.einsum("nd,nd->d", values, values)
+        return np.asarray(squares if self.noise == "diagonal" else squares.sum())
+
+    def _maximize_noise(self, new: NamedArrays, sums: NamedArrays) -> None:
+        """Set the covariance to the mean squared residual at the new W."""
+        # Below this the squared residual is the rounding error of a difference of large numbers.
+        least = max(4 * _EPS * self._mean_square(sums), SMALLEST_SIGMA**2)
+        moment = self._residual_moment(new, sums) / float(sums["n"])
+        if self.noise == "full":
+            np.fill_diagonal(moment, np.maximum(np.diagonal(moment), least))
+            new["Sigma"] = positive_definite(moment)
+        else:
+            n_shared = len(new["W"]) if self.noise == "scalar" else 1
+            new["sigma"] = np.sqrt(np.maximum(moment / n_shared, least))
+
+    def _mean_square(self, sums: NamedArrays) -> float:
+        """Mean of y_d² over rows and dimensions."""
+        total = np.trace(sums["y_y"]) if self.noise == "full" else np.sum(sums["y_y"])
+        return float(total) / (float(sums["n"]) * len(sums["y_sz"]))
+
+    def _residual_moment(self, params: NamedArrays, sums: NamedArrays) -> Floats:
+        """sum_n <(y - W z)(y - W z)ᵀ>_n, or as much of it as the noise needs."""
+        W, y_y, y_sz = params["W"], sums["y_y"], sums["y_sz"]
+        predicted = W @ symmetric(sums["szsz"])
+        if self.noise == "full":
+            crossed = y_sz @ W.T
+            return np.asarray(y_y - crossed - crossed.T + predicted @ W.T)
+        parts = np.einsum("dh,dh->d", W, predicted - 2 * y_sz)
+        return np.asarray(y_y + (parts if self.noise == "diagonal" else parts.sum()))
+
+    def _expected_log_likelihood(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """sum_n <log p(y_n | z)>_n."""
+        factor, moment = self._noise_factor(params), self._residual_moment(params, sums)
+        constants = float(sums["n"]) * (0.5 * len(params["W"]) * _LOG_2PI + float(np.sum(np.log(scales(factor)))))
+        if self.noise == "full":
+            return -constants - 0.5 * float(np.trace(whiten(factor, whiten(factor, moment).T)))
+        return -constants - 0.5 * float(np.sum(moment / params["sigma"] ** 2))
+
+    def _largest_energy(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """How large the terms are of which the squared residual, in units of the noise, is the difference."""
+        W, y_y = params["W"], sums["y_y"]
+        predicted = np.abs(np.einsum("dh,dh->d", W, W @ symmetric(sums["szsz"])))
+        if self.noise == "full":
+            lengths = np.sqrt(np.diagonal(y_y) + predicted)
+            inverse = linalg.cho_solve((self._noise_factor(params), True), np.eye(len(W)))
+            return float(lengths @ np.abs(inverse) @ lengths)
+        together = y_y + (predicted if self.noise == "diagonal" else predicted.sum())
+        return float(np.sum(together / params["sigma"] ** 2))
+
+    def _noise_entropy(self, params: NamedArrays) -> float:
+        """½ log |2 pi e Sigma|."""
+        return float(np.sum(entropies(self._noise_factor(params))))
+
+    def _draw_noise(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> Floats:
+        """(n, D) noise."""
+        factor, white = self._noise_factor(params), rng.standard_normal((n_rows, len(params["W"])))
+        return white * factor if factor.ndim == 1 else white @ factor.T
+
+
+def entropies(factor: Floats) -> Floats:
+    """(D,) numbers whose sum is the entropy in nats of a Gaussian with this factor; of each entry where independent."""
+    return 0.5 * (_LOG_2PI + 1.0) + np.log(scales(factor))

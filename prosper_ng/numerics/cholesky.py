@@ -1,0 +1,182 @@
+"""Cholesky factors: of a covariance that may be singular, and of many small matrices side by side inside kernels.
+
+The small matrices of a kernel lie in arrays (k, k, lanes): entry (i, j) of all matrices is one contiguous stretch, so
+that each loop over the lanes is a few vector instructions however small the matrices are. Lower triangles only.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy import linalg
+
+Floats = NDArray[np.float64]
+
+# In units of the variances: a correlation matrix with smaller eigenvalues is singular as far as we can tell.
+_SINGULAR, _RAISED = 1e-12, 1e-10
+
+# The determinants of the lanes are moved to their logarithms before they overflow.
+_LARGE = 1e100
+
+
+def positive_definite(matrix: Floats) -> Floats:
+    """The symmetric part of a matrix with positive diagonal; where that is not positive definite, the nearest that is.
+
+    What counts is the correlation matrix, so that variables may have variances of any size.
+    """
+    symmetric = 0.5 * (matrix + matrix.T)
+    scale = np.sqrt(np.diagonal(symmetric))
+    correlation = symmetric / scale[:, None] / scale
+    try:
+        if np.min(np.diagonal(linalg.cholesky(correlation, lower=True))) ** 2 > _SINGULAR:
+            return symmetric
+    except linalg.LinAlgError:
+        pass
+    eigenvalues, vectors = linalg.eigh(correlation)
+    raised = (vectors * np.maximum(eigenvalues, _RAISED)) @ vectors.T
+    result = raised * scale[:, None] * scale
+    return np.asarray(0.5 * (result + result.T))
+
+
+def log_determinant(factor: Floats) -> float:
+    """log |L Lᵀ| of a Cholesky factor L."""
+    return 2.0 * float(np.sum(np.log(np.diagonal(factor))))
+
+
+@njit(cache=True, error_model="numpy")
+def factorize(k: int, n_lanes: int, A: Any) -> None:
+    """Replace each A by its Cholesky factor; pivots below 1e-16 of the diagonal are rounding errors and raised."""
+    for i in range(k):
+        for j in range(i):
+            for p in range(j):
+                for lane in range(n_lanes):
+                    A[i, j, lane] -= A[i, p, lane] * A[j, p, lane]
+            for lane in range(n_lanes):
+                A[i, j, lane] /= A[j, j, lane]
+        for lane in range(n_lanes):
+            pivot = A[i, i, lane]
+            for p in range(i):
+                pivot -= A[i, p, lane] * A[i, p, lane]
+            A[i, i, lane] = np.sqrt(max(pivot, 1e-16 * A[i, i, lane]))
+
+
+@njit(cache=True, error_model="numpy")
+def invert_factor(k: int, n_lanes: int, L: Any, inverse: Any) -> None:
+    """Fill the lower triangle of `inverse` with that of each L⁻¹."""
+    for i in range(k):
+        for lane in range(n_lanes):
+            inverse[i, i, lane] = 1.0 / L[i, i, lane]
+        for j in range(i):
+            for lane in range(n_lanes):
+                inverse[i, j, lane] = 0.0
+            for p in range(j, i):
+                for lane in range(n_lanes):
+                    inverse[i, j, lane] -= L[i, p, lane] * inverse[p, j, lane]
+            for lane in range(n_lanes):
+                inverse[i, j, lane] *= inverse[i, i, lane]
+
+
+@njit(cache=True, error_model="numpy")
+def inner_product(k: int, n_lanes: int, L: Any, S: Any, scratch: Any, result: Any) -> None:
+    """The lower triangle of each Lᵀ S L for lower triangular L and symmetric S."""
+    for p in range(k):
+        for j in range(k):
+            for lane in range(n_lanes):
+                scratch[p, j, lane] = 0.0
+            for q in range(j, k):
+                for lane in range(n_lanes):
+                    scratch[p, j, lane] += S[max(p, q), min(p, q), lane] * L[q, j, lane]
+    for i in range(k):
+        for j in range(i + 1):
+            for lane in range(n_lanes):
+                result[i, j, lane] = 0.0
+            for p in range(i, k):
+                for lane in range(n_lanes):
+                    result[i, j, lane] += L[p, i, lane] * scratch[p, j, lane]
+
+
+@njit(cache=True, error_model="numpy")
+def outer_product(k: int, n_lanes: int, L: Any, S: Any, scratch: Any, result: Any) -> None:
+    """The lower triangle of each L S Lᵀ for lower triangular L and symmetric S."""
+    for p in range(k):
+        for j in range(k):
+            for lane in range(n_lanes):
+                scratch[p, j, lane] = 0.0
+            for q in range(j + 1):
+                for lane in range(n_lanes):
+                    scratch[p, j, lane] += S[max(p, q), min(p, q), lane] * L[j, q, lane]
+    for i in range(k):
+        for j in range(i + 1):
+            for lane in range(n_lanes):
+                result[i, j, lane] = 0.0
+            for p in range(i + 1):
+                for lane in range(n_lanes):
+                    result[i, j, lane] += L[i, p, lane] * scratch[p, j, lane]
+
+
+@njit(cache=True, error_model="numpy")
+def _take_pivots(pivots: Any, n_lanes: int, inverse: Any, determinant: Any, log_determinants: Any) -> None:
+    """Invert the pivots, none of which is below 1 but by rounding, and count them into the determinants."""
+    for lane in range(n_lanes):
+        pivot = max(pivots[lane], 1.0)
+        inverse[lane] = 1.0 / pivot
+        determinant[lane] *= pivot
+    for lane in range(n_lanes):
+        if determinant[lane] > _LARGE:
+            log_determinants[lane] += np.log(determinant[lane])
+            determinant[lane] = 1.0
+
+
+@njit(cache=True, error_model="numpy")
+def eliminate(k: int, n_lanes: int, A: Any, scratch: Any, log_determinants: Any) -> None:
+    """Turn entry (k, k) of each bordered matrix [[B, u], [uᵀ, c]] into c - uᵀ B⁻¹ u; fill the lanes with log |B|.
+
+    Each B is the identity plus a positive semi-definite matrix; A is (k + 1, k + 1, lanes) and used up, scratch is
+    (3, lanes).
+    """
+    inverse, multiple, determinant = scratch[0], scratch[1], scratch[2]
+    determinant[:n_lanes] = 1.0
+    log_determinants[:n_lanes] = 0.0
+    for p in range(k):
+        _take_pivots(A[p, p], n_lanes, inverse, determinant, log_determinants)
+        for i in range(p + 1, k + 1):
+            for lane in range(n_lanes):
+                multiple[lane] = A[i, p, lane] * inverse[lane]
+            for j in range(p + 1, i + 1):
+                for lane in range(n_lanes):
+                    A[i, j, lane] -= multiple[lane] * A[j, p, lane]
+    for lane in range(n_lanes):
+        log_determinants[lane] += np.log(determinant[lane])
+
+
+@njit(cache=True, error_model="numpy")
+def sweep(k: int, n_lanes: int, A: Any, scratch: Any, log_determinants: Any) -> None:
+    """Turn each bordered matrix [[B, u], [uᵀ, c]] into [[-B⁻¹, B⁻¹u], [., c - uᵀ B⁻¹ u]]; fill the lanes with log |B|.
+
+    Each B is the identity plus a positive semi-definite matrix; A is (k + 1, k + 1, lanes), scratch (k + 4, lanes).
+    This is the sweep operator (Goodnight, American Statistician 1979).
+    """
+    inverse, multiple, determinant, column = scratch[0], scratch[1], scratch[2], scratch[3:]
+    determinant[:n_lanes] = 1.0
+    log_determinants[:n_lanes] = 0.0
+    for p in range(k):
+        _take_pivots(A[p, p], n_lanes, inverse, determinant, log_determinants)
+        for i in range(k + 1):
+            for lane in range(n_lanes):
+                column[i, lane] = A[max(i, p), min(i, p), lane]
+        for i in range(k + 1):
+            if i == p:
+                continue
+            for lane in range(n_lanes):
+                multiple[lane] = column[i, lane] * inverse[lane]
+            for j in range(i + 1):
+                if j != p:
+                    for lane in range(n_lanes):
+                        A[i, j, lane] -= multiple[lane] * column[j, lane]
+            for lane in range(n_lanes):
+                A[max(i, p), min(i, p), lane] = multiple[lane]
+        for lane in range(n_lanes):
+            A[p, p, lane] = -inverse[lane]
+    for lane in range(n_lanes):
+        log_determinants[lane] += np.log(determinant[lane])
