@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.models.interface import Moments
+from prosper_ng.models.interface import Moments, ParameterSpec
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
@@ -93,24 +93,37 @@ def _given_parameters(config: RunConfig, dataset: Dataset) -> dict[str, Floats]:
                 f"training.initial_file: {name} in {config.training.initial_file} has the shape {found[name].shape}, "
                 f"and model {kind_of(config.model)} here needs {spec.shape}"
             )
-    return {name: values for name, values in found.items() if name in specs}
+    given = {name: values for name, values in found.items() if name in specs}
+    if not given:
+        raise UserError(
+            f"training.initial_file: {config.training.initial_file} holds none of the parameters {', '.join(specs)}"
+        )
+    return given
 
 
 def _initial(config: RunConfig, problem: Problem, given: dict[str, Floats]) -> NamedArrays:
     """Parameters to start from: of the data, else of the file, else as configured; the same bits on all ranks."""
+    training = config.training
     generator = stream(config.seed, "initial parameters").generator()
     params = config.model.initial(moments(problem), generator)
     for name, spec in config.model.parameters(problem.n_observed).items():
+        origin = f"the start found from the data: {name}"
         if name in given:
-            params[name] = given[name]
-        if name in config.training.initial:
-            params[name] = config.training.initial[name]
-        if not ((params[name] >= spec.low) & (params[name] <= spec.high)).all():
-            raise UserError(
-                f"training.initial: {name} ({spec.meaning}) must lie between {spec.low:g} and {spec.high:g}"
-            )
+            params[name], origin = given[name], f"training.initial_file: {name} in {training.initial_file}"
+        if name in training.initial:
+            params[name], origin = training.initial[name], f"training.initial: {name}"
+        _check_legal(params[name], spec, origin)
     problem.comm.broadcast_in_place(params.buffer)
     return params
+
+
+def _check_legal(values: Floats, spec: ParameterSpec, origin: str) -> None:
+    legal = np.isfinite(values) & (values >= spec.low) & (values <= spec.high)
+    if not legal.all():
+        raise UserError(
+            f"{origin} ({spec.meaning}) must be a number from {spec.low:.12g} to {spec.high:.12g}, "
+            f"not {values[~legal].flat[0]:g}"
+        )
 
 
 def moments(problem: Problem) -> Moments:
@@ -121,11 +134,9 @@ def moments(problem: Problem) -> Moments:
         for block in problem.blocks.owned(problem.comm.rank, problem.comm.size):
             rows = problem.blocks.rows(block)
             values = problem.values[rows.start - problem.first_row : rows.stop - problem.first_row]
-            powers, observed = (
-                np.nansum((values - center) ** power, axis=0),
-                np.count_nonzero(~np.isnan(values), axis=0),
-            )
-            total.add(np.concatenate([powers, observed]))
+            with np.errstate(over="ignore"):  # what becomes infinite here is refused as a parameter
+                powers = np.nansum((values - center) ** power, axis=0)
+            total.add(np.concatenate([powers, np.count_nonzero(~np.isnan(values), axis=0)]))
         summed, _ = total.reduce(problem.comm, np.zeros(0))
         average = summed[: problem.n_observed] / np.maximum(summed[problem.n_observed :], 1.0)
         if power == 1:
