@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from prosper_ng.training.em import Problem, TrainingState
 
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
 
 def input_digest(problem: Problem) -> str | None:
     """SHA-256 over the digests of all blocks of the data as they are learned from, on root."""
@@ -30,11 +32,17 @@ def run_digest(problem: Problem, state: TrainingState, free_energies: NDArray[np
 
 def _over_blocks(problem: Problem, content: Callable[[slice], bytes]) -> bytes | None:
     """The digests of all blocks in order, on root: they are made where the rows are, and only they travel."""
-    own = []
-    for block in problem.blocks.owned(problem.comm.rank, problem.comm.size):
-        rows = problem.blocks.rows(block)
-        own.append(
-            hashlib.sha256(content(slice(rows.start - problem.first_row, rows.stop - problem.first_row))).digest()
-        )
-    gathered = problem.comm.gather(b"".join(own))
-    return None if gathered is None else b"".join(gathered)
+    blocks, comm = problem.blocks, problem.comm
+    starts = [blocks.owned(rank, comm.size).start for rank in range(comm.size)] + [blocks.n_blocks]
+    own = np.zeros((starts[comm.rank + 1] - starts[comm.rank], _DIGEST_BYTES), np.uint8)
+    for place, block in enumerate(blocks.owned(comm.rank, comm.size)):
+        rows = blocks.rows(block)
+        local = slice(rows.start - problem.first_row, rows.stop - problem.first_row)
+        own[place] = np.frombuffer(hashlib.sha256(content(local)).digest(), np.uint8)
+    whole = np.zeros((blocks.n_blocks if comm.is_root else 0, _DIGEST_BYTES), np.uint8)
+
+    def take(start: int, piece: NDArray[np.uint8]) -> None:
+        whole[start : start + len(piece)] = piece
+
+    comm.gather_rows(own, starts, take)
+    return whole.tobytes() if comm.is_root else None

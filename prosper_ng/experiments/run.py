@@ -79,6 +79,7 @@ def run(
     with stop_requests() as requests:
         began = time.perf_counter()
         parts = assemble(loaded.value, comm)
+        _note_idle_ranks(parts, listener)
         warm_up(comm, lambda: rehearse(loaded.value, parts))
         with RunFolder(folder, loaded, parts.problem, listener.say) as kept:
             state = start(parts.problem, parts.initial)
@@ -88,6 +89,16 @@ def run(
             ending = _train(loaded.value, parts, state, kept, listener, requests, began)
             kept.checkpoint(state)
             return _conclude(loaded.value, parts, state, kept, ending)
+
+
+def _note_idle_ranks(parts: Assembly, listener: Listener) -> None:
+    blocks, size = parts.problem.blocks, parts.problem.comm.size
+    n_idle = sum(len(blocks.owned(rank, size)) == 0 for rank in range(size))
+    if n_idle:
+        listener.say(
+            f"{n_idle} of {size} ranks have nothing to do: {blocks.n_rows} rows make {blocks.n_blocks} blocks of "
+            f"{blocks.block_rows}; start fewer ranks, or choose a smaller training.block_rows"
+        )
 
 
 def _train(

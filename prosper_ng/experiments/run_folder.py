@@ -76,7 +76,7 @@ class RunFolder:
     def resume(self, state: TrainingState) -> bool:
         """Bring the state up to date with the newest good checkpoint; whether there was one.
 
-        Raises UserError where the folder holds a run of another configuration.
+        Raises UserError where the folder holds a run of another configuration, or more sweeps than are wanted.
         """
         blocks, comm = self.problem.blocks, self.problem.comm
         rows = blocks.owned_rows(comm.rank, comm.size)
@@ -87,6 +87,12 @@ class RunFolder:
             self._refuse_strangers()
             return False
         self._check_same(found.attributes["config"])
+        n_sweeps = self.loaded.value.training.n_sweeps
+        if found.iteration > n_sweeps:
+            raise UserError(
+                f"{self.path} holds {found.iteration} sweeps of this run, more than training.n_sweeps, which is "
+                f"{n_sweeps}; choose {found.iteration} or more, or another output folder"
+            )
         with collectively(comm, "taking up the checkpoint"):
             self._restore(found, state)
         comm.broadcast_in_place(state.params.buffer)
@@ -104,7 +110,8 @@ class RunFolder:
         for note in run_file.notes:
             self._tell(note)
         self._tell(run_file.flush())
-        self._tell(self._kept.status.write())
+        done = {name: values[-1] for name, values in self.history.columns().items() if len(values)}
+        self._tell(self._kept.status.write(iteration=int(done.get("sweep", 0)), free_energy=done.get("free_energy")))
 
     def record(self, state: TrainingState, values: Mapping[str, float]) -> None:
         """Add a sweep to the history (on root)."""
