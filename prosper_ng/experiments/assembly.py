@@ -86,7 +86,7 @@ def _given_parameters(config: RunConfig, dataset: Dataset) -> dict[str, Floats]:
     if config.training.initial_file is None:
         return {}
     specs = config.model.parameters(dataset.n_observed)
-    found = read_parameters(Path(config.training.initial_file))
+    found = {name: np.asarray(values) for name, values in read_parameters(Path(config.training.initial_file)).items()}
     for name, spec in specs.items():
         if name in found and found[name].shape != spec.shape:
             raise UserError(

@@ -1,5 +1,6 @@
 """The folder of a run while it runs: lock, status, run file, checkpoints. All ranks call it, root writes."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,9 @@ from prosper_ng.storage.status import StatusFile
 from prosper_ng.training.em import Problem, TrainingState
 
 Say = Callable[[str], None]
+
+_STATUS_SECONDS = 1.0
+"""Between two writings of the status while sweeps go on."""
 
 
 class Kept(NamedTuple):
@@ -48,6 +52,8 @@ class RunFolder:
         self._kept: Kept | None = None
         self._lock: RunLock | None = None
         self._last_checkpoint = (-1, time.monotonic())
+        self._standing: dict[str, Any] = {}
+        self._last_status = -math.inf
 
     def __enter__(self) -> "RunFolder":
         with collectively(self.problem.comm, "opening the run folder"):
@@ -58,7 +64,7 @@ class RunFolder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if self._kept is not None and error is not None:
             reason = str(error) or type(error).__name__
-            self._tell(self._kept.status.write(state="failed", reason=reason))
+            self._write_status(state="failed", reason=reason)
             self._tell(self._kept.run_file.flush())
         if self._lock is not None:
             self._lock.release()
@@ -111,7 +117,8 @@ class RunFolder:
             self._tell(note)
         self._tell(run_file.flush())
         done = {name: values[-1] for name, values in self.history.columns().items() if len(values)}
-        self._tell(self._kept.status.write(iteration=int(done.get("sweep", 0)), free_energy=done.get("free_energy")))
+        self._standing = {"iteration": int(done.get("sweep", 0)), "free_energy": done.get("free_energy")}
+        self._write_status()
 
     def record(self, state: TrainingState, values: Mapping[str, float]) -> None:
         """Add a sweep to the history (on root)."""
@@ -122,7 +129,9 @@ class RunFolder:
         self._kept.run_file.record(state.sweep, values)
         self._kept.run_file.set_parameters(state.params, keep)
         self._tell(self._kept.run_file.flush_when_due())
-        self._tell(self._kept.status.write(iteration=state.sweep, free_energy=values["free_energy"]))
+        self._standing = {"iteration": state.sweep, "free_energy": values["free_energy"]}
+        if time.monotonic() - self._last_status >= _STATUS_SECONDS:
+            self._write_status()
 
     def checkpoint_is_due(self, sweep: int) -> bool:
         """Whether sweeps or minutes say so, by this rank's clock."""
@@ -158,7 +167,12 @@ class RunFolder:
         self._kept.run_file.set_attributes(digest=digest)
         self._kept.run_file.set_results(results)
         self._tell(self._kept.run_file.flush())
-        self._tell(self._kept.status.write(state=state, digest=digest, reason=reason))
+        self._write_status(state=state, digest=digest, reason=reason)
+
+    def _write_status(self, **changes: Any) -> None:
+        if self._kept is not None:
+            self._tell(self._kept.status.write(**self._standing, **changes))
+            self._last_status = time.monotonic()
 
     def _restore(self, found: Checkpoint, state: TrainingState) -> None:
         state.sweep = found.iteration
