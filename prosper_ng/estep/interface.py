@@ -25,6 +25,8 @@ class Task(NamedTuple):
     """(H,) prior probability that each latent is active."""
     stream: Stream
     """Random streams of this sweep."""
+    tempered: bool = False
+    """Whether somebody will ask for the log priors of what is found."""
 
     def log_joint(self, codes: Codes) -> Floats:
         """(n, S) log p(s, y) of codes (n, S, words)."""
@@ -42,6 +44,8 @@ class Found(NamedTuple):
     """States whose log joint was computed."""
     n_accepted: int = 0
     """States that replaced others."""
+    log_prior: Floats | None = None
+    """(n, S) log p(s), where the E-step has it at hand."""
 
 
 class EStep(Protocol):

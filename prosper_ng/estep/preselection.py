@@ -58,16 +58,25 @@ class Preselection:
         tree = _combinations(n_candidates, min(self.max_active, n_candidates), space.n_values)
         best = np.empty((n, n_candidates), np.int64)
         rank(self._scores(task, small_joint), best)
-        codes = np.zeros((n, len(small) + len(tree.sizes), space.words), np.uint64)
+        codes = np.empty((n, len(small) + len(tree.sizes), space.words), np.uint64)
         codes[:, : len(small)] = small
-        combine(best, tree.indices, space.n_planes, space.plane_words, codes[:, len(small) :])
+        combine(best, tree, space.n_planes, space.plane_words, codes[:, len(small) :])
         large_joint = None
         if isinstance(task.model, Combines):
             large_joint = task.model.log_joint_of_combinations(task.prepared, task.projected, best, tree)
         if large_joint is None:
             large_joint = task.log_joint(codes[:, len(small) :])
         log_joint = np.concatenate([small_joint, large_joint], axis=1)
-        return Found(codes, log_joint, n_evaluated=log_joint.size)
+        log_prior = self._log_prior(task, small, best, tree) if task.tempered else None
+        return Found(codes, log_joint, n_evaluated=log_joint.size, log_prior=log_prior)
+
+    def _log_prior(self, task: Task, small: Codes, best: NDArray[np.int64], tree: Combinations) -> Floats:
+        """(n, S) log priors of all states, from those of the small ones."""
+        small_prior = task.model.log_prior(task.prepared, small[None])[0]
+        result = np.empty((len(best), len(small) + len(tree.sizes)))
+        result[:, : len(small)] = small_prior
+        add_priors(best, tree, small_prior, task.model.space.n_values - 1, result[:, len(small) :])
+        return result
 
     def _scores(self, task: Task, small_joint: Floats) -> Floats:
         """(n, H) how good each latent is."""
@@ -121,10 +130,31 @@ def rank(scores: Any, best: Any) -> None:
 
 
 @njit(cache=True)
-def combine(best: Any, indices: Any, n_planes: int, plane_words: int, codes: Any) -> None:
-    """Write combinations (P, H') of alphabet indices over the candidates (n, H') into codes (n, P, words) of zeros."""
+def combine(best: Any, tree: Combinations, n_planes: int, plane_words: int, codes: Any) -> None:
+    """Write all combinations of the candidates (n, H') into codes (n, P, words), each from its parent's."""
     for n in range(best.shape[0]):
-        for p in range(indices.shape[0]):
-            for i in range(best.shape[1]):
-                if indices[p, i] > 0:
-                    set_value(codes[n, p], best[n, i], indices[p, i], n_planes, plane_words)
+        for p in range(tree.sizes.shape[0]):
+            last = tree.slots[p, tree.sizes[p] - 1]
+            if tree.parents[p] >= 0:
+                codes[n, p] = codes[n, tree.parents[p]]
+            else:
+                first = tree.slots[p, 0]
+                codes[n, p] = 0
+                set_value(codes[n, p], best[n, first], tree.indices[p, first], n_planes, plane_words)
+            set_value(codes[n, p], best[n, last], tree.indices[p, last], n_planes, plane_words)
+
+
+@njit(cache=True)
+def add_priors(best: Any, tree: Combinations, small_prior: Any, n_nonzero: int, result: Any) -> None:
+    """Fill (n, P) with the log priors of all combinations of the candidates (n, H'), as independent latents have them.
+
+    `small_prior` are those of the zero state and of all singletons.
+    """
+    for n in range(best.shape[0]):
+        for p in range(tree.sizes.shape[0]):
+            first, last = tree.slots[p, 0], tree.slots[p, tree.sizes[p] - 1]
+            before = result[n, tree.parents[p]]
+            if tree.parents[p] < 0:
+                before = small_prior[1 + best[n, first] * n_nonzero + tree.indices[p, first] - 1]
+            own = small_prior[1 + best[n, last] * n_nonzero + tree.indices[p, last] - 1]
+            result[n, p] = before + own - small_prior[0]

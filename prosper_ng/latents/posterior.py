@@ -68,5 +68,6 @@ def _log_sum(log_joint: Any, total: Any) -> None:
         best = np.max(log_joint[n])
         mass = 0.0
         for s in range(log_joint.shape[1]):
-            mass += np.exp(log_joint[n, s] - best)
+            difference = log_joint[n, s] - best
+            mass += 0.0 if difference < _NEGLIGIBLE else np.exp(difference)
         total[n] = best + np.log(mass)

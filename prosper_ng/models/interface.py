@@ -105,7 +105,7 @@ class Model(Protocol):
         ...
 
     def log_prior(self, prepared: Any, codes: Codes) -> Floats:
-        """(n, S) log p(s)."""
+        """(n, S) log p(s), which is a sum over independent latents; the same for all rows."""
         ...
 
     def accumulate(

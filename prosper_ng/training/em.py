@@ -1,6 +1,6 @@
 """Truncated variational EM, plain and incremental, on any number of ranks with the same bits."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple
@@ -26,6 +26,10 @@ from prosper_ng.training.settings import Training
 from prosper_ng.training.totals import PartTotals
 
 Floats = NDArray[np.float64]
+Visit = tuple[Task, Found, TruncatedPosterior]
+
+_KEPT_BYTES = 1 << 28
+"""Posteriors of a part up to this size are kept until it is known which rows count; larger ones are made again."""
 
 
 class Problem(NamedTuple):
@@ -124,8 +128,8 @@ class TruncatedEM:
         """The E-step over the rows of one part: their statistics, summed exactly over blocks and ranks."""
         model, sums = self.problem.model, self._block_sums
         self._sum.clear()
-        threshold = self._pruning_threshold(state, part, point)
-        for task, found, posterior in posteriors(self.problem, state, part, point, vary=threshold is None):
+        visited, threshold = self._visit(state, part, point)
+        for task, found, posterior in visited:
             kept = np.ones(len(found.codes), bool) if threshold is None else posterior.free_energy >= threshold
             weights = posterior.weights if kept.all() else posterior.weights * kept[:, None]
             sums.buffer[:] = 0.0
@@ -142,13 +146,28 @@ class TruncatedEM:
         clock.reduced(extras, seconds)
         return NamedArrays(sums.shapes, total)
 
-    def _pruning_threshold(self, state: TrainingState, part: int, point: AnnealingPoint) -> float | None:
-        """The free energy above which a row counts in this part; None where all rows do."""
+    def _visit(self, state: TrainingState, part: int, point: AnnealingPoint) -> tuple[Iterable[Visit], float | None]:
+        """The posteriors of a part, and the free energy above which a row counts; None where all rows do."""
+        visited: Iterable[Visit] = posteriors(self.problem, state, part, point)
         if point.data_pruning == 0 or self.problem.estep.max_active is None:
-            return None
-        found = [q.free_energy for _, _, q in posteriors(self.problem, state, part, point)]
-        free_energies = np.concatenate([*found, np.empty(0)])
+            return visited, None
+        found: list[Visit] = []
+        free_energies, n_bytes = [np.empty(0)], 0
+        for each in visited:
+            free_energies.append(each[2].free_energy)
+            n_bytes += sum(array.nbytes for array in (each[1].codes, each[1].log_joint, each[2].weights))
+            if n_bytes <= _KEPT_BYTES:
+                found.append(each)
+        threshold = self._pruning_threshold(state, part, point, np.concatenate(free_energies))
+        again = n_bytes > _KEPT_BYTES
+        return posteriors(self.problem, state, part, point, vary=False) if again else found, threshold
+
+    def _pruning_threshold(
+        self, state: TrainingState, part: int, point: AnnealingPoint, free_energies: Floats
+    ) -> float:
+        """The free energy of the last row that counts, over all ranks."""
         model, max_active = self.problem.model, self.problem.estep.max_active
+        assert max_active is not None
         try:
             return best_explained(
                 free_energies, point.data_pruning, model.activity(state.params), max_active, self.problem.comm
@@ -188,7 +207,7 @@ def posteriors(
     part: int | None = None,
     point: AnnealingPoint | None = None,
     vary: bool = True,
-) -> Iterator[tuple[Task, Found, TruncatedPosterior]]:
+) -> Iterator[Visit]:
     """The truncated posteriors of this rank's blocks, of one part or of all, one block after the other.
 
     At temperature 1 where no point of the annealing is given.
@@ -204,7 +223,8 @@ def posteriors(
         # Fancy indexing copies, so that linear algebra sees the same alignment whoever owns the block.
         values = noisy_values(problem.seed, state.sweep, rows, problem.values[local], point)
         batch = batch_of(rows, values)
-        task = Task(model, prepared, model.project(prepared, batch), batch, activity, streams)
+        tempered = point is not None and point.temperature != 1 and not point.anneal_prior
+        task = Task(model, prepared, model.project(prepared, batch), batch, activity, streams, tempered)
         sets = None if state.sets is None else StateSets(state.sets.codes[local], state.sets.log_joint[local])
         found = problem.estep.find(task, sets, vary)
         if state.sets is not None:
@@ -218,7 +238,7 @@ def _tempered(task: Task, found: Found, point: AnnealingPoint | None) -> Floats 
         return None
     if point.anneal_prior:
         return found.log_joint / point.temperature
-    log_prior = task.model.log_prior(task.prepared, found.codes)
+    log_prior = task.model.log_prior(task.prepared, found.codes) if found.log_prior is None else found.log_prior
     return (found.log_joint - log_prior) / point.temperature + log_prior
 
 
