@@ -21,10 +21,17 @@ from numpy.typing import NDArray
 from prosper_ng.latents.space import LatentSpace, unpack
 from prosper_ng.models._activity import ActivityPrior
 from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
-from prosper_ng.numerics.elementary import fast_exp
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import gaussian_entropy, log_odds
-from prosper_ng.numerics.superposition import log_magnitudes, power_mean, squared_distance, superpose, winners
+from prosper_ng.numerics.superposition import (
+    Powers,
+    power_mean,
+    power_shares,
+    powers_of,
+    squared_distance,
+    superpose,
+    winners,
+)
 
 SMALLEST_SIGMA = 1e-100
 
@@ -37,10 +44,10 @@ class Prepared(NamedTuple):
 
     fields: Floats
     """(H, D) W transposed, so that the entries of a latent lie side by side."""
-    logs: Floats
-    """(H, D) log |W| transposed, finite where W is 0."""
     rho: float
     """Exponent of the power mean; infinite for the maximum."""
+    powers: Powers
+    """What the power mean needs of W."""
     sigma: float
     """Standard deviation of the noise."""
     log_odds: Floats
@@ -66,7 +73,8 @@ def log_joint_of_states(
     values: Any,
     observed: Any,
     fields: Any,
-    logs: Any,
+    powers: Any,
+    scale: Any,
     rho: float,
     precision: float,
     log_odds: Any,
@@ -81,7 +89,7 @@ def log_joint_of_states(
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
             k = unpack(codes[n, s], 1, plane_words, latents, indices)
-            mean = scratch[superpose(fields, logs, rho, latents, k, scratch)]
+            mean = scratch[superpose(fields, powers, scale, rho, latents, k, scratch)]
             total = constant[n]
             for i in range(k):
                 total += log_odds[latents[i]]
@@ -101,7 +109,9 @@ def log_prior_of_states(log_prior_zero: float, log_odds: Any, codes: Any, plane_
 
 
 @njit(cache=True)
-def add_means(fields: Any, logs: Any, rho: float, codes: Any, weights: Any, plane_words: int, result: Any) -> None:
+def add_means(
+    fields: Any, powers: Any, scale: Any, rho: float, codes: Any, weights: Any, plane_words: int, result: Any
+) -> None:
     """Add the mean of Wbar over the states of each row to `result` (n, D)."""
     n_latents, n_dimensions = fields.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
@@ -111,7 +121,7 @@ def add_means(fields: Any, logs: Any, rho: float, codes: Any, weights: Any, plan
             weight = weights[n, s]
             if weight > 0.0:
                 k = unpack(codes[n, s], 1, plane_words, latents, indices)
-                row = superpose(fields, logs, rho, latents, k, scratch)
+                row = superpose(fields, powers, scale, rho, latents, k, scratch)
                 for d in range(n_dimensions):
                     result[n, d] += weight * scratch[row, d]
 
@@ -143,7 +153,9 @@ def add_hard_shares(
 @njit(cache=True)
 def add_soft_shares(
     fields: Any,
-    logs: Any,
+    powers: Any,
+    slopes: Any,
+    scale: Any,
     rho: float,
     values: Any,
     observed: Any,
@@ -158,23 +170,23 @@ def add_soft_shares(
     """Add to the counts (H,), to sum <A>ᵀ and to sum <A>ᵀ y (H, D), and to the squared residual (D,)."""
     n_latents, n_dimensions = fields.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    scratch = np.empty((4, n_dimensions))
+    scratch, shares = np.empty((4, n_dimensions)), np.empty((n_latents, n_dimensions))
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
             weight = weights[n, s]
             if weight == 0.0:
                 continue
             k = unpack(codes[n, s], 1, plane_words, latents, indices)
-            power_mean(fields, logs, rho, latents, k, scratch)
+            power_mean(fields, powers, scale, rho, latents, k, scratch)
+            power_shares(slopes, rho, latents, k, scratch, shares)
             for d in range(n_dimensions):
-                difference = observed[n, d] * (values[n, d] - scratch[3, d])
+                difference = observed[n, d] * (values[n, d] - scratch[1, d])
                 residual[d] += weight * difference * difference
             for i in range(k):
                 h = latents[i]
                 counts[h] += weight
                 for d in range(n_dimensions):
-                    behind = logs[h, d] - scratch[2, d]
-                    share = weight * observed[n, d] * fast_exp((rho - 1.0) * (behind if behind < 0.0 else 0.0))
+                    share = weight * observed[n, d] * shares[i, d]
                     A[h, d] += share
                     A_y[h, d] += share * values[n, d]
 
@@ -232,10 +244,10 @@ class MaximumModel(ActivityPrior):
 
     def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Prepared:
         """W by latents, the exponent of the power mean at this temperature, and the log odds."""
-        fields = np.ascontiguousarray(params["W"].T)
+        fields, rho = np.ascontiguousarray(params["W"].T), self._rho(temperature)
         pi = self.activity(params)
         sigma, log_prior_zero = float(params["sigma"]), float(np.sum(np.log1p(-pi)))
-        return Prepared(fields, log_magnitudes(fields), self._rho(temperature), sigma, log_odds(pi), log_prior_zero)
+        return Prepared(fields, rho, powers_of(fields, rho), sigma, log_odds(pi), log_prior_zero)
 
     def project(self, prepared: Prepared, batch: Batch) -> Projected:
         """The rows, which of their entries count, and what all their states have in common."""
@@ -246,10 +258,11 @@ class MaximumModel(ActivityPrior):
 
     def log_joint(self, prepared: Prepared, projected: Projected, codes: Codes) -> Floats:
         """(n, S) log p(s, y), constants included."""
+        fields, rho, power, sigma, *_ = prepared
         result = np.empty(codes.shape[:2])
         log_joint_of_states(
-            projected.constant, projected.values, projected.observed, prepared.fields, prepared.logs, prepared.rho,
-            prepared.sigma**-2, prepared.log_odds, codes, self.space.plane_words, result,
+            projected.constant, projected.values, projected.observed, fields, power.powers, power.scale, rho,
+            sigma**-2, prepared.log_odds, codes, self.space.plane_words, result,
         )  # fmt: skip
         return result
 
@@ -271,10 +284,10 @@ class MaximumModel(ActivityPrior):
                 prepared.fields, projected.values, projected.observed, codes, weights, words, sums["counts"], A, A_y
             )
         else:
-            residual = np.zeros(A.shape[1])
+            residual, power = np.zeros(A.shape[1]), prepared.powers
             add_soft_shares(
-                prepared.fields, prepared.logs, prepared.rho, projected.values, projected.observed, codes, weights,
-                words, sums["counts"], A, A_y, residual,
+                prepared.fields, power.powers, power.slopes, power.scale, prepared.rho, projected.values,
+                projected.observed, codes, weights, words, sums["counts"], A, A_y, residual,
             )  # fmt: skip
             sums["residual"] += residual.sum()
         sums["n"] += np.count_nonzero(used)
@@ -335,8 +348,9 @@ class MaximumModel(ActivityPrior):
         return 1.0 / (1.0 - 1.0 / max(temperature, self._least_temperature))
 
     def _mean(self, prepared: Prepared, codes: Codes, weights: Floats) -> Floats:
-        result = np.zeros((len(codes), prepared.fields.shape[1]))
-        add_means(prepared.fields, prepared.logs, prepared.rho, codes, weights, self.space.plane_words, result)
+        fields, rho, power, *_ = prepared
+        result = np.zeros((len(codes), fields.shape[1]))
+        add_means(fields, power.powers, power.scale, rho, codes, weights, self.space.plane_words, result)
         return result
 
     def _squared_residual(self, params: NamedArrays, sums: NamedArrays) -> float:

@@ -1,39 +1,59 @@
 """Maximum and power mean of the rows of an array: how causes superimpose that do not add up.
 
-`fields` (H, D) holds what each latent contributes, `logs` its log magnitudes as `log_magnitudes` gives them, and the
-first k entries of `latents` say which are active. All loops over entries compile to vector instructions: no branches,
-and from one row of `scratch` (4, D) to another, since overwriting a row in place would take masked stores.
+`fields` (H, D) holds what each latent contributes, and the first k entries of `latents` say which are active. All loops
+over entries compile to vector instructions: no branches, and from one row of `scratch` (4, D) to another, since
+overwriting a row in place would take masked stores.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from prosper_ng.numerics.elementary import fast_exp, fast_log
+from prosper_ng.numerics.elementary import SMALLEST_EXPONENT, fast_exp, fast_log
+
+Floats = NDArray[np.float64]
 
 # Stands for 0 where logarithms are taken.
 _SMALLEST = 1e-300
-_LOG_SMALLEST = float(np.log(_SMALLEST))
 
 
-def log_magnitudes(fields: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log |fields|, with a finite number in place of the logarithm of 0."""
-    return np.log(np.maximum(np.abs(fields), _SMALLEST))
+class Powers(NamedTuple):
+    """Powers of the fields relative to the largest of each dimension, so that none overflows.
+
+    What is below exp(-700 / rho) of the largest counts as that: 3e-15 at an exponent of 21.
+    """
+
+    powers: Floats
+    """(H, D) sign(w) |w / scale|^rho."""
+    slopes: Floats
+    """(H, D) |w / scale|^(rho - 1)."""
+    scale: Floats
+    """(D,) largest magnitude."""
+
+
+def powers_of(fields: Floats, rho: float) -> Powers:
+    """What the power mean of exponent rho needs of the fields; nothing where rho is infinite."""
+    if rho == np.inf:
+        return Powers(fields[:0], fields[:0], fields[0])
+    magnitudes = np.maximum(np.abs(fields), _SMALLEST)
+    scale = magnitudes.max(axis=0)
+    logs = np.maximum(np.log(magnitudes) - np.log(scale), SMALLEST_EXPONENT / rho)
+    return Powers(np.where(fields < 0, -1.0, 1.0) * np.exp(rho * logs), np.exp((rho - 1) * logs), scale)
 
 
 @njit(cache=True)
 def maximum(fields: Any, latents: Any, k: int, scratch: Any) -> int:
     """The row of `scratch` that now holds the entries of largest magnitude of k latents; zeros where k is 0."""
-    if k == 0:
-        scratch[0] = 0.0
-        return 0
-    scratch[0] = fields[latents[0]]
+    n_dimensions = fields.shape[1]
+    first = latents[0] if k > 0 else 0
+    for d in range(n_dimensions):
+        scratch[0, d] = fields[first, d] if k > 0 else 0.0
     old = 0
     for i in range(1, k):
         h, new = latents[i], 1 - old
-        for d in range(fields.shape[1]):
+        for d in range(n_dimensions):
             best, entry = scratch[old, d], fields[h, d]
             scratch[new, d] = entry if abs(entry) > abs(best) else best
         old = new
@@ -43,14 +63,15 @@ def maximum(fields: Any, latents: Any, k: int, scratch: Any) -> int:
 @njit(cache=True)
 def winners(fields: Any, latents: Any, k: int, scratch: Any) -> int:
     """The row of `scratch` that now holds whose entry is largest, the first of equals: 0 to k - 1."""
-    scratch[2] = 0.0
-    if k < 2:
-        return 2
-    scratch[0] = np.abs(fields[latents[0]])
+    n_dimensions = fields.shape[1]
+    first = latents[0] if k > 0 else 0
+    for d in range(n_dimensions):
+        scratch[0, d] = abs(fields[first, d])
+        scratch[2, d] = 0.0
     old = 0
     for i in range(1, k):
         h, new = latents[i], 1 - old
-        for d in range(fields.shape[1]):
+        for d in range(n_dimensions):
             best, entry = scratch[old, d], abs(fields[h, d])
             scratch[new, d] = entry if entry > best else best
             scratch[2 + new, d] = i if entry > best else scratch[2 + old, d]
@@ -59,43 +80,53 @@ def winners(fields: Any, latents: Any, k: int, scratch: Any) -> int:
 
 
 @njit(cache=True, error_model="numpy")
-def power_mean(fields: Any, logs: Any, rho: float, latents: Any, k: int, scratch: Any) -> None:
-    """Put sign(v) |v|^(1/rho), v = sum sign(w) |w|^rho over k entries w, into row 3, its log magnitude into row 2."""
-    if k == 0:
-        scratch[2], scratch[3] = _LOG_SMALLEST, 0.0
-        return
-    if k == 1:
-        scratch[2], scratch[3] = logs[latents[0]], fields[latents[0]]
-        return
+def power_mean(fields: Any, powers: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any) -> None:
+    """Put sign(v) |v|^(1/rho), v = sum sign(w) |w|^rho over k entries w, into row 1; zeros where k is 0.
+
+    Where k > 1, row 2 gets the logarithm of |v| / scale^rho.
+    """
     n_dimensions = fields.shape[1]
-    scratch[0] = logs[latents[0]]
-    old = 0
-    for i in range(1, k):
-        h, new = latents[i], 1 - old
+    if k < 2:
+        h = latents[0] if k == 1 else 0
         for d in range(n_dimensions):
-            scratch[new, d] = logs[h, d] if logs[h, d] > scratch[old, d] else scratch[old, d]
-        old = new
-    scratch[3] = 0.0
+            scratch[1, d] = fields[h, d] * k
+        return
+    for d in range(n_dimensions):
+        scratch[0, d] = 0.0
     for i in range(k):
         h = latents[i]
         for d in range(n_dimensions):
-            term = fast_exp(rho * (logs[h, d] - scratch[old, d]))
-            scratch[3, d] += -term if fields[h, d] < 0.0 else term
+            scratch[0, d] += powers[h, d]
     for d in range(n_dimensions):
-        total = scratch[3, d]
-        size = abs(total) if abs(total) > _SMALLEST else _SMALLEST
-        log_mean = scratch[old, d] + fast_log(size) / rho
-        scratch[2, d] = log_mean
-        scratch[3, d] = -fast_exp(log_mean) if total < 0.0 else fast_exp(log_mean)
+        total = scratch[0, d]
+        log_total = fast_log(abs(total) if abs(total) > _SMALLEST else _SMALLEST)
+        root = scale[d] * fast_exp(log_total / rho)
+        scratch[1, d] = -root if total < 0.0 else root
+        scratch[2, d] = log_total
 
 
 @njit(cache=True)
-def superpose(fields: Any, logs: Any, rho: float, latents: Any, k: int, scratch: Any) -> int:
+def power_shares(slopes: Any, rho: float, latents: Any, k: int, scratch: Any, shares: Any) -> None:
+    """Fill the first k rows of `shares` (H, D) with min(1, |w / mean|)^(rho - 1), after `power_mean` left its rows."""
+    if k == 1:
+        shares[0] = 1.0
+        return
+    for d in range(shares.shape[1]):
+        scratch[3, d] = fast_exp(scratch[2, d] * ((1.0 - rho) / rho))
+    for i in range(k):
+        h = latents[i]
+        for d in range(shares.shape[1]):
+            share = slopes[h, d] * scratch[3, d]
+            shares[i, d] = share if share < 1.0 else 1.0
+
+
+@njit(cache=True)
+def superpose(fields: Any, powers: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any) -> int:
     """The row of `scratch` that now holds the power mean of k latents, which is the maximum where rho is infinite."""
     if rho == np.inf:
         return int(maximum(fields, latents, k, scratch))
-    power_mean(fields, logs, rho, latents, k, scratch)
-    return 3
+    power_mean(fields, powers, scale, rho, latents, k, scratch)
+    return 1
 
 
 @njit(cache=True)
