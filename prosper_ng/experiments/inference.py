@@ -1,6 +1,7 @@
 """Posteriors of rows under a learned model, on any number of ranks with the same bits."""
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,11 +53,8 @@ class Inference:
     """Finds the states of rows at fixed parameters; what it finds of rows is a function of these rows alone."""
 
     def __init__(self, known: Learned, options: Options) -> None:
-        """Raise UserError where the E-step cannot serve the model."""
-        self.known, self.options = known, options
-        self.model = known.model
-        self._prepared = self.model.prepare(known.params)
-        self._activity = self.model.activity(known.params)
+        """Compute nothing yet, because that may compile kernels."""
+        self.known, self.options, self.model = known, options, known.model
         self._efforts: list[Effort | None] = [Effort(known.config.estep, options.n_sweeps)]
         self._n_states: dict[int, int] = {}
 
@@ -65,24 +63,34 @@ class Inference:
         """S, the states kept for each row before any is looked at harder."""
         return self._states_of(0)
 
+    @cached_property
+    def _prepared(self) -> Any:
+        return self.model.prepare(self.known.params)
+
+    @cached_property
+    def _activity(self) -> Floats:
+        return self.model.activity(self.known.params)
+
     def of_rows(self, rows: Rows, values: Floats, summarize: Summarize) -> Summary:
         """What `summarize` says of global rows (n,) with values (n, D), NaN where missing.
 
         Besides `n_widened`, how many times the effort was raised for the row, and `unsettled`, whether even that may
-        have missed its best state. Raises NumericalError where no state of a row has a finite log joint.
+        have missed its best state. Raises UserError where the E-step cannot serve the model, NumericalError where no
+        state of a row has a finite log joint.
         """
         found: Summary = {}
         pending, before, level = np.arange(len(rows)), None, 0
         while len(pending) and self._effort(level) is not None:
-            left = []
+            again, left = np.zeros(len(pending), bool), []
             for piece in self._pieces(len(pending), level):
                 local = pending[piece]
-                part, sets = self._at_level(level, rows[local], values[local], _some(before, piece), summarize)
+                part, explored = self._at_level(level, rows[local], values[local], _some(before, piece), summarize)
                 _put(found, local, len(rows), part)
-                left.append(_some(sets, part["unsettled"] > 0))
+                again[piece] = explored.needs_more
+                left.append(_some(explored.sets, explored.needs_more))
             if not self.options.adaptive:
                 break
-            pending, level, before = pending[found["unsettled"][pending] > 0], level + 1, _joined(left)
+            pending, level, before = pending[again], level + 1, _joined(left)
         return found
 
     def rehearse(self, summarize: Summarize, missing: bool) -> Summary:
@@ -98,13 +106,14 @@ class Inference:
 
     def _at_level(
         self, level: int, rows: Rows, values: Floats, before: StateSets | None, summarize: Summarize
-    ) -> tuple[Summary, StateSets | None]:
-        """What one effort makes of the rows, and the state sets to go on from."""
+    ) -> tuple[Summary, Explored]:
+        """What one effort makes of the rows."""
         effort = self._effort(level)
         assert effort is not None
-        task = self._task(rows, values)
-        explored = explore(effort, task, self.known.config.seed, before)
-        return self._summary(task, explored, level, summarize), explored.sets
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is an error below
+            task = self._task(rows, values)
+            explored = explore(effort, task, self.known.config.seed, before)
+        return self._summary(task, explored, level, summarize), explored
 
     def _summary(self, task: Task, explored: Explored, level: int, summarize: Summarize) -> Summary:
         posterior = truncated_posterior(explored.found.log_joint)
@@ -120,7 +129,7 @@ class Inference:
     def _effort(self, level: int) -> Effort | None:
         while len(self._efforts) <= level:
             last = self._efforts[-1]
-            self._efforts.append(None if last is None else harder(last, self.model.space, self._activity))
+            self._efforts.append(None if last is None else harder(last, self.model.space))
         return self._efforts[level]
 
     def _task(self, rows: Rows, values: Floats) -> Task:

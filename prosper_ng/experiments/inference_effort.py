@@ -1,12 +1,12 @@
 """How hard to look for the states of a row, whether that was enough, and what to do where it was not."""
 
 from dataclasses import replace
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import EStep, Floats, Found, Task
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
@@ -16,6 +16,8 @@ from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.interface import Affinity
 from prosper_ng.numerics.random_streams import stream
 
+MOST_STATES = 100_000
+"""No E-step is given more states than these."""
 MOST_DOUBLINGS = 6
 """A search is given at most 64 times the states and, in its last attempt, 64 times the sweeps."""
 
@@ -32,16 +34,18 @@ class Effort(NamedTuple):
 
 
 class Explored(NamedTuple):
-    """The states of some rows, and which of these rows deserve more effort."""
+    """The states of some rows, and how sure it is that the best one is among them."""
 
     found: Found
     unsettled: NDArray[np.bool_]
     """(n,) whether the best state shows that a better one may have been missed."""
+    needs_more: NDArray[np.bool_]
+    """(n,) whether an adaptive inference looks at the row again, harder."""
     sets: StateSets | None = None
     """What a search can go on from."""
 
 
-def harder(effort: Effort, space: LatentSpace, activity: Floats) -> Effort | None:
+def harder(effort: Effort, space: LatentSpace) -> Effort | None:
     """The next effort; None where the E-step leaves nothing out, or more would be too much.
 
     Preselection gets one more candidate and one more active latent, a search twice the states and sweeps.
@@ -51,12 +55,10 @@ def harder(effort: Effort, space: LatentSpace, activity: Floats) -> Effort | Non
         if min(estep.n_candidates, estep.max_active) >= space.n_latents:
             return None
         wider = replace(estep, n_candidates=estep.n_candidates + 1, max_active=estep.max_active + 1)
-        try:
-            wider.initial_sets(space, np.arange(0), activity, stream(0, "no draws"))
-        except UserError:
+        return effort._replace(estep=wider, level=level) if _n_states(wider, space) <= MOST_STATES else None
+    if isinstance(estep, Search) and estep.n_states < space.n_states:
+        if level > MOST_DOUBLINGS or 2 * estep.n_states > MOST_STATES:
             return None
-        return effort._replace(estep=wider, level=level)
-    if isinstance(estep, Search) and estep.n_states < space.n_states and level <= MOST_DOUBLINGS:
         wider_search = replace(estep, n_states=2 * estep.n_states)
         return Effort(wider_search, 2 * effort.n_sweeps, level, effort.n_before + effort.n_sweeps)
     return None
@@ -71,16 +73,20 @@ def initial_sets(effort: Effort, task: Task, seed: int) -> StateSets | None:
 def explore(effort: Effort, task: Task, seed: int, before: StateSets | None = None) -> Explored:
     """The states that this effort finds for the rows of the task; a search goes on from the states found before.
 
-    Unsettled are rows whose best state lies on the edge of what was preselected (it has gamma active latents, or the
-    last of the H' candidates among them), or was still replaced by a better one in the second half of the sweeps.
+    After a preselection those rows are unsettled whose best state lies on the edge: it has gamma active latents, or the
+    last of the H' candidates among them. After a first search, those whose best state was replaced by a better one in
+    the second half of the sweeps; after one that went on, those whose best state is another one than before. An
+    adaptive inference makes sure of a search by going on at least once.
     """
     sets = initial_sets(effort, task, seed)
     if sets is not None:
         return _search(effort, task, seed, sets, before)
     found = effort.estep.find(task, None)
     if isinstance(effort.estep, Preselection):
-        return Explored(found, _on_edge(effort.estep, task, found))
-    return Explored(found, np.zeros(len(found.codes), bool))
+        on_edge = _on_edge(effort.estep, task, found)
+        return Explored(found, on_edge, on_edge)
+    settled = np.zeros(len(found.codes), bool)
+    return Explored(found, settled, settled)
 
 
 def _search(effort: Effort, task: Task, seed: int, sets: StateSets, before: StateSets | None) -> Explored:
@@ -101,7 +107,18 @@ def _search(effort: Effort, task: Task, seed: int, sets: StateSets, before: Stat
         free_energy = np.maximum(free_energy, now)
         replaced_at[found.log_joint.max(axis=1) > best] = sweep
         best = found.log_joint.max(axis=1)
-    return Explored(found, (replaced_at > 0) & (sweep - replaced_at < patience), sets)
+    if before is None:
+        late = (replaced_at > 0) & (sweep - replaced_at < patience)
+        return Explored(found, late, np.ones(len(best), bool), sets)
+    changed = best > before.log_joint.max(axis=1)
+    return Explored(found, changed, changed, sets)
+
+
+def _n_states(estep: Preselection, space: LatentSpace) -> int:
+    """The states of a preselection: zero, singletons, combinations."""
+    n_candidates, n_nonzero = min(estep.n_candidates, space.n_latents), space.n_values - 1
+    combined = range(2, min(estep.max_active, n_candidates) + 1)
+    return 1 + space.n_latents * n_nonzero + sum(comb(n_candidates, k) * n_nonzero**k for k in combined)
 
 
 def _on_edge(estep: Preselection, task: Task, found: Found) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import Found, Task
-from prosper_ng.experiments.inference import Inference, Inferred, Options, attributes_of, infer
+from prosper_ng.experiments.inference import Inference, Inferred, Options, Summarize, attributes_of, infer
 from prosper_ng.experiments.inference_data import LocalRows, Wanted, open_rows
 from prosper_ng.experiments.inference_learned import Learned
 from prosper_ng.experiments.inference_summary import Summary, summarize
@@ -53,12 +53,8 @@ def write_inference(
     with ResultFile(path, comm, force) as results:
         rows = open_rows(known, wanted, comm)
         inference = Inference(known, options)
-        k, space = min(n_best, inference.n_states), known.model.space
-
-        def best(task: Task, found: Found, posterior: TruncatedPosterior) -> Summary:
-            return summarize(task, found, posterior, k)
-
-        inferred = infer(inference, rows, best)
+        inferred = infer(inference, rows, keeping(inference, n_best))
+        k, space = inferred.local["states"].shape[1], known.model.space
         results.set_attributes({"format": INFERENCE_FORMAT, "format_version": FORMAT_VERSION, "n_best": k})
         _put_common(results, known, options, rows, inferred)
         results.put("alphabet", space.values, "the values of a latent")
@@ -98,6 +94,15 @@ def write_reconstruction(
             results.put("image", merged, "(height, width, channels) the predictions of all patches, averaged")
             _write_picture(picture, merged, comm)
     return inferred, picture
+
+
+def keeping(inference: Inference, n_best: int) -> Summarize:
+    """What keeps the `n_best` best states of each row, or all where the E-step has fewer."""
+
+    def summarized(task: Task, found: Found, posterior: TruncatedPosterior) -> Summary:
+        return summarize(task, found, posterior, min(n_best, inference.n_states))
+
+    return summarized
 
 
 def state_type(space: LatentSpace) -> type[np.generic]:

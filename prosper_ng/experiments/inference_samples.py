@@ -91,7 +91,8 @@ def _block(known: Learned, streams: Stream, block: int) -> tuple[Floats, NDArray
     """All rows of a block, and the alphabet indices of their states."""
     model = known.model
     assert isinstance(model, Samples)
-    rows, indices = model.sample(known.params, BLOCK_ROWS, streams.generator(block))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is an error below
+        rows, indices = model.sample(known.params, BLOCK_ROWS, streams.generator(block))
     if not np.isfinite(rows).all():
         raise NumericalError(f"model {kind_of(known.model)} generates rows that are not finite from these parameters")
     return rows, indices

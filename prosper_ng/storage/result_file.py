@@ -56,6 +56,9 @@ class ResultFile:
             failure = self._refusal(refused)
         if error is None:
             agree(self.comm, failure)
+        elif failure is not None:
+            # What HDF5 said in the body was a consequence of what the disk says here.
+            raise failure from error
 
     def set_attributes(self, values: Mapping[str, Any]) -> None:
         """Say something of the whole file; None is left out, and texts too long for HDF5 become datasets."""
