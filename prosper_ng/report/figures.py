@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.errors import UserError
+from prosper_ng.numerics.matching import recovered
 from prosper_ng.storage import atomic
-from prosper_ng.storage.images import quality
+from prosper_ng.storage.images import quality, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +46,7 @@ _STYLE: Any = {
 }
 
 _MOST_FIELDS = 1024
+_MOST_COMPARED = 20
 _MOSAIC_WIDTH = 1400
 _LARGEST_TILE = 160
 _FRAME = 80
@@ -75,6 +77,30 @@ def dictionary(W: Floats, patch_shape: Sequence[int], use: Floats | None, path: 
         _say(figure, left, foot + height + 22, "each scaled to its own largest magnitude; zero is gray", color=_PALE)
         if use is not None:
             _draw_use(_axes(figure, left + 90, 90, wide - 90, foot - 150), use[order], len(shown))
+        _save(figure, path)
+
+
+def recovery(W_true: Floats, W_learned: Floats, patch_shape: Sequence[int], path: Path) -> None:
+    """Draw the true fields (D, H) and, below each, the learned one that stands for it, with their cosine.
+
+    The sign of a learned field is that of the better match: (W_h, s_h) and (-W_h, -s_h) say the same. Of more than 20
+    true fields, the first are drawn.
+    """
+    found = recovered(W_true, W_learned, ignore_sign=True)
+    n_shown = min(W_true.shape[1], _MOST_COMPARED)
+    partners, cosines = found.assignment[:n_shown], found.correlations[:n_shown]
+    fields = np.where(partners >= 0, W_learned[:, partners] * np.where(cosines < 0, -1.0, 1.0), 0.0)
+    mosaics = [_mosaic(_tiles(each, tuple(patch_shape)), n_shown) for each in (W_true[:, :n_shown], fields)]
+    height, width = mosaics[0].shape[:2]
+    margin, label = 60, 56
+    with _figure(width + 2 * margin, 2 * (height + label) + 110) as figure:
+        _place(figure, mosaics[0], margin, height + label + 70)
+        _place(figure, mosaics[1], margin, 56)
+        _say(figure, margin, 2 * height + label + 84, "True fields", weight="bold")
+        title = f"Learned: {found.found} of {W_true.shape[1]} with a cosine of 0.9 or more"
+        _say(figure, margin, height + 66, title, weight="bold")
+        for place, cosine in enumerate(np.abs(cosines)):
+            _say(figure, margin + place * width // n_shown, 22, f"{cosine:.3f}", color=_PALE, size=6.5)
         _save(figure, path)
 
 
@@ -220,10 +246,10 @@ def _tiles(W: Floats, patch_shape: tuple[int, ...]) -> Pixels:
     return _eight_bit(127.5 + 127.5 * fields / np.where(largest > 0, largest, 1))
 
 
-def _mosaic(tiles: Pixels) -> Pixels:
+def _mosaic(tiles: Pixels, n_columns: int | None = None) -> Pixels:
     """All tiles on white, framed, in rows; enlarged by whole pixels."""
     n_tiles, height, width, _ = tiles.shape
-    n_columns = _n_columns(n_tiles, height / width)
+    n_columns = n_columns or _n_columns(n_tiles, height / width)
     zoom = max(1, min(_MOSAIC_WIDTH // (n_columns * (width + 1)), _LARGEST_TILE // max(height, width)))
     gap = max(2, zoom // 2)
     framed_height, framed_width = height * zoom + 2, width * zoom + 2
@@ -250,7 +276,7 @@ def _with_channels(image: Floats) -> Floats:
 
 def _eight_bit(image: Floats) -> Pixels:
     """Rounded and clipped to 0..255, with three channels."""
-    pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    pixels = np.clip(np.rint(shown(image)), 0, 255).astype(np.uint8)
     return np.broadcast_to(pixels, (*pixels.shape[:-1], 3)) if pixels.shape[-1] == 1 else pixels
 
 

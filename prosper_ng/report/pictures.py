@@ -16,7 +16,7 @@ _ORDER = ("clean", "noisy", "masked", "denoised", "inpainted")
 
 
 def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
-    """Draw curves.png, dictionary.png and comparison.png, as far as the run has what they show.
+    """Draw curves.png, dictionary.png, recovery.png and comparison.png, as far as the run has what they show.
 
     Comes back with the files written and a sentence on each picture that there is nothing for. Raises UserError where
     matplotlib is missing.
@@ -33,6 +33,10 @@ def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
     else:
         figures.dictionary(W, patch_shape, _use(record, W.shape[1]), folder / "dictionary.png")
         drawn.append(folder / "dictionary.png")
+    true_fields = record.results.get("truth", {}).get("W")
+    if W is not None and true_fields is not None:
+        figures.recovery(np.asarray(true_fields), record.parameters["W"], patch_shape, folder / "recovery.png")
+        drawn.append(folder / "recovery.png")
     images = record.results.get("images", {})
     if "clean" in images and len(images) > 1:
         names = [*(name for name in _ORDER if name in images), *(name for name in images if name not in _ORDER)]

@@ -25,12 +25,16 @@ class Train:
         return {}
 
     def finish(self, setting: Setting, state: TrainingState, folder: Path) -> dict[str, Any]:
-        """`recovered: {found, of}`: true elements with a learned one of normalized correlation above 0.9."""
+        """`recovered: {found, of}`: true elements with a learned one of normalized correlation of 0.9 or more; `truth`.
+
+        The sign does not count where the latents have both.
+        """
         truth = setting.dataset.truth
         if truth is None or "W" not in truth or not setting.problem.comm.is_root:
             return {}
-        found = recovered(truth["W"], state.params["W"]).found
-        return {"recovered": {"found": found, "of": truth["W"].shape[1]}}
+        signed = bool((setting.problem.model.space.values < 0).any()) or "mu" in truth
+        found = recovered(truth["W"], state.params["W"], ignore_sign=signed).found
+        return {"recovered": {"found": found, "of": truth["W"].shape[1]}, "truth": dict(truth)}
 
     def closing_line(self, results: dict[str, Any]) -> str | None:
         """How many true elements were found."""
