@@ -54,6 +54,6 @@ def test_integers_and_reals_are_uniform():
     counts = np.bincount(integers, minlength=7)
     assert len(counts) == 7
     assert np.abs(counts - 10_000).max() < 450
-    assert 0 <= reals.min()
+    assert reals.min() >= 0
     assert reals.max() < 1
     assert abs(reals.mean() - 0.5) < 0.005
