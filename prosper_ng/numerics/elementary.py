@@ -70,7 +70,7 @@ def fast_exp(x: Any) -> Any:
 
 @njit(cache=True, error_model="numpy")
 def fast_log(x: Any) -> Any:
-    """log(x) for x from 1e-300 to 1e300."""
+    """log(x) for positive normal x, those from 2.3e-308 on."""
     # x = m 2^n with m between sqrt(1/2) and sqrt(2).
     shifted = _bits_of(x) - _HALF_SQRT + (_EXPONENT_BIAS << _EXPONENT_BITS)
     biased = shifted >> _EXPONENT_BITS

@@ -16,7 +16,7 @@ from prosper_ng.numerics.elementary import SMALLEST_EXPONENT, fast_exp, fast_log
 Floats = NDArray[np.float64]
 
 # Stands for 0 where logarithms are taken.
-_SMALLEST = 1e-300
+_SMALLEST = 1e-305
 
 
 class Powers(NamedTuple):
