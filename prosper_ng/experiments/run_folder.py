@@ -20,6 +20,7 @@ from prosper_ng.storage.provenance import Provenance
 from prosper_ng.storage.run_file import NAME as RUN_FILE
 from prosper_ng.storage.run_file import RunFile, StoredConfig
 from prosper_ng.storage.run_record import RunFileError, read_run
+from prosper_ng.storage.status import NAME as STATUS_FILE
 from prosper_ng.storage.status import StatusFile
 from prosper_ng.training.em import Problem, TrainingState
 
@@ -76,6 +77,10 @@ class RunFolder:
             raise UserError(f"the run folder {self.path} cannot be made: {error.strerror}") from None
         self._lock = RunLock(self.path)
         self._lock.acquire()
+        # What killed writers left behind; not that of the lock, which others may be about to take.
+        for name in (RUN_FILE, STATUS_FILE):
+            for leftover in self.path.glob(f".{name}.*.tmp"):
+                leftover.unlink(missing_ok=True)
         if self._lock.took_over is not None:
             self.say(f"the lock of {self._lock.took_over}, which is gone, was taken over")
 
