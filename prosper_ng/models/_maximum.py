@@ -87,13 +87,14 @@ def log_joint_of_states(
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     scratch, squares = np.empty((4, n_dimensions)), np.empty(n_dimensions)
     for n in range(codes.shape[0]):
+        y, seen = values[n], observed[n]
         for s in range(codes.shape[1]):
             k = unpack(codes[n, s], 1, plane_words, latents, indices)
             mean = scratch[superpose(fields, powers, scale, rho, latents, k, scratch)]
             total = constant[n]
             for i in range(k):
                 total += log_odds[latents[i]]
-            result[n, s] = total - 0.5 * precision * squared_distance(values[n], observed[n], mean, squares)
+            result[n, s] = total - 0.5 * precision * squared_distance(y, seen, mean, squares)
 
 
 @njit(cache=True)

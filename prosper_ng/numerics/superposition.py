@@ -97,10 +97,11 @@ def power_mean(fields: Any, powers: Any, scale: Any, rho: float, latents: Any, k
         h = latents[i]
         for d in range(n_dimensions):
             scratch[0, d] += powers[h, d]
+    exponent = 1.0 / rho
     for d in range(n_dimensions):
         total = scratch[0, d]
         log_total = fast_log(abs(total) if abs(total) > _SMALLEST else _SMALLEST)
-        root = scale[d] * fast_exp(log_total / rho)
+        root = scale[d] * fast_exp(log_total * exponent)
         scratch[1, d] = -root if total < 0.0 else root
         scratch[2, d] = log_total
 
@@ -111,8 +112,9 @@ def power_shares(slopes: Any, rho: float, latents: Any, k: int, scratch: Any, sh
     if k == 1:
         shares[0] = 1.0
         return
+    exponent = (1.0 - rho) / rho
     for d in range(shares.shape[1]):
-        scratch[3, d] = fast_exp(scratch[2, d] * ((1.0 - rho) / rho))
+        scratch[3, d] = fast_exp(scratch[2, d] * exponent)
     for i in range(k):
         h = latents[i]
         for d in range(shares.shape[1]):
@@ -133,14 +135,20 @@ def superpose(fields: Any, powers: Any, scale: Any, rho: float, latents: Any, k:
 def squared_distance(y: Any, observed: Any, mean: Any, squares: Any) -> float:
     """|y - mean|² over the observed entries, added up by folding so that the sums run side by side."""
     n = mean.shape[0]
-    for d in range(n):
-        difference = observed[d] * (y[d] - mean[d])
-        squares[d] = difference * difference
+    half = n // 2
+    for d in range(half):
+        first = observed[d] * (y[d] - mean[d])
+        second = observed[half + d] * (y[half + d] - mean[half + d])
+        squares[d] = first * first + second * second
+    if n % 2 == 1:
+        last = observed[n - 1] * (y[n - 1] - mean[n - 1])
+        squares[half] = last * last
+    n -= half
     while n > 8:
-        half = (n + 1) // 2
-        for d in range(n - half):
-            squares[d] = squares[d] + squares[half + d]
-        n = half
+        half = n // 2
+        for d in range(half):
+            squares[d] = squares[d] + squares[n - half + d]
+        n -= half
     total = 0.0
     for d in range(n):
         total += squares[d]
