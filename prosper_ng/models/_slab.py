@@ -33,7 +33,9 @@ class _Lanes(NamedTuple):
     place: Any
     """(lanes,) its number in the row."""
     latents: Any
-    """(lanes, k) its active latents, in ascending order."""
+    """(k, lanes) its active latents, in ascending order."""
+    weight: Any
+    """(lanes,) its weight."""
     gram: Any
     """(k + 1, k + 1, lanes) G; row k holds v."""
     bordered: Any
@@ -60,17 +62,17 @@ class _Lanes(NamedTuple):
 
 @njit(cache=True)
 def _allocate(largest: int, full: bool) -> Any:
-    n_lanes = max(1, min(_LANES, _MATRIX_SIZE // (largest + 1) ** 2))
     k = largest + 1
+    n_lanes = max(1, min(_LANES, _MATRIX_SIZE // k**2))
     own = k if full else 0
     gram = np.zeros((k, k, n_lanes))
     bordered = np.zeros((k, k, n_lanes)) if full else gram
+    covariance = np.empty((k, k, n_lanes)) if full else bordered
     return _Lanes(
-        np.empty(n_lanes, np.int64), np.empty(n_lanes, np.int64), np.empty((n_lanes, k), np.int64), gram, bordered,
-        np.empty((own, own, n_lanes)), np.empty((own, own, n_lanes)), np.empty((own, own, n_lanes)),
-        np.empty((own, own, n_lanes)) if full else bordered,
-        np.empty((k, n_lanes)), np.empty((k, n_lanes)),
-        np.empty(n_lanes), np.empty(n_lanes), np.empty((k + 3, n_lanes)),
+        np.empty(n_lanes, np.int64), np.empty(n_lanes, np.int64), np.empty((k, n_lanes), np.int64), np.empty(n_lanes),
+        gram, bordered, np.empty((own, own, n_lanes)), np.empty((own, own, n_lanes)), np.empty((own, own, n_lanes)),
+        covariance, np.empty((k, n_lanes)), np.empty((k, n_lanes)), np.empty(n_lanes), np.empty(n_lanes),
+        np.empty((k + 3, n_lanes)),
     )  # fmt: skip
 
 
@@ -93,7 +95,7 @@ def _count_active(codes: Any, weights: Any, sizes: Any) -> Any:
 
 @njit(cache=True)
 def _sort_by_size(sizes: Any, first: int, last: int, order: Any, ends: Any) -> None:
-    """Order the states of some rows by size; `order` gets n S + s, `ends[k]` where those of size k end."""
+    """Order the states of some rows by size; `order` (2, .) gets n and s, `ends[k]` where those of size k end."""
     n_states = sizes.shape[1]
     ends[:] = 0
     for n in range(first, last):
@@ -108,7 +110,7 @@ def _sort_by_size(sizes: Any, first: int, last: int, order: Any, ends: Any) -> N
         for s in range(n_states):
             k = sizes[n, s]
             if k >= 0:
-                order[ends[k]] = n * n_states + s
+                order[0, ends[k]], order[1, ends[k]] = n, s
                 ends[k] += 1
 
 
@@ -139,30 +141,40 @@ def _complete_gram(n: int, latents: Any, fields: Any, mask: Any, known: Any, gra
 
 
 @njit(cache=True)
+def _gather(k: int, first: int, last: int, matrix: Any, latents: Any, result: Any) -> None:
+    """Lower triangles of the sub-matrices of the active latents, for some lanes."""
+    for i in range(k):
+        for j in range(i + 1):
+            for lane in range(first, last):
+                result[i, j, lane] = matrix[latents[i, lane], latents[j, lane]]
+
+
+@njit(cache=True)
 def _load(
     k: int, states: Any, codes: Any, b: Any, mu: Any, gram: Any, Psi: Any, fields: Any, observed: Any, known: Any,
     lanes: Any,
 ) -> None:  # fmt: skip
-    """Gather everything about some states, given as n S + s, of k active latents."""
-    n_latents = mu.shape[0]
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    for lane in range(states.shape[0]):
-        n, s = divmod(states[lane], codes.shape[1])
-        unpack(codes[n, s], 1, codes.shape[2], latents, indices)
-        lanes.owner[lane], lanes.place[lane] = n, s
-        if observed.shape[0] > 0:
-            _complete_gram(n, latents[:k], fields, observed[n], known, gram)
+    """Gather everything about some states, given as (2, lanes) n and s, of k active latents."""
+    n_lanes, n_latents = states.shape[1], mu.shape[0]
+    active, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    owner, latents = lanes.owner, lanes.latents
+    for lane in range(n_lanes):
+        n, s = states[0, lane], states[1, lane]
+        owner[lane], lanes.place[lane] = n, s
+        unpack(codes[n, s], 1, codes.shape[2], active, indices)
         for i in range(k):
-            h = latents[i]
-            lanes.latents[lane, i] = h
-            for j in range(i + 1):
-                lanes.gram[i, j, lane] = gram[h, latents[j]]
-            lanes.b[i, lane] = b[n, h]
-            lanes.mean[i, lane] = mu[h]
-        if Psi.shape[0] > 0:
-            for i in range(k):
-                for j in range(i + 1):
-                    lanes.factor[i, j, lane] = Psi[latents[i], latents[j]]
+            latents[i, lane] = active[i]
+        if observed.shape[0] > 0:
+            _complete_gram(n, active[:k], fields, observed[n], known, gram)
+            _gather(k, lane, lane + 1, gram, latents, lanes.gram)
+    if observed.shape[0] == 0:
+        _gather(k, 0, n_lanes, gram, latents, lanes.gram)
+    if Psi.shape[0] > 0:
+        _gather(k, 0, n_lanes, Psi, latents, lanes.factor)
+    for i in range(k):
+        for lane in range(n_lanes):
+            lanes.b[i, lane] = b[owner[lane], latents[i, lane]]
+            lanes.mean[i, lane] = mu[latents[i, lane]]
 
 
 @njit(cache=True, error_model="numpy")
@@ -211,7 +223,7 @@ def log_joint_of_states(
     sizes = np.empty((n_rows, n_states), np.int64)
     lanes = _allocate(_count_active(codes, np.empty((0, n_states)), sizes), full)
     together = 1 if missing else _ROWS_TOGETHER
-    order, ends = np.empty(together * n_states, np.int64), np.empty(lanes.gram.shape[0], np.int64)
+    order, ends = np.empty((2, together * n_states), np.int64), np.empty(lanes.gram.shape[0], np.int64)
     known = np.full(gram.shape if missing else (0, 0), -1)
     for first in range(0, n_rows, together):
         _sort_by_size(sizes, first, min(first + together, n_rows), order, ends)
@@ -220,14 +232,14 @@ def log_joint_of_states(
             while start < ends[k]:
                 stop = min(start + lanes.owner.shape[0], ends[k])
                 n_lanes = stop - start
-                _load(k, order[start:stop], codes, b, mu, gram, Psi, fields, observed, known, lanes)
+                _load(k, order[:, start:stop], codes, b, mu, gram, Psi, fields, observed, known, lanes)
                 _border(k, n_lanes, full, lanes)
                 eliminate(k, n_lanes, lanes.bordered, lanes.scratch, lanes.log_determinant)
                 for lane in range(n_lanes):
                     n = lanes.owner[lane]
                     total = zero[n]
                     for i in range(k):
-                        total += log_odds[lanes.latents[lane, i]]
+                        total += log_odds[lanes.latents[i, lane]]
                     gain = lanes.linear[lane] - lanes.bordered[k, k, lane] - lanes.log_determinant[lane]
                     result[n, lanes.place[lane]] = total + 0.5 * gain
                 start = stop
@@ -263,47 +275,53 @@ def _solve(k: int, n_lanes: int, full: bool, lanes: Any) -> None:
 
 
 @njit(cache=True)
-def _add_state(k: int, lane: int, weight: float, lanes: Any, means: Any, counts: Any, second: Any) -> None:
-    """Add a state's <s z>, <s> and the lower triangle of its <(s z)(s z)ᵀ>."""
-    mean, covariance, latents = lanes.mean, lanes.covariance, lanes.latents[lane]
-    n = lanes.owner[lane]
+def _add_states(k: int, n_lanes: int, lanes: Any, means: Any, counts: Any, second: Any) -> None:
+    """Add <s z>, <s> and the lower triangle of <(s z)(s z)ᵀ>."""
+    mean, covariance, latents, weight, weighted = lanes.mean, lanes.covariance, lanes.latents, lanes.weight, lanes.b
     for i in range(k):
-        h, weighted = latents[i], weight * mean[i, lane]
-        counts[h] += weight
-        means[n, h] += weighted
+        for lane in range(n_lanes):
+            weighted[i, lane] = weight[lane] * mean[i, lane]
+            counts[latents[i, lane]] += weight[lane]
+            means[lanes.owner[lane], latents[i, lane]] += weighted[i, lane]
         for j in range(i + 1):
-            second[h, latents[j]] += weighted * mean[j, lane] - weight * covariance[i, j, lane]
+            for lane in range(n_lanes):
+                moment = weighted[i, lane] * mean[j, lane] - weight[lane] * covariance[i, j, lane]
+                second[latents[i, lane], latents[j, lane]] += moment
 
 
 @njit(cache=True)
-def _add_influence(k: int, lane: int, weight: float, lanes: Any, shift: Any, spread: Any) -> None:
-    """Add a state's t and the lower triangle of its T."""
-    latents = lanes.latents[lane]
+def _add_influence(k: int, n_lanes: int, lanes: Any, shift: Any, spread: Any) -> None:
+    """Add t and the lower triangle of T."""
+    t, product, latents, weight = lanes.gram[k], lanes.gram, lanes.latents, lanes.weight
     for i in range(k):
-        h, weighted = latents[i], weight * lanes.gram[k, i, lane]
-        shift[h] += weighted
+        for lane in range(n_lanes):
+            shift[latents[i, lane]] += weight[lane] * t[i, lane]
         for j in range(i + 1):
-            spread[h, latents[j]] += weighted * lanes.gram[k, j, lane] - weight * lanes.gram[i, j, lane]
+            for lane in range(n_lanes):
+                moment = weight[lane] * (t[i, lane] * t[j, lane] - product[i, j, lane])
+                spread[latents[i, lane], latents[j, lane]] += moment
 
 
 @njit(cache=True)
 def _add_missing(
-    k: int, lane: int, weight: float, lanes: Any, fields: Any, mask: Any, moment: Any, y_y: Any, y_sz: Any
+    k: int, n_lanes: int, lanes: Any, fields: Any, observed: Any, moment: Any, y_y: Any, y_sz: Any
 ) -> None:
-    """Add what a state says about the entries its row is missing: <y_d²> and <y_d s z>, in units of the noise."""
-    mean, covariance, latents = lanes.mean, lanes.covariance, lanes.latents[lane]
-    for i in range(k):
-        for j in range(i + 1):
-            moment[i, j] = moment[j, i] = weight * (mean[i, lane] * mean[j, lane] - covariance[i, j, lane])
-    for d in range(fields.shape[1]):
-        if mask[d] == 0.0:
-            y_y[d] += weight
-            for i in range(k):
-                product = 0.0
-                for j in range(k):
-                    product += moment[i, j] * fields[latents[j], d]
-                y_sz[d, latents[i]] += product
-                y_y[d] += product * fields[latents[i], d]
+    """Add what states say about the entries their rows miss: <y_d²> and <y_d s z>, in units of the noise."""
+    mean, covariance, latents = lanes.mean, lanes.covariance, lanes.latents
+    for lane in range(n_lanes):
+        weight, mask = lanes.weight[lane], observed[lanes.owner[lane]]
+        for i in range(k):
+            for j in range(i + 1):
+                moment[i, j] = moment[j, i] = weight * (mean[i, lane] * mean[j, lane] - covariance[i, j, lane])
+        for d in range(fields.shape[1]):
+            if mask[d] == 0.0:
+                y_y[d] += weight
+                for i in range(k):
+                    product = 0.0
+                    for j in range(k):
+                        product += moment[i, j] * fields[latents[j, lane], d]
+                    y_sz[d, latents[i, lane]] += product
+                    y_y[d] += product * fields[latents[i, lane], d]
 
 
 @njit(cache=True)
@@ -324,7 +342,7 @@ def add_moments(
     largest = _count_active(codes, weights, sizes)
     lanes, moment = _allocate(largest, full), np.empty((largest, largest))
     together = 1 if missing else _ROWS_TOGETHER
-    order, ends = np.empty(together * n_states, np.int64), np.empty(largest + 1, np.int64)
+    order, ends = np.empty((2, together * n_states), np.int64), np.empty(largest + 1, np.int64)
     known = np.full(gram.shape if missing else (0, 0), -1)
     log_determinant = 0.0
     for first in range(0, n_rows, together):
@@ -333,17 +351,16 @@ def add_moments(
         for k in range(largest + 1):
             while start < ends[k]:
                 stop = min(start + lanes.owner.shape[0], ends[k])
-                _load(k, order[start:stop], codes, b, mu, gram, Psi, fields, observed, known, lanes)
+                _load(k, order[:, start:stop], codes, b, mu, gram, Psi, fields, observed, known, lanes)
                 _border(k, stop - start, full, lanes)
                 _solve(k, stop - start, full, lanes)
                 for lane in range(stop - start):
-                    n = lanes.owner[lane]
-                    weight = weights[n, lanes.place[lane]]
-                    log_determinant += weight * lanes.log_determinant[lane]
-                    _add_state(k, lane, weight, lanes, means, counts, second)
-                    if full:
-                        _add_influence(k, lane, weight, lanes, shift, spread)
-                    if missing:
-                        _add_missing(k, lane, weight, lanes, fields, observed[n], moment, y_y, y_sz)
+                    lanes.weight[lane] = weights[lanes.owner[lane], lanes.place[lane]]
+                    log_determinant += lanes.weight[lane] * lanes.log_determinant[lane]
+                _add_states(k, stop - start, lanes, means, counts, second)
+                if full:
+                    _add_influence(k, stop - start, lanes, shift, spread)
+                if missing:
+                    _add_missing(k, stop - start, lanes, fields, observed, moment, y_y, y_sz)
                 start = stop
     return log_determinant

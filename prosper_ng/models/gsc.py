@@ -24,15 +24,17 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from annotated_types import Gt
 from numpy.typing import NDArray
-from scipy import linalg
 
 from prosper_ng.components import component
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
-from prosper_ng.models._gaussian_noise import (
+from prosper_ng.models._gaussian import (
     SMALLEST_SIGMA,
+    UNUSED,
     GaussianNoise,
+    GaussianSlabs,
     Piece,
+    cholesky,
     completed,
     entropies,
     log_density,
@@ -47,9 +49,6 @@ from prosper_ng.numerics.linear import solve_least_change
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import log_odds
 
-SMALLEST_VARIANCE = 1e-200
-_NARROWEST = 1e-12
-_UNUSED = 1e-12
 _EPS = float(np.finfo(float).eps)
 
 
@@ -95,7 +94,7 @@ class _Moments(NamedTuple):
     counts: Floats
     """(H,) sum <s>."""
     second: Floats
-    """(H, H) sum <z zᵀ>."""
+    """(H, H) sum <z zᵀ>, lower triangle."""
     log_determinant: float
     """sum <log |B|>, twice the information that the rows hold about the slabs."""
     shift: Floats
@@ -109,7 +108,7 @@ class _Moments(NamedTuple):
 
 
 @component
-class GSC(ActivityPrior, GaussianNoise):
+class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
     """Binary latents with Gaussian amplitudes that add up."""
 
     n_latents: Annotated[int, Gt(0)]
@@ -135,39 +134,24 @@ class GSC(ActivityPrior, GaussianNoise):
 
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         """W, pi, mu, psi or Psi, and sigma or Sigma."""
-        H = self.n_latents
-        specs = {
-            "W": ParameterSpec((n_observed, H), -np.inf, np.inf, "dictionary"),
+        return {
+            "W": ParameterSpec((n_observed, self.n_latents), -np.inf, np.inf, "dictionary"),
             "pi": self._pi_spec(),
-            "mu": ParameterSpec((H,), -np.inf, np.inf, "means of the slabs"),
+            **self._slab_specs(),
+            **self._noise_specs(n_observed),
         }
-        if self.slab == "full":
-            specs["Psi"] = ParameterSpec((H, H), -np.inf, np.inf, "covariance of the slabs")
-        else:
-            specs["psi"] = ParameterSpec((H,), SMALLEST_VARIANCE, np.inf, "variances of the slabs")
-        return specs | self._noise_spec(n_observed)
 
     def statistics(self, n_observed: int) -> dict[str, Shape]:
         """Moments of states, active slabs and data; `szsz` is a lower triangle, `z` and `zz` are about all slabs."""
-        H = self.n_latents
-        shapes: dict[str, Shape] = {
-            "n": (),
-            "hidden_entropy": (),
-            "s": (H,),
-            "sz": (H,),
-            "szsz": (H, H),
-            "y_sz": (n_observed, H),
-            **self._noise_statistics(n_observed),
-        }
-        return shapes | ({"z": (H,), "zz": (H, H)} if self.slab == "full" else {})
+        shapes: dict[str, Shape] = {"n": (), "hidden_entropy": (), "y_sz": (n_observed, self.n_latents)}
+        return shapes | self._slab_statistics() | self._noise_statistics(n_observed)
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
         """Parameters at the scale of the data; slabs of mean and variance 1, pi = 1/H, at most 1/2."""
-        H, D = self.n_latents, len(moments.mean)
+        D = len(moments.mean)
         scale = max(float(np.sqrt(np.mean(moments.variance))), SMALLEST_SIGMA)
-        W = moments.mean[:, None] + scale * rng.standard_normal((D, H))
-        slab = {"Psi": np.eye(H)} if self.slab == "full" else {"psi": np.ones(H)}
-        return NamedArrays.of(W=W, pi=self._initial_pi(), mu=np.ones(H), **slab, **self._initial_noise(scale, D))
+        W = moments.mean[:, None] + scale * rng.standard_normal((D, self.n_latents))
+        return NamedArrays.of(W=W, pi=self._initial_pi(), **self._initial_slabs(), **self._initial_noise(scale, D))
 
     def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Prepared:
         """Fields, Gram matrix and log odds."""
@@ -232,38 +216,50 @@ class GSC(ActivityPrior, GaussianNoise):
         for piece in pieces(prepared.factor, projected.observed):
             found = _moments(prepared, projected, piece, codes[piece.rows], weights[piece.rows])
             n_rows = int(np.count_nonzero(used[piece.rows]))
-            sums["n"] += n_rows
-            sums["s"] += found.counts
-            sums["sz"] += found.means.sum(axis=0)
-            sums["szsz"] += np.tril(found.second)
-            if self.slab == "full":
-                shift = prepared.Psi @ found.shift
-                crossed = np.outer(prepared.mu, n_rows * 0.5 * prepared.mu + shift)
-                sums["z"] += n_rows * prepared.mu + shift
-                sums["zz"] += n_rows * prepared.Psi + prepared.Psi @ found.spread @ prepared.Psi + crossed + crossed.T
-                sums["hidden_entropy"] += n_rows * entropies(_cholesky(prepared.Psi)).sum()
-            else:
-                sums["hidden_entropy"] += found.counts @ entropies(prepared.root)
-            sums["hidden_entropy"] -= 0.5 * found.log_determinant
+            self._add_latents(prepared, found, n_rows, sums)
             if piece.is_whole:
                 sums["y_y"] += self._squares(values[piece.rows])
                 sums["y_sz"] += values[piece.rows].T @ found.means
             else:
-                y_y, y_sz = completed(piece, values[piece.rows], prepared.W, found.means, found.second, n_rows)
+                second = symmetric(found.second)
+                y_y, y_sz = completed(piece, values[piece.rows], prepared.W, found.means, second, n_rows)
                 sums["y_y"] += y_y
                 sums["y_sz"] += y_sz
-                sums["hidden_entropy"] += n_rows * entropies(_cholesky(piece.remainder)).sum()
+                sums["hidden_entropy"] += n_rows * entropies(cholesky(piece.remainder)).sum()
             if len(found.y_y):
                 sums["y_y"] += found.y_y if self.noise == "diagonal" else found.y_y.sum()
                 sums["y_sz"] += found.y_sz
                 sums["hidden_entropy"] += np.sum((1.0 - projected.observed[used]) @ entropies(prepared.factor))
 
-    def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
-        """(n, D) W <z>, the posterior mean of what is not noise."""
+    def _add_latents(self, prepared: Prepared, found: _Moments, n_rows: int, sums: NamedArrays) -> None:
+        """Add the moments of states and slabs, and the entropy of the slabs."""
+        sums["n"] += n_rows
+        sums["s"] += found.counts
+        sums["sz"] += found.means.sum(axis=0)
+        sums["szsz"] += found.second
+        sums["hidden_entropy"] -= 0.5 * found.log_determinant
+        if self.slab == "diagonal":
+            sums["hidden_entropy"] += found.counts @ entropies(prepared.root)
+            return
+        Psi, mu = prepared.Psi, prepared.mu
+        shift = Psi @ found.shift
+        crossed = np.outer(mu, n_rows * 0.5 * mu + shift)
+        sums["z"] += n_rows * mu + shift
+        sums["zz"] += n_rows * Psi + Psi @ found.spread @ Psi + crossed + crossed.T
+        sums["hidden_entropy"] += n_rows * entropies(cholesky(Psi)).sum()
+
+    def posterior_means(
+        self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats
+    ) -> dict[str, Floats]:
+        """`s_z` (n, H), the posterior means of the amplitudes, 0 where a latent is not active."""
         means = np.empty_like(projected.b)
         for piece in pieces(prepared.factor, projected.observed):
             means[piece.rows] = _moments(prepared, projected, piece, codes[piece.rows], weights[piece.rows]).means
-        return means @ prepared.W.T
+        return {"s_z": means}
+
+    def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
+        """(n, D) W <z>, the posterior mean of what is not noise."""
+        return self.posterior_means(prepared, projected, codes, weights)["s_z"] @ prepared.W.T
 
     def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """The parameters of highest expected log joint."""
@@ -271,43 +267,19 @@ class GSC(ActivityPrior, GaussianNoise):
         self._maximize_pi(new, params, sums["s"] / sums["n"], step)
         if "W" in step.learn:
             new["W"] = solve_least_change(symmetric(sums["szsz"]), sums["y_sz"], params["W"])
-        if self.slab == "full":
-            self._maximize_joint_slabs(new, sums, step)
-        else:
-            self._maximize_single_slabs(new, sums, step)
+        self._maximize_slabs(new, sums, step)
         if step.learn & {"sigma", "Sigma"}:
             self._maximize_noise(new, sums)
         if "W" in step.learn:
             self._treat_unused(new, sums, step)
         return new
 
-    def _maximize_single_slabs(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
-        used = sums["s"] > _UNUSED * sums["n"]
-        n_active = np.where(used, sums["s"], 1.0)
-        if "mu" in step.learn:
-            new["mu"] = np.where(used, sums["sz"] / n_active, new["mu"])
-        if "psi" in step.learn:
-            # A difference of nearly equal numbers is not trusted below a share of them.
-            least = np.maximum(_NARROWEST * np.diagonal(sums["szsz"]) / n_active, SMALLEST_VARIANCE)
-            new["psi"] = np.where(used, np.maximum(_deviation(new["mu"], sums) / n_active, least), new["psi"])
-
-    def _maximize_joint_slabs(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
-        n_rows = float(sums["n"])
-        if "mu" in step.learn:
-            new["mu"] = sums["z"] / n_rows
-        if "Psi" in step.learn:
-            moment = _joint_deviation(new["mu"], sums) / n_rows
-            least = np.maximum(_NARROWEST * np.diagonal(sums["zz"]) / n_rows, SMALLEST_VARIANCE)
-            np.fill_diagonal(moment, np.maximum(np.diagonal(moment), least))
-            new["Psi"] = positive_definite(moment)
-
     def _treat_unused(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
-        unused = np.flatnonzero(sums["s"] <= _UNUSED * sums["n"])
+        unused = np.flatnonzero(sums["s"] <= UNUSED * sums["n"])
         if len(unused) == 0:
             return
         if self.unused == "redraw" and step.rng is not None:
-            variances = np.diagonal(new["Psi"]) if self.slab == "full" else new["psi"]
-            amplitudes = np.sqrt(new["mu"] ** 2 + variances)[unused]
+            amplitudes = np.sqrt(new["mu"] ** 2 + self._slab_variances(new))[unused]
             fields = step.rng.standard_normal((len(new["W"]), len(unused)))
             new["W"][:, unused] = np.sqrt(self._mean_square(sums)) * fields / amplitudes
             step.notes.append(f"{len(unused)} latents that no state used were drawn anew")
@@ -319,59 +291,20 @@ class GSC(ActivityPrior, GaussianNoise):
         prior = self._expected_log_activity(params, sums["s"], float(sums["n"]))
         return prior + self._expected_log_slabs(params, sums) + self._expected_log_likelihood(params, sums)
 
-    def _expected_log_slabs(self, params: NamedArrays, sums: NamedArrays) -> float:
-        """sum_n <log p(z | s)>_n, of the active slabs where they are independent, of all where not."""
-        if self.slab == "full":
-            factor = _cholesky(positive_definite(params["Psi"]))
-            energy = whiten(factor, whiten(factor, _joint_deviation(params["mu"], sums)).T)
-            return -float(sums["n"] * (entropies(factor) - 0.5).sum() + 0.5 * np.trace(energy))
-        energies = _deviation(params["mu"], sums) / params["psi"]
-        return -float(sums["s"] @ (entropies(np.sqrt(params["psi"])) - 0.5) + 0.5 * energies.sum())
-
     def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
         """Residuals of data and slabs are differences of large sums."""
-        if self.slab == "full":
-            lengths = np.sqrt(np.diagonal(sums["zz"]) + sums["n"] * params["mu"] ** 2)
-            inverse = linalg.inv(positive_definite(params["Psi"]))
-            slabs = lengths @ np.abs(inverse) @ lengths
-        else:
-            slabs = np.sum((np.diagonal(sums["szsz"]) + sums["s"] * params["mu"] ** 2) / params["psi"])
-        n_values = float(sums["n"]) * len(params["W"])
-        return 256 * _EPS * (n_values + float(slabs) + self._largest_energy(params, sums))
+        energies = self._largest_slab_energy(params, sums) + self._largest_noise_energy(params, sums)
+        return 256 * _EPS * (float(sums["n"]) * len(params["W"]) + energies)
 
     def entropy(self, params: NamedArrays, sums: NamedArrays) -> float:
         """Entropies of states, slabs and noise; where slabs are independent, of the active ones only."""
-        if self.slab == "full":
-            slabs = entropies(_cholesky(positive_definite(params["Psi"]))).sum()
-        else:
-            slabs = sums["s"] @ entropies(np.sqrt(params["psi"])) / sums["n"]
-        return self._activity_entropy(params) + float(slabs) + self._noise_entropy(params)
+        return self._activity_entropy(params) + self._slab_entropy(params, sums) + self._noise_entropy(params)
 
     def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
         """Rows (n, D) and the binary states (n, H) that made them."""
         states = (rng.random((n_rows, self.n_latents)) < self.activity(params)).astype(np.int64)
-        white = rng.standard_normal(states.shape)
-        if self.slab == "full":
-            deviations = white @ _cholesky(positive_definite(params["Psi"])).T
-        else:
-            deviations = white * np.sqrt(params["psi"])
-        clean = (states * (params["mu"] + deviations)) @ params["W"].T
+        clean = (states * self._draw_slabs(params, n_rows, rng)) @ params["W"].T
         return clean + self._draw_noise(params, n_rows, rng), states
-
-
-def _cholesky(covariance: Floats) -> Floats:
-    return np.asarray(linalg.cholesky(covariance, lower=True))
-
-
-def _deviation(mu: Floats, sums: NamedArrays) -> Floats:
-    """(H,) sum <s_h (z_h - mu_h)²>."""
-    return np.diagonal(sums["szsz"]) - 2 * mu * sums["sz"] + mu**2 * sums["s"]
-
-
-def _joint_deviation(mu: Floats, sums: NamedArrays) -> Floats:
-    """(H, H) sum <(z - mu)(z - mu)ᵀ> over all latents, active or not."""
-    crossed = np.outer(mu, sums["z"] - 0.5 * sums["n"] * mu)
-    return np.asarray(sums["zz"] - crossed - crossed.T)
 
 
 def _fields(prepared: Prepared, piece: Piece) -> Floats:
@@ -411,5 +344,5 @@ def _moments(prepared: Prepared, projected: Projected, piece: Piece, codes: Code
     if D_missing:
         y_y *= prepared.factor**2
         y_sz *= np.outer(prepared.factor, root)
-    second = symmetric(second) * np.outer(root, root)
+    second *= np.outer(root, root)
     return _Moments(means * root, counts, second, log_determinant, shift, symmetric(spread), y_y, y_sz)

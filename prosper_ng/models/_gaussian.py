@@ -1,6 +1,6 @@
-"""Gaussian noise around W z with a scalar, diagonal or full covariance, and what rows tell that miss some entries.
+"""Gaussian parts of a model: noise around W z, also for rows that miss some entries, and slabs, the amplitudes z.
 
-Everything goes through one factor of the covariance: the standard deviations (D,), or the lower Cholesky factor (D, D).
+A covariance goes by its factor: the standard deviations (D,), or the lower Cholesky factor (D, D).
 """
 
 from collections.abc import Iterator
@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from prosper_ng.models.interface import Floats, ParameterSpec
+from prosper_ng.models.interface import Floats, MStep, ParameterSpec
 from prosper_ng.numerics.cholesky import positive_definite
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
 SMALLEST_SIGMA = 1e-100
+SMALLEST_VARIANCE = 1e-200
+UNUSED = 1e-12
+_NARROWEST = 1e-12
 _EPS = float(np.finfo(float).eps)
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -79,6 +82,16 @@ def scales(factor: Floats) -> Floats:
     return factor if factor.ndim == 1 else np.diagonal(factor)
 
 
+def entropies(factor: Floats) -> Floats:
+    """(D,) numbers whose sum is the entropy in nats of a Gaussian with this factor; of each entry where independent."""
+    return 0.5 * (_LOG_2PI + 1.0) + np.log(scales(factor))
+
+
+def cholesky(covariance: Floats) -> Floats:
+    """The lower Cholesky factor of a covariance, or of the nearest positive definite one."""
+    return np.asarray(linalg.cholesky(positive_definite(covariance), lower=True))
+
+
 def log_density(factor: Floats, whitened: Floats, observed: Floats) -> Floats:
     """(n,) log density of whitened rows, over the observed (n, D) entries, or all where (0, D) are given."""
     logs = 0.5 * _LOG_2PI + np.log(scales(factor))
@@ -115,7 +128,7 @@ class GaussianNoise:
 
     noise: Literal["scalar", "diagonal", "full"]
 
-    def _noise_spec(self, n_observed: int) -> dict[str, ParameterSpec]:
+    def _noise_specs(self, n_observed: int) -> dict[str, ParameterSpec]:
         if self.noise == "full":
             return {"Sigma": ParameterSpec((n_observed, n_observed), -np.inf, np.inf, "covariance of the noise")}
         shape = (n_observed,) if self.noise == "diagonal" else ()
@@ -129,7 +142,7 @@ class GaussianNoise:
     def _noise_factor(self, params: NamedArrays) -> Floats:
         """(D,) standard deviations, or the (D, D) Cholesky factor of the covariance."""
         if self.noise == "full":
-            return np.asarray(linalg.cholesky(positive_definite(params["Sigma"]), lower=True))
+            return cholesky(params["Sigma"])
         return np.broadcast_to(params["sigma"], len(params["W"]))
 
     def _noise_statistics(self, n_observed: int) -> dict[str, Shape]:
@@ -178,7 +191,7 @@ class GaussianNoise:
             return -constants - 0.5 * float(np.trace(whiten(factor, whiten(factor, moment).T)))
         return -constants - 0.5 * float(np.sum(moment / params["sigma"] ** 2))
 
-    def _largest_energy(self, params: NamedArrays, sums: NamedArrays) -> float:
+    def _largest_noise_energy(self, params: NamedArrays, sums: NamedArrays) -> float:
         """How large the terms are of which the squared residual, in units of the noise, is the difference."""
         W, y_y = params["W"], sums["y_y"]
         predicted = np.abs(np.einsum("dh,dh->d", W, W @ symmetric(sums["szsz"])))
@@ -199,6 +212,100 @@ class GaussianNoise:
         return white * factor if factor.ndim == 1 else white @ factor.T
 
 
-def entropies(factor: Floats) -> Floats:
-    """(D,) numbers whose sum is the entropy in nats of a Gaussian with this factor; of each entry where independent."""
-    return 0.5 * (_LOG_2PI + 1.0) + np.log(scales(factor))
+class GaussianSlabs:
+    """The part of a model that concerns z ~ N(mu, Psi), with the moments `s`, `sz`, `szsz`, `z`, `zz`.
+
+    Where slabs are independent, only those of active latents count; where Psi is full all do, by `z` and `zz`.
+    """
+
+    n_latents: int
+    slab: Literal["diagonal", "full"]
+
+    def _slab_specs(self) -> dict[str, ParameterSpec]:
+        H = self.n_latents
+        means = {"mu": ParameterSpec((H,), -np.inf, np.inf, "means of the slabs")}
+        if self.slab == "full":
+            return means | {"Psi": ParameterSpec((H, H), -np.inf, np.inf, "covariance of the slabs")}
+        return means | {"psi": ParameterSpec((H,), SMALLEST_VARIANCE, np.inf, "variances of the slabs")}
+
+    def _initial_slabs(self) -> dict[str, Floats]:
+        """Mean and variance 1, no correlation."""
+        H = self.n_latents
+        return {"mu": np.ones(H)} | ({"Psi": np.eye(H)} if self.slab == "full" else {"psi": np.ones(H)})
+
+    def _slab_statistics(self) -> dict[str, Shape]:
+        H = self.n_latents
+        shapes: dict[str, Shape] = {"s": (H,), "sz": (H,), "szsz": (H, H)}
+        return shapes | ({"z": (H,), "zz": (H, H)} if self.slab == "full" else {})
+
+    def _slab_variances(self, params: NamedArrays) -> Floats:
+        """(H,)."""
+        return np.diagonal(params["Psi"]) if self.slab == "full" else params["psi"]
+
+    def _maximize_slabs(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
+        """Set the slabs to the moments of z; a slab that no state used stays as it is."""
+        if self.slab == "full":
+            self._maximize_joint_slabs(new, sums, step)
+        else:
+            self._maximize_single_slabs(new, sums, step)
+
+    def _maximize_single_slabs(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
+        used = sums["s"] > UNUSED * sums["n"]
+        n_active = np.where(used, sums["s"], 1.0)
+        if "mu" in step.learn:
+            new["mu"] = np.where(used, sums["sz"] / n_active, new["mu"])
+        if "psi" in step.learn:
+            # A difference of nearly equal numbers is not trusted below a share of them.
+            least = np.maximum(_NARROWEST * np.diagonal(sums["szsz"]) / n_active, SMALLEST_VARIANCE)
+            new["psi"] = np.where(used, np.maximum(_deviation(new["mu"], sums) / n_active, least), new["psi"])
+
+    def _maximize_joint_slabs(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
+        n_rows = float(sums["n"])
+        if "mu" in step.learn:
+            new["mu"] = sums["z"] / n_rows
+        if "Psi" in step.learn:
+            moment = _joint_deviation(new["mu"], sums) / n_rows
+            least = np.maximum(_NARROWEST * np.diagonal(sums["zz"]) / n_rows, SMALLEST_VARIANCE)
+            np.fill_diagonal(moment, np.maximum(np.diagonal(moment), least))
+            new["Psi"] = positive_definite(moment)
+
+    def _expected_log_slabs(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """sum_n <log p(z)>_n."""
+        if self.slab == "full":
+            factor = cholesky(params["Psi"])
+            energy = whiten(factor, whiten(factor, _joint_deviation(params["mu"], sums)).T)
+            return -float(sums["n"] * (entropies(factor) - 0.5).sum() + 0.5 * np.trace(energy))
+        energies = _deviation(params["mu"], sums) / params["psi"]
+        return -float(sums["s"] @ (entropies(np.sqrt(params["psi"])) - 0.5) + 0.5 * energies.sum())
+
+    def _slab_entropy(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """½ log |2 pi e Psi|, or the mean entropy of the active slabs."""
+        if self.slab == "full":
+            return float(entropies(cholesky(params["Psi"])).sum())
+        return float(sums["s"] @ entropies(np.sqrt(params["psi"])) / sums["n"])
+
+    def _largest_slab_energy(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """How large the terms are of which the squared deviation, in units of the slabs, is the difference."""
+        if self.slab == "full":
+            lengths = np.sqrt(np.diagonal(sums["zz"]) + sums["n"] * params["mu"] ** 2)
+            inverse = linalg.cho_solve((cholesky(params["Psi"]), True), np.eye(self.n_latents))
+            return float(lengths @ np.abs(inverse) @ lengths)
+        return float(np.sum((np.diagonal(sums["szsz"]) + sums["s"] * params["mu"] ** 2) / params["psi"]))
+
+    def _draw_slabs(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> Floats:
+        """(n, H) amplitudes."""
+        white = rng.standard_normal((n_rows, self.n_latents))
+        if self.slab == "full":
+            return params["mu"] + white @ cholesky(params["Psi"]).T
+        return np.asarray(params["mu"] + white * np.sqrt(params["psi"]))
+
+
+def _deviation(mu: Floats, sums: NamedArrays) -> Floats:
+    """(H,) sum <s_h (z_h - mu_h)²>."""
+    return np.diagonal(sums["szsz"]) - 2 * mu * sums["sz"] + mu**2 * sums["s"]
+
+
+def _joint_deviation(mu: Floats, sums: NamedArrays) -> Floats:
+    """(H, H) sum <(z - mu)(z - mu)ᵀ> over all latents, active or not."""
+    crossed = np.outer(mu, sums["z"] - 0.5 * sums["n"] * mu)
+    return np.asarray(sums["zz"] - crossed - crossed.T)
