@@ -1,7 +1,5 @@
 """Times sweeps of prosper_ng over rows; see estep.py, which starts this."""
 
-# ruff: noqa: E402 - the environment is prepared before numerical libraries are imported
-
 import json
 import sys
 import time
