@@ -1,7 +1,10 @@
 """A run over a few rows, so that every kernel is compiled before the ranks begin."""
 
+from contextlib import suppress
+
 import numpy as np
 
+from prosper_ng.errors import UserError
 from prosper_ng.experiments.assembly import Assembly
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.tasks.interface import Setting
@@ -15,12 +18,17 @@ _N_ROWS = 2
 
 
 def rehearse(config: RunConfig, parts: Assembly) -> None:
-    """Two incremental sweeps, one of them tempered, over two rows that are not the data's; then the task."""
+    """Two incremental sweeps, one of them tempered, over two rows that are not the data's; then the task.
+
+    What is wrong with these rows says nothing about the data, and what is wrong with the configuration the run itself
+    will find: a UserError only ends the rehearsal.
+    """
     n_observed = parts.problem.n_observed
     values = np.linspace(-1.0, 1.0, _N_ROWS * n_observed).reshape(_N_ROWS, n_observed)
     problem = Problem(config.model, config.estep, values, RowBlocks(_N_ROWS, 1, 2), SerialCommunicator(), config.seed)
     annealing = Annealing(temperature=((0, 2.0), (1, 1.0)), anneal_prior=False)
-    state = start(problem, parts.initial.copy())
-    for _ in TruncatedEM(problem, Training(n_sweeps=2, updates_per_sweep=2, annealing=annealing)).sweeps(state):
-        pass
-    config.task.rehearse(Setting(problem, parts.dataset), state)
+    with suppress(UserError):
+        state = start(problem, parts.initial.copy())
+        for _ in TruncatedEM(problem, Training(n_sweeps=2, updates_per_sweep=2, annealing=annealing)).sweeps(state):
+            pass
+        config.task.rehearse(Setting(problem, parts.dataset), state)

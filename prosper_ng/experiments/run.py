@@ -81,8 +81,8 @@ def run(
         parts = assemble(loaded.value, comm)
         _note_idle_ranks(parts, listener)
         warm_up(comm, lambda: rehearse(loaded.value, parts))
+        state = start(parts.problem, parts.initial)
         with RunFolder(folder, loaded, parts.problem, listener.say) as kept:
-            state = start(parts.problem, parts.initial)
             resumed = kept.resume(state)
             listener.opened(folder, state.sweep)
             kept.begin(_provenance(parts, argv), _attributes(loaded.value, parts), resumed)

@@ -1,0 +1,215 @@
+"""`prosper-ng run` on real ranks: the bits of a single process, whatever happens on the way."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prosper_ng.storage.run_record import read_run
+from prosper_ng.storage.status import read_status
+from tests.unit.small_runs import ANNEALED, SEARCH, newest_checkpoint
+
+PROGRAMS = Path(__file__).parent / "programs"
+COMMAND = (sys.executable, "-m", "prosper_ng")
+N_ROWS = 120
+
+TEXTS = {
+    "search": SEARCH.replace("updates_per_sweep: 3", "updates_per_sweep: 4"),
+    "annealed": ANNEALED,
+    "exhaustive": SEARCH.replace("{kind: search, n_states: 12}", "{kind: exhaustive}"),
+}
+
+
+def assert_same_bits(expected_folder, folder):
+    expected, found = read_run(expected_folder), read_run(folder)
+    assert found.attributes["digest"] == expected.attributes["digest"]
+    assert found.attributes["digest"] == read_status(folder).digest
+    for name, values in expected.parameters.items():
+        assert np.asarray(found.parameters[name]).tobytes() == np.asarray(values).tobytes(), name
+    assert found.history.keys() == expected.history.keys()
+    for name, values in expected.history.items():
+        if not name.startswith(("seconds_", "elapsed")):
+            assert found.history[name].tobytes() == values.tobytes(), name
+    mine, theirs = (newest_checkpoint(each, N_ROWS) for each in (expected_folder, folder))
+    assert theirs.iteration == mine.iteration
+    assert theirs.rows.keys() == mine.rows.keys()
+    for name, rows in mine.rows.items():
+        assert theirs.rows[name].tobytes() == rows.tobytes(), name
+    assert (theirs.root["params"].buffer == mine.root["params"].buffer).all()
+    for name in mine.root:
+        if name.startswith("totals/"):
+            assert np.asarray(theirs.root[name]).tobytes() == np.asarray(mine.root[name]).tobytes(), name
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The folder of runs without a launcher, each beside its configuration."""
+    folder = tmp_path_factory.mktemp("alone")
+    for name, text in TEXTS.items():
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    files = [folder / f"{name}.yaml" for name in TEXTS]
+    subprocess.run([sys.executable, PROGRAMS / "run_each.py", folder, *files], check=True, timeout=240)
+    return folder
+
+
+@pytest.fixture
+def disturb(mpiexec, tmp_path):
+    """A function (n_ranks, how, rank, sweep, arguments...) -> the finished process, and its seconds after that."""
+
+    def run(n_ranks, how, rank, sweep, *arguments):
+        clock = tmp_path / "disturbed_at"
+        done = mpiexec(
+            n_ranks,
+            sys.executable,
+            PROGRAMS / "run_disturbed.py",
+            how,
+            str(rank),
+            str(sweep),
+            *arguments,
+            env={"DISTURBED_AT": str(clock)},
+        )
+        return done, time.time() - float(clock.read_text(encoding="utf-8"))
+
+    return run
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2, 3, 5])
+def test_any_number_of_ranks_gives_the_bits_of_a_single_process(mpiexec, alone, tmp_path, n_ranks):
+    files = [alone / f"{name}.yaml" for name in TEXTS]
+    done = mpiexec(n_ranks, sys.executable, PROGRAMS / "run_each.py", tmp_path, *files, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for name in TEXTS:
+        assert_same_bits(alone / name, tmp_path / name)
+
+
+def test_what_is_compared_are_three_different_runs_that_learn(alone):
+    records = [read_run(alone / name) for name in TEXTS]
+    assert len({record.attributes["digest"] for record in records}) == 3
+    assert all(record.history["free_energy"][-1] > record.history["free_energy"][0] + 1 for record in records)
+    assert newest_checkpoint(alone / "search", N_ROWS).rows["codes"].any()
+
+
+def test_the_command_under_a_launcher(mpiexec, alone, tmp_path):
+    done = mpiexec(2, *COMMAND, "run", alone / "search.yaml", "--output", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    last_but_one, last = done.stdout.splitlines()[-2:]
+    assert last_but_one == f"results are in {tmp_path / 'run'}"
+    assert re.fullmatch(r"recovered \d of 6 dictionary elements", last)
+    assert_same_bits(alone / "search", tmp_path / "run")
+    assert read_run(tmp_path / "run").provenance["n_ranks"] == 2
+
+
+@pytest.mark.parametrize(
+    ("how", "rank", "n_ranks", "n_later"),
+    [("SIGINT", 2, 3, 2), ("launcher:SIGUSR1", 0, 2, 5), ("launcher:SIGINT", 1, 2, 1)],
+)
+def test_stopped_by_a_signal_to_any_process_and_resumed_on_other_ranks(
+    disturb, mpiexec, alone, tmp_path, how, rank, n_ranks, n_later
+):
+    if how == "launcher:SIGINT" and "HYDRA" not in mpiexec(0, "--version").stdout:
+        pytest.skip("only MPICH's launcher passes Ctrl-C on and then waits for its ranks")
+    folder = tmp_path / "run"
+    arguments = ("run", alone / "search.yaml", "--output", folder)
+    done, _ = disturb(n_ranks, how, rank, 5, *arguments)
+    assert done.returncode == 75, done.stderr
+    by = "a signal to another rank" if rank and ":" not in how else how.rpartition(":")[2]
+    status = read_status(folder)
+    assert status.state == "stopped"
+    assert status.reason == f"stopped by {by} after sweep {status.iteration} of 12"
+    assert 6 <= status.iteration < 12
+    assert done.stdout.splitlines()[-1] == f"{status.reason}; the same command continues"
+    again = mpiexec(n_later, *COMMAND, *arguments)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith(f"resumed after sweep {status.iteration} of 12\n")
+    assert_same_bits(alone / "search", folder)
+
+
+@pytest.mark.parametrize(("rank", "n_ranks", "n_later"), [(0, 2, 3), (2, 3, 2)])
+def test_killed_on_one_rank_and_resumed_on_other_ranks(disturb, mpiexec, alone, tmp_path, rank, n_ranks, n_later):
+    folder = tmp_path / "run"
+    arguments = ("run", alone / "search.yaml", "--output", folder)
+    done, seconds = disturb(n_ranks, "SIGKILL", rank, 7, *arguments)
+    assert done.returncode not in (0, 75)
+    assert seconds < 10
+    again = mpiexec(n_later, *COMMAND, *arguments)
+    assert again.returncode == 0, again.stderr
+    assert "resumed after sweep 4 of 12\n" in again.stdout
+    assert_same_bits(alone / "search", folder)
+
+
+@pytest.mark.parametrize(("how", "row", "rank", "status"), [("defect", 100, 2, 1), ("user", 0, 0, 3)])
+def test_an_error_on_one_rank_ends_all_with_one_message(disturb, mpiexec, alone, tmp_path, how, row, rank, status):
+    folder = tmp_path / "run"
+    arguments = ("run", alone / "search.yaml", "--output", folder)
+    done, seconds = disturb(3, how, row, 6, *arguments)
+    assert done.returncode == status
+    assert seconds < 10
+    error = "ZeroDivisionError" if how == "defect" else "error"
+    assert len(re.findall(rf"^{error}: injected by the test\n", done.stderr, re.MULTILINE)) == 1
+    assert len(re.findall(rf"on rank {rank} of 3, host \S+; all ranks end", done.stderr)) == 1
+    assert done.stderr.count("Traceback") == (how == "defect")
+    if rank == 0:
+        assert (read_status(folder).state, read_status(folder).reason) == ("failed", "injected by the test")
+        assert mpiexec(2, *COMMAND, *arguments).returncode == 0
+        assert_same_bits(alone / "search", folder)
+
+
+def test_more_ranks_than_there_are_rows(mpiexec, tmp_path):
+    file, folders = tmp_path / "few.yaml", (tmp_path / "alone" / "few", tmp_path / "run")
+    text = SEARCH.replace("n_rows: 120", "n_rows: 3").replace("updates_per_sweep: 3", "updates_per_sweep: 1")
+    file.write_text(text, encoding="utf-8")
+    subprocess.run([sys.executable, PROGRAMS / "run_each.py", tmp_path / "alone", file], check=True, timeout=120)
+    done = mpiexec(5, *COMMAND, "run", file, "--output", tmp_path / "run")
+    assert done.returncode == 0
+    assert (
+        "4 of 5 ranks have nothing to do: 3 rows make 1 blocks of 16; start fewer ranks, or choose a smaller "
+        "training.block_rows\n"
+    ) in done.stderr
+    assert len({read_status(folder).digest for folder in folders}) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("training.learn=[tau]", "training.learn: model bsc has no parameter 'tau'; it has W, sigma, pi"),
+        ("estep.n_candidates=40", "estep preselection: n_candidates 40 and max_active 20 make"),
+    ],
+)
+def test_what_cannot_be_run_is_said_once(mpiexec, tmp_path, change, said):
+    file = tmp_path / "large.yaml"
+    text = ANNEALED.replace("n_latents: 6", "n_latents: 40").replace("max_active: 3", "max_active: 20")
+    file.write_text(text.replace("n_candidates: 4", "n_candidates: 20"), encoding="utf-8")
+    done = mpiexec(2, *COMMAND, "run", file, "--output", tmp_path / "run", "--set", change)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {said}")
+    assert len(done.stderr.splitlines()) <= 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_row_that_only_one_rank_reads_is_named_by_it(mpiexec, tmp_path):
+    rows = np.random.default_rng(0).standard_normal((120, 4))
+    rows[110, 2] = np.inf
+    np.save(tmp_path / "rows.npy", rows)
+    file = tmp_path / "run.yaml"
+    file.write_text(SEARCH.replace("{kind: bars, n_bars: 6, n_rows: 120}", f"{{kind: npy, path: {tmp_path}/rows.npy}}"))
+    done = mpiexec(3, *COMMAND, "run", file, "--output", tmp_path / "run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("error: ") == 1
+    assert "row 110, column 2 (counted from 0) is inf" in done.stderr
+    assert "while reading the data on rank 2 of 3" in done.stderr
+
+
+def test_two_groups_in_one_folder(mpiexec, alone, tmp_path):
+    """The second finds the lock of the first, which is this process."""
+    from prosper_ng.storage.lock import RunLock
+
+    (tmp_path / "run").mkdir()
+    with RunLock(tmp_path / "run"):
+        done = mpiexec(2, *COMMAND, "run", alone / "search.yaml", "--output", tmp_path / "run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("is in use by process") == 1
+    assert len(done.stderr.splitlines()) == 2
