@@ -1,7 +1,8 @@
 """Denoising House with 1, 4, 12 and 60 M-steps in a sweep, with state sets that evolve and with preselected ones.
 
-PSNR and free energy per sweep and per second. Every run is one rank, in this process. Its seconds are processor time of training, without the measuring of PSNR.
-A run that is done leaves NAME.json and the denoised NAME.png in the output folder, and is not done again.
+PSNR and free energy per sweep and per second. Every run is one rank, in this process. Its seconds are processor time of
+training, without the measuring of PSNR. A run that is done leaves NAME.json and the denoised NAME.png in the output
+folder, and is not done again.
 """
 
 import argparse
