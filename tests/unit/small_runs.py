@@ -35,8 +35,19 @@ training:
   annealing:
     temperature: [[0, 3.0], [6, 1.0]]
     data_pruning: [[0, 0.0], [5, 1.0]]
+    row_fraction: [[0, 0.6], [5, 1.0]]
+    data_noise: [[0, 1.0], [5, 0.0]]
     parameter_noise: {W: [[0, 1.0], [4, 0.0]]}
 output: {figures: false, checkpoint_sweeps: 3}
+"""
+
+DENOISE = """
+name: image
+data: {kind: image, image: IMAGE, noise: 25.0, patch_size: 4}
+model: {kind: bsc, n_latents: 12}
+estep: {kind: search, n_states: 10}
+training: {n_sweeps: 8, updates_per_sweep: 4}
+task: {kind: denoise, every: 3}
 """
 
 

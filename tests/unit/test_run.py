@@ -12,19 +12,10 @@ from PIL import Image
 from prosper_ng import cli
 from prosper_ng.environment import own_kernel_cache
 from prosper_ng.storage.run_record import read_run
-from tests.unit.small_runs import ANNEALED, SEARCH, Runner, write_image
+from tests.unit.small_runs import ANNEALED, DENOISE, SEARCH, Runner, write_image
 
 EXHAUSTIVE = SEARCH.replace("{kind: search, n_states: 12}", "{kind: exhaustive}")
 KINDS = {"search": SEARCH, "annealed": ANNEALED, "exhaustive": EXHAUSTIVE}
-
-DENOISE = """
-name: image
-data: {kind: image, image: IMAGE, noise: 25.0, patch_size: 4}
-model: {kind: bsc, n_latents: 12}
-estep: {kind: search, n_states: 10}
-training: {n_sweeps: 8, updates_per_sweep: 4}
-task: {kind: denoise, every: 3}
-"""
 
 
 @pytest.fixture
