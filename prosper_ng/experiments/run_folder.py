@@ -15,7 +15,7 @@ from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.storage.checkpoint import Checkpoint, Checkpoints
 from prosper_ng.storage.history import History
-from prosper_ng.storage.lock import RunLock
+from prosper_ng.storage.lock import LockError, RunLock
 from prosper_ng.storage.provenance import Provenance
 from prosper_ng.storage.run_file import NAME as RUN_FILE
 from prosper_ng.storage.run_file import RunFile, StoredConfig
@@ -63,7 +63,8 @@ class RunFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self._kept is not None and error is not None:
+        # A folder whose lock was lost belongs to somebody else.
+        if self._kept is not None and error is not None and not isinstance(error, LockError):
             reason = str(error) or type(error).__name__
             self._write_status(state="failed", reason=reason)
             self._tell(self._kept.run_file.flush())

@@ -43,6 +43,9 @@ class Maximization:
         self._n_parts = training.updates_per_sweep
         self._notes: list[str] = []
         self._complete: set[int] = set()
+        self.n_falls = 0
+        """Sweeps after which the free energy was lower, for models that do not rule it out."""
+        self._last_plain: float | None = None
         self.last = Outcome(-np.inf, None, 0)
 
     def update(
@@ -72,6 +75,8 @@ class Maximization:
         # Where the statistics do not tell the free energy, it is that of the E-step.
         free_energy = expected + _entropy(total) if self.model.is_exact else float(total["free_energy"])
         self.last = Outcome(free_energy / n_rows, gap if applies else None, int(n_rows))
+        if not self.model.is_exact and part == self._n_parts - 1:
+            self._count_fall(self.last.free_energy if point.is_plain else None)
         return self._with_noise(new, sweep, part, point)
 
     def take_notes(self) -> list[str]:
@@ -113,6 +118,17 @@ class Maximization:
                 f"{where}: the free energy fell by {before - after:.3g} from {before:.9g}, which the mathematics "
                 f"forbids for model {kind_of(self.model)}; this is a defect of its M-step or of the merge of states"
             )
+
+    def _count_fall(self, free_energy: float | None) -> None:
+        """Note where a sweep of plain EM ended lower than the one before, which an approximate M-step may cause."""
+        before, self._last_plain = self._last_plain, free_energy
+        if before is None or free_energy is None or free_energy >= before - 1e-11 * abs(before):
+            return
+        self.n_falls += 1
+        self._notes.append(
+            f"the free energy fell by {before - free_energy:.3g} per row, for the {self.n_falls}. time: the M-step of "
+            f"{kind_of(self.model)} is approximate"
+        )
 
     def _with_noise(self, params: NamedArrays, sweep: int, part: int, point: AnnealingPoint) -> NamedArrays:
         """Noise by the schedule, kept inside the legal interval of each parameter."""
