@@ -61,11 +61,12 @@ def test_what_a_run_leaves_behind(runner):
     done = run()
     assert (done.status, done.err) == (0, "")
     assert done.out.splitlines()[-2:] == [f"results are in {run.folder}", "recovered 6 of 6 dictionary elements"]
-    assert sorted(path.name for path in run.folder.iterdir()) == [
-        "checkpoints", "curves.png", "dictionary.png", "log.txt", "run.h5", "status.json",
-    ]  # fmt: skip
-    for name in ("curves.png", "dictionary.png"):
-        assert np.asarray(Image.open(run.folder / name).convert("L")).std() > 0
+    pictures = {path for path in run.folder.iterdir() if path.suffix == ".png"}
+    assert {"curves.png", "dictionary.png"} <= {path.name for path in pictures}
+    for path in pictures:
+        assert np.asarray(Image.open(path).convert("L")).std() > 0
+    others = {path.name for path in run.folder.iterdir()} - {path.name for path in pictures}
+    assert others == {"checkpoints", "log.txt", "run.h5", "status.json"}
     status = json.loads((run.folder / "status.json").read_text(encoding="utf-8"))
     assert (status["state"], status["iteration"], status["n_iterations"], status["attempt"]) == ("finished", 12, 12, 1)
     record = read_run(run.folder)
@@ -131,6 +132,15 @@ def test_how_often_a_picture_is_measured_changes_no_bit(runner, tmp_path, refere
     run("task.every=1", "output.figures=false", "training.n_sweeps=5")
     run("task.every=null", "output.figures=false")
     assert run.digest == reference(text, "output.figures=false").attributes["digest"]
+
+
+def test_the_folder_is_named_by_the_configuration_where_the_command_names_none(runner, tmp_path, monkeypatch):
+    run = runner()
+    monkeypatch.chdir(tmp_path)
+    for change, folder in (("name=some run", "runs/some run"), ("output.folder=here", "here")):
+        arguments = ["--quiet", "run", str(run.file), "--set", change, "--set", "training.n_sweeps=1"]
+        assert cli.main(arguments) == 0
+        assert (tmp_path / folder / "run.h5").exists()
 
 
 def test_quiet_says_nothing(runner, capsys):

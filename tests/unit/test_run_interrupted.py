@@ -258,6 +258,26 @@ def test_a_breakdown_of_the_numbers_is_told_and_left_behind(runner, digest_of, m
     assert run.digest == digest_of(SEARCH)
 
 
+def test_a_run_that_lost_its_lock_leaves_the_folder_to_its_new_owner(runner, monkeypatch):
+    run, original, seen = runner(), Narrator.sweep, {}
+
+    def heard(self, done, values):
+        original(self, done, values)
+        if done == 5:
+            (run.folder / "run.lock").write_text('{"host": "elsewhere", "pid": 7, "token": "other"}')
+            (run.folder / "status.json").write_text("of the other process")
+            seen["run.h5"] = (run.folder / "run.h5").read_bytes()
+
+    monkeypatch.setattr(Narrator, "sweep", heard)
+    done = run()
+    assert done.status == 2
+    assert done.err.startswith(f"error: the lock of this run on {run.folder} was lost; it now belongs to process 7")
+    assert (run.folder / "run.lock").read_text().startswith('{"host": "elsewhere"')
+    assert (run.folder / "status.json").read_text() == "of the other process"
+    assert (run.folder / "run.h5").read_bytes() == seen["run.h5"]
+    assert run.checkpoints == [4]
+
+
 def test_a_folder_that_cannot_be_made_or_written_to_is_one_sentence(runner, tmp_path):
     run = runner()
     (tmp_path / "file").write_text("")
