@@ -85,8 +85,6 @@ def run(
         with RunFolder(folder, loaded, parts.problem, listener.say) as kept:
             resumed = kept.resume(state)
             listener.opened(folder, state.sweep)
-            if parts.problem.blocks.n_blocks < comm.size:
-                listener.say(f"{parts.dataset.n_rows} rows are too few for {comm.size} ranks: some have nothing to do")
             kept.begin(_provenance(parts, argv), _attributes(loaded.value, parts), resumed)
             ending = _train(loaded.value, parts, state, kept, listener, requests, began)
             kept.checkpoint(state)

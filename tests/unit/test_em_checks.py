@@ -1,6 +1,7 @@
 """What the EM loop says when a guarantee is broken, and that it says nothing where none is."""
 
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -34,6 +35,12 @@ class RestlessSigma(BSC):
         new = super().maximize(params, sums, step)
         new["sigma"] *= np.exp(0.1 * step.rng.standard_normal())
         return new
+
+
+class Approximate(RestlessSigma):
+    """Says so."""
+
+    is_exact = False
 
 
 class WrongFields(BSC):
@@ -93,6 +100,23 @@ def test_an_m_step_that_lowers_the_free_energy_is_an_error_that_says_where(model
     assert int(found[1]) <= 50
     assert int(found[2]) <= n_parts
     assert "model bsc" in str(caught.value)
+
+
+def test_falls_under_an_approximate_m_step_are_counted_and_noted():
+    problem, params = make(Approximate(n_latents=4))
+    _, reports = train(problem, params, 30)
+    notes = [note for report in reports for note in report.notes]
+    assert len(notes) > 3
+    for number, note in enumerate(notes, 1):
+        assert re.fullmatch(
+            rf"the free energy fell by [\d.e-]+ per row, for the {number}\. time: the M-step of bsc is approximate",
+            note,
+        )
+    energies = [report.free_energy for report in reports]
+    assert [bool(report.notes) for report in reports[1:]] == [new < old for old, new in pairwise(energies)]
+    tempered, _ = make(Approximate(n_latents=4))
+    _, reports = train(tempered, params, 10, annealing=Annealing(temperature=2.0))
+    assert not any(report.notes for report in reports)
 
 
 def test_an_m_step_that_is_always_wrong_alike_shows_in_the_entropies():
