@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from prosper_ng.models.interface import Floats, MStep, ParameterSpec
-from prosper_ng.numerics.cholesky import positive_definite
+from prosper_ng.numerics.cholesky import at_least, positive_definite
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
 SMALLEST_SIGMA = 1e-100
 SMALLEST_VARIANCE = 1e-200
 UNUSED = 1e-12
 _NARROWEST = 1e-12
+_NARROWEST_NOISE = 1e-13
 _EPS = float(np.finfo(float).eps)
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -158,15 +159,23 @@ class GaussianNoise:
 
     def _maximize_noise(self, new: NamedArrays, sums: NamedArrays) -> None:
         """Set the covariance to the mean squared residual at the new W."""
-        # Below this the squared residual is the rounding error of a difference of large numbers.
-        least = max(4 * _EPS * self._mean_square(sums), SMALLEST_SIGMA**2)
-        moment = self._residual_moment(new, sums) / float(sums["n"])
+        moment, least = self._residual_moment(new, sums) / float(sums["n"]), self._least_noise(new, sums)
         if self.noise == "full":
-            np.fill_diagonal(moment, np.maximum(np.diagonal(moment), least))
-            new["Sigma"] = positive_definite(moment)
+            new["Sigma"] = at_least(moment, least)
+        elif self.noise == "diagonal":
+            new["sigma"] = np.sqrt(np.maximum(moment, least))
         else:
-            n_shared = len(new["W"]) if self.noise == "scalar" else 1
-            new["sigma"] = np.sqrt(np.maximum(moment / n_shared, least))
+            new["sigma"] = np.sqrt(np.maximum(moment / len(least), least.mean()))
+
+    def _least_noise(self, params: NamedArrays, sums: NamedArrays) -> Floats:
+        """(D,) variances below which rounding, of residuals and of posterior slabs, leaves nothing to be learned."""
+        n_rows, W = float(sums["n"]), params["W"]
+        squares = np.full(len(W), self._mean_square(sums))
+        if self.noise != "scalar":
+            own = np.diagonal(sums["y_y"]) if self.noise == "full" else sums["y_y"]
+            squares = np.where(own > 0, own / n_rows, squares)
+        predicted = np.abs(np.einsum("dh,dh->d", W, W @ symmetric(sums["szsz"]))) / n_rows
+        return np.maximum(np.maximum(_NARROWEST_NOISE * squares, 4 * _EPS * predicted), SMALLEST_SIGMA**2)
 
     def _mean_square(self, sums: NamedArrays) -> float:
         """Mean of y_d² over rows and dimensions."""
@@ -196,9 +205,13 @@ class GaussianNoise:
         W, y_y = params["W"], sums["y_y"]
         predicted = np.abs(np.einsum("dh,dh->d", W, W @ symmetric(sums["szsz"])))
         if self.noise == "full":
-            lengths = np.sqrt(np.diagonal(y_y) + predicted)
-            inverse = linalg.cho_solve((self._noise_factor(params), True), np.eye(len(W)))
-            return float(lengths @ np.abs(inverse) @ lengths)
+            factor = self._noise_factor(params)
+            lengths, inverse = np.sqrt(np.diagonal(y_y) + predicted), linalg.cho_solve((factor, True), np.eye(len(W)))
+            # By how much a relative error of the covariance grows in the noise of an entry given all others; that of
+            # its Cholesky factor grows with its size.
+            inflation = float(np.diagonal(inverse) @ np.einsum("de,de->d", factor, factor))
+            residual = abs(float(np.sum(inverse * self._residual_moment(params, sums))))
+            return float(lengths @ np.abs(inverse) @ lengths) + len(W) * inflation * residual
         together = y_y + (predicted if self.noise == "diagonal" else predicted.sum())
         return float(np.sum(together / params["sigma"] ** 2))
 
@@ -266,8 +279,7 @@ class GaussianSlabs:
         if "Psi" in step.learn:
             moment = _joint_deviation(new["mu"], sums) / n_rows
             least = np.maximum(_NARROWEST * np.diagonal(sums["zz"]) / n_rows, SMALLEST_VARIANCE)
-            np.fill_diagonal(moment, np.maximum(np.diagonal(moment), least))
-            new["Psi"] = positive_definite(moment)
+            new["Psi"] = at_least(moment, least)
 
     def _expected_log_slabs(self, params: NamedArrays, sums: NamedArrays) -> float:
         """sum_n <log p(z)>_n."""

@@ -18,7 +18,7 @@ from numba import njit
 
 from prosper_ng.latents.space import unpack
 from prosper_ng.numerics.bits import count_ones
-from prosper_ng.numerics.cholesky import eliminate, factorize, inner_product, invert_factor, outer_product, sweep
+from prosper_ng.numerics.cholesky import eliminate, factorize, inner_product, invert, invert_factor, outer_product
 
 _LANES = 32
 _ROWS_TOGETHER = 16
@@ -47,7 +47,7 @@ class _Lanes(NamedTuple):
     product: Any
     """(k, k, lanes) scratch; nothing where L = I."""
     covariance: Any
-    """(k, k, lanes) minus the posterior covariance; the memory of `bordered` where L = I."""
+    """(k, k, lanes) the posterior covariance; the memory of `bordered` where L = I."""
     b: Any
     """(k, lanes)."""
     mean: Any
@@ -57,7 +57,7 @@ class _Lanes(NamedTuple):
     log_determinant: Any
     """(lanes,) log |B|."""
     scratch: Any
-    """(k + 4, lanes)."""
+    """(3, lanes)."""
 
 
 @njit(cache=True)
@@ -72,7 +72,7 @@ def _allocate(largest: int, full: bool) -> Any:
         np.empty(n_lanes, np.int64), np.empty(n_lanes, np.int64), np.empty((k, n_lanes), np.int64), np.empty(n_lanes),
         gram, bordered, np.empty((own, own, n_lanes)), np.empty((own, own, n_lanes)), np.empty((own, own, n_lanes)),
         covariance, np.empty((k, n_lanes)), np.empty((k, n_lanes)), np.empty(n_lanes), np.empty(n_lanes),
-        np.empty((k + 3, n_lanes)),
+        np.empty((3, n_lanes)),
     )  # fmt: skip
 
 
@@ -247,12 +247,13 @@ def log_joint_of_states(
 
 @njit(cache=True, error_model="numpy")
 def _solve(k: int, n_lanes: int, full: bool, lanes: Any) -> None:
-    """Posterior means and minus the covariances; where L is not I, row k of `gram` and `product` get what makes t, T.
+    """Posterior means and covariances; where L is not I, `gram` gets what makes t (in row k) and T.
 
-    t = Psi_aa⁻¹ (posterior mean - mu_a) and T = t tᵀ - product say what the active latents tell about the others.
+    t = Psi_aa⁻¹ (posterior mean - mu_a) and T = t tᵀ + gram say what the active latents tell about the others.
     """
     A, L, inverse, mean = lanes.bordered, lanes.factor, lanes.inverse, lanes.mean
-    sweep(k, n_lanes, A, lanes.scratch, lanes.log_determinant)
+    eliminate(k, n_lanes, A, lanes.scratch, lanes.log_determinant)
+    invert(k, n_lanes, A)
     if not full:
         for i in range(k):
             for lane in range(n_lanes):
@@ -269,7 +270,7 @@ def _solve(k: int, n_lanes: int, full: bool, lanes: Any) -> None:
             for lane in range(n_lanes):
                 lanes.gram[k, i, lane] += inverse[p, i, lane] * A[k, p, lane]
         for lane in range(n_lanes):
-            A[i, i, lane] += 1.0
+            A[i, i, lane] -= 1.0
     # G has done its work; its memory takes the product.
     inner_product(k, n_lanes, inverse, A, lanes.product, lanes.gram)
 
@@ -285,7 +286,7 @@ def _add_states(k: int, n_lanes: int, lanes: Any, means: Any, counts: Any, secon
             means[lanes.owner[lane], latents[i, lane]] += weighted[i, lane]
         for j in range(i + 1):
             for lane in range(n_lanes):
-                moment = weighted[i, lane] * mean[j, lane] - weight[lane] * covariance[i, j, lane]
+                moment = weighted[i, lane] * mean[j, lane] + weight[lane] * covariance[i, j, lane]
                 second[latents[i, lane], latents[j, lane]] += moment
 
 
@@ -298,7 +299,7 @@ def _add_influence(k: int, n_lanes: int, lanes: Any, shift: Any, spread: Any) ->
             shift[latents[i, lane]] += weight[lane] * t[i, lane]
         for j in range(i + 1):
             for lane in range(n_lanes):
-                moment = weight[lane] * (t[i, lane] * t[j, lane] - product[i, j, lane])
+                moment = weight[lane] * (t[i, lane] * t[j, lane] + product[i, j, lane])
                 spread[latents[i, lane], latents[j, lane]] += moment
 
 
@@ -312,7 +313,7 @@ def _add_missing(
         weight, mask = lanes.weight[lane], observed[lanes.owner[lane]]
         for i in range(k):
             for j in range(i + 1):
-                moment[i, j] = moment[j, i] = weight * (mean[i, lane] * mean[j, lane] - covariance[i, j, lane])
+                moment[i, j] = moment[j, i] = weight * (mean[i, lane] * mean[j, lane] + covariance[i, j, lane])
         for d in range(fields.shape[1]):
             if mask[d] == 0.0:
                 y_y[d] += weight

@@ -14,7 +14,7 @@ from scipy import linalg
 Floats = NDArray[np.float64]
 
 # In units of the variances: a correlation matrix with smaller eigenvalues is singular as far as we can tell.
-_SINGULAR, _RAISED = 1e-12, 1e-10
+_SINGULAR, _RAISED = 1e-14, 1e-13
 
 # The determinants of the lanes are moved to their logarithms before they overflow.
 _LARGE = 1e100
@@ -33,15 +33,23 @@ def positive_definite(matrix: Floats) -> Floats:
             return symmetric
     except linalg.LinAlgError:
         pass
-    eigenvalues, vectors = linalg.eigh(correlation)
-    raised = (vectors * np.maximum(eigenvalues, _RAISED)) @ vectors.T
+    return at_least(symmetric, _RAISED * scale**2)
+
+
+def at_least(matrix: Floats, least: Floats) -> Floats:
+    """The symmetric part of a matrix, with variances in no direction smaller than those of the diagonal matrix `least`.
+
+    Of all such covariances C it has the smallest log |C| + tr(C⁻¹ matrix): eigenvalues in units of `least` are raised
+    to 1. `least` (H,) must be positive.
+    """
+    scale = np.sqrt(least)
+    symmetric = 0.5 * (matrix + matrix.T)
+    eigenvalues, vectors = linalg.eigh(symmetric / scale[:, None] / scale)
+    if eigenvalues[0] >= 1.0:
+        return symmetric
+    raised = (vectors * np.maximum(eigenvalues, 1.0)) @ vectors.T
     result = raised * scale[:, None] * scale
     return np.asarray(0.5 * (result + result.T))
-
-
-def log_determinant(factor: Floats) -> float:
-    """log |L Lᵀ| of a Cholesky factor L."""
-    return 2.0 * float(np.sum(np.log(np.diagonal(factor))))
 
 
 @njit(cache=True, error_model="numpy")
@@ -132,51 +140,52 @@ def _take_pivots(pivots: Any, n_lanes: int, inverse: Any, determinant: Any, log_
 def eliminate(k: int, n_lanes: int, A: Any, scratch: Any, log_determinants: Any) -> None:
     """Turn entry (k, k) of each bordered matrix [[B, u], [uᵀ, c]] into c - uᵀ B⁻¹ u; fill the lanes with log |B|.
 
-    Each B is the identity plus a positive semi-definite matrix; A is (k + 1, k + 1, lanes) and used up, scratch is
-    (3, lanes).
+    Each B is the identity plus a positive semi-definite matrix; A is (k + 1, k + 1, lanes), scratch (3, lanes).
+    With B = L D Lᵀ, A then holds D⁻¹ on the diagonal, L below it, and D⁻¹ L⁻¹ u in row k: what `invert` needs.
     """
     inverse, multiple, determinant = scratch[0], scratch[1], scratch[2]
     determinant[:n_lanes] = 1.0
     log_determinants[:n_lanes] = 0.0
     for p in range(k):
         _take_pivots(A[p, p], n_lanes, inverse, determinant, log_determinants)
-        for i in range(p + 1, k + 1):
+        for i in range(k, p, -1):
             for lane in range(n_lanes):
                 multiple[lane] = A[i, p, lane] * inverse[lane]
             for j in range(p + 1, i + 1):
                 for lane in range(n_lanes):
                     A[i, j, lane] -= multiple[lane] * A[j, p, lane]
+            for lane in range(n_lanes):
+                A[i, p, lane] = multiple[lane]
+        for lane in range(n_lanes):
+            A[p, p, lane] = inverse[lane]
     for lane in range(n_lanes):
         log_determinants[lane] += np.log(determinant[lane])
 
 
 @njit(cache=True, error_model="numpy")
-def sweep(k: int, n_lanes: int, A: Any, scratch: Any, log_determinants: Any) -> None:
-    """Turn each bordered matrix [[B, u], [uᵀ, c]] into [[-B⁻¹, B⁻¹u], [., c - uᵀ B⁻¹ u]]; fill the lanes with log |B|.
+def invert(k: int, n_lanes: int, A: Any) -> None:
+    """Turn what `eliminate` left into B⁻¹ (lower triangle) with (B⁻¹ u)ᵀ in row k.
 
-    Each B is the identity plus a positive semi-definite matrix; A is (k + 1, k + 1, lanes), scratch (k + 4, lanes).
-    This is the sweep operator (Goodnight, American Statistician 1979).
+    By substitution, which is backward stable: what a stiff direction of B determines keeps its relative precision.
     """
-    inverse, multiple, determinant, column = scratch[0], scratch[1], scratch[2], scratch[3:]
-    determinant[:n_lanes] = 1.0
-    log_determinants[:n_lanes] = 0.0
-    for p in range(k):
-        _take_pivots(A[p, p], n_lanes, inverse, determinant, log_determinants)
-        for i in range(k + 1):
+    for i in range(k - 1, -1, -1):
+        for p in range(i + 1, k):
             for lane in range(n_lanes):
-                column[i, lane] = A[max(i, p), min(i, p), lane]
-        for i in range(k + 1):
-            if i == p:
-                continue
+                A[k, i, lane] -= A[p, i, lane] * A[k, p, lane]
+    for j in range(k):
+        for i in range(j + 1, k):
+            for p in range(j + 1, i):
+                for lane in range(n_lanes):
+                    A[i, j, lane] += A[i, p, lane] * A[p, j, lane]
             for lane in range(n_lanes):
-                multiple[lane] = column[i, lane] * inverse[lane]
-            for j in range(i + 1):
-                if j != p:
-                    for lane in range(n_lanes):
-                        A[i, j, lane] -= multiple[lane] * column[j, lane]
+                A[i, j, lane] = -A[i, j, lane]
+    for i in range(k):
+        for j in range(i):
             for lane in range(n_lanes):
-                A[max(i, p), min(i, p), lane] = multiple[lane]
-        for lane in range(n_lanes):
-            A[p, p, lane] = -inverse[lane]
-    for lane in range(n_lanes):
-        log_determinants[lane] += np.log(determinant[lane])
+                A[i, j, lane] *= A[i, i, lane]
+        for p in range(i + 1, k):
+            for j in range(i):
+                for lane in range(n_lanes):
+                    A[i, j, lane] += A[p, i, lane] * A[p, p, lane] * A[p, j, lane]
+            for lane in range(n_lanes):
+                A[i, i, lane] += A[p, i, lane] * A[p, p, lane] * A[p, i, lane]
