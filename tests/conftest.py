@@ -15,11 +15,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from prosper_ng.environment import prepare_environment
 from prosper_ng.parallel.communicator import SerialCommunicator
 
 prepare_environment()
+
+# The first example of a test may compile kernels, and machines are shared: no example is too slow.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 class ThreadCommunicator(SerialCommunicator):

@@ -140,7 +140,9 @@ def test_an_interrupt_ends_with_a_sentence(tmp_path):
         encoding="utf-8",
     )
     code = (
-        f"import sys\nfrom prosper_ng import cli, commands\ncommands.__path__.append({str(tmp_path)!r})\n"
+        # A process that was started in the background of a script ignores interrupts until it is told otherwise.
+        "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"from prosper_ng import cli, commands\ncommands.__path__.append({str(tmp_path)!r})\n"
         "sys.exit(cli.main(['wait']))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

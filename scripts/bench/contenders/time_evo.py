@@ -16,7 +16,6 @@ def main():
     from evo.models import BSC
     from evo.variational.utils import init_states
 
-    np.random.seed(1)  # noqa: NPY002 - EVO draws from NumPy's global generator
     n_rows, n_observed = rows.shape
     model = BSC(n_observed, workload["n_latents"], workload["n_states"])
     data = {"y": rows, "x": np.zeros(rows.shape, bool), "x_infr": np.ones(rows.shape, bool)}

@@ -10,20 +10,14 @@ import numpy as np
 import torch
 
 
-def main():
-    workload, n_sweeps = json.loads(sys.argv[1]), int(sys.argv[3])
-    sys.path.insert(0, sys.argv[4])
+def prepare(workload, rows):
+    """Model, state sets and loader over rows (n, D)."""
     from tvo.models import BSC
     from tvo.utils.data import TVODataLoader
     from tvo.utils.param_init import init_sigma2_default, init_W_data_mean
     from tvo.variational import EVOVariationalStates
 
-    torch.set_num_threads(1)
-    torch.manual_seed(1)
-    np.random.seed(1)  # noqa: NPY002 - TVO draws from NumPy's global generator
-    precision = getattr(torch, workload["tvo_precision"])
-    rows = torch.from_numpy(np.load(sys.argv[2])).to(precision)
-    (n_rows, n_observed), n_latents = rows.shape, workload["n_latents"]
+    (n_rows, n_observed), n_latents, precision = rows.shape, workload["n_latents"], rows.dtype
     model = BSC(
         H=n_latents, D=n_observed, precision=precision,
         W_init=init_W_data_mean(data=rows, H=n_latents, dtype=precision).contiguous(),
@@ -37,6 +31,16 @@ def main():
     )  # fmt: skip
     loader = TVODataLoader(rows, batch_size=workload["tvo_batch"])
     model.init_storage(workload["n_states"], states.config["S_new"], loader.batch_size)
+    return model, states, loader
+
+
+def main():
+    workload, n_sweeps = json.loads(sys.argv[1]), int(sys.argv[3])
+    sys.path.insert(0, sys.argv[4])
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    rows = torch.from_numpy(np.load(sys.argv[2])).to(getattr(torch, workload["tvo_precision"]))
+    model, states, loader = prepare(workload, rows)
     e_step, m_step, clock = [], [], time.process_time
     with torch.no_grad():
         for _ in range(n_sweeps):
@@ -57,7 +61,7 @@ def main():
             model.update_param_epoch()
             m_step[-1] += clock() - began
     active = float(states.K.sum(dim=2, dtype=torch.float64).mean())
-    return {"e_step": e_step, "m_step": m_step, "free_energy": free_energy / n_rows, "active": [active]}
+    return {"e_step": e_step, "m_step": m_step, "free_energy": free_energy / len(rows), "active": [active]}
 
 
 if __name__ == "__main__":
