@@ -237,9 +237,12 @@ class MaximumModel(ActivityPrior):
         }
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
-        """W: data mean plus noise at the data's scale; sigma: the data's standard deviation; pi = 1/H, at most 1/2."""
+        """W: data mean plus a quarter of the data's standard deviation in noise; sigma: that deviation; pi: 1/H.
+
+        More noise makes fields that no row resembles, and annealing may end with one of them unused.
+        """
         scale = max(float(np.sqrt(np.mean(moments.variance))), SMALLEST_SIGMA)
-        noise = scale * rng.standard_normal((len(moments.mean), self.n_latents))
+        noise = 0.25 * scale * rng.standard_normal((len(moments.mean), self.n_latents))
         W = np.maximum(moments.mean[:, None] + noise, self._least_W)
         return NamedArrays.of(W=W, sigma=scale, pi=self._initial_pi())
 
