@@ -21,19 +21,20 @@ _LARGE = 1e100
 
 
 def positive_definite(matrix: Floats) -> Floats:
-    """The symmetric part of a matrix with positive diagonal; where that is not positive definite, the nearest that is.
+    """The symmetric part of a matrix; where that is not positive definite, one near to it that is.
 
     What counts is the correlation matrix, so that variables may have variances of any size.
     """
     symmetric = 0.5 * (matrix + matrix.T)
-    scale = np.sqrt(np.diagonal(symmetric))
-    correlation = symmetric / scale[:, None] / scale
+    variances = np.diagonal(symmetric)
+    largest = float(np.max(variances, initial=0.0)) or 1.0
+    scale = np.sqrt(np.where(variances > 0, variances, _RAISED * largest))
     try:
-        if np.min(np.diagonal(linalg.cholesky(correlation, lower=True))) ** 2 > _SINGULAR:
-            return symmetric
+        factor = linalg.cholesky(symmetric / scale[:, None] / scale, lower=True)
     except linalg.LinAlgError:
-        pass
-    return at_least(symmetric, _RAISED * scale**2)
+        return at_least(symmetric, _RAISED * scale**2)
+    is_regular = np.min(np.diagonal(factor), initial=1.0) ** 2 > _SINGULAR
+    return symmetric if is_regular else at_least(symmetric, _RAISED * scale**2)
 
 
 def at_least(matrix: Floats, least: Floats) -> Floats:
