@@ -25,6 +25,8 @@ def rehearse(config: RunConfig, parts: Assembly) -> None:
     """
     n_observed = parts.problem.n_observed
     values = np.linspace(-1.0, 1.0, _N_ROWS * n_observed).reshape(_N_ROWS, n_observed)
+    if getattr(config.data, "missing", False):
+        values[0, 0] = np.nan
     problem = Problem(config.model, config.estep, values, RowBlocks(_N_ROWS, 1, 2), SerialCommunicator(), config.seed)
     annealing = Annealing(temperature=((0, 2.0), (1, 1.0)), anneal_prior=False)
     with suppress(UserError):

@@ -2,11 +2,10 @@
 
 With the Gram matrix G = WᵀW / sigma² and b = Wᵀ(y - mu) / sigma² the log joint is
 log p(s, y) = log p(0, y) + sum_i [s_i b_i - s_i² G_ii / 2 + log p(s_i) - log p(0)] - sum_{j<i} s_i s_j G_ij,
-so a state with k active latents costs k lookups in a table and k (k - 1) / 2 in G, whatever D and H are.
-
-Rows with missing entries have no common G: the residual of a state is formed over the observed entries, at a cost of
-k D. Learning treats what is missing as hidden: given s, y_d is Gaussian around (W s + mu)_d with variance sigma², and
-its moments complete the sums (EM over the missing entries), so that the M-step stays the same.
+so a state with k active latents costs k lookups in a table and k (k - 1) / 2 in G, whatever D and H are. Rows with
+missing entries have no common G: the residual of a state is formed over the observed entries, which costs k D. Learning
+treats what is missing as hidden: given s, y_d is Gaussian around (W s + mu)_d with variance sigma², and its moments
+complete the sums (EM over the missing entries), so that the M-step stays the same.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -352,9 +351,9 @@ class LinearModel:
         return new
 
     def _treat_unused(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
-        unused = np.flatnonzero(sums["counts"].sum(axis=1) <= 1e-12 * sums["n"])
+        unused = np.flatnonzero(sums["counts"].sum(axis=1) == 0)
+        scale = np.sqrt(sums["y_y"] / (sums["n"] * len(new["W"])))
         if len(unused) and self.unused == "redraw" and step.rng is not None:
-            scale = np.sqrt(sums["y_y"] / (sums["n"] * len(new["W"])))
             new["W"][:, unused] = scale * step.rng.standard_normal((len(new["W"]), len(unused)))
             step.notes.append(f"{len(unused)} latents that no state used were drawn anew")
         elif len(unused):
@@ -394,7 +393,8 @@ class LinearModel:
         return self.space.values[indices] @ params["W"].T + (params["mu"] if self.data_mean else 0.0) + noise
 
     def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
-        """The residual is a difference of sums as large as sum yᵀy."""
+        """The residual is a difference of sums as large as sum yᵀy and as what large elements that cancel add up to."""
         n_values = float(sums["n"]) * len(params["W"])
-        largest = n_values + float(sums["y_y"]) / float(params["sigma"]) ** 2
+        W, second = np.abs(params["W"]), np.abs(self._moments(sums)[1])
+        largest = n_values + float(sums["y_y"] + np.vdot(W.T @ W, second)) / float(params["sigma"]) ** 2
         return 256 * float(np.finfo(float).eps) * largest

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 
 from prosper_ng.environment import own_kernel_cache
+from prosper_ng.errors import UserError
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import agree
 
@@ -29,6 +30,8 @@ def _compile(compile_all: Callable[[], None]) -> Exception | None:
     try:
         try:
             compile_all()
+        except UserError:
+            raise
         except Exception:
             if not _empty_cache():
                 raise

@@ -38,15 +38,18 @@ class _Terminal(logging.Handler):
 def open_log(folder: Path, quiet: bool = False, verbose: bool = False) -> logging.Logger:
     """The logger of the program, appending to log.txt in the run folder; for root only.
 
-    Warnings are printed to stderr as well, with `quiet` errors only; with `verbose`, details go to the file. Raises
-    OSError where the file cannot be opened.
+    Warnings are printed to stderr as well, with `quiet` errors only; with `verbose`, details go to the file. A file
+    that cannot be opened is a warning.
     """
     logger = logging.getLogger(LOGGER)
     close_log()
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
-    logger.addHandler(_LogFile(folder / NAME))
     logger.addHandler(_Terminal(logging.ERROR if quiet else logging.WARNING))
+    try:
+        logger.addHandler(_LogFile(folder / NAME))
+    except OSError as error:
+        logger.warning("%s cannot be written to (%s); the run goes on without it", folder / NAME, error.strerror)
     return logger
 
 
