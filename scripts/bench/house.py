@@ -123,14 +123,12 @@ def draw(courses: dict[Key, Course], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     grid[0][0].set_ylabel("PSNR in dB", fontsize=8)
     grid[1][0].set_ylabel("free energy per patch", fontsize=8)
-    grid[0][0].legend(
-        title="updates per sweep",
-        fontsize=7,
-        title_fontsize=7,
-        frameon=False,
-        loc="lower right",
-    )
-    figure.tight_layout()
+    lines, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(
+        lines, labels, title="updates per sweep", ncols=len(lines), fontsize=7, title_fontsize=7, frameon=False,
+        loc="lower center",
+    )  # fmt: skip
+    figure.tight_layout(rect=(0, 0.08, 1, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
