@@ -43,23 +43,24 @@ class Piece(NamedTuple):
         return bool(self.known.all())
 
 
-def pieces(factor: Floats, observed: Floats) -> Iterator[Piece]:
+def pieces(factor: Floats, covariance: Floats, observed: Floats) -> Iterator[Piece]:
     """A batch cut into rows that see the same noise; `observed` (n, D), or (0, D) where nothing is missing.
 
     Independent noise is the same for all rows, whatever they miss; else rows with the same missing entries go together.
+    The covariance (D, D) is needed for noise that is not independent.
     """
-    everything = np.ones(len(factor), bool)
+    whole = Piece(slice(None), np.ones(len(factor), bool), factor, np.empty((0, len(factor))), np.empty((0, 0)))
     if factor.ndim == 1 or len(observed) == 0:
-        yield Piece(slice(None), everything, factor, np.empty((0, len(factor))), np.empty((0, 0)))
+        yield whole
         return
     distinct, group = np.unique(observed != 0, axis=0, return_inverse=True)
     for number, known in enumerate(distinct):
-        yield Piece(np.flatnonzero(group.ravel() == number), known, *_condition(factor, known))
+        rows = np.flatnonzero(group.ravel() == number)
+        yield whole._replace(rows=rows) if known.all() else Piece(rows, known, *_condition(covariance, known))
 
 
-def _condition(factor: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+def _condition(covariance: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
     """Factor of the known entries; gain and remainder of the others."""
-    covariance = factor @ factor.T
     across, rest = covariance[np.ix_(~known, known)], covariance[np.ix_(~known, ~known)]
     if not known.any():
         return np.empty((0, 0)), across, rest
@@ -204,16 +205,14 @@ class GaussianNoise:
         """How large the terms are of which the squared residual, in units of the noise, is the difference."""
         W, y_y = params["W"], sums["y_y"]
         predicted = np.abs(np.einsum("dh,dh->d", W, W @ symmetric(sums["szsz"])))
-        if self.noise == "full":
-            factor = self._noise_factor(params)
-            lengths, inverse = np.sqrt(np.diagonal(y_y) + predicted), linalg.cho_solve((factor, True), np.eye(len(W)))
-            # By how much a relative error of the covariance grows in the noise of an entry given all others; that of
-            # its Cholesky factor grows with its size.
-            inflation = float(np.diagonal(inverse) @ np.einsum("de,de->d", factor, factor))
-            residual = abs(float(np.sum(inverse * self._residual_moment(params, sums))))
-            return float(lengths @ np.abs(inverse) @ lengths) + len(W) * inflation * residual
-        together = y_y + (predicted if self.noise == "diagonal" else predicted.sum())
-        return float(np.sum(together / params["sigma"] ** 2))
+        if self.noise != "full":
+            together = y_y + (predicted if self.noise == "diagonal" else predicted.sum())
+            return float(np.sum(together / params["sigma"] ** 2))
+        factor = self._noise_factor(params)
+        variances = np.einsum("de,de->d", factor, factor)
+        # How much less each entry varies once all others are known: rounding grows by that.
+        inflation = variances @ np.diagonal(linalg.cho_solve((factor, True), np.eye(len(W))))
+        return float(inflation * np.sum((np.diagonal(y_y) + predicted) / variances))
 
     def _noise_entropy(self, params: NamedArrays) -> float:
         """½ log |2 pi e Sigma|."""

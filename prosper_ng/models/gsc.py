@@ -59,6 +59,8 @@ class Prepared(NamedTuple):
     """(D, H)."""
     factor: Floats
     """(D,) standard deviations of the noise, or the (D, D) Cholesky factor of its covariance."""
+    Sigma: Floats
+    """(D, D) this covariance; (0, 0) where noise is independent."""
     root: Floats
     """(H,) the unit of each slab: its standard deviation where slabs are independent, else 1."""
     mu: Floats
@@ -148,14 +150,17 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
         """Parameters at the scale of the data; slabs of mean and variance 1, pi = 1/H, at most 1/2."""
-        D = len(moments.mean)
-        scale = max(float(np.sqrt(np.mean(moments.variance))), SMALLEST_SIGMA)
+        D, variance = len(moments.mean), float(np.mean(moments.variance))
+        # Rows that are all the same have no scale but that of their values.
+        square = variance + float(np.mean(moments.mean**2))
+        scale = max(np.sqrt(variance), 1e-6 * np.sqrt(square), SMALLEST_SIGMA)
         W = moments.mean[:, None] + scale * rng.standard_normal((D, self.n_latents))
         return NamedArrays.of(W=W, pi=self._initial_pi(), **self._initial_slabs(), **self._initial_noise(scale, D))
 
     def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Prepared:
         """Fields, Gram matrix and log odds."""
         pi, factor = self.activity(params), self._noise_factor(params)
+        Sigma = positive_definite(params["Sigma"]) if self.noise == "full" else np.empty((0, 0))
         root, Psi = np.ones(self.n_latents), np.empty((0, 0))
         if self.slab == "full":
             Psi = positive_definite(params["Psi"])
@@ -163,7 +168,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
             root = np.sqrt(params["psi"])
         fields = whiten(factor, params["W"].T * root[:, None])
         return Prepared(
-            params["W"], factor, root, params["mu"] / root, Psi, fields, fields @ fields.T,
+            params["W"], factor, Sigma, root, params["mu"] / root, Psi, fields, fields @ fields.T,
             log_odds(pi)[:, None], float(np.sum(np.log1p(-pi))),
         )  # fmt: skip
 
@@ -174,7 +179,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         if batch.observed is not None and not batch.observed.all():
             observed = batch.observed.astype(np.float64)
         b, zero = np.empty((n_rows, self.n_latents)), np.empty(n_rows)
-        for piece in pieces(prepared.factor, observed):
+        for piece in pieces(prepared.factor, prepared.Sigma, observed):
             whitened = whiten(piece.factor, batch.values[piece.rows][:, piece.known])
             b[piece.rows] = whitened @ _fields(prepared, piece).T
             shown = observed[piece.rows] if piece.is_whole else np.empty((0, D))
@@ -184,7 +189,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
     def log_joint(self, prepared: Prepared, projected: Projected, codes: Codes) -> Floats:
         """(n, S) log p(s, y), constants included."""
         result = np.empty(codes.shape[:2])
-        for piece in pieces(prepared.factor, projected.observed):
+        for piece in pieces(prepared.factor, prepared.Sigma, projected.observed):
             found = np.empty_like(result[piece.rows])
             log_joint_of_states(
                 projected.zero[piece.rows], prepared.log_odds[:, 0], *_slab_arguments(prepared, projected, piece),
@@ -213,7 +218,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         """Add the moments of a batch to the sums."""
         used = np.asarray(weights.any(axis=1))
         values = batch.values if used.all() else batch.values * used[:, None]
-        for piece in pieces(prepared.factor, projected.observed):
+        for piece in pieces(prepared.factor, prepared.Sigma, projected.observed):
             found = _moments(prepared, projected, piece, codes[piece.rows], weights[piece.rows])
             n_rows = int(np.count_nonzero(used[piece.rows]))
             self._add_latents(prepared, found, n_rows, sums)
@@ -253,7 +258,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
     ) -> dict[str, Floats]:
         """`s_z` (n, H), the posterior means of the amplitudes, 0 where a latent is not active."""
         means = np.empty_like(projected.b)
-        for piece in pieces(prepared.factor, projected.observed):
+        for piece in pieces(prepared.factor, prepared.Sigma, projected.observed):
             means[piece.rows] = _moments(prepared, projected, piece, codes[piece.rows], weights[piece.rows]).means
         return {"s_z": means}
 

@@ -14,7 +14,7 @@ from scipy import linalg
 Floats = NDArray[np.float64]
 
 # In units of the variances: a correlation matrix with smaller eigenvalues is singular as far as we can tell.
-_SINGULAR, _RAISED = 1e-14, 1e-13
+_SINGULAR, _RAISED = 1e-14, 1e-10
 
 # The determinants of the lanes are moved to their logarithms before they overflow.
 _LARGE = 1e100
@@ -28,13 +28,15 @@ def positive_definite(matrix: Floats) -> Floats:
     symmetric = 0.5 * (matrix + matrix.T)
     variances = np.diagonal(symmetric)
     largest = float(np.max(variances, initial=0.0)) or 1.0
-    scale = np.sqrt(np.where(variances > 0, variances, _RAISED * largest))
+    scale = np.sqrt(np.where(variances > 0, variances, largest))
     try:
         factor = linalg.cholesky(symmetric / scale[:, None] / scale, lower=True)
+        if np.min(np.diagonal(factor), initial=1.0) ** 2 > _SINGULAR:
+            return symmetric
     except linalg.LinAlgError:
-        return at_least(symmetric, _RAISED * scale**2)
-    is_regular = np.min(np.diagonal(factor), initial=1.0) ** 2 > _SINGULAR
-    return symmetric if is_regular else at_least(symmetric, _RAISED * scale**2)
+        pass
+    # Raised eigenvalues make larger variances, in whose units they may be too small still, but not a third time.
+    return positive_definite(at_least(symmetric, _RAISED * scale**2))
 
 
 def at_least(matrix: Floats, least: Floats) -> Floats:
