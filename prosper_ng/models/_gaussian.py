@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from prosper_ng.models.interface import Floats, MStep, ParameterSpec
+from prosper_ng.models.interface import SMALLEST_SCALE, Floats, MStep, ParameterSpec
 from prosper_ng.numerics.cholesky import at_least, positive_definite
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
-SMALLEST_SIGMA = 1e-100
 SMALLEST_VARIANCE = 1e-200
 UNUSED = 1e-12
 _NARROWEST = 1e-12
@@ -134,7 +133,7 @@ class GaussianNoise:
         if self.noise == "full":
             return {"Sigma": ParameterSpec((n_observed, n_observed), -np.inf, np.inf, "covariance of the noise")}
         shape = (n_observed,) if self.noise == "diagonal" else ()
-        return {"sigma": ParameterSpec(shape, SMALLEST_SIGMA, np.inf, "standard deviation of the noise")}
+        return {"sigma": ParameterSpec(shape, SMALLEST_SCALE, np.inf, "standard deviation of the noise")}
 
     def _initial_noise(self, scale: float, n_observed: int) -> dict[str, Floats]:
         if self.noise == "full":
@@ -176,7 +175,7 @@ class GaussianNoise:
             own = np.diagonal(sums["y_y"]) if self.noise == "full" else sums["y_y"]
             squares = np.where(own > 0, own / n_rows, squares)
         predicted = np.abs(np.einsum("dh,dh->d", W, W @ symmetric(sums["szsz"]))) / n_rows
-        return np.maximum(np.maximum(_NARROWEST_NOISE * squares, 4 * _EPS * predicted), SMALLEST_SIGMA**2)
+        return np.maximum(np.maximum(_NARROWEST_NOISE * squares, 4 * _EPS * predicted), SMALLEST_SCALE**2)
 
     def _mean_square(self, sums: NamedArrays) -> float:
         """Mean of y_d² over rows and dimensions."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.latents.space import LatentSpace, unpack
 from prosper_ng.models._activity import ActivityPrior
-from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
+from prosper_ng.models.interface import SMALLEST_SCALE, Batch, Codes, Floats, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import gaussian_entropy, log_odds
 from prosper_ng.numerics.superposition import (
@@ -32,8 +32,6 @@ from prosper_ng.numerics.superposition import (
     superpose,
     winners,
 )
-
-SMALLEST_SIGMA = 1e-100
 
 # Less weight than this says nothing about an entry of W: the ratio of such sums has lost its digits.
 _SMALLEST_SHARE = 1e-150
@@ -219,7 +217,7 @@ class MaximumModel(ActivityPrior):
         """W, sigma and pi."""
         return {
             "W": ParameterSpec((n_observed, self.n_latents), self._least_W, np.inf, "dictionary"),
-            "sigma": ParameterSpec((), SMALLEST_SIGMA, np.inf, "standard deviation of the noise"),
+            "sigma": ParameterSpec((), SMALLEST_SCALE, np.inf, "standard deviation of the noise"),
             "pi": self._pi_spec(),
         }
 
@@ -237,14 +235,9 @@ class MaximumModel(ActivityPrior):
         }
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
-        """W: data mean plus a quarter of the data's standard deviation in noise; sigma: that deviation; pi: 1/H.
-
-        More noise makes fields that no row resembles, and annealing may end with one of them unused.
-        """
-        scale = max(float(np.sqrt(np.mean(moments.variance))), SMALLEST_SIGMA)
-        noise = 0.25 * scale * rng.standard_normal((len(moments.mean), self.n_latents))
-        W = np.maximum(moments.mean[:, None] + noise, self._least_W)
-        return NamedArrays.of(W=W, sigma=scale, pi=self._initial_pi())
+        """W around the data mean; sigma: the data's standard deviation; pi: 1/H."""
+        W = np.maximum(moments.fields(self.n_latents, rng), self._least_W)
+        return NamedArrays.of(W=W, sigma=moments.scale, pi=self._initial_pi())
 
     def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Prepared:
         """W by latents, the exponent of the power mean at this temperature, and the log odds."""
@@ -322,7 +315,7 @@ class MaximumModel(ActivityPrior):
             # Below this the squared residual is the rounding error of a difference of large numbers.
             rounding = 4 * np.finfo(float).eps * float(sums["y_y"])
             variance = max(self._squared_residual(new, sums), rounding) / float(sums["n_values"])
-            new["sigma"] = max(np.sqrt(variance), SMALLEST_SIGMA)
+            new["sigma"] = max(np.sqrt(variance), SMALLEST_SCALE)
         self._maximize_pi(new, params, sums["counts"] / sums["n"], step)
         if "W" in step.learn:
             self._treat_unused(new, sums, step)

@@ -29,7 +29,6 @@ from prosper_ng.components import component
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
 from prosper_ng.models._gaussian import (
-    SMALLEST_SIGMA,
     UNUSED,
     GaussianNoise,
     GaussianSlabs,
@@ -150,12 +149,8 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
         """Parameters at the scale of the data; slabs of mean and variance 1, pi = 1/H, at most 1/2."""
-        D, variance = len(moments.mean), float(np.mean(moments.variance))
-        # Rows that are all the same have no scale but that of their values.
-        square = variance + float(np.mean(moments.mean**2))
-        scale = max(np.sqrt(variance), 1e-6 * np.sqrt(square), SMALLEST_SIGMA)
-        W = moments.mean[:, None] + scale * rng.standard_normal((D, self.n_latents))
-        return NamedArrays.of(W=W, pi=self._initial_pi(), **self._initial_slabs(), **self._initial_noise(scale, D))
+        W, noise = moments.fields(self.n_latents, rng), self._initial_noise(moments.scale, len(moments.mean))
+        return NamedArrays.of(W=W, pi=self._initial_pi(), **self._initial_slabs(), **noise)
 
     def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Prepared:
         """Fields, Gram matrix and log odds."""

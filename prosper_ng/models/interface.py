@@ -16,6 +16,9 @@ from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 Floats = NDArray[np.float64]
 Codes = NDArray[np.uint64]
 
+SMALLEST_SCALE = 1e-100
+"""Below this the squares of values leave the range of double precision."""
+
 
 class Batch(NamedTuple):
     """Rows of the data that are worked on together."""
@@ -36,6 +39,19 @@ class Moments(NamedTuple):
     """(D,) mean of each dimension."""
     variance: Floats
     """(D,) variance of each dimension."""
+
+    @property
+    def scale(self) -> float:
+        """The data's standard deviation; of rows that are all the same a millionth of their values, never 0."""
+        largest = float(np.max(np.abs(self.mean), initial=0.0))
+        return max(float(np.sqrt(np.mean(self.variance))), 1e-6 * largest, SMALLEST_SCALE)
+
+    def fields(self, n_latents: int, rng: np.random.Generator) -> Floats:
+        """(D, H) fields to start from: noise of a quarter of the data's standard deviation around their mean.
+
+        With more noise there are fields that no row resembles, and annealing ends with some of them unused.
+        """
+        return self.mean[:, None] + 0.25 * self.scale * rng.standard_normal((len(self.mean), n_latents))
 
 
 class ParameterSpec(NamedTuple):

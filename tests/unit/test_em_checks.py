@@ -177,6 +177,7 @@ def test_no_rows_to_learn_from_is_an_error_that_says_where():
 def test_a_few_rows_are_explained_to_the_last_bit(name, n_parts):
     """Fewer rows than latents: sigma may run down to rounding, which no check may take for a fall."""
     problem, params = make(estep=ESTEPS[name], n_rows=3, block_rows=1, n_parts=n_parts)
+    params["W"][:, :3] = 0.9 * problem.values.T
     state, reports = train(problem, params, 60)
     assert np.isfinite(state.params.buffer).all()
     assert name == "search" or state.params["sigma"] < 1e-6

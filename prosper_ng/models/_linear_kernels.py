@@ -1,0 +1,131 @@
+"""Kernels of the models with linear superposition; `_linear` says what they compute."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from prosper_ng.latents.space import unpack
+
+
+@njit(cache=True)
+def log_joint_of_incomplete(
+    zero: Any,
+    residual: Any,
+    missing: Any,
+    fields: Any,
+    precision: float,
+    log_odds: Any,
+    alphabet: Any,
+    codes: Any,
+    n_planes: int,
+    plane_words: int,
+    result: Any,
+) -> None:
+    """Fill (n, S) with the log joints of codes (n, S, words) over the observed entries; `fields` is Wᵀ (H, D)."""
+    n_latents, n_dimensions = fields.shape
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    mean = np.empty(n_dimensions)
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+            total = zero[n]
+            mean[:] = 0.0
+            for i in range(k):
+                total += log_odds[latents[i], indices[i] - 1]
+                mean += alphabet[indices[i]] * fields[latents[i]]
+            change = 0.0
+            for d in range(n_dimensions):
+                if not missing[n, d]:
+                    change += mean[d] * (mean[d] - 2.0 * residual[n, d])
+            result[n, s] = total - 0.5 * precision * change
+
+
+@njit(cache=True)
+def log_joint_of_states(
+    zero: Any, singletons: Any, gram: Any, alphabet: Any, codes: Any, n_planes: int, plane_words: int, result: Any
+) -> None:
+    """Fill (n, S) with the log joints of codes (n, S, words)."""
+    n_latents = gram.shape[0]
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    unit = alphabet.shape[0] == 2 and alphabet[1] == 1.0
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+            total = zero[n]
+            for i in range(k):
+                h = latents[i]
+                total += singletons[n, h, indices[i] - 1]
+                overlap = 0.0
+                if unit:
+                    for j in range(i):
+                        overlap += gram[h, latents[j]]
+                else:
+                    for j in range(i):
+                        overlap += gram[h, latents[j]] * alphabet[indices[j]]
+                    overlap *= alphabet[indices[i]]
+                total -= overlap
+            result[n, s] = total
+
+
+@njit(cache=True)
+def log_joint_of_children(
+    zero: Any, singletons: Any, gram: Any, alphabet: Any, candidates: Any, table: Any, slots: Any, sizes: Any,
+    parents: Any, result: Any,
+) -> None:  # fmt: skip
+    """Fill (n, P) with the log joints of combinations of candidates (n, H'), each from its parent's."""
+    for n in range(candidates.shape[0]):
+        best = candidates[n]
+        for p in range(sizes.shape[0]):
+            k = sizes[p] - 1
+            last = slots[p, k]
+            h = best[last]
+            overlap = 0.0
+            for i in range(k):
+                overlap += gram[h, best[slots[p, i]]] * alphabet[table[p, slots[p, i]]]
+            if parents[p] >= 0:
+                before = result[n, parents[p]]
+            else:
+                before = zero[n] + singletons[n, best[slots[p, 0]], table[p, slots[p, 0]] - 1]
+            result[n, p] = before + singletons[n, h, table[p, last] - 1] - overlap * alphabet[table[p, last]]
+
+
+@njit(cache=True)
+def add_missing_moments(
+    missing: Any,
+    fields: Any,
+    mu: Any,
+    variance: float,
+    codes: Any,
+    weights: Any,
+    alphabet: Any,
+    n_planes: int,
+    plane_words: int,
+    y: Any,
+    y_y: Any,
+    y_s: Any,
+) -> np.int64:
+    """Complete sum y (D,), sum yᵀy (1,) and sum y<s>ᵀ (D, H) by the missing entries; how many there are."""
+    n_latents, n_dimensions = fields.shape
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    mean = np.empty(n_dimensions)
+    n_missing = np.int64(0)
+    for n in range(codes.shape[0]):
+        if not np.any(weights[n]):
+            continue
+        n_missing += np.count_nonzero(missing[n])
+        for s in range(codes.shape[1]):
+            weight = weights[n, s]
+            if weight == 0.0:
+                continue
+            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+            mean[:] = mu
+            for i in range(k):
+                mean += alphabet[indices[i]] * fields[latents[i]]
+            for d in range(n_dimensions):
+                if missing[n, d]:
+                    y[d] += weight * mean[d]
+                    y_y[0] += weight * (mean[d] * mean[d] + variance)
+                    for i in range(k):
+                        y_s[d, latents[i]] += weight * mean[d] * alphabet[indices[i]]
+    return n_missing
