@@ -16,8 +16,12 @@ from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
 SMALLEST_VARIANCE = 1e-200
 UNUSED = 1e-12
+
+# Shares of second moments, and of the variances of single slabs, below which variances are rounding errors.
 _NARROWEST = 1e-12
 _NARROWEST_NOISE = 1e-13
+_NARROWEST_JOINT = 1e-6
+
 _EPS = float(np.finfo(float).eps)
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -267,7 +271,8 @@ class GaussianSlabs:
             new["mu"] = np.where(used, sums["sz"] / n_active, new["mu"])
         if "psi" in step.learn:
             # A difference of nearly equal numbers is not trusted below a share of them.
-            least = np.maximum(_NARROWEST * np.diagonal(sums["szsz"]) / n_active, SMALLEST_VARIANCE)
+            least = np.minimum(_NARROWEST * np.diagonal(sums["szsz"]) / n_active, new["psi"])
+            least = np.maximum(least, SMALLEST_VARIANCE)
             new["psi"] = np.where(used, np.maximum(_deviation(new["mu"], sums) / n_active, least), new["psi"])
 
     def _maximize_joint_slabs(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
@@ -277,7 +282,9 @@ class GaussianSlabs:
         if "Psi" in step.learn:
             moment = _joint_deviation(new["mu"], sums) / n_rows
             least = np.maximum(_NARROWEST * np.diagonal(sums["zz"]) / n_rows, SMALLEST_VARIANCE)
-            new["Psi"] = at_least(moment, least)
+            # What active slabs say about others comes by way of the inverse of Psi, at the cost of its condition.
+            least = np.maximum(_NARROWEST_JOINT * np.diagonal(moment), least)
+            new["Psi"] = at_least(moment, least, positive_definite(new["Psi"]))
 
     def _expected_log_slabs(self, params: NamedArrays, sums: NamedArrays) -> float:
         """sum_n <log p(z)>_n."""

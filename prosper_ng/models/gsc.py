@@ -26,6 +26,7 @@ from annotated_types import Gt
 from numpy.typing import NDArray
 
 from prosper_ng.components import component
+from prosper_ng.errors import NumericalError
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
 from prosper_ng.models._gaussian import (
@@ -49,6 +50,9 @@ from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import log_odds
 
 _EPS = float(np.finfo(float).eps)
+
+# Squared signal-to-noise ratio of a field; the smallest noise that is learned stays far below it.
+_SHARPEST = 1e20
 
 
 class Prepared(NamedTuple):
@@ -162,8 +166,14 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         else:
             root = np.sqrt(params["psi"])
         fields = whiten(factor, params["W"].T * root[:, None])
+        gram = fields @ fields.T
+        if not np.max(np.diagonal(gram)) < _SHARPEST:
+            raise NumericalError(
+                "model gsc: the noise is less than a 10,000,000,000th of what W and the slabs contribute, which leaves "
+                "no digit of the posterior; start with a larger sigma, or smaller W and psi"
+            )
         return Prepared(
-            params["W"], factor, Sigma, root, params["mu"] / root, Psi, fields, fields @ fields.T,
+            params["W"], factor, Sigma, root, params["mu"] / root, Psi, fields, gram,
             log_odds(pi)[:, None], float(np.sum(np.log1p(-pi))),
         )  # fmt: skip
 

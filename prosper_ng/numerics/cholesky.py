@@ -39,18 +39,22 @@ def positive_definite(matrix: Floats) -> Floats:
     return positive_definite(at_least(symmetric, _RAISED * scale**2))
 
 
-def at_least(matrix: Floats, least: Floats) -> Floats:
+def at_least(matrix: Floats, least: Floats, before: Floats | None = None) -> Floats:
     """The symmetric part of a matrix, with variances in no direction smaller than those of the diagonal matrix `least`.
 
     Of all such covariances C it has the smallest log |C| + tr(C⁻¹ matrix): eigenvalues in units of `least` are raised
-    to 1. `least` (H,) must be positive.
+    to 1. `least` (H,) must be positive; it is made smaller, in proportion, where it would rule out the covariance
+    `before`, so that the result is never worse than this one.
     """
     scale = np.sqrt(least)
+    bound = 1.0
+    if before is not None:
+        bound = min(1.0, float(linalg.eigvalsh(before / scale[:, None] / scale, subset_by_index=(0, 0))[0]))
     symmetric = 0.5 * (matrix + matrix.T)
     eigenvalues, vectors = linalg.eigh(symmetric / scale[:, None] / scale)
-    if eigenvalues[0] >= 1.0:
+    if eigenvalues[0] >= bound:
         return symmetric
-    raised = (vectors * np.maximum(eigenvalues, 1.0)) @ vectors.T
+    raised = (vectors * np.maximum(eigenvalues, bound)) @ vectors.T
     result = raised * scale[:, None] * scale
     return np.asarray(0.5 * (result + result.T))
 

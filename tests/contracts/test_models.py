@@ -136,7 +136,10 @@ def test_entropy_identity_right_after_a_full_m_step(make, n_latents, n_observed,
     sums = statistics(model, task, codes, posterior.weights)
     new = model.maximize(params, sums, MStep(frozenset(params)))
     expected = model.expected_log_joint(new, sums) / len(values)
-    assert expected == pytest.approx(-model.entropy(new, sums), rel=1e-9, abs=1e-7)
+    # A probability that was raised to its bound is no maximum, and costs up to its entropy.
+    spec = model.parameters(n_observed)["pi"]
+    is_inside = ((new["pi"] > 1.1 * spec.low) & (new["pi"] < 1 - 1.1 * spec.low)).all()
+    assert expected == pytest.approx(-model.entropy(new, sums), rel=1e-10, abs=1e-10 if is_inside else 1e-7)
 
 
 @MODELS
