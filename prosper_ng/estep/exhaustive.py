@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from prosper_ng.components import component
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import Floats, Found, Task
+from prosper_ng.estep.listed import Listed
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.numerics.random_streams import Stream
@@ -41,3 +42,7 @@ class Exhaustive:
         codes = np.broadcast_to(states, (len(task.batch.values), *states.shape))
         log_joint = task.log_joint(codes)
         return Found(codes, log_joint, n_evaluated=log_joint.size)
+
+    def posterior(self, task: Task, sets: StateSets | None, vary: bool = True) -> Listed:
+        """q_n over these states."""
+        return Listed(task, self.find(task, sets, vary))

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.interface import Batch, Model
@@ -25,8 +26,8 @@ class Task(NamedTuple):
     """(H,) prior probability that each latent is active."""
     stream: Stream
     """Random streams of this sweep."""
-    tempered: bool = False
-    """Whether somebody will ask for the log priors of what is found."""
+    tempering: Tempering = UNTEMPERED
+    """How weights are made from log joints."""
 
     def log_joint(self, codes: Codes) -> Floats:
         """(n, S) log p(s, y) of codes (n, S, words)."""
@@ -44,8 +45,6 @@ class Found(NamedTuple):
     """States whose log joint was computed."""
     n_accepted: int = 0
     """States that replaced others."""
-    log_prior: Floats | None = None
-    """(n, S) log p(s), where the E-step has it at hand."""
 
 
 class EStep(Protocol):
@@ -72,6 +71,10 @@ class EStep(Protocol):
 
         With `vary` off, stored sets are evaluated but keep their states.
         """
+        ...
+
+    def posterior(self, task: Task, sets: StateSets | None, vary: bool = True) -> Posterior:
+        """q_n over the states that `find` finds, which need not be listed for that."""
         ...
 
 

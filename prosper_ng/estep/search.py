@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import OneOf, component
 from prosper_ng.estep.interface import Floats, Found, Task, Variation
+from prosper_ng.estep.listed import Listed
 from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets, draw_sets
@@ -59,3 +60,7 @@ class Search:
                 n_accepted += sets.merge(candidates, log_joint)
                 pool = StateSets(candidates, log_joint) if variation.breeds_offspring else sets
         return Found(sets.codes, sets.log_joint, n_evaluated, n_accepted)
+
+    def posterior(self, task: Task, sets: StateSets | None, vary: bool = True) -> Listed:
+        """q_n over these states."""
+        return Listed(task, self.find(task, sets, vary))

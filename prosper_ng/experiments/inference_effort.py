@@ -7,13 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.estep.interface import EStep, Floats, Found, Task
+from prosper_ng.estep.interface import EStep, Found, Task
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
 from prosper_ng.latents.posterior import log_sum
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
-from prosper_ng.models.interface import Affinity
 from prosper_ng.numerics.random_streams import stream
 
 MOST_STATES = 100_000
@@ -130,15 +129,6 @@ def _on_edge(estep: Preselection, task: Task, found: Found) -> NDArray[np.bool_]
     active = space.decode(best) != 0
     on_edge = (active.sum(axis=1) >= max_active) & (max_active < space.n_latents)
     if n_candidates < space.n_latents:
-        ranked = np.argsort(-_scores(estep, task, found), axis=1, kind="stable")
+        ranked = np.argsort(-estep.scores(task), axis=1, kind="stable")
         on_edge |= np.take_along_axis(active, ranked[:, n_candidates - 1 : n_candidates], axis=1)[:, 0]
     return np.asarray(on_edge)
-
-
-def _scores(estep: Preselection, task: Task, found: Found) -> Floats:
-    """(n, H) what latents were ranked by."""
-    if estep.selection == "model" and isinstance(task.model, Affinity):
-        return task.model.affinity(task.prepared, task.projected, task.batch)
-    space = task.model.space
-    singletons = found.log_joint[:, 1 : 1 + space.n_latents * (space.n_values - 1)]
-    return np.asarray(singletons.reshape(-1, space.n_latents, space.n_values - 1).max(axis=2))

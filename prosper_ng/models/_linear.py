@@ -8,25 +8,27 @@ treats what is missing as hidden: given s, y_d is Gaussian around (W s + mu)_d w
 complete the sums (EM over the missing entries), so that the M-step stays the same.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.moments import add_moments
-from prosper_ng.latents.space import LatentSpace
+from prosper_ng.latents.posterior import Tempering
 from prosper_ng.models._activity import log_prior_of_states
 from prosper_ng.models._linear_kernels import (
+    Prepared,
+    Projected,
     add_missing_moments,
-    log_joint_of_children,
     log_joint_of_incomplete,
     log_joint_of_states,
 )
+from prosper_ng.models._linear_preselection import LinearPosterior
 from prosper_ng.models.interface import (
     SMALLEST_SCALE,
     Batch,
     Codes,
-    Combinations,
     Floats,
     Moments,
     MStep,
@@ -35,36 +37,6 @@ from prosper_ng.models.interface import (
 from prosper_ng.numerics.linear import solve_least_change
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import gaussian_entropy
-
-
-class Prepared(NamedTuple):
-    """What depends on the parameters only."""
-
-    W: Floats
-    """(D, H)."""
-    mu: Floats
-    """(D,) data mean, zeros where the model has none."""
-    gram: Floats
-    """(H, H) WᵀW / sigma²."""
-    precision: float
-    """1 / sigma²."""
-    log_odds: Floats
-    """(H, K - 1) log p(s_h = phi_k) - log p(s_h = 0)."""
-    log_prior_zero: float
-    """log p(s = 0)."""
-
-
-class Projected(NamedTuple):
-    """What depends on the rows but not on the states."""
-
-    singletons: Floats
-    """(n, H, K - 1) what a single active latent adds to the log joint of the zero state."""
-    zero: Floats
-    """(n,) log joint of the zero state."""
-    residual: Floats
-    """(n, D) y - mu where there are missing entries, 0 at these; (0, D) where all entries of all rows are observed."""
-    missing: NDArray[np.bool_]
-    """(n, D) which entries are missing; (0, D) where none is."""
 
 
 def prepare(params: NamedArrays, log_odds: Floats, log_prior_zero: float) -> Prepared:
@@ -80,13 +52,13 @@ def project(prepared: Prepared, batch: Batch, alphabet: Floats) -> Projected:
     centered = batch.values - prepared.mu
     n_observed: Any = batch.values.shape[1]
     missing, residual = np.zeros((0, n_observed), bool), centered[:0]
+    squares = np.diagonal(prepared.gram)
     if batch.observed is not None and not batch.observed.all():
         missing, n_observed = ~batch.observed, np.count_nonzero(batch.observed, axis=1)
         residual = centered = np.where(missing, 0.0, centered)
-    b = centered @ prepared.W * prepared.precision
-    phi = alphabet[1:]
-    quadratic = 0.5 * phi**2 * np.diagonal(prepared.gram)[:, None] - prepared.log_odds
-    singletons = b[:, :, None] * phi - quadratic
+        squares = batch.observed @ prepared.W**2 * prepared.precision
+    b, phi = centered @ prepared.W * prepared.precision, alphabet[1:]
+    singletons = b[:, :, None] * phi - (0.5 * phi**2 * squares[..., None] - prepared.log_odds)
     log_normalizer = 0.5 * n_observed * (np.log(2 * np.pi) - np.log(prepared.precision))
     energy = 0.5 * prepared.precision * np.einsum("nd,nd->n", centered, centered)
     return Projected(singletons, prepared.log_prior_zero - log_normalizer - energy, residual, missing)
@@ -96,6 +68,7 @@ class LinearModel:
     """The part of BSC, TSC and DSC that does not depend on the prior."""
 
     n_latents: int
+    space: Any
     data_mean: bool
     unused: Literal["keep", "redraw"]
 
@@ -103,11 +76,6 @@ class LinearModel:
     def is_exact(self) -> bool:
         """The M-step is the maximum."""
         return True
-
-    @property
-    def space(self) -> LatentSpace:
-        """The finite latent space."""
-        raise NotImplementedError
 
     def _linear_parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         specs = {
@@ -156,17 +124,15 @@ class LinearModel:
         )  # fmt: skip
         return result
 
-    def log_joint_of_combinations(
-        self, prepared: Prepared, projected: Projected, candidates: NDArray[np.int64], combinations: Combinations
-    ) -> Floats | None:
-        """(n, P) log p(s, y), a lookup for each active latent of the parent; None with missing entries."""
-        if len(projected.missing):
-            return None
-        result = np.empty((len(candidates), len(combinations.sizes)))
-        log_joint_of_children(
-            projected.zero, projected.singletons, prepared.gram, self.space.values, candidates, *combinations, result,
-        )  # fmt: skip
-        return result
+    def log_joint_of_singletons(self, prepared: Prepared, projected: Projected) -> Floats:
+        """(n, H, K - 1) relative to the zero state."""
+        return projected.singletons
+
+    def preselect(
+        self, prepared: Prepared, projected: Projected, batch: Batch, chosen: Preselected, tempering: Tempering
+    ) -> LinearPosterior:
+        """The posterior over the states of each row's candidates, by its marginals."""
+        return LinearPosterior(self.space.values, prepared, projected, batch, chosen, tempering)
 
     def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
         """(n, S) log p(s)."""

@@ -1,11 +1,43 @@
 """Kernels of the models with linear superposition; `_linear` says what they compute."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from prosper_ng.latents.space import unpack
+from prosper_ng.models.interface import Floats
+
+
+class Prepared(NamedTuple):
+    """What depends on the parameters only."""
+
+    W: Floats
+    """(D, H)."""
+    mu: Floats
+    """(D,) data mean, zeros where the model has none."""
+    gram: Floats
+    """(H, H) WᵀW / sigma²."""
+    precision: float
+    """1 / sigma²."""
+    log_odds: Floats
+    """(H, K - 1) log p(s_h = phi_k) - log p(s_h = 0)."""
+    log_prior_zero: float
+    """log p(s = 0)."""
+
+
+class Projected(NamedTuple):
+    """What depends on the rows but not on the states."""
+
+    singletons: Floats
+    """(n, H, K - 1) what a single active latent adds to the log joint of the zero state."""
+    zero: Floats
+    """(n,) log joint of the zero state."""
+    residual: Floats
+    """(n, D) y - mu where there are missing entries, 0 at these; (0, D) where all entries of all rows are observed."""
+    missing: NDArray[np.bool_]
+    """(n, D) which entries are missing; (0, D) where none is."""
 
 
 @njit(cache=True)
@@ -66,28 +98,6 @@ def log_joint_of_states(
                     overlap *= alphabet[indices[i]]
                 total -= overlap
             result[n, s] = total
-
-
-@njit(cache=True)
-def log_joint_of_children(
-    zero: Any, singletons: Any, gram: Any, alphabet: Any, candidates: Any, table: Any, slots: Any, sizes: Any,
-    parents: Any, result: Any,
-) -> None:  # fmt: skip
-    """Fill (n, P) with the log joints of combinations of candidates (n, H'), each from its parent's."""
-    for n in range(candidates.shape[0]):
-        best = candidates[n]
-        for p in range(sizes.shape[0]):
-            k = sizes[p] - 1
-            last = slots[p, k]
-            h = best[last]
-            overlap = 0.0
-            for i in range(k):
-                overlap += gram[h, best[slots[p, i]]] * alphabet[table[p, slots[p, i]]]
-            if parents[p] >= 0:
-                before = result[n, parents[p]]
-            else:
-                before = zero[n] + singletons[n, best[slots[p, 0]], table[p, slots[p, 0]] - 1]
-            result[n, p] = before + singletons[n, h, table[p, last] - 1] - overlap * alphabet[table[p, last]]
 
 
 @njit(cache=True)

@@ -12,6 +12,7 @@ it is quadratic in W, and `maximize` is its maximum; soft, the residual is that 
 Only observed entries enter the sums: the update of W is separable over entries, so nothing has to be filled in.
 """
 
+from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -208,7 +209,7 @@ class MaximumModel(ActivityPrior):
         """The winners are held fixed, so the free energy can fall."""
         return False
 
-    @property
+    @cached_property
     def space(self) -> LatentSpace:
         """Binary latents."""
         return LatentSpace(self.n_latents)

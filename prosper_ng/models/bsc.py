@@ -11,6 +11,7 @@ M-step: W = (sum y<s>ᵀ)(sum <s sᵀ>)⁻¹, with mu as the weight of a latent 
 sigma² the mean squared residual at the new W. Haft, Hofmann and Tresp (2004); Henniges et al., LVA/ICA 2010.
 """
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 import numpy as np
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 from prosper_ng.components import component
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import ActivityPrior
-from prosper_ng.models._linear import LinearModel, Prepared, Projected, prepare
+from prosper_ng.models._linear import LinearModel, prepare
+from prosper_ng.models._linear_kernels import Prepared, Projected
 from prosper_ng.models.interface import Batch, Floats, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.special import log_odds
@@ -39,7 +41,7 @@ class BSC(ActivityPrior, LinearModel):
     unused: Literal["keep", "redraw"] = "keep"
     """What becomes of the dictionary element of a latent that no state uses."""
 
-    @property
+    @cached_property
     def space(self) -> LatentSpace:
         """Binary latents."""
         return LatentSpace(self.n_latents)

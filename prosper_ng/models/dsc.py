@@ -10,6 +10,7 @@
 M-step: as in Binary Sparse Coding, with pi_k the mean of [s_h = phi_k]. Exarchakis and Lücke, Neural Computation 2017.
 """
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 import numpy as np
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 from prosper_ng.components import component
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import SMALLEST_PI
-from prosper_ng.models._linear import LinearModel, Prepared, Projected, prepare
+from prosper_ng.models._linear import LinearModel, prepare
+from prosper_ng.models._linear_kernels import Prepared, Projected
 from prosper_ng.models.interface import Batch, Floats, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.truncated_prior import corrected_activity
@@ -45,7 +47,7 @@ class DSC(LinearModel):
         if 0 not in self.values or len(set(self.values)) != len(self.values) or not 2 <= len(self.values) <= 64:
             raise ValueError(f"values must be 2 to 64 distinct numbers with 0 among them, got {list(self.values)}")
 
-    @property
+    @cached_property
     def space(self) -> LatentSpace:
         """The alphabet with 0 first."""
         return LatentSpace(self.n_latents, (0.0, *(value for value in self.values if value != 0)))

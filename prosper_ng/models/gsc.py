@@ -19,6 +19,7 @@ the prior tell. Lücke and Sheikh, LVA/ICA 2012; Sheikh, Shelton and Lücke, JML
 The scale of a slab cannot be told from that of its column: (c W_h, mu_h / c, psi_h / c²) are the same model for any c.
 """
 
+from functools import cached_property
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -132,7 +133,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         """The M-step is the maximum."""
         return True
 
-    @property
+    @cached_property
     def space(self) -> LatentSpace:
         """Binary latents."""
         return LatentSpace(self.n_latents)

@@ -5,11 +5,14 @@ N rows, D observed dimensions, H latents, S states per row, as everywhere.
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.latents.candidates import Preselected
+from prosper_ng.latents.posterior import Posterior, Tempering
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
@@ -151,6 +154,16 @@ class Model(Protocol):
         ...
 
 
+def offers(model: object, capability: type) -> bool:
+    """Whether a model has all methods of a protocol; found out once for each class, since that takes a while."""
+    return _offers(type(model), capability)
+
+
+@cache
+def _offers(model: type, capability: type) -> bool:
+    return issubclass(model, capability)
+
+
 @runtime_checkable
 class Affinity(Protocol):
     """Models with a selection function of their own, cheaper than the joint of singletons."""
@@ -160,27 +173,18 @@ class Affinity(Protocol):
         ...
 
 
-class Combinations(NamedTuple):
-    """States with two or more active latents among H' candidates; what is left of one without its last is another."""
-
-    indices: NDArray[np.int64]
-    """(P, H') alphabet index of each candidate."""
-    slots: NDArray[np.int64]
-    """(P, gamma) which candidates are active, in ascending order; as many as `sizes` says."""
-    sizes: NDArray[np.int64]
-    """(P,) how many are active."""
-    parents: NDArray[np.int64]
-    """(P,) the combination without the last active candidate, always an earlier one; -1 where that is a singleton."""
-
-
 @runtime_checkable
-class Combines(Protocol):
-    """Models that build the log joint of a combination from that of its parent."""
+class Preselects(Protocol):
+    """Models that know better what to do with preselected states than to evaluate each of them for itself."""
 
-    def log_joint_of_combinations(
-        self, prepared: Any, projected: Any, candidates: NDArray[np.int64], combinations: Combinations
-    ) -> Floats | None:
-        """(n, P) log p(s, y) of all combinations of each row's candidates (n, H'); None for rows it cannot do."""
+    def log_joint_of_singletons(self, prepared: Any, projected: Any) -> Floats:
+        """(n, H, K - 1) log p(s, y) of each latent alone, with each of its values; up to a constant of the row."""
+        ...
+
+    def preselect(
+        self, prepared: Any, projected: Any, batch: Batch, chosen: Preselected, tempering: Tempering
+    ) -> Posterior:
+        """The posterior over the states of each row's candidates."""
         ...
 
 

@@ -6,15 +6,19 @@ from dataclasses import dataclass
 SMALLEST_BLOCK = 32
 LARGEST_BLOCK = 1024
 _BLOCKS_PER_PART = 16
+_FEWEST_BLOCKS, _SMALL_BLOCK = 4, 256
 
 
 def default_block_rows(n_rows: int, n_parts: int) -> int:
     """Rows in a block: a power of two from 32 to 1024 that leaves every part about 16 blocks where it can.
 
     It depends on the data and the number of updates in a sweep only, never on the ranks. Many blocks balance the ranks
-    well; large ones spread the cost of adding up a block's statistics over more rows.
+    well; large ones spread what a block costs over more rows. Few rows that are one part make four blocks, since they
+    are not worth more ranks than that.
     """
     wanted = n_rows / (_BLOCKS_PER_PART * n_parts)
+    if n_parts == 1:
+        wanted = max(wanted, min(n_rows / _FEWEST_BLOCKS, _SMALL_BLOCK))
     size = SMALLEST_BLOCK
     while size < LARGEST_BLOCK and wanted >= 1.5 * size:
         size *= 2

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
 from prosper_ng.errors import NumericalError
-from prosper_ng.estep.interface import EStep, Found, Task
-from prosper_ng.latents.posterior import TruncatedPosterior, truncated_posterior
+from prosper_ng.estep.interface import EStep, Task
+from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.interface import Model
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -26,7 +26,7 @@ from prosper_ng.training.settings import Training
 from prosper_ng.training.totals import PartTotals
 
 Floats = NDArray[np.float64]
-Visit = tuple[Task, Found, TruncatedPosterior]
+Visit = tuple[Task, Posterior]
 
 _KEPT_BYTES = 1 << 28
 """Posteriors of a part up to this size are kept until it is known which rows count; larger ones are made again."""
@@ -126,18 +126,17 @@ class TruncatedEM:
 
     def _expect(self, state: TrainingState, part: int, point: AnnealingPoint, clock: "_Clock") -> NamedArrays:
         """The E-step over the rows of one part: their statistics, summed exactly over blocks and ranks."""
-        model, sums = self.problem.model, self._block_sums
+        sums = self._block_sums
         self._sum.clear()
         visited, threshold = self._visit(state, part, point)
-        for task, found, posterior in visited:
-            kept = np.ones(len(found.codes), bool) if threshold is None else posterior.free_energy >= threshold
-            weights = posterior.weights if kept.all() else posterior.weights * kept[:, None]
+        for _, posterior in visited:
+            kept = None if threshold is None else posterior.free_energy >= threshold
             sums.buffer[:] = 0.0
-            model.accumulate(task.prepared, task.projected, task.batch, found.codes, weights, sums)
-            sums["entropy"] += posterior.entropy[kept].sum()
-            sums["free_energy"] += posterior.free_energy[kept].sum()
+            posterior.accumulate(kept, sums)
+            sums["entropy"] += np.sum(posterior.entropy, where=True if kept is None else kept)
+            sums["free_energy"] += np.sum(posterior.free_energy, where=True if kept is None else kept)
             self._sum.add(sums.buffer)
-            clock.counts[:2] += found.n_evaluated, found.n_accepted
+            clock.counts[:2] += posterior.n_evaluated, posterior.n_accepted
         clock.counts[2] += self.interrupted()
         seconds = clock.lap("e_step")
         extras = np.zeros(3 + self.problem.comm.size)
@@ -154,8 +153,8 @@ class TruncatedEM:
         found: list[Visit] = []
         free_energies, n_bytes = [np.empty(0)], 0
         for each in visited:
-            free_energies.append(each[2].free_energy)
-            n_bytes += sum(array.nbytes for array in (each[1].codes, each[1].log_joint, each[2].weights))
+            free_energies.append(each[1].free_energy)
+            n_bytes += each[1].n_bytes
             if n_bytes <= _KEPT_BYTES:
                 found.append(each)
         threshold = self._pruning_threshold(state, part, point, np.concatenate(free_energies))
@@ -215,6 +214,7 @@ def posteriors(
     model, blocks = problem.model, problem.blocks
     prepared = model.prepare(state.params, point.temperature if point else 1.0)
     activity = model.activity(state.params)
+    tempering = Tempering(point.temperature, point.anneal_prior) if point else UNTEMPERED
     streams = stream(problem.seed, "variation", state.sweep)
     owned = blocks.owned(problem.comm.rank, problem.comm.size)
     for block in owned if part is None else blocks.blocks(part, owned):
@@ -223,23 +223,12 @@ def posteriors(
         # Fancy indexing copies, so that linear algebra sees the same alignment whoever owns the block.
         values = noisy_values(problem.seed, state.sweep, rows, problem.values[local], point)
         batch = batch_of(rows, values)
-        tempered = point is not None and point.temperature != 1 and not point.anneal_prior
-        task = Task(model, prepared, model.project(prepared, batch), batch, activity, streams, tempered)
+        task = Task(model, prepared, model.project(prepared, batch), batch, activity, streams, tempering)
         sets = None if state.sets is None else StateSets(state.sets.codes[local], state.sets.log_joint[local])
-        found = problem.estep.find(task, sets, vary)
-        if state.sets is not None:
-            state.sets.codes[local], state.sets.log_joint[local] = found.codes, found.log_joint
-        yield task, found, truncated_posterior(found.log_joint, _tempered(task, found, point))
-
-
-def _tempered(task: Task, found: Found, point: AnnealingPoint | None) -> Floats | None:
-    """Log joints at the temperature, prior included or not; None at temperature 1."""
-    if point is None or point.temperature == 1:
-        return None
-    if point.anneal_prior:
-        return found.log_joint / point.temperature
-    log_prior = task.model.log_prior(task.prepared, found.codes) if found.log_prior is None else found.log_prior
-    return (found.log_joint - log_prior) / point.temperature + log_prior
+        posterior = problem.estep.posterior(task, sets, vary)
+        if state.sets is not None and sets is not None:
+            state.sets.codes[local], state.sets.log_joint[local] = sets
+        yield task, posterior
 
 
 class _Clock:

@@ -9,11 +9,13 @@ from prosper_ng.components import components_of, kind_of
 from prosper_ng.errors import UserError
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.interface import EStep, Task
+from prosper_ng.estep.listed import Listed
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
-from prosper_ng.latents.posterior import log_sum
+from prosper_ng.latents.posterior import Tempering, log_sum
 from prosper_ng.models.interface import Batch
+from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from tests.contracts.references import instances, random_parameters
 
@@ -155,3 +157,31 @@ def test_fit_parents_are_drawn_more_often():
     drawn = children[children.sum(axis=1) == 1].sum(axis=0)
     assert drawn[0] < 30
     assert drawn[1:] / drawn.sum() == pytest.approx(np.arange(1, 8) / 28, abs=0.03)
+
+
+@MODELS
+@pytest.mark.parametrize("missing", [False, True], ids=["complete", "missing"])
+@pytest.mark.parametrize("tempering", [Tempering(), Tempering(3.0), Tempering(3.0, anneal_prior=True)])
+@pytest.mark.parametrize(("n_candidates", "max_active"), [(5, 3), (1, 1), (4, 4), (9, 2)])
+def test_what_a_model_makes_of_preselected_states_is_what_listing_them_gives(
+    make, n_candidates, max_active, tempering, missing
+):
+    task = task_for(make)._replace(tempering=tempering)
+    if missing:
+        observed = np.random.default_rng(4).random(task.batch.values.shape) < 0.6
+        observed[:2] = [[True], [False]]
+        batch = Batch(task.batch.rows, np.where(observed, task.batch.values, 0.0), observed)
+        task = task._replace(batch=batch, projected=task.model.project(task.prepared, batch))
+    estep = Preselection(n_candidates=n_candidates, max_active=max_active)
+    quick, listed = estep.posterior(task, None), Listed(task, estep.find(task, None))
+    assert quick.free_energy == pytest.approx(listed.free_energy, rel=1e-12, abs=1e-12)
+    assert quick.entropy == pytest.approx(listed.entropy, rel=1e-10, abs=1e-11)
+    assert quick.n_evaluated == listed.n_evaluated
+    assert quick.reconstruct() == pytest.approx(listed.reconstruct(), rel=1e-10, abs=1e-10)
+    n_observed = task.batch.values.shape[1]
+    for kept in (None, np.arange(30) % 3 > 0):
+        ours, theirs = (NamedArrays(task.model.statistics(n_observed)) for _ in range(2))
+        quick.accumulate(kept, ours)
+        listed.accumulate(kept, theirs)
+        for name in ours:
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-10, abs=1e-10), name

@@ -209,7 +209,7 @@ def test_the_free_energy_of_all_rows_never_falls(
     # In the first sweep of many parts the rows behind the free energy grow from update to update; then they are all.
     assert all(new >= old - 1e-10 * abs(old) for old, new in pairwise(energies))
     # An E-step at the last parameters can only be better than the posteriors that led to them.
-    joint = np.concatenate([found.log_joint for _, found, _ in posteriors(problem, state, vary=False)])
+    joint = np.concatenate([each.found.log_joint for _, each in posteriors(problem, state, vary=False)])
     assert logsumexp(joint, axis=1).mean() >= energies[-1] - 1e-10 * abs(energies[-1])
 
 

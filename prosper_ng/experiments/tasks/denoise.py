@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from prosper_ng.components import component
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.tasks.interface import Numbers, Setting
-from prosper_ng.models.interface import Reconstructs
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.storage.dataset import Dataset, ImageDataset
 from prosper_ng.storage.images import quality, save_png
@@ -71,11 +70,9 @@ def denoised(setting: Setting, state: TrainingState) -> Floats:
     problem, dataset = setting.problem, cast(ImageDataset, setting.dataset)
     image = np.zeros(dataset.noisy.shape)
     total = ExactSum([image.size])
-    model = cast(Reconstructs, problem.model)
-    for task, found, posterior in posteriors(problem, state, vary=False):
+    for task, posterior in posteriors(problem, state, vary=False):
         image[...] = 0.0
-        means = model.reconstruct(task.prepared, task.projected, found.codes, posterior.weights)
-        dataset.add_patches(int(task.batch.rows[0]), means, image)
+        dataset.add_patches(int(task.batch.rows[0]), posterior.reconstruct(), image)
         total.add(image.ravel())
     merged, _ = total.reduce(problem.comm, np.zeros(0))
     return dataset.merge(merged.reshape(image.shape))

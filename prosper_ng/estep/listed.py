@@ -1,0 +1,39 @@
+"""The posterior over states that are listed one by one, which serves every model."""
+
+import numpy as np
+
+from prosper_ng.estep.interface import Floats, Found, Task
+from prosper_ng.latents.posterior import Mask, truncated_posterior
+from prosper_ng.models.interface import Reconstructs
+from prosper_ng.numerics.named_arrays import NamedArrays
+
+
+class Listed:
+    """q_n over the states that an E-step found."""
+
+    def __init__(self, task: Task, found: Found) -> None:
+        """Weigh the states by their joints, tempered as the task says."""
+        self.task, self.found = task, found
+        tempering = task.tempering
+        log_prior = task.model.log_prior(task.prepared, found.codes) if tempering.needs_prior else None
+        posterior = truncated_posterior(found.log_joint, tempering.of(found.log_joint, log_prior))
+        self.weights, self.free_energy, self.entropy = posterior
+        self.n_evaluated, self.n_accepted = found.n_evaluated, found.n_accepted
+
+    @property
+    def n_bytes(self) -> int:
+        """Of states, log joints and weights."""
+        return self.found.codes.nbytes + self.found.log_joint.nbytes + self.weights.nbytes
+
+    def accumulate(self, kept: Mask | None, sums: NamedArrays) -> None:
+        """Add the model's statistics of the rows that are kept."""
+        model, prepared, projected, batch, *_ = self.task
+        weights: Floats = self.weights if kept is None else self.weights * kept[:, None]
+        model.accumulate(prepared, projected, batch, self.found.codes, weights, sums)
+
+    def reconstruct(self) -> Floats:
+        """(n, D) posterior predictive mean."""
+        model = self.task.model
+        assert isinstance(model, Reconstructs)
+        prepared, projected = self.task.prepared, self.task.projected
+        return np.asarray(model.reconstruct(prepared, projected, self.found.codes, self.weights))

@@ -1,0 +1,279 @@
+"""Preselected states of the models with linear superposition: their posterior, and what learning needs of it.
+
+The states of a row are nodes of a tree over its candidates. The log joint of a node is that of its parent, plus what
+the added candidate would give alone, minus its overlap with the parent's active ones, which is carried along in turn:
+one multiplication for each candidate that may still follow. Going back from the leaves, a node hands its weight to its
+parent, so that a pair of candidates is met once, at the node that adds the second of them. Neither the states nor their
+weights are ever listed, and LANES rows are worked on side by side, which makes every step a few vector instructions.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from prosper_ng.latents.candidates import Preselected
+from prosper_ng.models.interface import Floats
+from prosper_ng.numerics.elementary import fast_exp
+
+LANES = 16
+CHUNK = 16
+
+# Weights below exp(-40) = 4e-18 of the largest are 0: a million of them are 4e-12 of the whole.
+NEGLIGIBLE = -40.0
+
+
+class Marginals(NamedTuple):
+    """What the posteriors of some rows come to."""
+
+    free_energy: Floats
+    """(n,) log of the sum over the states of exp(log joint)."""
+    entropy: Floats
+    """(n,)."""
+    masses: Floats
+    """(n, H, K - 1) probability that a latent has a value."""
+    pairs: Floats
+    """(n, H' (H' - 1) / 2) <s_i s_j> of the candidates i < j, row by row of the upper triangle."""
+
+
+class Quadratic(NamedTuple):
+    """Log joints as a quadratic function of the states."""
+
+    zero: Floats
+    """(n,) of the zero state."""
+    singletons: Floats
+    """(n, H, K - 1) what a single active latent adds."""
+    gram: Floats
+    """(H, H) what two active latents take away, times both values; for rows that miss nothing."""
+    fields: Floats
+    """(H, D) from which a row with missing entries gets a Gram matrix of its own."""
+    precision: float
+    missing: NDArray[np.bool_]
+    """(n, D) which entries are missing; (0, D) where none is."""
+
+
+def marginals(quadratic: Quadratic, alphabet: Floats, chosen: Preselected) -> Marginals:
+    """Posterior marginals over preselected states; NaN in rows without a finite log joint."""
+    n, n_candidates = chosen.candidates.shape
+    found = Marginals(
+        np.empty(n), np.empty(n), np.empty(quadratic.singletons.shape),
+        np.empty((n, n_candidates * (n_candidates - 1) // 2)),
+    )  # fmt: skip
+    _marginalize(LANES, *quadratic, alphabet, chosen.candidates, chosen.tree, found)
+    if not np.isfinite(quadratic.singletons.sum()):
+        lost = ~np.isfinite(quadratic.singletons).all(axis=(1, 2))
+        for values in found:
+            values[lost] = np.nan
+    return found
+
+
+@njit(cache=True)
+def _gather(first: int, singletons: Any, gram: Any, candidates: Any, alone: Any, overlaps: Any) -> None:
+    """What concerns the candidates of some rows, one a lane; after the last row comes the last row again."""
+    n_rows, n_candidates = candidates.shape
+    for lane in range(overlaps.shape[2]):
+        n = min(first + lane, n_rows - 1)
+        own = singletons[n]
+        for i in range(n_candidates):
+            h = candidates[n, i]
+            for v in range(alone.shape[1]):
+                alone[i, v, lane] = own[h, v]
+            for j in range(i + 1, n_candidates):
+                overlaps[i, j, lane] = gram[h, candidates[n, j]]
+
+
+@njit(cache=True)
+def _gather_observed(
+    first: int, fields: Any, precision: float, missing: Any, candidates: Any, product: Any, overlaps: Any
+) -> None:
+    """Overlaps of the candidates over the entries that each row does not miss; `product` (D,) is scratch."""
+    n_rows, n_candidates = candidates.shape
+    for lane in range(overlaps.shape[2]):
+        n = min(first + lane, n_rows - 1)
+        for i in range(n_candidates):
+            for d in range(product.shape[0]):
+                product[d] = 0.0 if missing[n, d] else precision * fields[candidates[n, i], d]
+            for j in range(i + 1, n_candidates):
+                overlaps[i, j, lane] = np.dot(product, fields[candidates[n, j]])
+
+
+@njit(cache=True, error_model="numpy")
+def _descend(tree: Any, alphabet: Any, alone: Any, overlaps: Any, field: Any, joints: Any, best: Any) -> None:
+    """Log joints of all nodes relative to the zero state; `best` becomes the largest in each lane."""
+    n_candidates, n_lanes, deepest = alone.shape[0], best.shape[0], field.shape[0]
+    flat_field, flat_overlaps = field.reshape(deepest, -1), overlaps.reshape(n_candidates, -1)
+    for node in range(tree.parents.shape[0]):
+        parent, slot, depth, value = tree.parents[node], tree.slots[node], tree.depths[node], tree.indices[node] - 1
+        phi = alphabet[value + 1]
+        if depth == 1:
+            for lane in range(n_lanes):
+                joints[node, lane] = alone[slot, value, lane]
+        else:
+            for lane in range(n_lanes):
+                joint = joints[parent, lane] + (alone[slot, value, lane] - phi * field[depth - 2, slot, lane])
+                joints[node, lane] = joint
+                best[lane] = joint if joint > best[lane] else best[lane]
+        # What the active candidates of this node take away from each one that may follow.
+        if depth == 1 and deepest > 0:
+            for place in range((slot + 1) * n_lanes, n_candidates * n_lanes):
+                flat_field[0, place] = phi * flat_overlaps[slot, place]
+        elif depth <= deepest:
+            for place in range((slot + 1) * n_lanes, n_candidates * n_lanes):
+                flat_field[depth - 1, place] = flat_field[depth - 2, place] + phi * flat_overlaps[slot, place]
+
+
+@njit(cache=True, error_model="numpy")
+def _weigh(tree: Any, best: Any, joints: Any, alive: Any, mass: Any, moment: Any) -> None:
+    """Turn log joints into weights; adds to the sums of weights and of weights times log joints.
+
+    Single candidates weigh nothing here, as all singletons are counted elsewhere; nor do nodes that are negligible in
+    all lanes, whose memory is left as it is.
+    """
+    n_lanes = best.shape[0]
+    for node in range(tree.parents.shape[0]):
+        n_alive = 0
+        for lane in range(n_lanes):
+            n_alive += 1 if joints[node, lane] > best[lane] + NEGLIGIBLE else 0
+        alive[node] = n_alive > 0 and tree.depths[node] > 1
+        if alive[node]:
+            for lane in range(n_lanes):
+                joint = joints[node, lane] - best[lane]
+                weight = fast_exp(joint)
+                joints[node, lane] = weight
+                mass[lane] += weight
+                moment[lane] += weight * joint
+
+
+@njit(cache=True, error_model="numpy")
+def _ascend(tree: Any, alphabet: Any, weights: Any, alive: Any, active: Any, both: Any) -> None:
+    """Hand weights from the leaves to the root: masses of candidate and value, <s_i s_j> of pairs, per lane."""
+    n_lanes = weights.shape[1]
+    active[...] = 0.0
+    both[...] = 0.0
+    for node in range(tree.parents.shape[0] - 1, -1, -1):
+        if not alive[node]:
+            continue
+        slot, value, above = tree.slots[node], tree.indices[node] - 1, tree.parents[node]
+        phi = alphabet[value + 1]
+        for lane in range(n_lanes):
+            active[slot, value, lane] += weights[node, lane]
+        if above >= 0:
+            for lane in range(n_lanes):
+                weights[above, lane] = weights[node, lane] + (weights[above, lane] if alive[above] else 0.0)
+            alive[above] = True
+        while above >= 0:
+            other = tree.slots[above]
+            product = phi * alphabet[tree.indices[above]]
+            for lane in range(n_lanes):
+                both[other, slot, lane] += product * weights[node, lane]
+            above = tree.parents[above]
+
+
+@njit(cache=True, error_model="numpy")
+def _best_alone(alone: Any, best: float, tops: Any) -> float:
+    """The largest of the numbers (m,) and of `best`; `tops` gets the largest of every CHUNK numbers."""
+    for chunk in range(tops.shape[0]):
+        a, b, c, d = best, best, best, best
+        start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, alone.shape[0])
+        whole = start + (stop - start) // 4 * 4
+        for i in range(start, whole, 4):
+            a = max(a, alone[i])
+            b = max(b, alone[i + 1])
+            c = max(c, alone[i + 2])
+            d = max(d, alone[i + 3])
+        for i in range(whole, stop):
+            a = max(a, alone[i])
+        tops[chunk] = max(max(a, b), max(c, d))
+    return float(max(best, np.max(tops)))
+
+
+@njit(cache=True, error_model="numpy")
+def _weigh_alone(alone: Any, best: float, tops: Any, scratch: Any, weights: Any) -> Any:
+    """Weights (m,) of singletons, 0 where a whole chunk is negligible; their sum, and that of weights times joints."""
+    mass, moment = 0.0, 0.0
+    for chunk in range(tops.shape[0]):
+        start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, alone.shape[0])
+        if not tops[chunk] > best + NEGLIGIBLE:
+            weights[start:stop] = 0.0
+            continue
+        scratch[...] = 2 * NEGLIGIBLE
+        for i in range(stop - start):
+            scratch[i] = alone[start + i] - best
+        for i in range(scratch.shape[0]):
+            scratch[i] = fast_exp(scratch[i])
+        for i in range(stop - start):
+            weight = scratch[i]
+            weights[start + i] = weight
+            mass += weight
+            moment += weight * (alone[start + i] - best)
+    return mass, moment
+
+
+@njit(cache=True, error_model="numpy")
+def _scatter(n: int, lane: int, scale: float, candidates: Any, active: Any, both: Any, masses: Any, pairs: Any) -> None:
+    """Normalize the marginals of a row, singletons and candidates together."""
+    flat = masses[n].reshape(-1)
+    for i in range(flat.shape[0]):
+        flat[i] *= scale
+    place = 0
+    for i in range(candidates.shape[1]):
+        for v in range(active.shape[1]):
+            masses[n, candidates[n, i], v] += scale * active[i, v, lane]
+        for j in range(i + 1, candidates.shape[1]):
+            pairs[n, place] = scale * both[i, j, lane]
+            place += 1
+
+
+@njit(cache=True, error_model="numpy")
+def _marginalize(
+    n_lanes: int, zero: Any, singletons: Any, gram: Any, fields: Any, precision: float, missing: Any, alphabet: Any,
+    candidates: Any, tree: Any, found: Any,
+) -> None:  # fmt: skip
+    n_rows, n_candidates = candidates.shape
+    n_nodes, n_alone = tree.parents.shape[0], singletons.shape[1] * singletons.shape[2]
+    alone = np.empty((n_candidates, singletons.shape[2], n_lanes))
+    overlaps = np.empty((n_candidates, n_candidates, n_lanes))
+    field = np.empty((np.max(tree.depths) - 1, n_candidates, n_lanes))
+    joints, alive, active, both = (
+        np.empty((n_nodes, n_lanes)),
+        np.empty(n_nodes, np.bool_),
+        alone.copy(),
+        overlaps.copy(),
+    )
+    best, mass, moment = np.empty(n_lanes), np.empty(n_lanes), np.empty(n_lanes)
+    flat, weights = singletons.reshape(n_rows, n_alone), found.masses.reshape(n_rows, n_alone)
+    tops, product, scratch = np.empty((n_lanes, -(-n_alone // CHUNK))), np.empty(fields.shape[1]), np.empty(CHUNK)
+    for first in range(0, n_rows, n_lanes):
+        _gather(first, singletons, gram, candidates, alone, overlaps)
+        if missing.shape[0] > 0:
+            _gather_observed(first, fields, precision, missing, candidates, product, overlaps)
+        for lane in range(n_lanes):
+            best[lane] = _best_alone(flat[min(first + lane, n_rows - 1)], 0.0, tops[lane])
+        _descend(tree, alphabet, alone, overlaps, field, joints, best)
+        for lane in range(n_lanes):
+            n = min(first + lane, n_rows - 1)
+            mass[lane], moment[lane] = _weigh_alone(flat[n], best[lane], tops[lane], scratch, weights[n])
+            weight = fast_exp(-best[lane])
+            mass[lane] += weight
+            moment[lane] -= weight * best[lane]
+        _weigh(tree, best, joints, alive, mass, moment)
+        _ascend(tree, alphabet, joints, alive, active, both)
+        for lane in range(min(n_lanes, n_rows - first)):
+            n, log_mass = first + lane, np.log(mass[lane])
+            found.free_energy[n] = zero[n] + best[lane] + log_mass
+            found.entropy[n] = log_mass - moment[lane] / mass[lane]
+            _scatter(n, lane, 1.0 / mass[lane], candidates, active, both, found.masses, found.pairs)
+
+
+@njit(cache=True)
+def add_pairs(candidates: Any, kept: Any, pairs: Any, second: Any) -> None:
+    """Add <s_i s_j> of the candidates of the rows that are kept to the lower triangle of sum <s sᵀ> (H, H)."""
+    for n in range(candidates.shape[0]):
+        if kept[n]:
+            place = 0
+            for i in range(candidates.shape[1]):
+                for j in range(i + 1, candidates.shape[1]):
+                    a, b = candidates[n, i], candidates[n, j]
+                    second[max(a, b), min(a, b)] += pairs[n, place]
+                    place += 1
