@@ -156,12 +156,13 @@ class Model(Protocol):
 
 def offers(model: object, capability: type) -> bool:
     """Whether a model has all methods of a protocol; found out once for each class, since that takes a while."""
-    return _offers(type(model), capability)
+    kind: Any = type(model)
+    return capability in _capabilities(kind)
 
 
 @cache
-def _offers(model: type, capability: type) -> bool:
-    return issubclass(model, capability)
+def _capabilities(model: Any) -> frozenset[type]:
+    return frozenset(each for each in (Affinity, Preselects) if issubclass(model, each))
 
 
 @runtime_checkable
