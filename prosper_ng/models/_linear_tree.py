@@ -134,7 +134,7 @@ def _weigh(tree: Any, best: Any, joints: Any, alive: Any, mass: Any, moment: Any
     for node in range(tree.parents.shape[0]):
         n_alive = 0
         for lane in range(n_lanes):
-            n_alive += 1 if joints[node, lane] > best[lane] + NEGLIGIBLE else 0
+            n_alive += 1 if joints[node, lane] >= best[lane] + NEGLIGIBLE else 0
         alive[node] = n_alive > 0 and tree.depths[node] > 1
         if alive[node]:
             for lane in range(n_lanes):
@@ -194,7 +194,7 @@ def _weigh_alone(alone: Any, best: float, tops: Any, scratch: Any, weights: Any)
     mass, moment = 0.0, 0.0
     for chunk in range(tops.shape[0]):
         start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, alone.shape[0])
-        if not tops[chunk] > best + NEGLIGIBLE:
+        if not tops[chunk] >= best + NEGLIGIBLE:
             weights[start:stop] = 0.0
             continue
         scratch[...] = 2 * NEGLIGIBLE

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from prosper_ng.errors import NumericalError
-from prosper_ng.estep.preselection import Preselection
+from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.search import Search
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.bsc import BSC
@@ -159,7 +159,7 @@ def test_rows_that_cannot_be_ranked_are_an_error_that_says_where():
         def log_joint(self, prepared, projected, codes):
             return super().log_joint(prepared, projected, codes) * np.nan
 
-    problem, params = make(NoJoint(n_latents=4), Preselection(n_candidates=4, max_active=2))
+    problem, params = make(NoJoint(n_latents=4), Exhaustive())
     with pytest.raises(NumericalError) as caught:
         train(problem, params, annealing=Annealing(data_pruning=0.5))
     where = "sweep 1, update 1, data pruning by the free energies of model bsc"
