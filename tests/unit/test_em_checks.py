@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from prosper_ng.errors import NumericalError
-from prosper_ng.estep.exhaustive import Exhaustive
+from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.bsc import BSC
@@ -156,10 +156,11 @@ def test_a_parameter_that_is_not_finite_is_named(name):
 
 def test_rows_that_cannot_be_ranked_are_an_error_that_says_where():
     class NoJoint(BSC):
-        def log_joint(self, prepared, projected, codes):
-            return super().log_joint(prepared, projected, codes) * np.nan
+        def project(self, prepared, batch):
+            projected = super().project(prepared, batch)
+            return projected._replace(zero=projected.zero * np.nan)
 
-    problem, params = make(NoJoint(n_latents=4), Exhaustive())
+    problem, params = make(NoJoint(n_latents=4), Preselection(n_candidates=4, max_active=2))
     with pytest.raises(NumericalError) as caught:
         train(problem, params, annealing=Annealing(data_pruning=0.5))
     where = "sweep 1, update 1, data pruning by the free energies of model bsc"
