@@ -17,6 +17,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_config_arguments(parser)
     parser.add_argument("--output", metavar="FOLDER", help="the run folder, instead of output.folder or runs/NAME")
+    parser.add_argument(
+        "--time-limit", metavar="TIME", help="stop with a checkpoint before this time is over: seconds, or like 1h30m"
+    )
     parser.add_argument("--ranks", type=int, metavar="N", help="refuse to start with fewer ranks than these")
 
 
@@ -25,12 +28,24 @@ def run(arguments: argparse.Namespace) -> int:
     from prosper_ng.parallel.failure import ending_all_ranks_together
     from prosper_ng.parallel.mpi import connect
 
+    time_limit = _seconds(arguments.time_limit)
     comm = connect(arguments.ranks)
     with ending_all_ranks_together(comm):
-        return _run(arguments, comm)
+        return _run(arguments, comm, time_limit)
 
 
-def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
+def _seconds(duration: str | None) -> float | None:
+    """The seconds in a duration; raises UserError where it is none."""
+    from prosper_ng.errors import UserError
+    from prosper_ng.training.stopping import seconds_of
+
+    try:
+        return None if duration is None else seconds_of(float(duration) if duration.isdecimal() else duration)
+    except ValueError as error:
+        raise UserError(f"--time-limit: {str(error).removeprefix('wall_time ')}") from None
+
+
+def _run(arguments: argparse.Namespace, comm: "Communicator", time_limit: float | None) -> int:
     from prosper_ng.experiments.run import MORE_TO_DO, run
     from prosper_ng.parallel.failure import collectively
     from prosper_ng.parallel.threads import warn_if_oversubscribed
@@ -46,7 +61,7 @@ def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
     narrator = Narrator(config.training.n_sweeps, comm.is_root, arguments.quiet, arguments.verbose)
     warn_if_oversubscribed(comm, narrator.say)
     try:
-        outcome = run(loaded, folder, comm, narrator, sys.argv)
+        outcome = run(loaded, folder, comm, narrator, sys.argv, time_limit)
         if comm.is_root and config.output.figures and outcome.finished:
             _, notes = draw_run(folder, folder)
             for note in notes:

@@ -10,6 +10,7 @@ import numpy as np
 from prosper_ng.config import Loaded
 from prosper_ng.experiments.assembly import Assembly, assemble
 from prosper_ng.experiments.digest import input_digest, run_digest
+from prosper_ng.experiments.ending import Ending, Endings
 from prosper_ng.experiments.rehearsal import rehearse
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.run_folder import RunFolder
@@ -53,31 +54,22 @@ class Outcome(NamedTuple):
     results: dict[str, Any]
 
 
-class _Ending(NamedTuple):
-    """Why the sweeps ended."""
-
-    finished: bool
-    sentence: str
-
-
-class _Record(NamedTuple):
-    """An entry of the history, as the stopping rules look at it."""
-
-    free_energy: float
-    entropy_gap: float | None
-    settled: bool
-
-
 def run(
-    loaded: Loaded[RunConfig], folder: Path, comm: Communicator, listener: Listener, argv: Sequence[str]
+    loaded: Loaded[RunConfig],
+    folder: Path,
+    comm: Communicator,
+    listener: Listener,
+    argv: Sequence[str],
+    time_limit: float | None = None,
 ) -> Outcome:
     """Train, resume where there is something to resume, and do the task; all ranks together.
 
+    It ends before `time_limit` seconds are over, and before the end of the batch job it is in.
     Raises UserError where the configuration, the data or the folder do not allow it, NumericalError where the
     mathematics breaks down; the run folder then says so.
     """
     with stop_requests() as requests:
-        began = time.perf_counter()
+        began = time.monotonic()
         parts = assemble(loaded.value, comm)
         _note_idle_ranks(parts, listener)
         warm_up(comm, lambda: rehearse(loaded.value, parts))
@@ -86,7 +78,8 @@ def run(
             resumed = kept.resume(state)
             listener.opened(folder, state.sweep)
             kept.begin(_provenance(parts, argv), _attributes(loaded.value, parts), resumed)
-            ending = _train(loaded.value, parts, state, kept, listener, requests, began)
+            endings = Endings(loaded.value, kept, requests, began, time_limit) if comm.is_root else None
+            ending = _train(loaded.value, parts, state, kept, listener, requests, endings)
             kept.checkpoint(state)
             return _conclude(loaded.value, parts, state, kept, ending)
 
@@ -108,62 +101,32 @@ def _train(
     kept: RunFolder,
     listener: Listener,
     requests: StopRequests,
-    began: float,
-) -> _Ending:
-    """Sweep until the last sweep, a stopping rule or a request to stop; root decides, all obey."""
+    endings: Endings | None,
+) -> Ending:
+    """Sweep until the last sweep, a stopping rule or a request to stop; root, which has `endings`, decides for all."""
     comm, training = parts.problem.comm, config.training
     setting = Setting(parts.problem, parts.dataset)
-    before = _elapsed(kept.history)
-    ending = comm.broadcast(_rule_met(config, kept.history, 0.0, 0.0))
+    before, began = _elapsed(kept.history), time.monotonic()
+    ending = comm.broadcast(endings.before() if endings else None)
     if ending is not None:
         return ending
-    last, slowest = time.perf_counter(), 0.0
     for report in TruncatedEM(parts.problem, training, requests).sweeps(state):
         measured = config.task.measure(setting, state)
-        now = time.perf_counter()
-        slowest, last = max(slowest, now - last), now
-        begin_writing = time.perf_counter()
-        values = _values(report, state, measured, before + now - began) | {"seconds_io": kept.io_seconds}
-        kept.record(state, values)
-        ending = comm.broadcast(_decide(config, report, kept, requests, now - began, 2 * slowest))
-        if comm.broadcast(kept.checkpoint_is_due(state.sweep)) and ending is None:
+        begin_writing = time.monotonic()
+        values = _values(report, state, measured, before + begin_writing - began)
+        kept.record(state, values | {"seconds_io": kept.io_seconds})
+        decision = (endings.after(report), kept.checkpoint_is_due(state.sweep)) if endings else (None, False)
+        ending, is_due = comm.broadcast(decision)
+        if is_due and ending is None:
             kept.checkpoint(state)
-        kept.io_seconds = time.perf_counter() - begin_writing
+        kept.io_seconds = time.monotonic() - begin_writing
         if comm.is_root:
             for note in report.notes:
                 listener.note(f"sweep {report.sweep}: {note}")
             listener.sweep(report.sweep, values)
         if ending is not None:
             return ending
-    return _Ending(True, f"all {training.n_sweeps} sweeps are done")
-
-
-def _decide(
-    config: RunConfig, report: SweepReport, kept: RunFolder, requests: StopRequests, elapsed: float, reserve: float
-) -> _Ending | None:
-    """Why to stop after this sweep; None to go on."""
-    if report.sweep == config.training.n_sweeps:
-        return None
-    if report.interrupted:
-        by = requests.name or "a signal to another rank"
-        return _Ending(False, f"stopped by {by} after sweep {report.sweep} of {config.training.n_sweeps}")
-    return _rule_met(config, kept.history, elapsed, reserve)
-
-
-def _rule_met(config: RunConfig, history: History, elapsed: float, reserve: float) -> _Ending | None:
-    stop = config.training.stopping.should_stop(_records(history), elapsed, reserve)
-    return None if stop is None else _Ending(stop.is_converged, stop.sentence)
-
-
-def _records(history: History) -> list[_Record]:
-    columns = history.columns()
-    if len(history) == 0:
-        return []
-    gaps = [None if np.isnan(gap) else float(gap) for gap in columns["entropy_gap"]]
-    return [
-        _Record(float(energy), gap, bool(settled))
-        for energy, gap, settled in zip(columns["free_energy"], gaps, columns["settled"], strict=True)
-    ]
+    return Ending(True, f"all {training.n_sweeps} sweeps are done")
 
 
 def _elapsed(history: History) -> float:
@@ -195,7 +158,7 @@ def _values(
     return values | dict(measured)
 
 
-def _conclude(config: RunConfig, parts: Assembly, state: TrainingState, kept: RunFolder, ending: _Ending) -> Outcome:
+def _conclude(config: RunConfig, parts: Assembly, state: TrainingState, kept: RunFolder, ending: Ending) -> Outcome:
     """The task's results where the run is finished, and the last entries in the run folder."""
     results: dict[str, Any] = {}
     sentence = ending.sentence

@@ -1,5 +1,6 @@
 """The folder of a run while it runs: lock, status, run file, checkpoints. All ranks call it, root writes."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -13,19 +14,22 @@ from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig, not_science
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.failure import collectively
+from prosper_ng.storage import atomic
 from prosper_ng.storage.checkpoint import Checkpoint, Checkpoints
 from prosper_ng.storage.history import History
+from prosper_ng.storage.lock import NAME as LOCK_FILE
 from prosper_ng.storage.lock import LockError, RunLock
 from prosper_ng.storage.provenance import Provenance
 from prosper_ng.storage.run_file import NAME as RUN_FILE
 from prosper_ng.storage.run_file import RunFile, StoredConfig
 from prosper_ng.storage.run_record import RunFileError, read_run
-from prosper_ng.storage.status import NAME as STATUS_FILE
-from prosper_ng.storage.status import StatusFile
+from prosper_ng.storage.status import StatusError, StatusFile, read_status
 from prosper_ng.training.em import Problem, TrainingState
 
 Say = Callable[[str], None]
 
+STOP_FILE, CHECKPOINT_FILE = "stop", "checkpoint"
+"""Files by which somebody asks a run in its folder to stop, or to write a checkpoint; they are removed once it did."""
 _STATUS_SECONDS = 1.0
 """Between two writings of the status while sweeps go on."""
 
@@ -49,6 +53,8 @@ class RunFolder:
         self.history = History()
         self.io_seconds = 0.0
         """What writing took after the sweep before."""
+        self.slowest_checkpoint = 0.0
+        """Seconds; 0 before there was one."""
         self._output = output
         self._kept: Kept | None = None
         self._lock: RunLock | None = None
@@ -79,11 +85,17 @@ class RunFolder:
         self._lock = RunLock(self.path)
         self._lock.acquire()
         # What killed writers left behind; not that of the lock, which others may be about to take.
-        for name in (RUN_FILE, STATUS_FILE):
-            for leftover in self.path.glob(f".{name}.*.tmp"):
-                leftover.unlink(missing_ok=True)
+        atomic.remove_leftovers(self.path, spared=LOCK_FILE)
         if self._lock.took_over is not None:
-            self.say(f"the lock of {self._lock.took_over}, which is gone, was taken over")
+            self.say(f"the lock of {self._lock.took_over}, which is gone, was taken over{self._last_sign()}")
+
+    def _last_sign(self) -> str:
+        """How far the run before had come when it ended without a word."""
+        try:
+            before = read_status(self.path)
+        except StatusError:
+            before = None
+        return "" if before is None else f"; its last sign was sweep {before.iteration} at {before.heartbeat}"
 
     def resume(self, state: TrainingState) -> bool:
         """Bring the state up to date with the newest good checkpoint; whether there was one.
@@ -140,17 +152,24 @@ class RunFolder:
             self._write_status()
 
     def checkpoint_is_due(self, sweep: int) -> bool:
-        """Whether sweeps or minutes say so, by this rank's clock."""
+        """Whether sweeps or minutes say so, by this rank's clock, or somebody asks for one."""
         last_sweep, last_time = self._last_checkpoint
         sweeps, minutes = self._output.checkpoint_sweeps, self._output.checkpoint_minutes
-        return (sweeps is not None and sweep - max(last_sweep, 0) >= sweeps) or (
-            minutes is not None and time.monotonic() - last_time >= 60 * minutes
+        return (
+            self.is_asked(CHECKPOINT_FILE)
+            or (sweeps is not None and sweep - max(last_sweep, 0) >= sweeps)
+            or (minutes is not None and time.monotonic() - last_time >= 60 * minutes)
         )
+
+    def is_asked(self, name: str) -> bool:
+        """Whether somebody has put a file of this name into the folder."""
+        return (self.path / name).exists()
 
     def checkpoint(self, state: TrainingState) -> None:
         """Write a checkpoint, unless the newest one is of this sweep."""
         if self._last_checkpoint[0] == state.sweep:
             return
+        began = time.monotonic()
         with collectively(self.problem.comm, "checking the lock"):
             if self._lock is not None:
                 self._lock.verify()
@@ -165,6 +184,8 @@ class RunFolder:
         )
         self._tell(warning)
         self._last_checkpoint = (state.sweep, time.monotonic())
+        self.slowest_checkpoint = max(self.slowest_checkpoint, time.monotonic() - began)
+        self._answer(CHECKPOINT_FILE)
 
     def finish(self, state: str, digest: str | None, reason: str | None, results: Mapping[str, Any]) -> None:
         """Write down how the run ended (on root)."""
@@ -174,6 +195,14 @@ class RunFolder:
         self._kept.run_file.set_results(results)
         self._tell(self._kept.run_file.flush())
         self._write_status(state=state, digest=digest, reason=reason)
+        self._answer(STOP_FILE)
+        self._answer(CHECKPOINT_FILE)
+
+    def _answer(self, name: str) -> None:
+        """Remove the file of a request that was met (on root); one that cannot be removed asks again."""
+        if self._lock is not None:
+            with contextlib.suppress(OSError):
+                (self.path / name).unlink(missing_ok=True)
 
     def _write_status(self, **changes: Any) -> None:
         if self._kept is not None:

@@ -61,6 +61,21 @@ def collectively(comm: Communicator, doing: str) -> Iterator[None]:
     agree(comm, failure, doing)
 
 
+@contextmanager
+def at(place: str) -> Iterator[None]:
+    """A block whose errors say in a note where they happened, such as "in the E-step of sweep 3, update 1"."""
+    try:
+        yield
+    except UserError as error:
+        # Those of the mathematics begin with the sweep and update that they are about.
+        if not str(error).startswith("sweep "):
+            error.add_note(place)
+        raise
+    except Exception as error:
+        error.add_note(place)
+        raise
+
+
 def agree(comm: Communicator, error: Exception | None, doing: str = "") -> None:
     """Raise on all ranks what the lowest rank that brings an error brings; nothing where none does.
 

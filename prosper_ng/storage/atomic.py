@@ -43,10 +43,14 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of writers that were killed; only for the one process that may write in the folder."""
+def remove_leftovers(folder: Path, spared: str | None = None) -> None:
+    """Remove temporary files of writers that were killed; only for the one process that may write in the folder.
+
+    Those of the file `spared` stay.
+    """
     for leftover in folder.glob(f".*{_SUFFIX}"):
-        leftover.unlink(missing_ok=True)
+        if spared is None or not leftover.name.startswith(f".{spared}."):
+            leftover.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

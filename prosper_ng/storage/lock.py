@@ -1,23 +1,27 @@
 """The lock of a run folder: one process at a time writes there."""
 
 import contextlib
+import errno
 import json
 import os
 import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from prosper_ng.errors import UserError
-from prosper_ng.storage.status import job_id, now
+from prosper_ng.storage import batch_job
+from prosper_ng.storage.status import now
 
 NAME = "run.lock"
 _HEARTBEAT_SECONDS = 30.0
 _MISSED_HEARTBEATS = 10
 _SETTLE_SECONDS = 0.25
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class LockError(UserError):
@@ -82,25 +86,54 @@ class RunLock:
                 self.path.unlink()
 
     def _create(self) -> bool:
-        """Whether the lock file could be made; False where there is one."""
+        """Whether the lock file could be made, whole from its first moment on; False where there is one."""
         try:
-            handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            with self._own_copy() as own:
+                # A name for a finished file is given to one process only. Opening exclusively and writing then would
+                # leave an empty lock, which tells nothing of its holder, where the process is killed in between.
+                os.link(own, self.path)
         except FileExistsError:
             return False
         except OSError as error:
-            raise LockError(f"{self.path.parent} cannot be written to ({error.strerror})") from error
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(self._content())
+            if error.errno in _NO_LINKS:
+                return self._create_in_two_steps()
+            raise self._not_writable(error) from error
         return True
+
+    def _create_in_two_steps(self) -> bool:
+        """As `_create`, for file systems without hard links."""
+        try:
+            with self.path.open("x", encoding="utf-8") as stream:
+                stream.write(self._content())
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise self._not_writable(error) from error
+        return True
+
+    @contextlib.contextmanager
+    def _own_copy(self) -> Iterator[Path]:
+        """The content of this process's lock in a file of another name, which is gone afterwards."""
+        own = self.path.with_name(f".{NAME}.{self._token}.tmp")
+        try:
+            own.write_text(self._content(), encoding="utf-8")
+            yield own
+        finally:
+            with contextlib.suppress(OSError):
+                own.unlink(missing_ok=True)
+
+    def _not_writable(self, error: OSError) -> LockError:
+        return LockError(f"{self.path.parent} cannot be written to ({error.strerror})")
 
     def _take_over(self, holder: dict[str, Any]) -> bool:
         """Put this process in the place of a holder that is gone; False where somebody else did so at the same time."""
-        own = self.path.with_name(f".{NAME}.{self._token}.tmp")
-        own.write_text(self._content(), encoding="utf-8")
-        if _read(self.path) != holder:
-            own.unlink()
-            return False
-        own.replace(self.path)
+        try:
+            with self._own_copy() as own:
+                if _read(self.path) != holder:
+                    return False
+                own.replace(self.path)
+        except OSError as error:
+            raise self._not_writable(error) from error
         # Of several that come this far together, the last one has the lock: it is seen by all after a moment.
         time.sleep(_SETTLE_SECONDS)
         return self._is_own(_read(self.path))
@@ -110,13 +143,14 @@ class RunLock:
 
     def _content(self) -> str:
         pid = os.getpid()
-        holder = {"host": socket.gethostname(), "pid": pid, "born": _birth(pid), "job": job_id(), "since": now()}
-        return json.dumps({**holder, "token": self._token})
+        process = {"host": socket.gethostname(), "pid": pid, "born": _birth(pid), "since": now()}
+        job = {"job": batch_job.job_id(), "restart": batch_job.restart_count(), "cluster": batch_job.cluster()}
+        return json.dumps({**process, **job, "token": self._token})
 
     def _is_stale(self, holder: dict[str, Any]) -> bool:
         if holder.get("host") == socket.gethostname() and not _is_alive(holder):
             return True
-        return self._silence() > self._interval * _MISSED_HEARTBEATS
+        return _job_is_over(holder) or self._silence() > self._interval * _MISSED_HEARTBEATS
 
     def _silence(self) -> float:
         """Seconds since the lock was touched, by the clock of the file system, which is the same for all hosts."""
@@ -124,10 +158,11 @@ class RunLock:
         try:
             probe.touch()
             return probe.stat().st_mtime - self.path.stat().st_mtime
-        except FileNotFoundError:
-            return 0.0
+        except OSError:
+            return 0.0  # the lock was given back, or the disk does not let anybody tell
         finally:
-            probe.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._released.wait(self._interval):
@@ -142,7 +177,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except ValueError:
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -160,6 +195,20 @@ def _is_alive(holder: dict[str, Any]) -> bool:
         pass
     # Numbers of processes are used again, after a restart of a container even at once.
     return holder.get("born") == _birth(pid)
+
+
+def _job_is_over(holder: dict[str, Any]) -> bool:
+    """Whether the job of the holder has ended, as far as a job of the same cluster can tell.
+
+    Elsewhere its number may belong to another job, or to none although it runs.
+    """
+    job = holder.get("job")
+    if not isinstance(job, str) or batch_job.cluster() is None or holder.get("cluster") != batch_job.cluster():
+        return False
+    if job == batch_job.job_id():
+        # Slurm starts a job again only when the attempt before is over.
+        return holder.get("restart") != batch_job.restart_count()
+    return batch_job.is_gone(job)
 
 
 def _birth(pid: int) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from prosper_ng.errors import UserError
 from prosper_ng.storage import atomic
+from prosper_ng.storage.batch_job import job_id
 
 State = Literal["running", "finished", "stopped", "failed"]
 NAME = "status.json"
@@ -18,12 +19,6 @@ NAME = "status.json"
 
 class StatusError(UserError):
     """The status of a run cannot be told."""
-
-
-def job_id() -> str | None:
-    """The batch job this process belongs to, `<array>_<task>` in an array; None outside of Slurm."""
-    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
 
 def now() -> str:

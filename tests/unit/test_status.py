@@ -10,7 +10,8 @@ import threading
 import pytest
 
 from prosper_ng.storage import provenance
-from prosper_ng.storage.status import NAME, StatusError, StatusFile, job_id, read_status
+from prosper_ng.storage.batch_job import job_id
+from prosper_ng.storage.status import NAME, StatusError, StatusFile, read_status
 
 
 def test_a_status_comes_back_as_it_was_written(tmp_path):

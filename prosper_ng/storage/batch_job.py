@@ -1,0 +1,65 @@
+"""What Slurm says about a job: when it ends, and whether it is gone."""
+
+import os
+import subprocess
+import time
+from datetime import datetime
+
+_PATIENCE = 10.0
+"""Seconds that Slurm gets to answer; a run must not wait for a busy controller."""
+_UNKNOWN_JOB = "invalid job id"
+
+
+def job_id() -> str | None:
+    """The batch job this process belongs to, `<array>_<task>` in an array; None outside of Slurm."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
+def restart_count() -> str | None:
+    """How many times Slurm has started this job again; None outside of Slurm."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0") if job_id() else None
+
+
+def cluster() -> str | None:
+    """The name of the cluster, within which numbers of jobs are unique; None outside of Slurm."""
+    return os.environ.get("SLURM_CLUSTER_NAME")
+
+
+def end_time() -> float | None:
+    """When this job must be over, in seconds since 1970: told by the environment, else by squeue, else unknown."""
+    told = os.environ.get("SLURM_JOB_END_TIME", "")
+    if told.isdecimal():
+        return float(told)
+    job = job_id()
+    answer = None if job is None else _squeue(job, "%e")
+    if answer is None or answer.returncode != 0:
+        return None
+    try:
+        return datetime.fromisoformat(answer.stdout.split()[0]).timestamp()
+    except (IndexError, ValueError):
+        return None  # a job without a limit ends "NONE" or "N/A"
+
+
+def is_gone(job: str) -> bool:
+    """Whether Slurm knows for sure that a job no longer runs; False where it cannot be asked."""
+    answer = _squeue(job, "%T")
+    if answer is None:
+        return False
+    if answer.returncode != 0:
+        return _UNKNOWN_JOB in answer.stderr.lower()
+    return not {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"} & set(answer.stdout.split())
+
+
+def seconds_left() -> float | None:
+    """Seconds until this job must be over; None where nobody says."""
+    end = end_time()
+    return None if end is None else end - time.time()
+
+
+def _squeue(job: str, what: str) -> subprocess.CompletedProcess[str] | None:
+    command = ["squeue", "--noheader", "--jobs", job, "--format", what]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
