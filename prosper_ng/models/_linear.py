@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.moments import add_moments
+from prosper_ng.latents.neighbours import Hood, Neighbours
 from prosper_ng.latents.posterior import Tempering
 from prosper_ng.models._activity import log_prior_of_states
 from prosper_ng.models._linear_kernels import (
@@ -24,6 +25,7 @@ from prosper_ng.models._linear_kernels import (
     log_joint_of_incomplete,
     log_joint_of_states,
 )
+from prosper_ng.models._linear_neighbours import fill_neighbours
 from prosper_ng.models._linear_preselection import LinearPosterior
 from prosper_ng.models.interface import (
     SMALLEST_SCALE,
@@ -127,6 +129,15 @@ class LinearModel:
     def log_joint_of_singletons(self, prepared: Prepared, projected: Projected) -> Floats:
         """(n, H, K - 1) relative to the zero state."""
         return projected.singletons
+
+    def log_joint_of_neighbours(self, prepared: Prepared, projected: Projected, hood: Hood) -> Neighbours:
+        """log p(s, y) of the states one change away from the parents."""
+        space, found = self.space, Neighbours.unknown(self.space, hood)
+        fill_neighbours(
+            hood, projected.singletons, prepared.gram, prepared.precision, np.ascontiguousarray(prepared.W.T),
+            np.ascontiguousarray(prepared.W), projected.missing, space.values, space.n_planes, space.plane_words, found,
+        )  # fmt: skip
+        return found
 
     def preselect(
         self, prepared: Prepared, projected: Projected, batch: Batch, chosen: Preselected, tempering: Tempering

@@ -19,8 +19,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.latents.neighbours import Hood, Neighbours
 from prosper_ng.latents.space import LatentSpace, unpack
 from prosper_ng.models._activity import ActivityPrior
+from prosper_ng.models._maximum_neighbours import fill_neighbours
 from prosper_ng.models.interface import SMALLEST_SCALE, Batch, Codes, Floats, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import gaussian_entropy, log_odds
@@ -263,6 +265,15 @@ class MaximumModel(ActivityPrior):
             sigma**-2, prepared.log_odds, codes, self.space.plane_words, result,
         )  # fmt: skip
         return result
+
+    def log_joint_of_neighbours(self, prepared: Prepared, projected: Projected, hood: Hood) -> Neighbours:
+        """log p(s, y) of the states one change away from the parents."""
+        found, power = Neighbours.unknown(self.space, hood), prepared.powers
+        fill_neighbours(
+            hood, projected.values, projected.observed, prepared.fields, power.powers, power.scale, prepared.rho,
+            prepared.sigma**-2, projected.constant, prepared.log_odds, found,
+        )  # fmt: skip
+        return found
 
     def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
         """(n, S) log p(s)."""

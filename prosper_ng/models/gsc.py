@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import component
 from prosper_ng.errors import NumericalError
+from prosper_ng.latents.neighbours import Hood, Neighbours, evaluated
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
 from prosper_ng.models._gaussian import (
@@ -44,6 +45,7 @@ from prosper_ng.models._gaussian import (
     whiten,
 )
 from prosper_ng.models._slab import add_moments, log_joint_of_states
+from prosper_ng.models._slab_neighbours import fill_neighbours
 from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.cholesky import positive_definite
 from prosper_ng.numerics.linear import solve_least_change
@@ -203,6 +205,18 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
             )  # fmt: skip
             result[piece.rows] = found
         return result
+
+    def log_joint_of_neighbours(self, prepared: Prepared, projected: Projected, hood: Hood) -> Neighbours:
+        """log p(s, y) of the states one change away from the parents."""
+        if self.slab == "full" or (self.noise == "full" and len(projected.observed)):
+            own = Projected(*(each[hood.rows] for each in projected))
+            return evaluated(self.space, hood, lambda codes: self.log_joint(prepared, own, codes))
+        found = Neighbours.unknown(self.space, hood)
+        fill_neighbours(
+            hood, prepared.log_odds[:, 0], projected.b, prepared.mu, prepared.gram, prepared.fields,
+            np.ascontiguousarray(prepared.fields.T), projected.observed, found,
+        )  # fmt: skip
+        return found
 
     def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
         """(n, S) log p(s)."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.latents.candidates import Preselected
+from prosper_ng.latents.neighbours import Hood, Neighbours
 from prosper_ng.latents.posterior import Posterior, Tempering
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
@@ -162,7 +163,7 @@ def offers(model: object, capability: type) -> bool:
 
 @cache
 def _capabilities(model: Any) -> frozenset[type]:
-    return frozenset(each for each in (Affinity, Preselects) if issubclass(model, each))
+    return frozenset(each for each in (Affinity, Preselects, KnowsNeighbours) if issubclass(model, each))
 
 
 @runtime_checkable
@@ -186,6 +187,15 @@ class Preselects(Protocol):
         self, prepared: Any, projected: Any, batch: Batch, chosen: Preselected, tempering: Tempering
     ) -> Posterior:
         """The posterior over the states of each row's candidates."""
+        ...
+
+
+@runtime_checkable
+class KnowsNeighbours(Protocol):
+    """Models that see what one more latent does to a state for all latents at once."""
+
+    def log_joint_of_neighbours(self, prepared: Any, projected: Any, hood: Hood) -> Neighbours:
+        """log p(s, y) of all states one change away from the parents; for ranking, so rounding may be larger."""
         ...
 
 

@@ -13,6 +13,8 @@ from prosper_ng.estep.listed import Listed
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
+from prosper_ng.estep.variations.neighbourhood import Neighbourhood
+from prosper_ng.latents.neighbours import evaluated, hoods
 from prosper_ng.latents.posterior import Tempering, log_sum
 from prosper_ng.models.interface import Batch
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -26,6 +28,8 @@ VARIATIONS = {
     "cross": Evolution(mutation="none", crossover=True, n_generations=3),
     "cross-flip": Evolution(mutation="flip", crossover=True, selection="uniform"),
     "cross-sparse": Evolution(mutation="sparse_flip", crossover=True, parents="offspring"),
+    "neighbourhood": Neighbourhood(n_candidates=3),
+    "neighbourhood of many": Neighbourhood(n_parents=20, n_candidates=5, n_steps=2),
 }
 ESTEPS: dict[str, EStep] = {
     "exhaustive": Exhaustive(),
@@ -43,6 +47,14 @@ def task_for(make: Callable, n_latents: int = 6, n_rows: int = 30, seed: int = 0
     batch = Batch(np.arange(first_row, n_rows), values[first_row:])
     prepared = model.prepare(params)
     return Task(model, prepared, model.project(prepared, batch), batch, model.activity(params), stream(1, "test"))
+
+
+def with_missing_entries(task: Task) -> Task:
+    """One row complete, one without a value, the others in between."""
+    observed = np.random.default_rng(4).random(task.batch.values.shape) < 0.6
+    observed[:2] = [[True], [False]]
+    batch = Batch(task.batch.rows, np.where(observed, task.batch.values, 0.0), observed)
+    return task._replace(batch=batch, projected=task.model.project(task.prepared, batch))
 
 
 def sets_for(estep: EStep, task: Task):
@@ -90,8 +102,9 @@ def test_stored_sets_only_get_better_and_come_near_the_exact_posterior(make, nam
         assert (now >= last - 1e-9).all()
         assert (now <= exact + 1e-9).all()
         last = now
-    # Crossover alone cannot make what no parent has.
-    assert (best - last).mean() < (0.9 if name == "cross" else 0.1) * first_gap + 1e-9
+    # Crossover alone cannot make what no parent has, and not every good state is next to the best one.
+    share = {"cross": 0.9, "neighbourhood": 0.3}.get(name, 0.1)
+    assert (best - last).mean() < share * first_gap + 1e-9
     kept = found.codes.copy()
     frozen = estep.find(task._replace(stream=stream(1, "test", 99)), sets, vary=False)
     assert (frozen.codes == kept).all()
@@ -167,11 +180,7 @@ def test_what_a_model_makes_of_preselected_states_is_what_listing_them_gives(
     make, n_candidates, max_active, tempering, missing
 ):
     task = task_for(make)._replace(tempering=tempering)
-    if missing:
-        observed = np.random.default_rng(4).random(task.batch.values.shape) < 0.6
-        observed[:2] = [[True], [False]]
-        batch = Batch(task.batch.rows, np.where(observed, task.batch.values, 0.0), observed)
-        task = task._replace(batch=batch, projected=task.model.project(task.prepared, batch))
+    task = with_missing_entries(task) if missing else task
     estep = Preselection(n_candidates=n_candidates, max_active=max_active)
     quick, listed = estep.posterior(task, None), Listed(task, estep.find(task, None))
     assert quick.free_energy == pytest.approx(listed.free_energy, rel=1e-12, abs=1e-12)
@@ -185,3 +194,47 @@ def test_what_a_model_makes_of_preselected_states_is_what_listing_them_gives(
         listed.accumulate(kept, theirs)
         for name in ours:
             assert ours[name] == pytest.approx(theirs[name], rel=1e-10, abs=1e-10), name
+
+
+@MODELS
+@pytest.mark.parametrize("missing", [False, True], ids=["complete", "missing"])
+@pytest.mark.parametrize("n_numbers", [None, 1, 200])
+def test_neighbours_have_the_log_joints_of_the_states_they_are(make, missing, n_numbers):
+    task = task_for(make)
+    task = with_missing_entries(task) if missing else task
+    space, rng = task.model.space, np.random.default_rng(5)
+    indices = rng.integers(0, space.n_values, size=(30, 6)) * (rng.random((30, 1)) < np.linspace(0, 1.2, 30)[:, None])
+    parents = space.encode(indices)
+    joints = task.log_joint(parents[:, None])[:, 0]
+    listed = evaluated(space, hoods(space, parents, joints, None)[0], task.log_joint)
+    found = [
+        task.model.log_joint_of_neighbours(task.prepared, task.projected, hood)
+        for hood in hoods(space, parents, joints, n_numbers)
+    ]
+    assert len(found) in {None: {1}, 1: {30}, 200: set(range(2, 30))}[n_numbers]
+    assert np.concatenate([each.bases for each in found]) == pytest.approx(listed.bases, rel=1e-9)
+    assert np.concatenate([each.switched for each in found]) == pytest.approx(listed.switched, rel=1e-9)
+
+
+@MODELS
+def test_the_best_neighbours_are_proposed_and_no_other(make):
+    task = task_for(make)
+    space = task.model.space
+    sets = sets_for(Search(n_states=7), task)
+    sets.log_joint[...] = task.log_joint(sets.codes)
+    proposed = Neighbourhood(n_parents=2, n_candidates=4).propose(task, sets)
+    everything = space.enumerate()
+    joints, values = task.log_joint(np.broadcast_to(everything, (30, *everything.shape))), space.decode(everything)
+    for n in range(30):
+        best = space.decode(sets.codes[n, np.argsort(-sets.log_joint[n])[:2]])
+        near = np.zeros(len(values), bool)
+        for parent in best:
+            changed, active = (values != parent), (values != 0) & (parent == 0)
+            off = (values == 0) & (parent != 0)
+            swapped = (changed.sum(axis=1) == 2) & (active.sum(axis=1) == 1) & (off.sum(axis=1) == 1)
+            near |= (changed.sum(axis=1) == 1) | swapped
+        known = (everything[:, None] == sets.codes[n]).all(axis=-1).any(axis=1)
+        legal = np.flatnonzero(near & ~known & (joints[n] > sets.log_joint[n].min()))
+        got = (everything[:, None] == proposed[n]).all(axis=-1).any(axis=1) & ~known
+        assert set(np.flatnonzero(got)) <= set(legal)
+        assert np.sort(joints[n, got]) == pytest.approx(np.sort(joints[n, legal])[-4:])

@@ -1,0 +1,62 @@
+"""Neighbourhood search: all single switches and swaps of the best states, ranked by their log joints."""
+
+from typing import Annotated, Any
+
+import numpy as np
+from annotated_types import Gt
+
+from prosper_ng.components import component
+from prosper_ng.estep.interface import Codes, Task
+from prosper_ng.latents.candidates import Ints, rank
+from prosper_ng.latents.neighbours import Candidates, choose, evaluated, hoods
+from prosper_ng.latents.state_sets import StateSets
+from prosper_ng.models.interface import KnowsNeighbours, offers
+
+# Log joints of neighbours that are held at a time: 1 MiB, so that they are ranked before they leave the cache.
+_NUMBERS = 1 << 17
+
+
+@component
+class Neighbourhood:
+    """The best states one change away from the best of K_n: a latent on, off or at another value, or two swapped."""
+
+    n_parents: Annotated[int, Gt(0)] = 1
+    """How many of the best states of K_n have their neighbours looked at; at most S."""
+    n_candidates: Annotated[int, Gt(0)] = 16
+    """How many neighbours, the best, are proposed."""
+    n_steps: Annotated[int, Gt(0)] = 1
+    """How often in each sweep; each step starts from the best states so far."""
+
+    @property
+    def n_rounds(self) -> int:
+        """One round a step."""
+        return self.n_steps
+
+    @property
+    def breeds_offspring(self) -> bool:
+        """Parents are the best states so far."""
+        return False
+
+    def propose(self, task: Task, pool: StateSets) -> Codes:
+        """Up to n_candidates states for each row; where there are fewer, some repeat a state of the pool."""
+        n, n_pool, words = pool.codes.shape
+        best = Candidates.none(n, self.n_candidates, words)
+        parents = np.empty((n, min(self.n_parents, n_pool)), np.int64)
+        rank(pool.log_joint, parents)
+        for chosen in parents.T:
+            self._look_around(task, pool, chosen, best)
+        unused = np.arange(self.n_candidates) >= best.filled[:, None]
+        best.codes[unused] = np.repeat(pool.codes[:, 0], unused.sum(axis=1), axis=0)
+        return best.codes
+
+    def _look_around(self, task: Task, pool: StateSets, chosen: Ints, best: Candidates) -> None:
+        """Let the neighbours of one parent of each row compete."""
+        model: Any = task.model
+        rows, knows = np.arange(len(chosen)), offers(model, KnowsNeighbours)
+        parents, log_joint = pool.codes[rows, chosen], pool.log_joint[rows, chosen]
+        for hood in hoods(model.space, parents, log_joint, _NUMBERS if knows else None):
+            if knows:
+                found = model.log_joint_of_neighbours(task.prepared, task.projected, hood)
+            else:
+                found = evaluated(model.space, hood, task.log_joint)
+            choose(model.space, hood, found, pool, best)

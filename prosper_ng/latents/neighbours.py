@@ -1,0 +1,218 @@
+"""States one change away from others: a latent switched on or off or to another value, or two latents swapped.
+
+All neighbours of a parent come from its bases: the parent itself, and the parent less each one of its active latents. A
+neighbour is a base, or a base in which one latent that is off takes a value.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from prosper_ng.latents.space import LatentSpace, unpack
+from prosper_ng.latents.state_sets import StateSets, get_value, set_value
+from prosper_ng.numerics.bits import count_ones
+
+Codes = NDArray[np.uint64]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Hood(NamedTuple):
+    """Parents, one for each of some consecutive rows of a batch."""
+
+    first_row: int
+    """The row of the first parent."""
+    parents: Codes
+    """(m, words)."""
+    log_joint: Floats
+    """(m,) of the parents."""
+    starts: Ints
+    """(m + 1,) where the bases of each parent start: itself, then without its first active latent, its second, ..."""
+
+    @property
+    def rows(self) -> slice:
+        """The rows of the parents."""
+        return slice(self.first_row, self.first_row + len(self.parents))
+
+    @property
+    def n_bases(self) -> int:
+        """B, over all parents."""
+        return int(self.starts[-1])
+
+
+class Neighbours(NamedTuple):
+    """Log joints of all neighbours."""
+
+    bases: Floats
+    """(B,) of the bases."""
+    switched: Floats
+    """(B, H, K - 1) of the bases with one more latent, at each value; -inf where it is on already."""
+
+    @classmethod
+    def unknown(cls, space: LatentSpace, hood: Hood) -> "Neighbours":
+        """Arrays to be filled."""
+        return cls(np.empty(hood.n_bases), np.empty((hood.n_bases, space.n_latents, space.n_values - 1)))
+
+
+class Candidates(NamedTuple):
+    """The best neighbours of some rows so far, the best first."""
+
+    codes: Codes
+    """(n, C, words)."""
+    log_joint: Floats
+    """(n, C) as they were ranked."""
+    filled: Ints
+    """(n,) how many of the C places are in use."""
+
+    @classmethod
+    def none(cls, n_rows: int, n_candidates: int, words: int) -> "Candidates":
+        """No candidates yet."""
+        shape = (n_rows, n_candidates)
+        return cls(np.zeros((*shape, words), np.uint64), np.full(shape, -np.inf), np.zeros(n_rows, np.int64))
+
+
+def hoods(space: LatentSpace, parents: Codes, log_joint: Floats, n_numbers: int | None) -> list[Hood]:
+    """Parents (n, words), one a row, in pieces of about `n_numbers` log joints of neighbours; in one where None."""
+    sizes = np.empty(len(parents), np.int64)
+    _count_bases(parents, space.n_planes, space.plane_words, sizes)
+    ends = np.cumsum(sizes) * space.n_latents * (space.n_values - 1)
+    cuts = [0, len(parents)]
+    if n_numbers is not None and len(parents):
+        cuts[1:1] = np.searchsorted(ends, np.arange(n_numbers, ends[-1], n_numbers)).tolist()
+    found = []
+    for first, last in pairwise(cuts):
+        if last > first:
+            starts = np.concatenate([[0], np.cumsum(sizes[first:last])])
+            found.append(Hood(first, parents[first:last], log_joint[first:last], starts))
+    return found
+
+
+def choose(space: LatentSpace, hood: Hood, neighbours: Neighbours, pool: StateSets, best: Candidates) -> None:
+    """Let neighbours into `best`, those that are better than the worst state of the row's pool and not yet in it."""
+    _choose(
+        hood, neighbours, pool.codes, pool.log_joint, space.n_values - 1, space.n_planes, space.plane_words, best
+    )  # fmt: skip
+
+
+def evaluated(space: LatentSpace, hood: Hood, log_joint: Callable[[Codes], Floats]) -> Neighbours:
+    """The neighbours by evaluating one after the other: for models that know nothing better.
+
+    `log_joint` gives (m, S) of codes (m, S, words), for the rows of the hood.
+    """
+    n_switched = space.n_latents * (space.n_values - 1)
+    found = Neighbours.unknown(space, hood)
+    codes = np.empty((len(hood.parents), 1 + n_switched, space.words), np.uint64)
+    sizes = np.diff(hood.starts)
+    for place in range(int(sizes.max(initial=0))):
+        _switch(hood.parents, place, space.n_values - 1, space.n_planes, space.plane_words, codes)
+        joints, rows = log_joint(codes), np.flatnonzero(sizes > place)
+        bases = hood.starts[rows] + place
+        joints[:, 1:][(codes[:, 1:] == codes[:, :1]).all(axis=-1)] = -np.inf
+        found.bases[bases] = joints[rows, 0]
+        found.switched[bases] = joints[rows, 1:].reshape(len(rows), *found.switched.shape[1:])
+    return found
+
+
+@njit(cache=True)
+def _switch(parents: Any, place: int, n_nonzero: int, n_planes: int, plane_words: int, codes: Any) -> None:
+    """Fill (m, 1 + H (K - 1), words) with a base of each parent and all that can be switched on in it."""
+    n_latents = (codes.shape[1] - 1) // n_nonzero
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    for m in range(parents.shape[0]):
+        k = unpack(parents[m], n_planes, plane_words, latents, indices)
+        for s in range(codes.shape[1]):
+            codes[m, s] = parents[m]
+            if 0 < place <= k:
+                set_value(codes[m, s], latents[place - 1], 0, n_planes, plane_words)
+            h = (s - 1) // n_nonzero
+            if s > 0 and get_value(codes[m, 0], h, n_planes, plane_words) == 0:
+                set_value(codes[m, s], h, 1 + (s - 1) % n_nonzero, n_planes, plane_words)
+
+
+@njit(cache=True)
+def _count_bases(parents: Any, n_planes: int, plane_words: int, sizes: Any) -> None:
+    for n in range(parents.shape[0]):
+        sizes[n] = 1
+        for w in range(plane_words):
+            active = np.uint64(0)
+            for p in range(n_planes):
+                active |= parents[n, p * plane_words + w]
+            sizes[n] += np.int64(count_ones(active))
+
+
+@njit(cache=True)
+def _signature(code: Any) -> np.uint64:
+    """A number that differs between different states, but for one pair in 10^19."""
+    result = np.uint64(0)
+    for word in code:
+        result = (result ^ word) * np.uint64(0x9E3779B97F4A7C15)
+        result ^= result >> np.uint64(29)
+    return result
+
+
+@njit(cache=True)
+def _insert(joint: float, code: Any, signature: np.uint64, n: int, signatures: Any, best: Any) -> None:
+    """Put a state in its place among the best of row n, unless it is there already."""
+    size, count = best.codes.shape[1], best.filled[n]
+    for c in range(count):
+        if signatures[c] == signature:
+            return
+    place = min(count, size - 1)
+    while place > 0 and joint > best.log_joint[n, place - 1]:
+        best.log_joint[n, place] = best.log_joint[n, place - 1]
+        best.codes[n, place] = best.codes[n, place - 1]
+        signatures[place] = signatures[place - 1]
+        place -= 1
+    best.log_joint[n, place] = joint
+    best.codes[n, place] = code
+    signatures[place] = signature
+    best.filled[n] = min(count + 1, size)
+
+
+@njit(cache=True)
+def _offer(joint: float, code: Any, n: int, known: Any, signatures: Any, best: Any) -> None:
+    """Insert a state that is not in the pool."""
+    signature = _signature(code)
+    found = 0
+    for s in range(known.shape[0]):
+        found += known[s] == signature
+    if found == 0:
+        _insert(joint, code, signature, n, signatures, best)
+
+
+@njit(cache=True)
+def _choose(
+    hood: Any, neighbours: Any, pool_codes: Any, pool_joint: Any, n_nonzero: int, n_planes: int, plane_words: int,
+    best: Any,
+) -> None:  # fmt: skip
+    n_candidates, n_latents = best.codes.shape[1], neighbours.switched.shape[1]
+    known, signatures = np.empty(pool_codes.shape[1], np.uint64), np.empty(n_candidates, np.uint64)
+    base, code = np.empty(pool_codes.shape[2], np.uint64), np.empty(pool_codes.shape[2], np.uint64)
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    for m in range(hood.parents.shape[0]):
+        n = hood.first_row + m
+        worst = np.min(pool_joint[n])
+        for s in range(known.shape[0]):
+            known[s] = _signature(pool_codes[n, s])
+        for c in range(best.filled[n]):
+            signatures[c] = _signature(best.codes[n, c])
+        unpack(hood.parents[m], n_planes, plane_words, latents, indices)
+        for b in range(hood.starts[m], hood.starts[m + 1]):
+            base[:] = hood.parents[m]
+            least = max(worst, best.log_joint[n, n_candidates - 1])
+            if b > hood.starts[m]:
+                set_value(base, latents[b - hood.starts[m] - 1], 0, n_planes, plane_words)
+                if neighbours.bases[b] > least:
+                    _offer(neighbours.bases[b], base, n, known, signatures, best)
+                    least = max(worst, best.log_joint[n, n_candidates - 1])
+            switched = neighbours.switched[b].reshape(-1)
+            for i in range(switched.shape[0]):
+                if switched[i] > least:
+                    code[:] = base
+                    set_value(code, i // n_nonzero, 1 + i % n_nonzero, n_planes, plane_words)
+                    _offer(switched[i], code, n, known, signatures, best)
+                    least = max(worst, best.log_joint[n, n_candidates - 1])
