@@ -1,75 +1,132 @@
-"""The workloads on which prosper_ng and its predecessors are timed, and the rows they work on."""
+"""The workloads on which prosper_ng and its predecessors are timed, and the rows and parameters they start from."""
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from prosper_ng.config import from_mapping
+from prosper_ng.experiments.assembly import Assembly, assemble
+from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.storage.sources.bars import Bars
 from prosper_ng.storage.sources.image import Image
+from prosper_ng.training.em import TruncatedEM, start
+from prosper_ng.training.settings import Training
 
 HOUSE = Path(__file__).parents[3] / "shared" / "data" / "house.png"
 MODELS = ("bsc", "tsc", "dsc", "mca", "mmca", "gsc")
+BARS: dict[str, dict[str, Any]] = {
+    "bsc": {},
+    "tsc": {"latents": "ternary"},
+    "dsc": {"latents": "discrete", "values": (1.0, 2.0)},
+    "mca": {"superposition": "max"},
+    "mmca": {"superposition": "max_magnitude"},
+    "gsc": {"latents": "gaussian", "noise": 1.0, "slab_mean": 1.0},
+}
+
+
+class Target(NamedTuple):
+    """What is asked of prosper_ng."""
+
+    ratio: float = 0.0
+    """How many times the peer's speed."""
+    rate: float = 0.0
+    """Rows a second and iteration."""
+
+    def __str__(self) -> str:
+        return f"{self.ratio:g} ×" if self.ratio else f"{self.rate:,.0f} rows/s"
 
 
 class Workload(NamedTuple):
-    """One line of the table."""
+    """Rows, model and E-step of one line of the table."""
 
     name: str
     data: str
+    """bars, patches or house."""
     n_rows: int
     model: dict[str, Any]
-    """A model's configuration; `kind` among it."""
     estep: dict[str, Any]
-    peers: tuple[str, ...]
-    bar: str
-    """What is asked of prosper_ng: "30 x" of the peer's speed, or "100000 rows/s"."""
+    peers: dict[str, int]
+    """The peers that can do this; of the rows each gets every so manieth, where all would take it too long."""
+    target: Target
 
 
-def preselection(model: str, data: str, n_rows: int, n_latents: int, size: tuple[int, int], bar: str) -> Workload:
+def preselection(model: str, data: str, n_rows: int, n_latents: int, size: tuple[int, int], ratio: float) -> Workload:
     """Expectation Truncation with `size` = (candidates, most active)."""
     fields: dict[str, Any] = {"kind": model, "n_latents": n_latents}
     if model == "dsc":
-        fields["values"] = (0.0, 1.0, 2.0)
+        fields["values"] = [0.0, 1.0, 2.0]
     if model in ("mca", "mmca"):
         fields["superposition"] = "soft"  # ProSper has no other
     if model not in ("dsc", "gsc"):
         fields["shared_pi"] = True
     estep = {"kind": "preselection", "n_candidates": size[0], "max_active": size[1]}
-    return Workload(f"{data}-{model}", data, n_rows, fields, estep, ("prosper",), bar)
+    return Workload(f"{data}-{model}", data, n_rows, fields, estep, {"prosper": 1}, Target(ratio=ratio))
 
 
-def evolution(model: str, bar: str) -> Workload:
-    """Evolutionary search over patches of House."""
-    estep = {"kind": "search", "n_states": 60, "n_parents": 10, "n_children": 1, "n_generations": 2}
-    return Workload(f"house-{model}", "house", 10_000, {"kind": model, "n_latents": 256}, estep, ("evo", "tvo"), bar)
+def evolution(model: str, rate: float, peers: dict[str, int]) -> Workload:
+    """Evolutionary search over patches of House, as EVO and TVO know it: fit parents, generations of offspring."""
+    variation = {
+        "kind": "evolution", "n_parents": 10, "n_children": 1, "n_generations": 2, "selection": "fitness",
+        "parents": "offspring", "mutation": "flip",
+    }  # fmt: skip
+    estep = {"kind": "search", "n_states": 60, "variations": [variation]}
+    fields = {"kind": model, "n_latents": 256}
+    return Workload(f"house-{model}", "house", 10_000, fields, estep, peers, Target(rate=rate))
 
 
 WORKLOADS = {
     workload.name: workload
     for workload in [
         *(
-            preselection(model, "patches", 2000, 100, (6, 3) if model == "gsc" else (8, 4), bar)
-            for model, bar in zip(MODELS, ["30 x"] * 5 + ["200 x"], strict=True)
+            preselection(model, "patches", 2000, 100, (6, 3) if model == "gsc" else (8, 4), ratio)
+            for model, ratio in zip(MODELS, [30] * 5 + [200], strict=True)
         ),
-        *(preselection(model, "bars", 1000, 10, (8, 5) if model == "mca" else (7, 4), "40 x") for model in MODELS),
-        evolution("bsc", "100000 rows/s"),
-        evolution("gsc", "25000 rows/s"),
+        *(preselection(model, "bars", 1000, 10, (8, 5) if model == "mca" else (7, 4), 40) for model in MODELS),
+        evolution("bsc", 100_000, {"evo": 1, "tvo": 1}),
+        evolution("gsc", 25_000, {"evo": 10, "tvo": 20}),
     ]
 }
 
 
 def rows_of(workload: Workload, image: str) -> np.ndarray:
-    """(n_rows, D): bars, patches of 12 x 12 of a photograph, or noisy patches of 8 x 8 of `image`."""
+    """(n_rows, D): bars, patches of 12 x 12 of a photograph, or noisy patches of 8 x 8 of `image`, evenly spread."""
+    kind = workload.model["kind"]
     if workload.data == "bars":
-        kinds = {"tsc": {"latents": "ternary"}, "gsc": {"latents": "gaussian", "noise": 1.0, "slab_mean": 1.0}}
-        kinds["dsc"] = {"latents": "discrete", "values": (1.0, 2.0)}
-        kinds |= {"mca": {"superposition": "max"}, "mmca": {"superposition": "max_magnitude"}}
-        return Bars(n_rows=workload.n_rows, **kinds.get(workload.model["kind"], {})).open(1).read(0, workload.n_rows)
+        return Bars(n_rows=workload.n_rows, **BARS[kind]).open(1).read(0, workload.n_rows)
     if workload.data == "patches":
-        positive = workload.model["kind"] in ("mca", "mmca")
-        dataset = Image(image="camera", noise=0.0, patch_size=12, remove_mean=not positive).open(1)
+        dataset = Image(image="camera", patch_size=12, remove_mean=kind not in ("mca", "mmca")).open(1)
     else:
-        dataset = Image(image=image, noise=25.0, patch_size=8, remove_mean=True).open(1)
+        dataset = Image(image=image, noise=25.0, patch_size=8).open(1)
     every = np.linspace(0, dataset.n_rows - 1, workload.n_rows).astype(np.int64)
     return np.stack([dataset.read(row, row + 1)[0] for row in every])
+
+
+def assembly_of(rows: Path, model: dict[str, Any], estep: dict[str, Any], initial: Path | None = None) -> Assembly:
+    """The problem with the rows of a file, and the parameters of another one where it is given, else first ones."""
+    config = {
+        "name": "bench", "seed": 1, "data": {"kind": "npy", "path": str(rows)}, "model": model, "estep": estep,
+        "training": {"initial_file": None if initial is None else str(initial)},
+    }  # fmt: skip
+    return assemble(from_mapping(config, RunConfig).value, SerialCommunicator())
+
+
+def write(workload: Workload, image: str, n_sweeps: int, folder: Path) -> None:
+    """Write what all contenders start from: prosper_ng's parameters and state sets after some sweeps of its own.
+
+    The folder then holds workload.json, rows.npy, start.npz and, where there are state sets, these as prosper_ng packs
+    them (codes.npy) and plain (states.npy).
+    """
+    (folder / "workload.json").write_text(json.dumps(workload._asdict()), encoding="utf-8")
+    np.save(folder / "rows.npy", rows_of(workload, image))
+    parts = assembly_of(folder / "rows.npy", workload.model, workload.estep)
+    state = start(parts.problem, parts.initial)
+    for _ in TruncatedEM(parts.problem, Training(n_sweeps=n_sweeps)).sweeps(state):
+        pass
+    np.savez(folder / "start.npz", **state.params)
+    if state.sets is not None:
+        np.save(folder / "codes.npy", state.sets.codes)
+        space = parts.problem.model.space
+        np.save(folder / "states.npy", np.stack([space.decode(codes).astype(bool) for codes in state.sets.codes]))

@@ -1,43 +1,51 @@
-"""Times sweeps of EVO (a checkout of it is given) over rows; see estep.py, which starts this."""
+"""Times EM iterations of EVO: `python -m contenders.time_evo START_FOLDER EVERY CHECKOUT`; peers.py starts this."""
 
-import contextlib
-import io
-import json
 import sys
-import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from contenders.turns import Start, Sweep, take_turns
+
+sys.path.insert(0, sys.argv[3])
+
+from evo.models import BSC, SSSC
+from evo.variational.utils import init_states
 
 
-def main():
-    workload, n_sweeps = json.loads(sys.argv[1]), int(sys.argv[3])
-    rows = np.load(sys.argv[2])
-    sys.path.insert(0, sys.argv[4])
-    from evo.models import BSC
-    from evo.variational.utils import init_states
+def params_of(given: Start) -> dict[str, Any]:
+    """The parameters as EVO names them; its binary coding has one activity for all latents."""
+    sigma, pi = float(given.params["sigma"]), given.params["pi"]
+    if given.workload["model"]["kind"] == "bsc":
+        return {"W": given.params["W"].copy(), "pi": float(pi.mean()), "sigma": sigma}
+    slabs = {"mus": given.params["mu"].copy(), "Psi": np.diag(given.params["psi"])}
+    return {"W": given.params["W"].copy(), "pies": pi.copy(), "sigma2": np.float64(sigma**2), **slabs}
 
-    n_rows, n_observed = rows.shape
-    model = BSC(n_observed, workload["n_latents"], workload["n_states"])
-    data = {"y": rows, "x": np.zeros(rows.shape, bool), "x_infr": np.ones(rows.shape, bool)}
-    parameters = model.check_params(model.standard_init(data))
-    states = init_states(
-        n_rows, workload["n_states"], workload["n_latents"], "fit", "randflip",
-        workload["n_parents"], workload["n_children"], workload["n_generations"],
-    )  # fmt: skip
-    e_step, m_step = [], []
-    for _ in range(n_sweeps):
-        parameters = model.check_params(parameters)
-        began = time.process_time()
-        free_energy = model.E_step(parameters, states, data)[0]
-        between = time.process_time()
-        parameters = model.M_step(parameters, states, data)
-        e_step.append(between - began)
-        m_step.append(time.process_time() - between)
-    active = float(states["ss"].sum(axis=2).mean())
-    return {"e_step": e_step, "m_step": m_step, "free_energy": float(free_energy), "active": [active]}
+
+def main() -> None:
+    given = Start.read(Path(sys.argv[1]), int(sys.argv[2]))
+    (n_rows, n_observed), n_latents = given.rows.shape, given.sizes[1]
+    estep = given.workload["estep"]
+    n_states, how = estep["n_states"], estep["variations"][0]
+    sizes = (how["n_parents"], how["n_children"], how["n_generations"])
+    model = {"bsc": BSC, "gsc": SSSC}[given.workload["model"]["kind"]](n_observed, n_latents, n_states)
+    data = {"y": given.rows, "x": np.zeros(given.rows.shape, bool), "x_infr": np.ones(given.rows.shape, bool)}
+
+    def begin() -> Sweep:
+        params = params_of(given)
+        sets = init_states(1, n_states, n_latents, "fit", "randflip", *sizes)
+        sets["ss"], sets["lpj"] = given.states.copy(), np.empty((n_rows, n_states))
+
+        def sweep() -> float:
+            nonlocal params
+            params = model.step(params, sets, data)[-1]
+            return float(params["sigma"] if "sigma" in params else np.sqrt(params["sigma2"]))
+
+        return sweep
+
+    n_evaluated = n_states + how["n_parents"] * how["n_children"] * how["n_generations"]
+    take_turns(n_rows, n_evaluated, {"numpy": np.__version__}, begin)
 
 
 if __name__ == "__main__":
-    with contextlib.redirect_stdout(io.StringIO()):
-        result = main()
-    print(json.dumps(result))
+    main()

@@ -1,70 +1,72 @@
-"""Times sweeps of TVO (a checkout of it is given, its extension built) over rows; see estep.py, which starts this."""
+"""Times EM iterations of TVO, its extension built: `python -m contenders.time_tvo START_FOLDER EVERY CHECKOUT`.
 
-import contextlib
-import io
-import json
+Single precision and 32 rows a batch, as its own examples have it; peers.py starts this.
+"""
+
 import sys
-import time
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
+from contenders.turns import Start, Sweep, take_turns
+
+sys.path.insert(0, sys.argv[3])
+
+from tvo.models import BSC, SSSC
+from tvo.utils.data import TVODataLoader
+from tvo.variational import EVOVariationalStates
+
+PRECISION = torch.float32
+BATCH = 32
 
 
-def prepare(workload, rows):
-    """Model, state sets and loader over rows (n, D)."""
-    from tvo.models import BSC
-    from tvo.utils.data import TVODataLoader
-    from tvo.utils.param_init import init_sigma2_default, init_W_data_mean
-    from tvo.variational import EVOVariationalStates
-
-    (n_rows, n_observed), n_latents, precision = rows.shape, workload["n_latents"], rows.dtype
-    model = BSC(
-        H=n_latents, D=n_observed, precision=precision,
-        W_init=init_W_data_mean(data=rows, H=n_latents, dtype=precision).contiguous(),
-        sigma2_init=init_sigma2_default(rows, precision),
-        pies_init=torch.full((n_latents,), 2.0 / n_latents, dtype=precision),
-    )  # fmt: skip
-    states = EVOVariationalStates(
-        N=n_rows, H=n_latents, S=workload["n_states"], precision=precision, parent_selection="batch_fitparents",
-        mutation="randflip", n_parents=workload["n_parents"], n_generations=workload["n_generations"],
-        n_children=workload["n_children"],
-    )  # fmt: skip
-    loader = TVODataLoader(rows, batch_size=workload["tvo_batch"])
-    model.init_storage(workload["n_states"], states.config["S_new"], loader.batch_size)
-    return model, states, loader
+def model_of(given: Start) -> Any:
+    """The model at the parameters of the start."""
+    tensors = {name: torch.tensor(values, dtype=PRECISION) for name, values in given.params.items()}
+    n_observed, n_latents = given.sizes
+    common = {
+        "H": n_latents, "D": n_observed, "precision": PRECISION, "W_init": tensors["W"], "pies_init": tensors["pi"],
+        "sigma2_init": tensors["sigma"].reshape(1) ** 2,
+    }  # fmt: skip
+    if given.workload["model"]["kind"] == "bsc":
+        return BSC(**common)
+    return SSSC(**common, mus_init=tensors["mu"], Psi_init=torch.diag(tensors["psi"]))
 
 
-def main():
-    workload, n_sweeps = json.loads(sys.argv[1]), int(sys.argv[3])
-    sys.path.insert(0, sys.argv[4])
+def main() -> None:
+    given = Start.read(Path(sys.argv[1]), int(sys.argv[2]))
     torch.set_num_threads(1)
     torch.manual_seed(1)
-    rows = torch.from_numpy(np.load(sys.argv[2])).to(getattr(torch, workload["tvo_precision"]))
-    model, states, loader = prepare(workload, rows)
-    e_step, m_step, clock = [], [], time.process_time
-    with torch.no_grad():
-        for _ in range(n_sweeps):
-            e_step.append(0.0)
-            m_step.append(0.0)
-            model.init_epoch()
-            free_energy = 0.0
-            for index, batch in loader:
-                model.init_batch()
-                began = clock()
-                states.update(index, batch, model)
-                e_step[-1] += clock() - began
-                free_energy += float(model.free_energy(index, batch, states))
-                began = clock()
-                model.update_param_batch(index, batch, states)
-                m_step[-1] += clock() - began
-            began = clock()
-            model.update_param_epoch()
-            m_step[-1] += clock() - began
-    active = float(states.K.sum(dim=2, dtype=torch.float64).mean())
-    return {"e_step": e_step, "m_step": m_step, "free_energy": free_energy / len(rows), "active": [active]}
+    estep, n_rows = given.workload["estep"], len(given.rows)
+    n_states, how = estep["n_states"], estep["variations"][0]
+    loader = TVODataLoader(torch.tensor(given.rows, dtype=PRECISION), batch_size=BATCH)
+    given_states = torch.from_numpy(given.states).to(torch.uint8)
+
+    def begin() -> Sweep:
+        model = model_of(given)
+        states = EVOVariationalStates(
+            N=n_rows, H=given.sizes[1], S=n_states, precision=PRECISION, parent_selection="batch_fitparents",
+            mutation="randflip", n_parents=how["n_parents"], n_generations=how["n_generations"],
+            n_children=how["n_children"],
+        )  # fmt: skip
+        states.K[:] = given_states
+        model.init_storage(n_states, states.config["S_new"], BATCH)
+
+        def sweep() -> float:
+            with torch.no_grad():
+                model.init_epoch()
+                for index, batch in loader:
+                    model.init_batch()
+                    states.update(index, batch, model)
+                    model.update_param_batch(index, batch, states)
+                model.update_param_epoch()
+                return float(model.theta["sigma2"].sqrt())
+
+        return sweep
+
+    n_evaluated = n_states + how["n_parents"] * how["n_children"] * how["n_generations"]
+    take_turns(n_rows, n_evaluated, {"torch": torch.__version__}, begin)
 
 
 if __name__ == "__main__":
-    with contextlib.redirect_stdout(io.StringIO()):
-        result = main()
-    print(json.dumps(result))
+    main()
