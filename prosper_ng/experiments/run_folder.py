@@ -12,6 +12,7 @@ import numpy as np
 from prosper_ng.config import Loaded, differences, identity
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig, not_science
+from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.storage import atomic
@@ -24,7 +25,7 @@ from prosper_ng.storage.run_file import NAME as RUN_FILE
 from prosper_ng.storage.run_file import RunFile, StoredConfig
 from prosper_ng.storage.run_record import RunFileError, read_run
 from prosper_ng.storage.status import StatusError, StatusFile, read_status
-from prosper_ng.training.em import Problem, TrainingState
+from prosper_ng.training.em import Problem, TrainingState, start
 
 Say = Callable[[str], None]
 
@@ -104,11 +105,16 @@ class RunFolder:
         """
         blocks, comm = self.problem.blocks, self.problem.comm
         rows = blocks.owned_rows(comm.rank, comm.size)
-        found, notes = self.checkpoints.load_latest(rows.start, rows.stop, blocks.n_rows)
+        sets = {} if state.sets is None else state.sets._asdict()
+        found, notes = self.checkpoints.load_latest(rows.start, rows.stop, blocks.n_rows, sets)
         for note in notes:
             self._tell(note)
         if found is None:
             self._refuse_strangers()
+            fresh = start(self.problem, state.params).sets if notes else None
+            if fresh is not None:
+                # The rows of a damaged checkpoint may be in the place of the first ones.
+                _overwrite(state.sets, fresh._asdict())
             return False
         self._check_same(found.attributes["config"])
         n_sweeps = self.loaded.value.training.n_sweeps
@@ -211,9 +217,7 @@ class RunFolder:
 
     def _restore(self, found: Checkpoint, state: TrainingState) -> None:
         state.sweep = found.iteration
-        if state.sets is not None:
-            for name, values in state.sets._asdict().items():
-                values[...] = found.rows[name]
+        _overwrite(state.sets, found.rows)
         if self.problem.comm.is_root:
             params = found.root["params"]
             assert isinstance(params, NamedArrays)
@@ -247,3 +251,10 @@ class RunFolder:
     def _tell(self, message: str | None) -> None:
         if message is not None and self.problem.comm.is_root:
             self.say(message)
+
+
+def _overwrite(sets: StateSets | None, rows: Mapping[str, Any]) -> None:
+    """Put these rows in the place of the state sets, unless they are there already."""
+    for name, values in ({} if sets is None else sets._asdict()).items():
+        if rows[name] is not values:
+            values[...] = rows[name]

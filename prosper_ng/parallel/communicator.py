@@ -1,6 +1,6 @@
 """What the program asks of a group of processes, and the twin of it for a single one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -47,12 +47,15 @@ class Communicator(Protocol):
         """All messages in rank order on root, None elsewhere."""
         ...
 
-    def gather_rows(self, values: Vector, starts: list[int], into: Callable[[int, Vector], None]) -> None:
-        """Hand root every rank's rows in rank order, in bounded pieces.
+    def gather_rows(
+        self, values: Vector, starts: list[int], into: Callable[[int, Vector], None], takers: Sequence[int] = (0,)
+    ) -> None:
+        """Hand the `takers` all rows in rank order, in bounded pieces.
 
         `values` (n_local, ...) are this rank's rows, `starts[r]` is the first global row of rank r and `starts[size]`
-        the number of all rows; root calls `into(start, piece)` with pieces in global row order, and holds no more than
-        one piece of another rank. An error that `into` raises is raised on root after all ranks have sent their rows.
+        the number of all rows. `takers` are ranks in order, root first; each takes its own rows and those of the ranks
+        up to the next taker: it calls `into(start, piece)` with pieces in global row order, and holds no more than one
+        piece of another rank. An error that `into` raises is raised there after all these ranks have sent their rows.
         """
         ...
 
@@ -97,7 +100,9 @@ class SerialCommunicator:
         """The one message."""
         return [message]
 
-    def gather_rows(self, values: Vector, starts: list[int], into: Callable[[int, Vector], None]) -> None:
+    def gather_rows(
+        self, values: Vector, starts: list[int], into: Callable[[int, Vector], None], takers: Sequence[int] = (0,)
+    ) -> None:
         """All rows in one piece, unless there are none."""
         if len(values):
             into(starts[0], np.ascontiguousarray(values))

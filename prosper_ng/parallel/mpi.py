@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -134,15 +134,19 @@ class MpiCommunicator:
         packed = self._group.gather(_packed(message), root=0)
         return None if packed is None else [MPI.pickle.loads(each) for each in packed]
 
-    def gather_rows(self, values: Vector, starts: list[int], into: Callable[[int, Vector], None]) -> None:
-        """Hand root every rank's rows in rank order, in bounded pieces; see Communicator."""
-        if not self.is_root:
+    def gather_rows(
+        self, values: Vector, starts: list[int], into: Callable[[int, Vector], None], takers: Sequence[int] = (0,)
+    ) -> None:
+        """Hand the takers their ranks' rows in rank order, in bounded pieces; see Communicator."""
+        taker = max(rank for rank in takers if rank <= self.rank)
+        if taker != self.rank:
             for piece in _row_pieces(values):
-                # A synchronous send waits until root wants this piece, so nothing piles up there.
-                self._rows.Ssend(np.ascontiguousarray(piece).reshape(-1).view(np.uint8), dest=0)
+                # A synchronous send waits until the taker wants this piece, so nothing piles up there.
+                self._rows.Ssend(np.ascontiguousarray(piece).reshape(-1).view(np.uint8), dest=taker)
             return
+        stop = min((rank for rank in takers if rank > self.rank), default=self.size)
         failure: Exception | None = None
-        for start, piece in self._all_pieces(values, starts):
+        for start, piece in self._pieces_of_ranks(values, starts, stop):
             try:
                 if failure is None:
                     into(start, piece)
@@ -174,11 +178,12 @@ class MpiCommunicator:
         time.sleep(_LAST_MOMENT)  # MPICH only asks the launcher for the end, and returns
         os._exit(exit_status)
 
-    def _all_pieces(self, values: Vector, starts: list[int]) -> Iterator[tuple[int, Vector]]:
-        """On root: pieces of all ranks' rows and the global row each starts at."""
-        for start, piece in zip(_piece_starts(values, starts[0], starts[1]), _row_pieces(values), strict=True):
+    def _pieces_of_ranks(self, values: Vector, starts: list[int], stop: int) -> Iterator[tuple[int, Vector]]:
+        """On a taker: pieces of the rows of the ranks from it up to `stop`, and the global row each starts at."""
+        first, second = starts[self.rank], starts[self.rank + 1]
+        for start, piece in zip(_piece_starts(values, first, second), _row_pieces(values), strict=True):
             yield start, np.ascontiguousarray(piece)
-        for rank in range(1, self.size):
+        for rank in range(self.rank + 1, stop):
             for start in _piece_starts(values, starts[rank], starts[rank + 1]):
                 n_rows = min(_rows_per_piece(values), starts[rank + 1] - start)
                 piece = np.empty((n_rows, *values.shape[1:]), dtype=values.dtype)

@@ -5,6 +5,7 @@ exists from the moment its manifest is renamed into place, which is the last ste
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,13 +16,15 @@ import numpy as np
 from prosper_ng.errors import NumericalError
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
-from prosper_ng.parallel.failure import collectively
+from prosper_ng.parallel.failure import at, collectively
 from prosper_ng.storage import checkpoint_file, manifest
 from prosper_ng.storage.checkpoint_file import Array, Header, RootArray, Writer
 from prosper_ng.storage.checkpoint_folder import CheckpointFolder
-from prosper_ng.storage.manifest import CheckpointError, Manifest
+from prosper_ng.storage.manifest import CheckpointError, Damaged, DataFile, Manifest
 
 T = TypeVar("T")
+
+_SHARD_BYTES = 1 << 30
 
 
 class Checkpoint(NamedTuple):
@@ -51,14 +54,18 @@ class _Trouble(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints in one folder; every method is called by all ranks together, root alone decides and writes."""
+    """The checkpoints in one folder; every method is called by all ranks together, root alone decides and commits."""
 
-    def __init__(self, folder: Path, comm: Communicator, keep: int = 2) -> None:
-        """Checkpoints under `folder`, of which the newest `keep` stay; ValueError where that is less than 2."""
+    def __init__(self, folder: Path, comm: Communicator, keep: int = 2, shard_bytes: int = _SHARD_BYTES) -> None:
+        """Checkpoints under `folder`, of which the newest `keep` stay; ValueError where that is less than 2.
+
+        Rows of more than `shard_bytes` are written by several ranks, each into a file of about that size.
+        """
         if keep < 2:
             raise ValueError(f"keep is {keep}: at least 2, so that a good checkpoint outlives a damaged one")
         self.comm = comm
         self.folder = CheckpointFolder(folder, keep)
+        self._shard_bytes = shard_bytes
 
     def save(
         self,
@@ -76,35 +83,43 @@ class Checkpoints:
         `keep` are removed at the end. Raises NumericalError on all ranks where NamedArrays hold anything but finite
         numbers, or rows of floating point hold NaN or positive infinity.
         """
+        of = f"the checkpoint after iteration {iteration}"
         parts = self.comm.gather(_part_of(rows))
-        temporary = self.folder.temporary(iteration)
-        writers: list[Writer] = []  # one on root, none elsewhere
-
-        def begin() -> str | None:
-            header, warning = self._plan(iteration, starts[-1], attributes, root, parts or [])
-            if warning is None:
-                writers.append(Writer(temporary, header, root))
-            return warning
-
-        warning = self._on_root("planning a checkpoint", begin)
+        writers, warning = self._on_root(
+            f"planning {of}", lambda: self._plan(iteration, starts, attributes, root, parts or [])
+        )
         if warning is not None:
             return warning
+        writer = None
+        if self.comm.rank in writers:
+            taken = _rows_of_writer(self.comm.rank, writers, starts)
+            own = (root, attributes) if self.comm.is_root else ({}, {})
+            header = Header.of(iteration, len(taken), own[1], own[0], _shapes(rows, len(taken)))
+            writer = Writer(self.folder.temporary(iteration, taken.start), header, own[0], taken.start)
         for name in sorted(rows):
-            into = writers[0].rows(name) if writers else _ignore
-            self.comm.gather_rows(np.ascontiguousarray(rows[name]), starts, into)
-        return self._on_root("writing a checkpoint", lambda: self._commit(writers[0], temporary))
+            with at(f"while gathering {name} for {of}"):
+                into = writer.rows(name) if writer else _ignore
+                self.comm.gather_rows(np.ascontiguousarray(rows[name]), starts, into, writers)
+        with collectively(self.comm, f"writing {of}"):
+            shard = writer and self._finish(writer)
+        shards = self.comm.gather(shard)
+        return self._on_root(
+            f"committing {of}", lambda: self._commit(iteration, starts[-1], [each for each in shards or [] if each])
+        )
 
-    def load_latest(self, start: int, stop: int, n_rows: int) -> tuple[Checkpoint | None, list[str]]:
+    def load_latest(
+        self, start: int, stop: int, n_rows: int, into: Mapping[str, Array] | None = None
+    ) -> tuple[Checkpoint | None, list[str]]:
         """The newest good checkpoint with rows start..stop of `n_rows`, or None; and notes on those passed over.
 
-        A damaged one is renamed to *.bad with the reason next to it, and the one before is taken. Raises
-        CheckpointError on all ranks where the newest was written by a newer version, holds another number of rows, or
-        cannot be read by some rank.
+        A damaged one is renamed to *.bad with the reason next to it, and the one before is taken. Rows are read into
+        the arrays `into` where these have the right shape and type, which saves the memory of a second copy; where a
+        checkpoint was passed over, numbers of it may be left in them. Raises CheckpointError on all ranks where the
+        newest was written by a newer version, holds another number of rows, or cannot be read by some rank.
         """
         notes: list[str] = []
         while True:
-            arrays: dict[str, RootArray] = {}
-            found, attributes, passed_over = self._on_root("looking for a checkpoint", self._finder(arrays))
+            found, passed_over = self._on_root("looking for a checkpoint", self.folder.newest)
             notes += passed_over
             if found is None:
                 return None, notes
@@ -114,76 +129,117 @@ class Checkpoints:
                     f"{path} holds {found.n_rows} rows and the data {n_rows}: "
                     "continue with the data that the run was started with, or start in another folder"
                 )
-            rows, trouble = self._read_rows(found, start, stop)
-            if trouble is None:
-                return Checkpoint(found.iteration, attributes, arrays, rows), notes
-            if not trouble.is_damage:
+            checkpoint, trouble = self._read(found, start, stop, into or {})
+            if checkpoint is not None:
+                return checkpoint, notes
+            if trouble is not None and not trouble.is_damage:
                 raise CheckpointError(f"{path} cannot be read: {trouble.reason}")
-            notes.append(self._on_root("", partial(self.folder.set_aside, found.iteration, trouble.reason)))
+            reason = trouble.reason if trouble else ""
+            notes.append(self._on_root("", partial(self.folder.set_aside, found.iteration, reason)))
 
     def _plan(
         self,
         iteration: int,
-        n_rows: int,
+        starts: list[int],
         attributes: Mapping[str, Any],
         root: Mapping[str, RootArray],
         parts: list[_Part],
-    ) -> tuple[Header, str | None]:
-        """The header of the new file, and why it cannot be written."""
+    ) -> tuple[list[int], str | None]:
+        """The ranks that write a file each, and why there can be no checkpoint."""
         named = {name: value for name, value in root.items() if isinstance(value, NamedArrays)}
         sick = {name for name, value in named.items() if not np.isfinite(value.buffer).all()}
         sick.update(*(part.sick for part in parts))
         if sick:
             names = ", ".join(sorted(sick))
             raise NumericalError(f"after iteration {iteration}, not all numbers in {names} are finite")
-        header = Header.of(iteration, n_rows, attributes, root, _joined(parts, n_rows))
+        n_bytes = Header.of(iteration, starts[-1], attributes, root, _joined(parts, starts[-1])).n_bytes()
+        writers = _writers(starts, -(-n_bytes // self._shard_bytes))
         try:
-            lack = self.folder.lack_of_room(header.n_bytes())
+            lack = self.folder.lack_of_room(n_bytes)
         except OSError as error:
             lack = str(error)
-        return header, lack and _not_written(iteration, lack)
+        return writers, lack and _not_written(iteration, lack)
 
-    def _commit(self, writer: Writer, temporary: Path) -> str | None:
-        """Publish what was written; what went wrong with the disk."""
+    def _finish(self, writer: Writer) -> DataFile | str:
+        """One file read back and under its final name, or what went wrong with the disk."""
+        temporary = self.folder.temporary(writer.header.iteration, writer.first_row)
         try:
             writer.close()
-            self.folder.publish(temporary, writer.header)
+            return self.folder.publish(temporary, writer.header, writer.first_row)
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            return _not_written(writer.header.iteration, str(error))
+            return f"rank {self.comm.rank}: {error}" if self.comm.rank else str(error)
+
+    def _commit(self, iteration: int, n_rows: int, shards: list[DataFile | str]) -> str | None:
+        """Bring the checkpoint into existence where every file is there; what went wrong with the disk."""
+        failure = next((shard for shard in shards if isinstance(shard, str)), None)
+        if failure is None:
+            try:
+                files = [shard for shard in shards if isinstance(shard, DataFile)]
+                self.folder.commit(Manifest(iteration, n_rows, files))
+            except OSError as error:
+                failure = str(error)
         try:
             self.folder.prune()
         except OSError as error:
-            return f"old checkpoints could not be removed from {self.folder.path} ({error})"
-        return None
+            return failure or f"old checkpoints could not be removed from {self.folder.path} ({error})"
+        return failure and _not_written(iteration, failure)
 
-    def _finder(self, arrays: dict[str, RootArray]) -> Callable[[], tuple[Manifest | None, dict[str, Any], list[str]]]:
-        """What root does to find a checkpoint; root's arrays go into `arrays` and stay on root."""
+    def _read(
+        self, found: Manifest, start: int, stop: int, into: Mapping[str, Array]
+    ) -> tuple[Checkpoint | None, _Trouble | None]:
+        """The checkpoint of a manifest, or the first trouble that any rank had with it."""
+        trouble = self._first(self._attempt(lambda: self._verify(found)))
+        if trouble is not None:
+            return None, trouble
+        arrays: dict[str, RootArray] = {}
+        attributes: dict[str, Any] = {}
 
-        def find() -> tuple[Manifest | None, dict[str, Any], list[str]]:
-            verified, notes = self.folder.newest()
-            if verified is None:
-                return None, {}, notes
-            arrays.update(verified.root)
-            return verified.manifest, verified.header.attributes, notes
+        def read_root() -> None:
+            if self.comm.is_root:
+                header, root = self.folder.read_first(found)
+                arrays.update(root)
+                attributes.update(header.attributes)
 
-        return find
-
-    def _read_rows(self, found: Manifest, start: int, stop: int) -> tuple[dict[str, Array], _Trouble | None]:
-        """This rank's rows, and the first trouble that any rank had."""
+        trouble = self._first(self._attempt(read_root))
+        if trouble is not None:
+            return None, trouble
         rows: dict[str, Array] = {}
-        trouble = None
-        try:
-            rows = checkpoint_file.read_slice(self.folder.path, found.files, start, stop)
+
+        def read_rows() -> None:
+            rows.update(checkpoint_file.read_slice(self.folder.path, found.files, start, stop, into))
             sick = _part_of(rows).sick
             if sick:
-                trouble = _Trouble(f"{', '.join(sick)} holds NaN or infinity between rows {start} and {stop}", True)
+                raise Damaged(f"{', '.join(sick)} holds NaN or infinity between rows {start} and {stop}")
+
+        trouble = self._first(self._attempt(read_rows))
+        if trouble is not None:
+            return None, trouble
+        return Checkpoint(found.iteration, self.comm.broadcast(attributes), arrays, rows), None
+
+    def _verify(self, found: Manifest) -> None:
+        """Compare this rank's share of the files with the manifest; raises Damaged, or OSError."""
+        for file in found.files[self.comm.rank :: self.comm.size]:
+            if self.comm.rank and not (self.folder.path / file.name).exists():
+                raise OSError(f"there is no {self.folder.path / file.name} on {os.uname().nodename}")
+            file.verify(self.folder.path)
+
+    def _attempt(self, action: Callable[[], None]) -> _Trouble | None:
+        """What kept this rank from doing it: damage, or that it may not or cannot read what root can."""
+        try:
+            action()
+        except Damaged as error:
+            return _Trouble(str(error), True)
         except OSError as error:
-            trouble = _Trouble(f"rank {self.comm.rank}: {error}", False)
+            is_damage = self.comm.is_root and not isinstance(error, PermissionError)
+            return _Trouble(str(error) if self.comm.is_root else f"rank {self.comm.rank}: {error}", is_damage)
+        return None
+
+    def _first(self, trouble: _Trouble | None) -> _Trouble | None:
+        """The trouble of the lowest rank that has one, on all ranks."""
         troubles = self.comm.gather(trouble)
-        first = self._on_root("", lambda: next((each for each in troubles or [] if each is not None), None))
-        return rows, first
+        return self._on_root("", lambda: next((each for each in troubles or [] if each is not None), None))
 
     def _on_root(self, doing: str, action: Callable[[], T]) -> T:
         """What root's action returns, on all ranks; what it raises is raised on all ranks."""
@@ -192,6 +248,26 @@ class Checkpoints:
             if self.comm.is_root:
                 result = action()
         return cast(T, self.comm.broadcast(result))
+
+
+def _writers(starts: list[int], n_wanted: int) -> list[int]:
+    """Root and other ranks, evenly spread, up to that many; each has rows that begin after those of the one before."""
+    size = len(starts) - 1
+    n_writers, writers = min(n_wanted, size), [0]
+    for rank in (size * writer // n_writers for writer in range(1, n_writers)):
+        if starts[writers[-1]] < starts[rank] < starts[rank + 1]:
+            writers.append(rank)
+    return writers
+
+
+def _rows_of_writer(rank: int, writers: list[int], starts: list[int]) -> range:
+    """The global rows that go into the file of a writer: its own and those of the ranks up to the next writer."""
+    after = [*writers, len(starts) - 1][writers.index(rank) + 1]
+    return range(starts[rank], starts[after])
+
+
+def _shapes(rows: Mapping[str, Array], n_rows: int) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {name: ((n_rows, *values.shape[1:]), values.dtype.str) for name, values in rows.items()}
 
 
 def _part_of(rows: Mapping[str, Array]) -> _Part:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.storage import hdf5
-from prosper_ng.storage.manifest import DataFile
+from prosper_ng.storage.manifest import Damaged, DataFile
 
 Array = NDArray[Any]
 RootArray = Array | NamedArrays
@@ -80,19 +80,19 @@ class Writer:
     Root takes part in every collective of a checkpoint whether or not its disk still does.
     """
 
-    def __init__(self, path: Path, header: Header, root: Mapping[str, RootArray]) -> None:
-        """Create the file with its header and root's arrays."""
-        self.header = header
+    def __init__(self, path: Path, header: Header, root: Mapping[str, RootArray], first_row: int = 0) -> None:
+        """Create the file with its header and root's arrays; it begins with this global row."""
+        self.header, self.first_row = header, first_row
         self._context = hdf5.written(path)
         self._file: h5py.File | None = None
         self._error: Exception | None = None
         self._attempt(lambda: self._begin(root))
 
     def rows(self, name: str) -> Callable[[int, Array], None]:
-        """A function that takes pieces (n, ...) of the rows of one array by the row they start at."""
+        """A function that takes pieces (n, ...) of the rows of one array by the global row they start at."""
 
         def into(start: int, piece: Array) -> None:
-            self._attempt(lambda: self._place(f"rows/{name}", start, piece))
+            self._attempt(lambda: self._place(f"rows/{name}", start - self.first_row, piece))
 
         return into
 
@@ -150,13 +150,38 @@ def read_root(path: Path) -> dict[str, RootArray]:
         return arrays
 
 
-def read_slice(folder: Path, files: Sequence[DataFile], start: int, stop: int) -> dict[str, Array]:
-    """Rows start..stop of every array over rows, from the files that hold them, in order of their rows."""
-    holders = [file for file in files if file.start < stop and start < file.stop] or files[:1]
-    pieces = [_read_rows(folder / each.name, max(start - each.start, 0), stop - each.start) for each in holders]
-    if len(pieces) == 1:
-        return pieces[0]
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+def read_slice(
+    folder: Path, files: Sequence[DataFile], start: int, stop: int, into: Mapping[str, Array] | None = None
+) -> dict[str, Array]:
+    """Rows start..stop of every array over rows, from the files that hold them, in order of their rows.
+
+    They go into the arrays `into` where these have the right shape and type, into new ones elsewhere.
+    """
+    rows: dict[str, Array] = {}
+    for each in [file for file in files if file.start < stop and start < file.stop] or files[:1]:
+        with hdf5.opened(folder / each.name) as file:
+            names = list(file["rows"]) if "rows" in file else []
+            if rows and rows.keys() != set(names):
+                raise Damaged(f"its file {each.name} holds other arrays than the files before")
+            for name in names:
+                dataset = file[f"rows/{name}"]
+                if name not in rows:
+                    rows[name] = _room_for(dataset, stop - start, (into or {}).get(name))
+                expected = (each.stop - each.start, *rows[name].shape[1:])
+                if (dataset.shape, dataset.dtype) != (expected, rows[name].dtype):
+                    raise Damaged(f"{name} in its file {each.name} is {dataset.dtype} {dataset.shape}")
+                first, last = max(start, each.start), min(stop, each.stop)
+                if first < last:
+                    chosen = np.s_[first - each.start : last - each.start]
+                    dataset.read_direct(rows[name], chosen, np.s_[first - start : last - start])
+    return rows
+
+
+def _room_for(dataset: h5py.Dataset, n_rows: int, given: Array | None) -> Array:
+    shape = (n_rows, *dataset.shape[1:])
+    if given is not None and (given.shape, given.dtype) == (shape, dataset.dtype) and given.flags.c_contiguous:
+        return given
+    return np.empty(shape, dataset.dtype)
 
 
 def read_through(path: Path) -> Header:
@@ -169,12 +194,6 @@ def read_through(path: Path) -> Header:
 def plain(value: RootArray) -> Array:
     """The one array that holds the values."""
     return value.buffer if isinstance(value, NamedArrays) else np.asarray(value)
-
-
-def _read_rows(path: Path, start: int, stop: int) -> dict[str, Array]:
-    with hdf5.opened(path) as file:
-        names = list(file["rows"]) if "rows" in file else []
-        return {name: file[f"rows/{name}"][start:stop] for name in names}
 
 
 def _checked_header(file: h5py.File) -> Header:

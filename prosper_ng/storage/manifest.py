@@ -11,6 +11,9 @@ from prosper_ng.storage import atomic
 
 FORMAT_VERSION = 1
 _NAME = re.compile(r"checkpoint-(\d{6,})\.json")
+DATA_NAME = re.compile(r"checkpoint-(\d{6,})-[0-9a-f]{8}\.h5")
+_LARGEST = 1 << 24
+"""Bytes of a manifest: one of a thousand files has a hundredth of it."""
 
 
 class CheckpointError(UserError):
@@ -33,7 +36,7 @@ class DataFile(NamedTuple):
     def verify(self, folder: Path) -> None:
         """Compare the bytes on disk with the digest; raises Damaged."""
         path = folder / self.name
-        if not path.exists():
+        if not path.is_file():
             raise Damaged(f"its file {self.name} is missing")
         n_bytes = path.stat().st_size
         if n_bytes != self.n_bytes:
@@ -73,23 +76,41 @@ def read(folder: Path, iteration: int) -> Manifest:
     """The manifest of a checkpoint; raises Damaged, or CheckpointError where a newer version wrote it."""
     path = folder / f"{stem(iteration)}.json"
     content = _content(path)
-    version = content.pop("format_version")
-    if version > FORMAT_VERSION:
+    version = content.pop("format_version", None)
+    if isinstance(version, int) and version > FORMAT_VERSION:
         raise CheckpointError(
             f"{path} has format {version}, and this version of prosper_ng reads up to {FORMAT_VERSION}: "
             "update prosper_ng, or start in another folder"
         )
-    found = Manifest(content["iteration"], content["n_rows"], [DataFile(**fields) for fields in content["files"]])
+    try:
+        found = Manifest(content["iteration"], content["n_rows"], [DataFile(**fields) for fields in content["files"]])
+        makes_sense = _makes_sense(found)
+    except (KeyError, TypeError) as error:
+        raise Damaged("its manifest lacks an entry, or has one too many") from error
+    if not makes_sense:
+        raise Damaged("its manifest names files that are none of a checkpoint, or that do not make up all rows")
     if found.iteration != iteration:
         raise Damaged(f"its manifest belongs to iteration {found.iteration}")
     return found
 
 
+def _makes_sense(found: Manifest) -> bool:
+    """Whether the files lie in the folder itself and hold all rows, each row once."""
+    row = 0
+    for file in found.files:
+        if not DATA_NAME.fullmatch(file.name) or file.start != row or file.stop < row:
+            return False
+        row = file.stop
+    return bool(found.files) and row == found.n_rows
+
+
 def _content(path: Path) -> dict[str, Any]:
+    if not path.is_file() or path.stat().st_size > _LARGEST:
+        raise Damaged("its manifest is no file, or far too large for one")
     try:
         content = json.loads(path.read_bytes())
         digest = content.pop("digest")
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise Damaged("its manifest cannot be read") from error
     if digest != _digest(content):
         raise Damaged("its manifest was altered")

@@ -217,9 +217,9 @@ def publish(folder, iteration, rows, ranges):
         part = {name: values[start:stop] for name, values in rows.items()}
         shapes = {name: (values.shape, values.dtype.str) for name, values in part.items()}
         path = folder / f"{manifest.stem(iteration)}-{start:08x}.h5"
-        writer = Writer(path, Header.of(iteration, stop - start, {}, {}, shapes), {})
+        writer = Writer(path, Header.of(iteration, stop - start, {}, {}, shapes), {}, start)
         for name, values in part.items():
-            writer.rows(name)(0, values)
+            writer.rows(name)(start, values)
         writer.close()
         files.append(DataFile(path.name, atomic.sha256_of(path), path.stat().st_size, start, stop))
     Manifest(iteration, N_ROWS, files).write(folder)

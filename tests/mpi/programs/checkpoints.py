@@ -13,7 +13,7 @@ from prosper_ng.parallel.failure import ending_all_ranks_together
 from prosper_ng.storage import manifest
 from prosper_ng.storage.checkpoint import Checkpoints
 from prosper_ng.storage.checkpoint_file import Header, Writer
-from prosper_ng.storage.manifest import CheckpointError
+from prosper_ng.storage.manifest import CheckpointError, Manifest
 
 N_ROWS = 1000
 
@@ -28,12 +28,12 @@ def starts_of(size):
     return {1: [0, N_ROWS], 2: [0, 17, N_ROWS], 3: [0, 600, 600, N_ROWS], 4: [0, 1, 999, 1000, N_ROWS]}[size]
 
 
-def save(comm, folder, iteration):
+def save(comm, folder, iteration, shard_bytes=2**30):
     starts = starts_of(comm.size)
     rows = {name: values[starts[comm.rank] : starts[comm.rank + 1]] for name, values in rows_of(iteration).items()}
     root = {"parameters": NamedArrays.of(W=np.full((2, 3), iteration))} if comm.is_root else {}
     attributes = {"iteration": iteration} if comm.is_root else {}
-    store = Checkpoints(folder, comm)
+    store = Checkpoints(folder, comm, shard_bytes=shard_bytes)
     return store.save(iteration, root=root, rows=rows, starts=starts, attributes=attributes)
 
 
@@ -52,18 +52,24 @@ def load(comm, folder):
     return checkpoint.iteration, len(notes)
 
 
-def check_failing_disk(comm, folder):
-    """The disk of root fails in the middle: all ranks are told, and the checkpoint before stays."""
+def check_failing_disk(comm, folder, rank, shard_bytes):
+    """The disk of one rank fails in the middle: all ranks are told, and the checkpoint before stays."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    if comm.is_root:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
-    warning = save(comm, folder, 3)
-    if comm.is_root:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    if comm.rank == rank:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, hard))
+    warning = save(comm, folder, 3, shard_bytes)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "File too large" in warning
+    assert (f"rank {rank}: " in warning) == (rank > 0)
+    comm.barrier()
+    assert not list(folder.glob("*000003*"))
+    assert load(comm, folder) == (2, 0)
+
+
+def check_no_folder(comm, folder):
+    """A folder that cannot be made is a warning on all ranks."""
     (folder / "taken").touch()
     assert "taken" in save(comm, folder / "taken", 3)
-    assert load(comm, folder) == (2, 0)
 
 
 def check_other_disk(comm, folder):
@@ -80,11 +86,11 @@ def check_sick_rows(comm, folder):
         rows["log_joint"][-1, -1] = np.nan
         shapes = {name: (values.shape, values.dtype.str) for name, values in rows.items()}
         store = Checkpoints(folder, comm).folder
-        writer = Writer(store.temporary(4), Header.of(4, N_ROWS, {"iteration": 4}, {}, shapes), {})
+        writer = Writer(store.temporary(4, 0), Header.of(4, N_ROWS, {"iteration": 4}, {}, shapes), {})
         for name, values in rows.items():
             writer.rows(name)(0, values)
         writer.close()
-        store.publish(store.temporary(4), writer.header)
+        store.commit(Manifest(4, N_ROWS, [store.publish(store.temporary(4, 0), writer.header, 0)]))
         assert manifest.iterations_in(folder) == [4, 2, 1]
     comm.barrier()
     assert load(comm, folder) == (2, 1)
@@ -95,8 +101,13 @@ def main(what, folder):
     with ending_all_ranks_together(comm):
         if what == "save":
             assert save(comm, folder, 1) is None
-            assert save(comm, folder, 2) is None
-            check_failing_disk(comm, folder)
+            # In the end, the checkpoint that is loaded is one of several files, written by as many ranks.
+            assert save(comm, folder, 2, shard_bytes=N_ROWS * 60) is None
+            if comm.is_root:
+                assert len(manifest.read(folder, 2).files) == min(comm.size, 2)
+            check_failing_disk(comm, folder, 0, 2**30)
+            check_failing_disk(comm, folder, comm.size - 1, 1)
+            check_no_folder(comm, folder)
             if comm.size > 1:
                 check_other_disk(comm, folder)
             check_sick_rows(comm, folder)
