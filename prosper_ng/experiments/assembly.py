@@ -1,13 +1,16 @@
 """A configuration turned into a problem that can be trained on."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
 from prosper_ng.errors import UserError
+from prosper_ng.experiments import memory
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.models.interface import Moments, ParameterSpec
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -18,9 +21,14 @@ from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
 from prosper_ng.storage.dataset import Dataset
 from prosper_ng.storage.parameter_file import read_parameters
-from prosper_ng.training.em import Problem
+from prosper_ng.storage.row_file import StoredRows, mapped_array, stored_rows, written_rows
+from prosper_ng.training.data_selection import Rows
+from prosper_ng.training.em import Problem, TrainingState, start
 
 Floats = NDArray[np.float64]
+
+_PIECE_BYTES = 1 << 22
+"""Of rows that are read at a time."""
 
 
 class Assembly(NamedTuple):
@@ -29,13 +37,22 @@ class Assembly(NamedTuple):
     dataset: Dataset
     problem: Problem
     initial: NamedArrays
+    plan: memory.Plan | None
+    """The memory of all ranks, on root."""
+    allocate: Callable[..., Any] = np.empty
+    """Makes the arrays of the state sets by shape and type."""
+
+    def start(self) -> TrainingState:
+        """The state before the first sweep."""
+        return start(self.problem, self.initial, self.allocate)
 
 
-def assemble(config: RunConfig, comm: Communicator) -> Assembly:
-    """Data, model and first parameters; each rank reads its own rows.
+def assemble(config: RunConfig, comm: Communicator, folder: Path = Path()) -> Assembly:
+    """Data, model and first parameters; each rank reads its own rows. Scratch files go to `folder`.
 
-    Raises UserError on all ranks where data and configuration do not fit together.
+    Raises UserError on all ranks where data and configuration do not fit together, or into the memory.
     """
+    scratch = folder if config.memory.scratch is None else Path(config.memory.scratch)
     with collectively(comm, "opening the data"):
         dataset = config.data.open(config.seed)
         if dataset.n_rows == 0:
@@ -43,13 +60,36 @@ def assemble(config: RunConfig, comm: Communicator) -> Assembly:
         config.task.check(dataset)
         _check_names(config, dataset)
     blocks = _blocks(config, dataset.n_rows)
+    with collectively(comm, "choosing the states"):
+        sizes = memory.sizes_of(config, dataset.n_observed)
+    plan = memory.planned(config, sizes, blocks, comm)
     owned = blocks.owned_rows(comm.rank, comm.size)
     with collectively(comm, "reading the data"):
-        values = dataset.read(owned.start, owned.stop)
+        values = _values(config, dataset, owned, scratch)
     problem = Problem(config.model, config.estep, values, blocks, comm, config.seed)
     with collectively(comm, "initializing the parameters"):
         given = _given_parameters(config, dataset)
-    return Assembly(dataset, problem, _initial(config, problem, given))
+    keeps_states = config.memory.keeps_states(len(owned) * sizes.state_bytes)
+    allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
+    return Assembly(dataset, problem, _initial(config, problem, given), plan, allocate)
+
+
+def _values(config: RunConfig, dataset: Dataset, owned: range, scratch: Path) -> Rows:
+    """This rank's rows in memory, or where they go beyond the budget in a file: the dataset's own if it will do."""
+    dtype, shape = np.dtype(config.memory.dtype), (len(owned), dataset.n_observed)
+    n_together = max(1, _PIECE_BYTES // (8 * dataset.n_observed))
+    pieces = [range(start, min(start + n_together, owned.stop)) for start in owned[::n_together]]
+    if config.memory.keeps_data(shape[0] * shape[1] * dtype.itemsize):
+        values = np.empty(shape, dtype)
+        for rows in pieces:
+            values[rows.start - owned.start : rows.stop - owned.start] = dataset.read(rows.start, rows.stop)
+        return values
+    stored: StoredRows | None = getattr(dataset, "stored", None)
+    if stored is None or stored.dtype != dtype:
+        return written_rows((dataset.read(rows.start, rows.stop) for rows in pieces), shape, dtype, scratch)
+    for rows in pieces:
+        dataset.read(rows.start, rows.stop)  # raises where the rows are no data to learn from
+    return stored_rows(stored, owned.start, shape)
 
 
 def _blocks(config: RunConfig, n_rows: int) -> RowBlocks:

@@ -54,7 +54,7 @@ def harder(effort: Effort, space: LatentSpace) -> Effort | None:
         if min(estep.n_candidates, estep.max_active) >= space.n_latents:
             return None
         wider = replace(estep, n_candidates=estep.n_candidates + 1, max_active=estep.max_active + 1)
-        return effort._replace(estep=wider, level=level) if _n_states(wider, space) <= MOST_STATES else None
+        return effort._replace(estep=wider, level=level) if n_preselected(wider, space) <= MOST_STATES else None
     if isinstance(estep, Search) and estep.n_states < space.n_states:
         if level > MOST_DOUBLINGS or 2 * estep.n_states > MOST_STATES:
             return None
@@ -113,8 +113,8 @@ def _search(effort: Effort, task: Task, seed: int, sets: StateSets, before: Stat
     return Explored(found, changed, changed, sets)
 
 
-def _n_states(estep: Preselection, space: LatentSpace) -> int:
-    """The states of a preselection: zero, singletons, combinations."""
+def n_preselected(estep: Preselection, space: LatentSpace) -> int:
+    """The states of a preselection for each row: zero, singletons, combinations."""
     n_candidates, n_nonzero = min(estep.n_candidates, space.n_latents), space.n_values - 1
     combined = range(2, min(estep.max_active, n_candidates) + 1)
     return 1 + space.n_latents * n_nonzero + sum(comb(n_candidates, k) * n_nonzero**k for k in combined)

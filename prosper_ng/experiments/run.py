@@ -20,7 +20,7 @@ from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.storage.history import History
 from prosper_ng.storage.provenance import collect
-from prosper_ng.training.em import SweepReport, TrainingState, TruncatedEM, start
+from prosper_ng.training.em import SweepReport, TrainingState, TruncatedEM
 
 MORE_TO_DO = 75
 """Exit status of a run that was stopped before its end and can go on (EX_TEMPFAIL)."""
@@ -70,13 +70,14 @@ def run(
     """
     with stop_requests() as requests:
         began = time.monotonic()
-        parts = assemble(loaded.value, comm)
+        parts = assemble(loaded.value, comm, folder)
         _note_idle_ranks(parts, listener)
         warm_up(comm, lambda: rehearse(loaded.value, parts))
-        state = start(parts.problem, parts.initial)
+        state = parts.start()
         with RunFolder(folder, loaded, parts.problem, listener.say) as kept:
             resumed = kept.resume(state)
             listener.opened(folder, state.sweep)
+            listener.note(str(parts.plan))
             kept.begin(_provenance(parts, argv), _attributes(loaded.value, parts), resumed)
             endings = Endings(loaded.value, kept, requests, began, time_limit) if comm.is_root else None
             ending = _train(loaded.value, parts, state, kept, listener, requests, endings)

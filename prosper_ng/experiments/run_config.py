@@ -7,6 +7,7 @@ from annotated_types import Ge, Gt, MinLen
 
 from prosper_ng.components import OneOf, settings
 from prosper_ng.estep.interface import EStep
+from prosper_ng.experiments.memory_settings import Memory
 from prosper_ng.experiments.tasks.interface import Task
 from prosper_ng.experiments.tasks.train import Train
 from prosper_ng.models.interface import Model
@@ -50,6 +51,8 @@ class RunConfig:
     """How long to learn, what, and from where."""
     task: Annotated[Task, OneOf("prosper_ng.experiments.tasks")] = field(default_factory=Train)
     """What the learned model is for."""
+    memory: Memory = field(default_factory=Memory)
+    """What is held in memory, and how."""
     output: Output = field(default_factory=Output)
     """What is written, where, and how often."""
 
@@ -57,4 +60,5 @@ class RunConfig:
 def not_science(config: RunConfig) -> tuple[str, ...]:
     """What may differ between a run and its continuation: how far, how often, where to; not what is computed."""
     length = () if config.training.annealing.depends_on_length else ("training.n_sweeps",)
-    return ("name", "output", "training.stopping", "task.every", *length)
+    budgets = ("memory.data_budget", "memory.states_budget", "memory.scratch")
+    return ("name", "output", "training.stopping", "task.every", *budgets, *length)

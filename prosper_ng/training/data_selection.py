@@ -1,5 +1,7 @@
 """Which rows a sweep learns from, and as what: all as they are, a random share, noisy ones, the best explained."""
 
+from typing import Any, Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +15,25 @@ from prosper_ng.training.annealing import AnnealingPoint
 Floats = NDArray[np.float64]
 
 
+class Rows(Protocol):
+    """Rows (n, D) in single or double precision that are indexed like an array; they may lie in a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, D)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+
 def batch_of(rows: NDArray[np.int64], values: Floats) -> Batch:
-    """The batch of global rows (n,) with values (n, D), in which NaN stands for what was not observed."""
+    """The batch of global rows (n,) with values (n, D), in which NaN stands for what was not observed.
+
+    Whatever precision the values come in, those of the batch are in double.
+    """
+    values = np.asarray(values, np.float64)
     observed = ~np.isnan(values)
     return Batch(rows, values) if observed.all() else Batch(rows, np.where(observed, values, 0.0), observed)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import AnnealingPoint
-from prosper_ng.training.data_selection import batch_of, best_explained, noisy_values, visited_rows
+from prosper_ng.training.data_selection import Rows, batch_of, best_explained, noisy_values, visited_rows
 from prosper_ng.training.maximization import Maximization
 from prosper_ng.training.settings import Training
 from prosper_ng.training.totals import PartTotals
@@ -37,8 +37,8 @@ class Problem(NamedTuple):
 
     model: Model
     estep: EStep
-    values: Floats
-    """(n_local, D) the rows of this rank."""
+    values: Rows
+    """(n_local, D) the rows of this rank, in memory or in a file."""
     blocks: RowBlocks
     comm: Communicator
     seed: int
@@ -191,13 +191,32 @@ def statistics_of(problem: Problem) -> dict[str, tuple[int, ...]]:
     return problem.model.statistics(problem.n_observed) | {"entropy": (), "free_energy": ()}
 
 
-def start(problem: Problem, params: NamedArrays) -> TrainingState:
-    """The state before the first sweep, with state sets drawn from the prior."""
-    rows = problem.first_row + np.arange(len(problem.values))
-    activity = problem.model.activity(params)
-    sets = problem.estep.initial_sets(problem.model.space, rows, activity, stream(problem.seed, "initial state sets"))
+def start(problem: Problem, params: NamedArrays, allocate: Callable[..., Any] = np.empty) -> TrainingState:
+    """The state before the first sweep, with state sets drawn from the prior.
+
+    They lie in arrays that `allocate(shape, dtype)` makes.
+    """
+    sets = initial_sets(problem, params, allocate)
     n_parts = problem.blocks.n_parts if problem.comm.is_root else 1
     return TrainingState(0, params, sets, PartTotals(statistics_of(problem), n_parts))
+
+
+def initial_sets(problem: Problem, params: NamedArrays, allocate: Callable[..., Any] = np.empty) -> StateSets | None:
+    """State sets of this rank's rows, drawn block by block; None where the E-step stores none."""
+    draws, activity = stream(problem.seed, "initial state sets"), problem.model.activity(params)
+
+    def drawn(rows: range) -> StateSets | None:
+        return problem.estep.initial_sets(problem.model.space, np.array(rows, np.int64), activity, draws)
+
+    empty = drawn(range(0))
+    if empty is None:
+        return None
+    sets = StateSets(*(allocate((len(problem.values), *part.shape[1:]), dtype=part.dtype) for part in empty))
+    for block in problem.blocks.owned(problem.comm.rank, problem.comm.size):
+        rows = problem.blocks.rows(block)
+        local = slice(rows.start - problem.first_row, rows.stop - problem.first_row)
+        sets.codes[local], sets.log_joint[local] = drawn(rows) or empty
+    return sets
 
 
 def posteriors(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from prosper_ng.components import settings
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.storage.dataset import DataError, observed_means, read_in_pieces, require_finite
+from prosper_ng.storage.row_file import StoredRows
 from prosper_ng.storage.sources._whitening import NEEDS_ALL, Kind, fit_whitening
 
 Floats = NDArray[np.float64]
@@ -29,6 +30,8 @@ class Table(NamedTuple):
     """What to call it in an error, such as "dataset 'patches' of data.h5"."""
     shape: tuple[int, int]
     rows: Rows
+    stored: StoredRows | None = None
+    """Where the array lies in the file, if as C has it and unpacked."""
 
 
 class ArrayDataset:
@@ -60,6 +63,11 @@ class ArrayDataset:
     def read(self, start: int, stop: int) -> Floats:
         """Rows start..stop as they are learned from."""
         return read_in_pieces(self._piece, start, stop, self.table.shape, self.table.where)
+
+    @property
+    def stored(self) -> StoredRows | None:
+        """Where the file holds the rows just as they are learned from; None where something is done to them."""
+        return None if self.remove_mean or self.whitening is not None else self.table.stored
 
     def unwhiten(self, directions: Floats) -> Floats:
         """Directions (n, D) among the rows in the units of the file."""

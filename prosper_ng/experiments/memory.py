@@ -1,0 +1,201 @@
+"""The memory of a run as a formula in N, D, H, S and the ranks, and whether the hosts have it.
+
+With K values of a latent, w words of a packed state, n rows in a block, P entries of all statistics and Q of all
+parameters, a rank of N_r rows needs, in bytes:
+
+| what | bytes |
+| --- | --- |
+| data | p N_r D, p = 8 or, in single precision, 4; nothing where the rows stay in a file |
+| state sets | N_r S (8 w + 8), where the E-step stores them |
+| block | n (32 D + 8 H (3 (K - 1) + 2) + C (8 w + 8) + 24 L), C states copied or proposed, L of them weighed |
+| statistics | 8 P (12 + 3 for MPI, and on root + 4 for the M-step + 1 for each update in a sweep) |
+| parameters | 8 * 4 Q |
+| program | what Python, its libraries and the compiled kernels take |
+
+`data` and `state sets` alone depend on N. The rest is an upper estimate: it is a sum over steps that come one after the
+other.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from prosper_ng.errors import UserError
+from prosper_ng.estep.exhaustive import Exhaustive
+from prosper_ng.estep.preselection import Preselection
+from prosper_ng.experiments.inference_effort import n_preselected
+from prosper_ng.experiments.memory_settings import Memory, text_of
+from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.models.interface import Preselects, offers
+from prosper_ng.numerics.random_streams import stream
+from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.parallel.failure import collectively
+from prosper_ng.parallel.memory import HostMemory, host_memory, peak_memory
+from prosper_ng.parallel.rows import RowBlocks
+
+PROGRAM = 300 << 20
+"""What a rank takes before it holds any data, measured with numba's cache filled."""
+_KEPT_POSTERIORS = 1 << 28
+"""What `training.em` keeps of the posteriors of a part, at most, where data are pruned."""
+
+
+class Sizes(NamedTuple):
+    """The numbers that the memory of a rank is a function of, but for its rows; the same on all ranks."""
+
+    n_observed: int
+    """D."""
+    n_latents: int
+    """H."""
+    n_values: int
+    """K, the size of the alphabet."""
+    words: int
+    """w, uint64 words of a packed state."""
+    n_states: int
+    """S, the states stored for each row; 0 where none are."""
+    n_listed: int
+    """States of a row that are weighed together."""
+    n_proposed: int
+    """States of a row that are proposed at a time."""
+    n_statistics: int
+    """P."""
+    n_parameters: int
+    """Q."""
+    prunes: bool
+    """Whether the posteriors of a part are kept until it is known which rows count."""
+
+    @property
+    def state_bytes(self) -> int:
+        """Of the state set of a row."""
+        return self.n_states * (8 * self.words + 8)
+
+
+class Needs(NamedTuple):
+    """Bytes that a rank needs, by what for."""
+
+    data: int
+    states: int
+    block: int
+    statistics: int
+    parameters: int
+    program: int = PROGRAM
+
+    @property
+    def total(self) -> int:
+        """Bytes of all."""
+        return sum(self)
+
+    def __str__(self) -> str:
+        """The total and its parts, in one line."""
+        parts = zip(("data", "state sets", "block", "statistics", "parameters", "program"), self, strict=True)
+        return f"{text_of(self.total)} ({', '.join(f'{name} {text_of(size)}' for name, size in parts)})"
+
+
+class Plan(NamedTuple):
+    """What each rank and each host needs, as root knows it."""
+
+    largest: Needs
+    """Of the rank that needs most."""
+    hosts: list[HostMemory]
+
+    def __str__(self) -> str:
+        """For the log: the rank that needs most, and the host that has least to spare."""
+        fullest = max(self.hosts, key=lambda host: host.needed - (host.available or 0))
+        ranks = "1 rank" if fullest.n_ranks == 1 else f"{fullest.n_ranks} ranks"
+        there = "" if fullest.available is None else f", of {text_of(fullest.available)} that are free"
+        needed = text_of(fullest.needed)
+        return f"memory: a rank takes up to {self.largest}; host {fullest.host} with {ranks} gives {needed} more{there}"
+
+
+def sizes_of(config: RunConfig, n_observed: int) -> Sizes:
+    """The sizes of a run over rows of D values; raises UserError where the E-step refuses the model."""
+    model, estep = config.model, config.estep
+    space, no_rows = model.space, np.empty(0, np.int64)
+    sets = estep.initial_sets(space, no_rows, np.full(space.n_latents, 0.5), stream(0, "no draws"))
+    n_states = 0 if sets is None else int(sets.codes.shape[1])
+    n_listed = n_states
+    if isinstance(estep, Exhaustive):
+        n_listed = space.n_states
+    elif isinstance(estep, Preselection) and not offers(model, Preselects):
+        n_listed = n_preselected(estep, space)
+    proposed = [_n_proposed(variation, n_states) for variation in getattr(estep, "variations", ())]
+    shapes = model.statistics(n_observed) | {"entropy": (), "free_energy": ()}
+    specs = model.parameters(n_observed)
+    pruning = config.training.annealing.data_pruning
+    return Sizes(
+        n_observed, space.n_latents, space.n_values, space.words, n_states, n_listed, max(proposed, default=0),
+        sum(math.prod(shape) for shape in shapes.values()), sum(math.prod(spec.shape) for spec in specs.values()),
+        estep.max_active is not None and bool(np.any(np.asarray(pruning))),
+    )  # fmt: skip
+
+
+def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: int) -> Needs:
+    """The memory of one of `size` ranks."""
+    n_rows, n_together = len(blocks.owned_rows(rank, size)), min(blocks.block_rows, blocks.n_rows)
+    data = n_rows * sizes.n_observed * np.dtype(memory.dtype).itemsize
+    states = n_rows * sizes.state_bytes
+    code = 8 * sizes.words + 8
+    of_row = 32 * sizes.n_observed + 8 * sizes.n_latents * (3 * (sizes.n_values - 1) + 2)
+    of_row += (sizes.n_listed + 2 * sizes.n_proposed) * code + 24 * sizes.n_listed
+    kept = min(_KEPT_POSTERIORS, n_rows * of_row) + 40 * n_rows if sizes.prunes else 0
+    n_buffers = 12 + 3 * (size > 1) + (4 + blocks.n_parts if rank == 0 else 0)
+    return Needs(
+        data if memory.keeps_data(data) else 0,
+        states if memory.keeps_states(states) else 0,
+        n_together * of_row + kept,
+        8 * sizes.n_statistics * n_buffers,
+        8 * 4 * sizes.n_parameters,
+    )
+
+
+def planned(config: RunConfig, sizes: Sizes, blocks: RowBlocks, comm: Communicator) -> Plan | None:
+    """What the run needs, on root; raises UserError on all ranks where a host does not have it.
+
+    To be called before anything large is allocated, by all ranks.
+    """
+    own = needs_of(sizes, config.memory, blocks, comm.rank, comm.size)
+    hosts = host_memory(comm, own.total - min(own.program, peak_memory()))
+    plan = None
+    with collectively(comm, ""):
+        if hosts is not None:
+            others = (needs_of(sizes, config.memory, blocks, rank, comm.size) for rank in range(comm.size))
+            plan = Plan(max(others, key=lambda needs: needs.total), hosts)
+            for host in hosts:
+                if host.available is not None and host.needed > host.available:
+                    raise UserError(_refusal(sizes, plan, host))
+    return plan
+
+
+def _refusal(sizes: Sizes, plan: Plan, host: HostMemory) -> str:
+    """What is needed, what is there, and what would help."""
+    assert host.available is not None
+    largest, ranks = plan.largest, "1 rank" if host.n_ranks == 1 else f"{host.n_ranks} ranks"
+    return (
+        f"{ranks} on host {host.host} would need {text_of(host.needed)} of memory, and {text_of(host.available)} are "
+        f"free there; a rank needs {largest}: {', or '.join(_ways_out(sizes, plan, host, host.available))}"
+    )
+
+
+def _ways_out(sizes: Sizes, plan: Plan, host: HostMemory, available: int) -> list[str]:
+    """What makes a run fit: more hosts, fewer states, rows in a file, each where it is enough."""
+    largest, share = plan.largest, available / host.n_ranks
+    fixed = largest.total - largest.data - largest.states
+    ways = []
+    if fixed < share:
+        times = (largest.data + largest.states) / (share - fixed)
+        ways.append(f"start the ranks on {max(math.ceil(times * len(plan.hosts)), len(plan.hosts) + 1)} hosts or more")
+    if largest.states and (room := share - fixed - largest.data) > largest.states / sizes.n_states:
+        ways.append(f"choose estep.n_states of {int(room / largest.states * sizes.n_states)} or less")
+    if largest.data and largest.total - largest.data < share:
+        ways.append("keep the rows in a file with memory.data_budget, such as 1GiB for each rank")
+    elif largest.states and fixed < share:
+        ways.append("keep rows and state sets in files with memory.data_budget and memory.states_budget")
+    return ways or ["choose a smaller model.n_latents or training.block_rows, or a larger machine"]
+
+
+def _n_proposed(variation: object, n_states: int) -> int:
+    """Candidates of a row that a variation proposes at a time."""
+    if hasattr(variation, "n_candidates"):
+        return int(variation.n_candidates)
+    n_parents = min(int(getattr(variation, "n_parents", n_states)), n_states)
+    return n_parents * int(getattr(variation, "n_children", 1))
