@@ -10,6 +10,7 @@ from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.interface import Batch, Model
 from prosper_ng.numerics.random_streams import Stream
+from prosper_ng.numerics.schedule import END, SweepSwitch
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.uint64]
@@ -28,6 +29,8 @@ class Task(NamedTuple):
     """Random streams of this sweep."""
     tempering: Tempering = UNTEMPERED
     """How weights are made from log joints."""
+    sweep: int = END
+    """Of the run, counted from 0, for what changes over the sweeps."""
 
     def log_joint(self, codes: Codes) -> Floats:
         """(n, S) log p(s, y) of codes (n, S, words)."""
@@ -80,6 +83,11 @@ class EStep(Protocol):
 
 class Variation(Protocol):
     """A component: a way to propose new states; it sees a pool of states and never evaluates the model."""
+
+    @property
+    def active(self) -> SweepSwitch:
+        """Whether it proposes anything, by the sweeps of the run."""
+        ...
 
     @property
     def n_rounds(self) -> int:

@@ -41,13 +41,17 @@ class Preselection:
         self, space: LatentSpace, rows: NDArray[np.int64], activity: Floats, stream: Stream
     ) -> StateSets | None:
         """Nothing is stored; UserError where the combinations are too many."""
+        self.check(space)
+        return None
+
+    def check(self, space: LatentSpace) -> None:
+        """Raise UserError where the combinations are too many."""
         n_patterns = self._n_patterns(space)
         if n_patterns > _MAX_PATTERNS:
             raise UserError(
-                f"estep preselection: n_candidates {self.n_candidates} and max_active {self.max_active} make "
+                f"preselection: n_candidates {self.n_candidates} and max_active {self.max_active} make "
                 f"{n_patterns} combinations for each row, more than {_MAX_PATTERNS}; choose smaller ones"
             )
-        return None
 
     def find(self, task: Task, sets: StateSets | None, vary: bool = True) -> Found:
         """The preselected states of each row."""

@@ -6,13 +6,15 @@ import numpy as np
 from annotated_types import Gt, MinLen
 from numpy.typing import NDArray
 
-from prosper_ng.components import OneOf, component
+from prosper_ng.components import OneOf, component, kind_of
 from prosper_ng.estep.interface import Floats, Found, Task, Variation
 from prosper_ng.estep.listed import Listed
 from prosper_ng.estep.variations.evolution import Evolution
+from prosper_ng.latents.set_sizes import resized, store
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets, draw_sets
 from prosper_ng.numerics.random_streams import Stream
+from prosper_ng.numerics.schedule import SweepTrack, check_positions, points_of, value_at
 
 
 @component
@@ -28,6 +30,19 @@ class Search:
         Evolution(),
     )
     """What proposes new states, one after the other."""
+    share: SweepTrack = 1.0
+    """The share of the S states that is in use; points [[sweep, share], ...] let the sets grow."""
+
+    def __post_init__(self) -> None:
+        """Refuse schedules that go backwards, and sets that shrink, since that would lower the free energy."""
+        for name, track in (
+            ("share", self.share),
+            *((f"{kind_of(each)}.active", each.active) for each in self.variations),
+        ):
+            check_positions(name, points_of(track))
+        shares = [share for _, share in points_of(self.share)]
+        if not (shares[0] > 0 and shares[-1] <= 1 and shares == sorted(shares)):
+            raise ValueError(f"share: {shares} is not legal; shares are greater than 0, at most 1, and never fall")
 
     @property
     def max_active(self) -> int | None:
@@ -46,11 +61,33 @@ class Search:
         return draw_sets(space, rows, self.n_states, activity, stream)
 
     def find(self, task: Task, sets: StateSets | None, vary: bool = True) -> Found:
-        """The stored states at the present parameters, after every variation had its say."""
+        """The states in use at the present parameters, after every variation had its say."""
         assert sets is not None
+        if not isinstance(self.share, tuple) and self.share == 1:
+            return self._improve(task, sets, vary)
+        used = resized(
+            sets,
+            self._n_used(task.sweep, sets),
+            task.model.space,
+            task.batch.rows,
+            task.activity,
+            task.stream.staged(0),
+        )
+        found = self._improve(task, used, vary)
+        store(used, sets)
+        return found
+
+    def _n_used(self, sweep: int, sets: StateSets) -> int:
+        """How many of the stored states are in use."""
+        return max(1, round(value_at(points_of(self.share), sweep) * sets.codes.shape[1]))
+
+    def _improve(self, task: Task, sets: StateSets, vary: bool) -> Found:
+        """Evaluate the states and let the variations, if asked to, replace some by better ones; in place."""
         sets.log_joint[...] = task.log_joint(sets.codes)
         n_evaluated, n_accepted = sets.log_joint.size, 0
         for number, variation in enumerate(self.variations if vary else ()):
+            if not value_at(points_of(variation.active), task.sweep):
+                continue
             pool = sets
             for turn in range(variation.n_rounds):
                 stage = task.stream.staged(((1 + number) << 16) + turn)

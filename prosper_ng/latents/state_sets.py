@@ -52,7 +52,8 @@ def draw_sets(
 
 
 @njit(cache=True)
-def _contains(codes: Any, n_states: int, code: Any) -> bool:
+def contains(codes: Any, n_states: int, code: Any) -> bool:
+    """Whether a code (words,) is among the first `n_states` codes (S, words)."""
     for s in range(n_states):
         same = True
         for w in range(code.shape[0]):
@@ -71,7 +72,7 @@ def _merge(codes: Any, log_joint: Any, new_codes: Any, new_log_joint: Any) -> in
         worst = np.argmin(log_joint[n])
         for c in range(new_codes.shape[1]):
             candidate = new_log_joint[n, c]
-            if candidate > log_joint[n, worst] and not _contains(codes[n], codes.shape[1], new_codes[n, c]):
+            if candidate > log_joint[n, worst] and not contains(codes[n], codes.shape[1], new_codes[n, c]):
                 codes[n, worst] = new_codes[n, c]
                 log_joint[n, worst] = candidate
                 worst = np.argmin(log_joint[n])
@@ -102,7 +103,7 @@ def get_value(code: Any, h: int, n_planes: int, plane_words: int) -> np.int64:
 
 
 @njit(cache=True)
-def _draw_state(state: Any, activity: Any, n_values: int, n_planes: int, plane_words: int, code: Any) -> None:
+def draw_state(state: Any, activity: Any, n_values: int, n_planes: int, plane_words: int, code: Any) -> None:
     """One state of independent latents, in time proportional to the number of active ones."""
     code[:] = 0
     n_latents = activity.shape[0]
@@ -121,20 +122,27 @@ def _draw_state(state: Any, activity: Any, n_values: int, n_planes: int, plane_w
 @njit(cache=True)
 def _draw(rows: Any, activity: Any, n_values: int, n_planes: int, plane_words: int, words: Any, codes: Any) -> None:
     state = open_stream(words)
-    code = np.zeros(codes.shape[2], np.uint64)
     for n in range(rows.shape[0]):
         seek(state, rows[n])
-        n_found = 1
-        n_repeats = 0
-        while n_found < codes.shape[1]:
-            _draw_state(state, activity, n_values, n_planes, plane_words, code)
-            # A prior that keeps repeating itself is helped by more and more random changes.
-            for _ in range(n_repeats // 2):
-                h = next_below(state, activity.shape[0])
-                set_value(code, h, next_below(state, n_values), n_planes, plane_words)
-            if _contains(codes[n], n_found, code):
-                n_repeats += 1
-            else:
-                codes[n, n_found] = code
-                n_found += 1
-                n_repeats = 0
+        complete(state, activity, n_values, n_planes, plane_words, 1, codes[n])
+
+
+@njit(cache=True)
+def complete(
+    state: Any, activity: Any, n_values: int, n_planes: int, plane_words: int, n_found: int, codes: Any
+) -> None:
+    """Fill codes (S, words), of which the first `n_found` are states, with other states of independent latents."""
+    code = np.zeros(codes.shape[1], np.uint64)
+    n_repeats = 0
+    while n_found < codes.shape[0]:
+        draw_state(state, activity, n_values, n_planes, plane_words, code)
+        # A prior that keeps repeating itself is helped by more and more random changes.
+        for _ in range(n_repeats // 2):
+            h = next_below(state, activity.shape[0])
+            set_value(code, h, next_below(state, n_values), n_planes, plane_words)
+        if contains(codes, n_found, code):
+            n_repeats += 1
+        else:
+            codes[n_found] = code
+            n_found += 1
+            n_repeats = 0

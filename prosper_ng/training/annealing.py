@@ -1,18 +1,21 @@
 """Values that change over the sweeps of a run: temperature, data pruning, noise, the share of rows."""
 
-from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import field
 from itertools import pairwise
 from math import isfinite
 from typing import NamedTuple
 
 from prosper_ng.components import settings
-
-Position = int | float
-Points = Sequence[tuple[Position, float]]
-Track = float | tuple[tuple[Position, float], ...]
-Switch = bool | tuple[tuple[Position, bool], ...]
+from prosper_ng.numerics.schedule import (
+    Points,
+    Switch,
+    Track,
+    check_positions,
+    points_of,
+    sweep_of,
+    value_at,
+)
 
 _LEGAL = {
     "temperature": (lambda value: value > 0, "greater than 0"),
@@ -73,7 +76,7 @@ class Annealing:
     def __post_init__(self) -> None:
         """Raise ValueError where a position or a value is legal in no run."""
         for name, points in self._schedules():
-            _check_positions(name, points)
+            check_positions(name, points)
             _check_values(name, points)
 
     @property
@@ -88,7 +91,7 @@ class Annealing:
         """Raise ValueError where sweeps and fractions cross in a run of `n_sweeps`."""
         for name, points in self._schedules():
             for (left, _), (right, _) in pairwise(points):
-                before, after = _sweep_of(left, n_sweeps), _sweep_of(right, n_sweeps)
+                before, after = sweep_of(left, n_sweeps), sweep_of(right, n_sweeps)
                 if after < before:
                     raise ValueError(
                         f"{name}: position {right} comes after {left}, but of {n_sweeps} sweeps it is sweep {after:g} "
@@ -108,8 +111,8 @@ class Annealing:
         values: dict[str, float] = {}
         settled = True
         for name, points in self._schedules():
-            placed = [(_sweep_of(position, n_sweeps), value) for position, value in points]
-            values[name] = _value_at(placed, sweep)
+            placed = [(sweep_of(position, n_sweeps), value) for position, value in points]
+            values[name] = value_at(placed, sweep)
             settled = settled and all(value == values[name] for position, value in placed if position > sweep)
         return AnnealingPoint(
             temperature=values["temperature"],
@@ -131,23 +134,7 @@ class Annealing:
             **{f"parameter_noise.{name}": track for name, track in self.parameter_noise.items()},
         }
         for name, track in tracks.items():
-            yield name, track if isinstance(track, tuple) else ((0, track),)
-
-
-def _check_positions(name: str, points: Points) -> None:
-    if not points:
-        raise ValueError(f"{name} has no points; legal is a value, or points like [[0, 2.0], [0.7, 1.0]]")
-    for position, _ in points:
-        if isinstance(position, int) and position < 0:
-            raise ValueError(f"{name}: position {position} is negative; sweeps are counted from 0")
-        if isinstance(position, float) and not 0 <= position <= 1:
-            raise ValueError(
-                f"{name}: position {position} is no fraction of the run from 0.0 to 1.0; a sweep has no decimal point"
-            )
-    for unit in (int, float):
-        for left, right in pairwise(position for position, _ in points if isinstance(position, unit)):
-            if right < left:
-                raise ValueError(f"{name}: position {right} comes after {left}; positions must ascend")
+            yield name, points_of(track)
 
 
 def _check_values(name: str, points: Points) -> None:
@@ -155,16 +142,3 @@ def _check_values(name: str, points: Points) -> None:
     for _, value in points:
         if not (isfinite(value) and is_legal(value)):
             raise ValueError(f"{name}: the value {value} is not legal; it must be {legal}")
-
-
-def _sweep_of(position: Position, n_sweeps: int) -> float:
-    return position if isinstance(position, int) else position * (n_sweeps - 1)
-
-
-def _value_at(points: Points, sweep: int) -> float:
-    n_passed = bisect_right([position for position, _ in points], sweep)
-    left, low = points[max(n_passed - 1, 0)]
-    if n_passed in (0, len(points)) or isinstance(low, bool):
-        return low
-    right, high = points[n_passed]
-    return low + (high - low) * (sweep - left) / (right - left)

@@ -14,6 +14,8 @@ from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.estep.variations.neighbourhood import Neighbourhood
+from prosper_ng.estep.variations.preselection import Preselection as Preselected
+from prosper_ng.estep.variations.sampling import Sampling
 from prosper_ng.latents.neighbours import evaluated, hoods
 from prosper_ng.latents.posterior import Tempering, log_sum
 from prosper_ng.models.interface import Batch
@@ -29,6 +31,9 @@ VARIATIONS = {
     "cross-flip": Evolution(mutation="flip", crossover=True, selection="uniform"),
     "cross-sparse": Evolution(mutation="sparse_flip", crossover=True, parents="offspring"),
     "neighbourhood": Neighbourhood(n_candidates=3),
+    "prior samples": Sampling(source="prior", n_samples=20),
+    "samples": Sampling(n_samples=10, n_draws=2),
+    "preselected": Preselected(n_candidates=5, active=True),
     "neighbourhood of many": Neighbourhood(n_parents=20, n_candidates=5, n_steps=2),
 }
 ESTEPS: dict[str, EStep] = {
@@ -36,6 +41,11 @@ ESTEPS: dict[str, EStep] = {
     "preselection": Preselection(n_candidates=5, max_active=3),
     "preselection-model": Preselection(n_candidates=5, max_active=3, selection="model"),
     **{name: Search(n_states=12, variations=(variation,)) for name, variation in VARIATIONS.items()},
+    "mix": Search(
+        n_states=12,
+        variations=(Preselected(), Neighbourhood(active=((3, False), (5, True))), Evolution()),
+        share=((2, 0.25), (9, 1.0)),
+    ),
 }
 
 
@@ -86,7 +96,7 @@ def test_a_row_finds_the_same_states_in_any_company(make, estep):
 
 
 @MODELS
-@pytest.mark.parametrize("name", list(VARIATIONS))
+@pytest.mark.parametrize("name", [*VARIATIONS, "mix"])
 def test_stored_sets_only_get_better_and_come_near_the_exact_posterior(make, name):
     estep = ESTEPS[name]
     task = task_for(make)
@@ -96,14 +106,16 @@ def test_stored_sets_only_get_better_and_come_near_the_exact_posterior(make, nam
     best = log_sum(np.sort(everything, axis=1)[:, -sets.codes.shape[1] :])
     last = log_sum(task.log_joint(sets.codes))
     first_gap = (best - last).mean()
+    if name == "mix":  # starts with a quarter of its states
+        last = np.full(len(last), -np.inf)
     for sweep in range(25):
-        found = estep.find(task._replace(stream=stream(1, "test", sweep)), sets)
+        found = estep.find(task._replace(stream=stream(1, "test", sweep), sweep=sweep), sets)
         now = log_sum(found.log_joint)
         assert (now >= last - 1e-9).all()
         assert (now <= exact + 1e-9).all()
         last = now
     # Crossover alone cannot make what no parent has, and not every good state is next to the best one.
-    share = {"cross": 0.9, "neighbourhood": 0.3}.get(name, 0.1)
+    share = {"cross": 0.9, "neighbourhood": 0.3, "prior samples": 0.2, "samples": 0.9, "preselected": 0.5}.get(name, 0.1)
     assert (best - last).mean() < share * first_gap + 1e-9
     kept = found.codes.copy()
     frozen = estep.find(task._replace(stream=stream(1, "test", 99)), sets, vary=False)
@@ -238,3 +250,40 @@ def test_the_best_neighbours_are_proposed_and_no_other(make):
         got = (everything[:, None] == proposed[n]).all(axis=-1).any(axis=1) & ~known
         assert set(np.flatnonzero(got)) <= set(legal)
         assert np.sort(joints[n, got]) == pytest.approx(np.sort(joints[n, legal])[-4:])
+
+
+def test_shares_that_fall_and_points_that_go_backwards_are_refused():
+    for share in (0.0, 1.5, ((0, 1.0), (3, 0.5)), ((3, 0.5), (0, 1.0))):
+        with pytest.raises(ValueError, match="share"):
+            Search(share=share)
+    with pytest.raises(ValueError, match=r"evolution\.active: position 2 comes after 3"):
+        Search(variations=(Evolution(active=((3, True), (2, False))),))
+
+
+@MODELS
+def test_sets_grow_as_their_schedule_says(make):
+    task, estep = task_for(make), Search(n_states=12, share=((2, 0.25), (5, 1.0)))
+    sets = sets_for(estep, task)
+    sizes = []
+    for sweep in range(8):
+        found = estep.find(task._replace(stream=stream(1, "test", sweep), sweep=sweep), sets)
+        sizes.append(found.codes.shape[1])
+        assert (sets.codes[:, : sizes[-1]] == found.codes).all()
+        for codes in found.codes:
+            assert len(np.unique(codes, axis=0)) == len(codes)
+    assert sizes == [3, 3, 3, 6, 9, 12, 12, 12]
+
+
+@MODELS
+def test_a_warm_start_is_in_the_first_sweep_what_preselection_finds(make):
+    task = task_for(make)
+    warm = Search(n_states=200, variations=(Preselected(n_candidates=4, max_active=2),))
+    chosen = Preselection(n_candidates=4, max_active=2).choose(task).combinations(task.model.space)
+    for sweep, share in ((0, 1.0), (1, 0.9)):
+        sets = sets_for(Search(n_states=20), task)
+        found = warm.find(task._replace(sweep=sweep), sets)
+        joints = np.sort(task.log_joint(np.ascontiguousarray(chosen)), axis=1)[:, -4:]
+        kept = np.array(
+            [np.isin(np.round(row, 9), np.round(mine, 9)).all() for row, mine in zip(joints, found.log_joint, strict=True)]
+        )
+        assert kept.mean() <= share if sweep else kept.all()

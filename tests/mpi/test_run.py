@@ -181,7 +181,7 @@ def test_more_ranks_than_there_are_rows(mpiexec, tmp_path):
     ("change", "said"),
     [
         ("training.learn=[tau]", "training.learn: model bsc has no parameter 'tau'; it has W, sigma, pi"),
-        ("estep.n_candidates=40", "estep preselection: n_candidates 40 and max_active 20 make"),
+        ("estep.n_candidates=40", "preselection: n_candidates 40 and max_active 20 make"),
     ],
 )
 def test_what_cannot_be_run_is_said_once(mpiexec, tmp_path, change, said):

@@ -12,6 +12,7 @@ from prosper_ng.estep.variations._selection import select_by_fitness, select_uni
 from prosper_ng.latents.space import unpack
 from prosper_ng.latents.state_sets import StateSets, get_value, set_value
 from prosper_ng.numerics.random_streams import next_below, next_uniform, open_stream, seek
+from prosper_ng.numerics.schedule import SweepSwitch
 
 
 @component
@@ -34,6 +35,9 @@ class Evolution:
     """`flip`: one latent changes; `sparse_flip`: each may, so that as many become active as the prior expects."""
     mean_flips: Annotated[float, Gt(0)] = 1.0
     """The mean number of changes by `sparse_flip`."""
+
+    active: SweepSwitch = True
+    """Whether it is used; points [[sweep, true or false], ...] switch it on and off."""
 
     def __post_init__(self) -> None:
         """Refuse children that would be copies of their parents."""

@@ -11,6 +11,7 @@ from prosper_ng.latents.candidates import Ints, rank
 from prosper_ng.latents.neighbours import Candidates, choose, evaluated, hoods
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.interface import KnowsNeighbours, offers
+from prosper_ng.numerics.schedule import SweepSwitch
 
 # Log joints of neighbours that are held at a time: 1 MiB, so that they are ranked before they leave the cache.
 _NUMBERS = 1 << 17
@@ -26,6 +27,9 @@ class Neighbourhood:
     """How many neighbours, the best, are proposed."""
     n_steps: Annotated[int, Gt(0)] = 1
     """How often in each sweep; each step starts from the best states so far."""
+
+    active: SweepSwitch = True
+    """Whether it is used; points [[sweep, true or false], ...] switch it on and off."""
 
     @property
     def n_rounds(self) -> int:

@@ -1,0 +1,43 @@
+"""What few preselected latents of each row combine to: a warm start of K_n, or a part of a mix."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Gt
+
+from prosper_ng.components import component
+from prosper_ng.estep import preselection
+from prosper_ng.estep.interface import Codes, Task
+from prosper_ng.latents.state_sets import StateSets
+from prosper_ng.numerics.schedule import SweepSwitch
+
+
+@component
+class Preselection:
+    """All combinations of 1 to gamma of the H' latents that fit a row best (Lücke and Eggert, JMLR 2010)."""
+
+    n_candidates: Annotated[int, Gt(0)] = 6
+    """H', the number of latents preselected for each row."""
+    max_active: Annotated[int, Gt(0)] = 3
+    """gamma, the largest number of latents active together."""
+    selection: Literal["singleton", "model"] = "singleton"
+    """How latents are ranked: by the joint of their best singleton, or by the model's own selection function."""
+    active: SweepSwitch = ((0, True), (1, False))
+    """Whether it is used; as it is, in the first sweep only, points [[sweep, true or false], ...] say otherwise."""
+
+    @property
+    def n_rounds(self) -> int:
+        """Once in a sweep: a second time gives the same states."""
+        return 1
+
+    @property
+    def breeds_offspring(self) -> bool:
+        """There is no second round."""
+        return False
+
+    def propose(self, task: Task, pool: StateSets) -> Codes:
+        """The combinations of each row's candidates."""
+        way = preselection.Preselection(
+            n_candidates=self.n_candidates, max_active=self.max_active, selection=self.selection
+        )
+        way.check(task.model.space)
+        return way.choose(task).combinations(task.model.space)
