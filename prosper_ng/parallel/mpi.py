@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from prosper_ng.errors import UserError
 from prosper_ng.parallel.communicator import Communicator, SerialCommunicator
 from prosper_ng.parallel.launcher import corrected_command, launch
+from prosper_ng.parallel.orphan import end_with_parent
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -45,6 +46,7 @@ def connect(expected_ranks: int | None = None) -> Communicator:
                 f"  {corrected_command(expected_ranks or 1, '', os.environ)}"
             )
         return SerialCommunicator()
+    end_with_parent()
     mpi = load_library()
     world = mpi.COMM_WORLD
     wanted = max(expected_ranks or 1, (started.size or 1) if world.size == 1 else 1)

@@ -18,6 +18,7 @@ from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
+from prosper_ng.parallel.failure import at
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import AnnealingPoint
 from prosper_ng.training.data_selection import Rows, batch_of, best_explained, noisy_values, visited_rows
@@ -115,17 +116,23 @@ class TruncatedEM:
             point = self.training.annealing.at(sweep, self.training.n_sweeps)
             clock = _Clock()
             for part in range(self.problem.blocks.n_parts):
-                sums = self._expect(state, part, point, clock)
-                if comm.is_root:
-                    state.params = self._maximization.update(state.params, state.totals, sums, sweep, part, point)
-                clock.lap("m_step")
-                comm.broadcast_in_place(state.params.buffer)
-                clock.lap("communication")
+                where = f"of sweep {sweep + 1}, update {part + 1}"
+                with at(f"in the E-step {where}"):
+                    seconds = self._expect(state, part, point, clock)
+                with at(f"in the reduction {where}"):
+                    sums = self._reduce(clock, seconds)
+                with at(f"in the M-step {where}"):
+                    if comm.is_root:
+                        state.params = self._maximization.update(state.params, state.totals, sums, sweep, part, point)
+                    clock.lap("m_step")
+                with at(f"in the broadcast {where}"):
+                    comm.broadcast_in_place(state.params.buffer)
+                    clock.lap("communication")
             state.sweep = sweep + 1
             yield self._report(sweep, point, clock)
 
-    def _expect(self, state: TrainingState, part: int, point: AnnealingPoint, clock: "_Clock") -> NamedArrays:
-        """The E-step over the rows of one part: their statistics, summed exactly over blocks and ranks."""
+    def _expect(self, state: TrainingState, part: int, point: AnnealingPoint, clock: "_Clock") -> float:
+        """The E-step over this rank's rows of one part, whose statistics are summed exactly; the seconds it took."""
         sums = self._block_sums
         self._sum.clear()
         visited, threshold = self._visit(state, part, point)
@@ -138,12 +145,15 @@ class TruncatedEM:
             self._sum.add(sums.buffer)
             clock.counts[:2] += posterior.n_evaluated, posterior.n_accepted
         clock.counts[2] += self.interrupted()
-        seconds = clock.lap("e_step")
+        return clock.lap("e_step")
+
+    def _reduce(self, clock: "_Clock", seconds: float) -> NamedArrays:
+        """The statistics of a part over all ranks; this rank's counts and `seconds` of the E-step ride along."""
         extras = np.zeros(3 + self.problem.comm.size)
         extras[:3], extras[3 + self.problem.comm.rank] = clock.counts, seconds
         total, extras = self._sum.reduce(self.problem.comm, extras)
         clock.reduced(extras, seconds)
-        return NamedArrays(sums.shapes, total)
+        return NamedArrays(self._block_sums.shapes, total)
 
     def _visit(self, state: TrainingState, part: int, point: AnnealingPoint) -> tuple[Iterable[Visit], float | None]:
         """The posteriors of a part, and the free energy above which a row counts; None where all rows do."""
@@ -242,7 +252,7 @@ def posteriors(
         # Fancy indexing copies, so that linear algebra sees the same alignment whoever owns the block.
         values = noisy_values(problem.seed, state.sweep, rows, problem.values[local], point)
         batch = batch_of(rows, values)
-        task = Task(model, prepared, model.project(prepared, batch), batch, activity, streams, tempering)
+        task = Task(model, prepared, model.project(prepared, batch), batch, activity, streams, tempering, state.sweep)
         sets = None if state.sets is None else StateSets(state.sets.codes[local], state.sets.log_joint[local])
         posterior = problem.estep.posterior(task, sets, vary)
         if state.sets is not None and sets is not None:
