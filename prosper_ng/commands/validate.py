@@ -3,6 +3,7 @@
 import argparse
 
 from prosper_ng.commands._arguments import add_config_arguments, load_run_config
+from prosper_ng.components import kind_of
 
 HELP = "check the configuration of a run, and show it with all defaults"
 
@@ -25,4 +26,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(annotated_yaml(loaded.resolved, loaded.origins))
     elif not getattr(arguments, "quiet", False):
         print(f"{arguments.file}: valid")
+    if kind_of(loaded.value.estep) == "auto" and not getattr(arguments, "quiet", False):
+        print(f"estep auto: {loaded.value.chosen_estep.reason}")
     return 0

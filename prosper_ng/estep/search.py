@@ -45,6 +45,12 @@ class Search:
             raise ValueError(f"share: {shares} is not legal; shares are greater than 0, at most 1, and never fall")
 
     @property
+    def turning_points(self) -> tuple[int, ...]:
+        """The sweeps at which schedules have their points, in ascending order."""
+        tracks = (self.share, *(variation.active for variation in self.variations))
+        return tuple(sorted({int(sweep) for track in tracks for sweep, _ in points_of(track)}))
+
+    @property
     def max_active(self) -> int | None:
         """Nothing is left out on principle."""
         return None

@@ -59,14 +59,14 @@ def assemble(config: RunConfig, comm: Communicator, folder: Path = Path()) -> As
             raise UserError("the data have no rows; at least one is needed to learn from")
         config.task.check(dataset)
         _check_names(config, dataset)
-    blocks = _blocks(config, dataset.n_rows)
+    blocks = blocks_of(config, dataset.n_rows)
     with collectively(comm, "choosing the states"):
         sizes = memory.sizes_of(config, dataset.n_observed)
     plan = memory.planned(config, sizes, blocks, comm)
     owned = blocks.owned_rows(comm.rank, comm.size)
     with collectively(comm, "reading the data"):
         values = _values(config, dataset, owned, scratch)
-    problem = Problem(config.model, config.estep, values, blocks, comm, config.seed)
+    problem = Problem(config.model, config.chosen_estep.estep, values, blocks, comm, config.seed)
     with collectively(comm, "initializing the parameters"):
         given = _given_parameters(config, dataset)
     keeps_states = config.memory.keeps_states(len(owned) * sizes.state_bytes)
@@ -92,7 +92,8 @@ def _values(config: RunConfig, dataset: Dataset, owned: range, scratch: Path) ->
     return stored_rows(stored, owned.start, shape)
 
 
-def _blocks(config: RunConfig, n_rows: int) -> RowBlocks:
+def blocks_of(config: RunConfig, n_rows: int) -> RowBlocks:
+    """The blocks that the rows of a run are cut into; raises UserError where there are more updates than blocks."""
     n_parts = config.training.updates_per_sweep
     block_rows = config.training.block_rows or default_block_rows(n_rows, n_parts)
     blocks = RowBlocks(n_rows, block_rows, n_parts)

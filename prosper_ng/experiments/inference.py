@@ -55,7 +55,7 @@ class Inference:
     def __init__(self, known: Learned, options: Options) -> None:
         """Compute nothing yet, because that may compile kernels."""
         self.known, self.options, self.model = known, options, known.model
-        self._efforts: list[Effort | None] = [Effort(known.config.estep, options.n_sweeps)]
+        self._efforts: list[Effort | None] = [Effort(known.config.chosen_estep.estep, options.n_sweeps)]
         self._n_states: dict[int, int] = {}
 
     @property

@@ -109,7 +109,7 @@ class Plan(NamedTuple):
 
 def sizes_of(config: RunConfig, n_observed: int) -> Sizes:
     """The sizes of a run over rows of D values; raises UserError where the E-step refuses the model."""
-    model, estep = config.model, config.estep
+    model, estep = config.model, config.chosen_estep.estep
     space, no_rows = model.space, np.empty(0, np.int64)
     sets = estep.initial_sets(space, no_rows, np.full(space.n_latents, 0.5), stream(0, "no draws"))
     n_states = 0 if sets is None else int(sets.codes.shape[1])

@@ -1,17 +1,19 @@
 """A run over a few rows, so that every kernel is compiled before the ranks begin."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 
 from prosper_ng.errors import UserError
+from prosper_ng.estep.search import Search
 from prosper_ng.experiments.assembly import Assembly
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.tasks.interface import Setting
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import Annealing
-from prosper_ng.training.em import Problem, TruncatedEM, start
+from prosper_ng.training.em import Problem, TruncatedEM, posteriors, start
 from prosper_ng.training.settings import Training
 
 _N_ROWS = 2
@@ -27,10 +29,15 @@ def rehearse(config: RunConfig, parts: Assembly) -> None:
     values = np.linspace(-1.0, 1.0, _N_ROWS * n_observed).reshape(_N_ROWS, n_observed)
     if getattr(config.data, "missing", False):
         values[0, 0] = np.nan
-    problem = Problem(config.model, config.estep, values, RowBlocks(_N_ROWS, 1, 2), SerialCommunicator(), config.seed)
+    estep = parts.problem.estep
+    problem = Problem(config.model, estep, values, RowBlocks(_N_ROWS, 1, 2), SerialCommunicator(), config.seed)
     annealing = Annealing(temperature=((0, 2.0), (1, 1.0)), anneal_prior=False)
     with suppress(UserError):
         state = start(problem, parts.initial.copy())
         for _ in TruncatedEM(problem, Training(n_sweeps=2, updates_per_sweep=2, annealing=annealing)).sweeps(state):
             pass
+        # What is scheduled for later sweeps has to be compiled as well.
+        for sweep in estep.turning_points if isinstance(estep, Search) else ():
+            for _ in posteriors(problem, replace(state, sweep=sweep)):
+                pass
         config.task.rehearse(Setting(problem, parts.dataset), state)

@@ -78,6 +78,7 @@ def run(
             resumed = kept.resume(state)
             listener.opened(folder, state.sweep)
             listener.note(str(parts.plan))
+            listener.note(f"E-step: {loaded.value.chosen_estep.reason}")
             kept.begin(_provenance(parts, argv), _attributes(loaded.value, parts), resumed)
             endings = Endings(loaded.value, kept, requests, began, time_limit) if comm.is_root else None
             ending = _train(loaded.value, parts, state, kept, listener, requests, endings)

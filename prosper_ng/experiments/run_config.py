@@ -6,6 +6,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, MinLen
 
 from prosper_ng.components import OneOf, settings
+from prosper_ng.estep.auto import Auto, Choice
 from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.memory_settings import Memory
 from prosper_ng.experiments.tasks.interface import Task
@@ -55,6 +56,11 @@ class RunConfig:
     """What is held in memory, and how."""
     output: Output = field(default_factory=Output)
     """What is written, where, and how often."""
+
+    @property
+    def chosen_estep(self) -> Choice:
+        """The E-step itself, also where `estep` leaves it open, and why it is this one."""
+        return self.estep.choose(self.model) if isinstance(self.estep, Auto) else Choice(self.estep, "as configured")
 
 
 def not_science(config: RunConfig) -> tuple[str, ...]:

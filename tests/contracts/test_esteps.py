@@ -7,6 +7,7 @@ import pytest
 
 from prosper_ng.components import components_of, kind_of
 from prosper_ng.errors import UserError
+from prosper_ng.estep.auto import Auto
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.interface import EStep, Task
 from prosper_ng.estep.listed import Listed
@@ -72,7 +73,7 @@ def sets_for(estep: EStep, task: Task):
 
 
 def test_every_estep_and_variation_of_the_folders_is_tested():
-    assert {kind_of(estep) for estep in ESTEPS.values()} == set(components_of("prosper_ng.estep"))
+    assert {kind_of(estep) for estep in ESTEPS.values()} | {"auto"} == set(components_of("prosper_ng.estep"))
     assert {kind_of(each) for each in VARIATIONS.values()} == set(components_of("prosper_ng.estep.variations"))
 
 
@@ -115,7 +116,9 @@ def test_stored_sets_only_get_better_and_come_near_the_exact_posterior(make, nam
         assert (now <= exact + 1e-9).all()
         last = now
     # Crossover alone cannot make what no parent has, and not every good state is next to the best one.
-    share = {"cross": 0.9, "neighbourhood": 0.3, "prior samples": 0.2, "samples": 0.9, "preselected": 0.5}.get(name, 0.1)
+    share = {"cross": 0.9, "neighbourhood": 0.3, "prior samples": 0.2, "samples": 0.9, "preselected": 0.5}.get(
+        name, 0.1
+    )
     assert (best - last).mean() < share * first_gap + 1e-9
     kept = found.codes.copy()
     frozen = estep.find(task._replace(stream=stream(1, "test", 99)), sets, vary=False)
@@ -284,6 +287,20 @@ def test_a_warm_start_is_in_the_first_sweep_what_preselection_finds(make):
         found = warm.find(task._replace(sweep=sweep), sets)
         joints = np.sort(task.log_joint(np.ascontiguousarray(chosen)), axis=1)[:, -4:]
         kept = np.array(
-            [np.isin(np.round(row, 9), np.round(mine, 9)).all() for row, mine in zip(joints, found.log_joint, strict=True)]
+            [
+                np.isin(np.round(row, 9), np.round(mine, 9)).all()
+                for row, mine in zip(joints, found.log_joint, strict=True)
+            ]
         )
         assert kept.mean() <= share if sweep else kept.all()
+
+
+@MODELS
+def test_left_open_few_states_are_all_weighed_and_many_are_searched(make):
+    few, many = Auto().choose(make(3)), Auto(n_states=7).choose(make(300))
+    assert few.estep == Exhaustive()
+    assert f"only {make(3).space.n_states}" in few.reason
+    assert isinstance(many.estep, Search)
+    assert many.estep.n_states == 7
+    assert many.estep.turning_points == (0, 1)
+    assert kind_of(make(300)) in many.reason
