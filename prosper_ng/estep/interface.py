@@ -99,6 +99,10 @@ class Variation(Protocol):
         """Whether a later round sees what the round before proposed, rather than the best states so far."""
         ...
 
+    def n_proposed(self, space: LatentSpace, n_states: int) -> int:
+        """How many candidates it proposes for each row at a time, where K_n holds `n_states`."""
+        ...
+
     def propose(self, task: Task, pool: StateSets) -> Codes:
         """Candidate codes (n, C, words)."""
         ...

@@ -11,7 +11,7 @@ from prosper_ng.components import component
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import Floats, Found, Task
 from prosper_ng.estep.listed import Listed
-from prosper_ng.latents.candidates import Preselected, candidate_tree, rank, small_states
+from prosper_ng.latents.candidates import CandidateTree, Preselected, candidate_tree, rank, small_states
 from prosper_ng.latents.posterior import Posterior
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
@@ -67,14 +67,18 @@ class Preselection:
         found: Posterior = model.preselect(task.prepared, task.projected, task.batch, self.choose(task), task.tempering)
         return found
 
+    def tree(self, space: LatentSpace) -> CandidateTree:
+        """What H' candidates combine to; raises UserError where that is too much."""
+        self.check(space)
+        n_candidates = min(self.n_candidates, space.n_latents)
+        return candidate_tree(n_candidates, min(self.max_active, n_candidates), space.n_values)
+
     def choose(self, task: Task) -> Preselected:
         """The candidates of each row, the best first."""
         space = task.model.space
-        n_candidates = min(self.n_candidates, space.n_latents)
-        candidates = np.empty((len(task.batch.values), n_candidates), np.int64)
+        candidates = np.empty((len(task.batch.values), min(self.n_candidates, space.n_latents)), np.int64)
         rank(self.scores(task), candidates)
-        max_active = min(self.max_active, n_candidates)
-        return Preselected(candidates, candidate_tree(n_candidates, max_active, space.n_values))
+        return Preselected(candidates, self.tree(space))
 
     def scores(self, task: Task) -> Floats:
         """(n, H) how good each latent is."""

@@ -24,6 +24,7 @@ import numpy as np
 from prosper_ng.errors import UserError
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.preselection import Preselection
+from prosper_ng.estep.search import Search
 from prosper_ng.experiments.inference_effort import n_preselected
 from prosper_ng.experiments.memory_settings import Memory, text_of
 from prosper_ng.experiments.run_config import RunConfig
@@ -118,7 +119,8 @@ def sizes_of(config: RunConfig, n_observed: int) -> Sizes:
         n_listed = space.n_states
     elif isinstance(estep, Preselection) and not offers(model, Preselects):
         n_listed = n_preselected(estep, space)
-    proposed = [_n_proposed(variation, n_states) for variation in getattr(estep, "variations", ())]
+    variations = estep.variations if isinstance(estep, Search) else ()
+    proposed = [variation.n_proposed(space, n_states) for variation in variations]
     shapes = model.statistics(n_observed) | {"entropy": (), "free_energy": ()}
     specs = model.parameters(n_observed)
     pruning = config.training.annealing.data_pruning
@@ -191,11 +193,3 @@ def _ways_out(sizes: Sizes, plan: Plan, host: HostMemory, available: int) -> lis
     elif largest.states and fixed < share:
         ways.append("keep rows and state sets in files with memory.data_budget and memory.states_budget")
     return ways or ["choose a smaller model.n_latents or training.block_rows, or a larger machine"]
-
-
-def _n_proposed(variation: object, n_states: int) -> int:
-    """Candidates of a row that a variation proposes at a time."""
-    if hasattr(variation, "n_candidates"):
-        return int(variation.n_candidates)
-    n_parents = min(int(getattr(variation, "n_parents", n_states)), n_states)
-    return n_parents * int(getattr(variation, "n_children", 1))

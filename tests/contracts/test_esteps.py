@@ -304,3 +304,13 @@ def test_left_open_few_states_are_all_weighed_and_many_are_searched(make):
     assert many.estep.n_states == 7
     assert many.estep.turning_points == (0, 1)
     assert kind_of(make(300)) in many.reason
+
+
+@MODELS
+@pytest.mark.parametrize("name", list(VARIATIONS))
+def test_variations_propose_as_many_states_as_they_say(make, name):
+    task = task_for(make)
+    sets = sets_for(ESTEPS[name], task)
+    sets.log_joint[...] = task.log_joint(sets.codes)
+    said = VARIATIONS[name].n_proposed(task.model.space, sets.codes.shape[1])
+    assert VARIATIONS[name].propose(task, sets).shape == (30, said, task.model.space.words)

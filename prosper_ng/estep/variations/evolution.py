@@ -9,7 +9,7 @@ from numba import njit
 from prosper_ng.components import component
 from prosper_ng.estep.interface import Codes, Task
 from prosper_ng.estep.variations._selection import select_by_fitness, select_uniformly
-from prosper_ng.latents.space import unpack
+from prosper_ng.latents.space import LatentSpace, unpack
 from prosper_ng.latents.state_sets import StateSets, get_value, set_value
 from prosper_ng.numerics.random_streams import next_below, next_uniform, open_stream, seek
 from prosper_ng.numerics.schedule import SweepSwitch
@@ -53,6 +53,10 @@ class Evolution:
     def breeds_offspring(self) -> bool:
         """As `parents` says."""
         return self.parents == "offspring"
+
+    def n_proposed(self, space: LatentSpace, n_states: int) -> int:
+        """Children of one generation."""
+        return min(self.n_parents, n_states) * self.n_children
 
     def propose(self, task: Task, pool: StateSets) -> Codes:
         """n_parents * n_children candidates for each row."""

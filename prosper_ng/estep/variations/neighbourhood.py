@@ -9,6 +9,7 @@ from prosper_ng.components import component
 from prosper_ng.estep.interface import Codes, Task
 from prosper_ng.latents.candidates import Ints, rank
 from prosper_ng.latents.neighbours import Candidates, choose, evaluated, hoods
+from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.interface import KnowsNeighbours, offers
 from prosper_ng.numerics.schedule import SweepSwitch
@@ -40,6 +41,10 @@ class Neighbourhood:
     def breeds_offspring(self) -> bool:
         """Parents are the best states so far."""
         return False
+
+    def n_proposed(self, space: LatentSpace, n_states: int) -> int:
+        """As configured."""
+        return self.n_candidates
 
     def propose(self, task: Task, pool: StateSets) -> Codes:
         """Up to n_candidates states for each row; where there are fewer, some repeat a state of the pool."""

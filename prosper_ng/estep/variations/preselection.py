@@ -7,6 +7,7 @@ from annotated_types import Gt
 from prosper_ng.components import component
 from prosper_ng.estep import preselection
 from prosper_ng.estep.interface import Codes, Task
+from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.numerics.schedule import SweepSwitch
 
@@ -34,10 +35,16 @@ class Preselection:
         """There is no second round."""
         return False
 
+    def n_proposed(self, space: LatentSpace, n_states: int) -> int:
+        """All combinations."""
+        return len(self._way.tree(space).parents)
+
     def propose(self, task: Task, pool: StateSets) -> Codes:
         """The combinations of each row's candidates."""
-        way = preselection.Preselection(
+        return self._way.choose(task).combinations(task.model.space)
+
+    @property
+    def _way(self) -> preselection.Preselection:
+        return preselection.Preselection(
             n_candidates=self.n_candidates, max_active=self.max_active, selection=self.selection
         )
-        way.check(task.model.space)
-        return way.choose(task).combinations(task.model.space)

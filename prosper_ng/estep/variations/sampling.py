@@ -9,7 +9,7 @@ from numba import njit
 from prosper_ng.components import component
 from prosper_ng.estep.interface import Codes, Task
 from prosper_ng.latents.posterior import truncated_posterior
-from prosper_ng.latents.space import unpack
+from prosper_ng.latents.space import LatentSpace, unpack
 from prosper_ng.latents.state_sets import StateSets, draw_state, set_value
 from prosper_ng.numerics.random_streams import next_uniform, open_stream, seek
 from prosper_ng.numerics.schedule import SweepSwitch
@@ -37,6 +37,10 @@ class Sampling:
     def breeds_offspring(self) -> bool:
         """Marginals are those of the best states so far."""
         return False
+
+    def n_proposed(self, space: LatentSpace, n_states: int) -> int:
+        """As configured."""
+        return self.n_samples
 
     def propose(self, task: Task, pool: StateSets) -> Codes:
         """n_samples states for each row."""
