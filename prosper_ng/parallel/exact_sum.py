@@ -105,7 +105,7 @@ class ExactSum:
     def _sum_aligned(self, comm: Communicator, tops: Ints, extras: Floats) -> Floats:
         """Sum the bins below `tops` over the ranks into the message; the votes, the count and the extras, summed."""
         n_folded, n_segments = self._folds.size, tops.size
-        self._message.resize(n_folded + 2 * n_segments + 1 + extras.size, refcheck=False)
+        self._message.resize(message_length(self._special.size, n_segments, extras.size), refcheck=False)
         folds = self._message[:n_folded].reshape(self._folds.shape)
         for segment in range(n_segments):
             entries = slice(self.starts[segment], self.starts[segment + 1])
@@ -119,6 +119,11 @@ class ExactSum:
         rest[2 * n_segments + 1 :] = extras
         comm.sum_in_place(self._message)
         return rest.copy()
+
+
+def message_length(n_entries: int, n_segments: int, n_extras: int) -> int:
+    """How many numbers a rank sends in a reduction: bins, two votes for each segment, its summands, the extras."""
+    return N_FOLDS * n_entries + 2 * n_segments + 1 + n_extras
 
 
 def _check_count(n_summands: int) -> None:
