@@ -16,7 +16,8 @@ import numpy as np
 from annotated_types import Gt
 
 from prosper_ng.components import component
-from prosper_ng.models._maximum import MaximumModel, Prepared, Projected
+from prosper_ng.models._maximum import MaximumModel
+from prosper_ng.models._maximum_kernels import Prepared, Projected
 from prosper_ng.models.interface import Batch, Floats
 
 

@@ -1,0 +1,88 @@
+"""A hash table of binary states, for what is computed once for each distinct state."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from prosper_ng.numerics.bits import bit
+
+_NONE = np.int32(-1)
+
+
+class StateTable(NamedTuple):
+    """States in the order in which they came; places count from 0."""
+
+    keys: NDArray[np.uint64]
+    """(H,) random words; the hash of a state is the exclusive or of those of its active latents."""
+    slots: NDArray[np.int32]
+    """(2^b,) the place of the state whose hash led here, or -1."""
+    codes: NDArray[np.uint64]
+    """(C, words) the packed states."""
+    hashes: NDArray[np.uint64]
+    """(C,) their hashes."""
+    n_states: NDArray[np.int64]
+    """(1,) how many there are, at most C."""
+
+
+def state_table(n_latents: int, capacity: int) -> StateTable:
+    """An empty table for up to `capacity` binary states; a fourth of it takes memory before there are any."""
+    words, n_slots = -(-n_latents // 64), 1 << int(2 * capacity - 1).bit_length()
+    keys = np.random.Philox(key=0).random_raw(n_latents).astype(np.uint64)
+    slots = np.full(n_slots, _NONE, np.int32)
+    codes, hashes = np.empty((capacity, words), np.uint64), np.empty(capacity, np.uint64)
+    return StateTable(keys, slots, codes, hashes, np.zeros(1, np.int64))
+
+
+@njit(cache=True)
+def clear(table: Any) -> None:
+    """Forget all states."""
+    last = np.uint64(table.slots.shape[0] - 1)
+    for place in range(table.n_states[0]):
+        position = table.hashes[place] & last
+        while table.slots[position] != _NONE:
+            table.slots[position] = _NONE
+            position = (position + np.uint64(1)) & last
+    table.n_states[0] = 0
+
+
+@njit(cache=True)
+def place_states(table: Any, first: int, candidates: Any, rows: Any, tree: Any, nodes: Any, places: Any) -> int:
+    """Fill the places of a list of states from `first` on; how many have one, fewer than all where the table is full.
+
+    A state is a node (m,) of a tree over the candidates (n, H') of a row (m,). A new state gets the next place.
+    """
+    keys, slots, codes, hashes, count = table.keys, table.slots, table.codes, table.hashes, table.n_states
+    last, words = np.uint64(slots.shape[0] - 1), codes.shape[1]
+    code = np.empty(words, np.uint64)
+    for i in range(first, nodes.shape[0]):
+        for w in range(words):
+            code[w] = 0
+        hash_of_code, node = np.uint64(0), np.int64(nodes[i])
+        while node >= 0:
+            h = candidates[rows[i], tree.slots[node]]
+            code[h // 64] |= bit(h % 64)
+            hash_of_code ^= keys[h]
+            node = tree.parents[node]
+        position = hash_of_code & last
+        place = np.int64(slots[position])
+        while place >= 0:
+            difference = hashes[place] ^ hash_of_code
+            for w in range(words):
+                difference |= codes[place, w] ^ code[w]
+            if difference == 0:
+                break
+            position = (position + np.uint64(1)) & last
+            place = np.int64(slots[position])
+        if place < 0:
+            if count[0] == codes.shape[0]:
+                return i
+            place = count[0]
+            count[0] += 1
+            slots[position] = place
+            hashes[place] = hash_of_code
+            for w in range(words):
+                codes[place, w] = code[w]
+        places[i] = place
+    return int(nodes.shape[0])

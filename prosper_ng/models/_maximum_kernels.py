@@ -1,0 +1,200 @@
+"""Kernels of the models with maximum superposition; `_maximum` says what they compute."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from prosper_ng.latents.space import unpack
+from prosper_ng.models.interface import Batch, Floats
+from prosper_ng.numerics.superposition import (
+    Powers,
+    power_mean,
+    power_shares,
+    squared_distance,
+    superpose,
+    winners,
+)
+
+
+class Prepared(NamedTuple):
+    """What depends on the parameters only."""
+
+    fields: Floats
+    """(H, D) W transposed, so that the entries of a latent lie side by side."""
+    rho: float
+    """Exponent of the power mean; infinite for the maximum."""
+    powers: Powers
+    """What the power mean needs of W."""
+    sigma: float
+    """Standard deviation of the noise."""
+    log_odds: Floats
+    """(H,) log p(s_h = 1) - log p(s_h = 0)."""
+    log_prior_zero: float
+    """log p(s = 0)."""
+
+
+class Projected(NamedTuple):
+    """What depends on the rows but not on the states."""
+
+    values: Floats
+    """(n, D) the rows, 0 where an entry was not observed."""
+    observed: Floats
+    """(n, D) 1 where an entry was observed, else 0."""
+    constant: Floats
+    """(n,) log p(s = 0) plus the normalizer of the noise."""
+    singletons: Floats
+    """(n, H) log joint of each latent alone, less what depends on the row only, as matrix products give it."""
+    doubt: Floats
+    """(n,) a bound on the rounding error of these."""
+
+
+def project(prepared: Prepared, batch: Batch) -> Projected:
+    """What depends on the rows but not on the states.
+
+    |y - W_h|² is multiplied out, with a point in the middle of all W_h as origin and sigma as unit.
+    """
+    fields, sigma = prepared.fields, prepared.sigma
+    values = np.ascontiguousarray(batch.values, dtype=np.float64)
+    observed = np.ones(values.shape) if batch.observed is None else batch.observed.astype(np.float64)
+    normalizer = observed.sum(axis=1) * (0.5 * np.log(2 * np.pi) + np.log(sigma))
+    origin = fields.mean(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        centered, alone = (values - origin) / sigma, (fields - origin) / sigma
+        squares = alone**2
+        if batch.observed is None:
+            sizes = squares.sum(axis=1)
+        else:
+            centered *= observed
+            sizes = observed @ squares.T
+        singletons = centered @ alone.T - 0.5 * sizes + prepared.log_odds
+        largest = (
+            np.einsum("nd,nd->n", centered, centered) + squares.sum(axis=1).max() + np.abs(prepared.log_odds).max()
+        )
+        doubt = 2 * np.finfo(float).eps * (len(origin) + 8) * largest
+    return Projected(values, observed, prepared.log_prior_zero - normalizer, singletons, doubt)
+
+
+@njit(cache=True)
+def log_joint_of_states(
+    constant: Any,
+    values: Any,
+    observed: Any,
+    fields: Any,
+    powers: Any,
+    scale: Any,
+    rho: float,
+    precision: float,
+    log_odds: Any,
+    codes: Any,
+    plane_words: int,
+    result: Any,
+) -> None:
+    """Fill (n, S) with the log joints of codes (n, S, words)."""
+    n_latents, n_dimensions = fields.shape
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    scratch, squares = np.empty((4, n_dimensions)), np.empty(n_dimensions)
+    for n in range(codes.shape[0]):
+        y, seen = values[n], observed[n]
+        for s in range(codes.shape[1]):
+            k = unpack(codes[n, s], 1, plane_words, latents, indices)
+            mean = scratch[superpose(fields, powers, scale, rho, latents, k, scratch)]
+            total = constant[n]
+            for i in range(k):
+                total += log_odds[latents[i]]
+            result[n, s] = total - 0.5 * precision * squared_distance(y, seen, mean, squares)
+
+
+@njit(cache=True)
+def log_prior_of_states(log_prior_zero: float, log_odds: Any, codes: Any, plane_words: int, result: Any) -> None:
+    """Fill (n, S) with the log priors of codes (n, S, words)."""
+    latents, indices = np.empty(len(log_odds), np.int64), np.empty(len(log_odds), np.int64)
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            total = log_prior_zero
+            for i in range(unpack(codes[n, s], 1, plane_words, latents, indices)):
+                total += log_odds[latents[i]]
+            result[n, s] = total
+
+
+@njit(cache=True)
+def add_means(
+    fields: Any, powers: Any, scale: Any, rho: float, codes: Any, weights: Any, plane_words: int, result: Any
+) -> None:
+    """Add the mean of Wbar over the states of each row to `result` (n, D)."""
+    n_latents, n_dimensions = fields.shape
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    scratch = np.empty((4, n_dimensions))
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            weight = weights[n, s]
+            if weight > 0.0:
+                k = unpack(codes[n, s], 1, plane_words, latents, indices)
+                row = superpose(fields, powers, scale, rho, latents, k, scratch)
+                for d in range(n_dimensions):
+                    result[n, d] += weight * scratch[row, d]
+
+
+@njit(cache=True)
+def add_hard_shares(
+    fields: Any, values: Any, observed: Any, codes: Any, weights: Any, plane_words: int, counts: Any, A: Any, A_y: Any
+) -> None:
+    """Add to the counts (H,), to sum <A>ᵀ and to sum <A>ᵀ y (H, D) with one winner for each entry."""
+    n_latents, n_dimensions = fields.shape
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    scratch = np.empty((4, n_dimensions))
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            weight = weights[n, s]
+            if weight == 0.0:
+                continue
+            k = unpack(codes[n, s], 1, plane_words, latents, indices)
+            row = winners(fields, latents, k, scratch)
+            for i in range(k):
+                h = latents[i]
+                counts[h] += weight
+                for d in range(n_dimensions):
+                    share = weight * observed[n, d] if scratch[row, d] == i else 0.0
+                    A[h, d] += share
+                    A_y[h, d] += share * values[n, d]
+
+
+@njit(cache=True)
+def add_soft_shares(
+    fields: Any,
+    powers: Any,
+    slopes: Any,
+    scale: Any,
+    rho: float,
+    values: Any,
+    observed: Any,
+    codes: Any,
+    weights: Any,
+    plane_words: int,
+    counts: Any,
+    A: Any,
+    A_y: Any,
+    residual: Any,
+) -> None:
+    """Add to the counts (H,), to sum <A>ᵀ and to sum <A>ᵀ y (H, D), and to the squared residual (D,)."""
+    n_latents, n_dimensions = fields.shape
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    scratch, shares = np.empty((4, n_dimensions)), np.empty((n_latents, n_dimensions))
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            weight = weights[n, s]
+            if weight == 0.0:
+                continue
+            k = unpack(codes[n, s], 1, plane_words, latents, indices)
+            power_mean(fields, powers, scale, rho, latents, k, scratch)
+            power_shares(slopes, rho, latents, k, scratch, shares)
+            for d in range(n_dimensions):
+                difference = observed[n, d] * (values[n, d] - scratch[1, d])
+                residual[d] += weight * difference * difference
+            for i in range(k):
+                h = latents[i]
+                counts[h] += weight
+                for d in range(n_dimensions):
+                    share = weight * observed[n, d] * shares[i, d]
+                    A[h, d] += share
+                    A_y[h, d] += share * values[n, d]
