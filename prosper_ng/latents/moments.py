@@ -5,16 +5,49 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from prosper_ng.latents.space import unpack
+from prosper_ng.latents.space import unpack, unpack_binary
 
 
-@njit(cache=True)
 def add_moments(
     codes: Any, weights: Any, alphabet: Any, n_planes: int, plane_words: int, means: Any, counts: Any, second: Any
 ) -> None:
-    """Add to <s> (n, H) of each row, to the counts (H, K - 1) and to the lower triangle of sum <s sᵀ> (H, H)."""
+    """Fill <s> (n, H) of each row; add to the counts (H, K - 1) and to the lower triangle of sum <s sᵀ> (H, H)."""
+    if len(alphabet) == 2 and alphabet[1] == 1:
+        _add_binary(codes, weights, means, counts, second)
+    else:
+        _add(codes, weights, alphabet, n_planes, plane_words, means, counts, second)
+
+
+@njit(cache=True, error_model="numpy")
+def _add_binary(codes: Any, weights: Any, means: Any, counts: Any, second: Any) -> None:
+    n_latents, zero = second.shape[0], np.uint64(0)
+    latents, active = np.empty(n_latents, np.int64), np.zeros(n_latents)
+    for n in range(codes.shape[0]):
+        for h in range(n_latents):
+            means[n, h] = 0.0
+        for s in range(codes.shape[1]):
+            weight = weights[n, s]
+            if weight == 0.0:
+                continue
+            for i in range(unpack_binary(codes[n], s, latents)):
+                place = np.uint64(latents[i])
+                means[n, place] += weight
+                for j in range(i):
+                    second[place, np.uint64(latents[j])] += weight
+        for h in range(n_latents):
+            active[h] += means[n, h]
+    for h in range(n_latents):
+        counts[h, zero] += active[h]
+        second[h, h] += active[h]
+
+
+@njit(cache=True)
+def _add(
+    codes: Any, weights: Any, alphabet: Any, n_planes: int, plane_words: int, means: Any, counts: Any, second: Any
+) -> None:
     n_latents = second.shape[0]
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    means[...] = 0.0
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
             weight = weights[n, s]

@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.numerics.elementary import fast_exp
+from prosper_ng.numerics.extremes import largest
 from prosper_ng.numerics.named_arrays import NamedArrays
 
 Floats = NDArray[np.float64]
@@ -62,8 +64,8 @@ class Posterior(Protocol):
         ...
 
 
-# Weights below exp(-46) = 1e-20 of the largest are set to zero: with a million states they add up to 1e-14.
-_NEGLIGIBLE = -46.0
+# Weights that together are below 1e-15 of the whole are set to zero: they would change no digit of it.
+_NEGLIGIBLE = float(np.log(1e-15))
 
 
 class TruncatedPosterior(NamedTuple):
@@ -97,31 +99,60 @@ def log_sum(log_joint: Floats) -> Floats:
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _normalize(log_joint: Any, weights: Any, total: Any, entropy: Any) -> None:
+    differences = np.empty(log_joint.shape[1])
     for n in range(log_joint.shape[0]):
-        best = np.max(log_joint[n])
-        mass = 0.0
-        moment = 0.0
-        for s in range(log_joint.shape[1]):
-            difference = log_joint[n, s] - best
-            weight = 0.0 if difference < _NEGLIGIBLE else np.exp(difference)
-            weights[n, s] = weight
-            mass += weight
-            if weight > 0.0:
-                moment += weight * difference
-        for s in range(log_joint.shape[1]):
-            weights[n, s] /= mass
-        total[n] = best + np.log(mass)
-        entropy[n] = np.log(mass) - moment / mass
+        best = _weigh(log_joint[n], differences, weights[n])
+        mass = _sum(weights[n])
+        scale = 1.0 / mass
+        for s in range(weights.shape[1]):
+            weights[n, s] *= scale
+        log_mass = np.log(mass)
+        total[n] = best + log_mass
+        entropy[n] = log_mass - _inner(weights[n], differences)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _log_sum(log_joint: Any, total: Any) -> None:
+    weights, differences = np.empty(log_joint.shape[1]), np.empty(log_joint.shape[1])
     for n in range(log_joint.shape[0]):
-        best = np.max(log_joint[n])
-        mass = 0.0
-        for s in range(log_joint.shape[1]):
-            difference = log_joint[n, s] - best
-            mass += 0.0 if difference < _NEGLIGIBLE else np.exp(difference)
-        total[n] = best + np.log(mass)
+        best = _weigh(log_joint[n], differences, weights)
+        total[n] = best + np.log(_sum(weights))
+
+
+@njit(cache=True, error_model="numpy")
+def _weigh(log_joint: Any, differences: Any, weights: Any) -> float:
+    """The largest log joint; what is left of the others and its exponentials go to the two arrays.
+
+    Where there is no largest one, or a NaN, all weights become NaN.
+    """
+    best, n_states = largest(log_joint), log_joint.shape[0]
+    negligible = _NEGLIGIBLE - np.log(n_states)
+    n_lost = 0
+    for s in range(n_states):
+        difference = log_joint[s] - best
+        n_lost += 0 if difference <= 0.0 else 1
+        differences[s] = difference if difference >= negligible else 2.0 * negligible
+    for s in range(n_states):
+        weights[s] = fast_exp(differences[s]) if differences[s] >= negligible else 0.0
+    if n_lost > 0:
+        weights[:] = np.nan
+    return best
+
+
+# Partial sums of their own for each lane of a vector instruction; how many depends on nothing but the machine.
+@njit(cache=True, fastmath={"reassoc", "nsz"})
+def _sum(x: Any) -> float:
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += x[i]
+    return total
+
+
+@njit(cache=True, fastmath={"reassoc", "nsz"})
+def _inner(x: Any, y: Any) -> float:
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += x[i] * y[i]
+    return total

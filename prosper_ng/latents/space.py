@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from prosper_ng.numerics.bits import bit, count_trailing_zeros
+from prosper_ng.numerics.bits import bit, count_trailing_zeros, lowest_bit
 
 Codes = NDArray[np.uint64]
 
@@ -107,3 +107,23 @@ def unpack(code: Any, n_planes: int, plane_words: int, latents: Any, indices: An
             indices[k] = index
             k += 1
     return k
+
+
+@njit(cache=True, error_model="numpy")
+def unpack_binary(codes: Any, i: int, latents: Any) -> np.int64:
+    """The number of active latents of one of the binary codes (m, words); their numbers go to an array for all latents.
+
+    Most words have one active latent or none: the first is taken without asking whether it is there, since a wrong
+    guess of the processor costs more. Unsigned indices never count from the end of an array, which would be asked, too.
+    """
+    k, one = np.uint64(0), np.uint64(1)
+    for w in range(np.uint64(codes.shape[1])):
+        first, active = w * np.uint64(64), codes[i, w]
+        latents[k] = np.int64(first + lowest_bit(active))
+        k += np.uint64(active != np.uint64(0))
+        active &= active - one
+        while active != np.uint64(0):
+            latents[k] = np.int64(first + lowest_bit(active))
+            k += one
+            active &= active - one
+    return np.int64(k)

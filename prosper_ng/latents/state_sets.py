@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.numerics.bits import bit
+from prosper_ng.numerics.extremes import place_of_smallest
 from prosper_ng.numerics.random_streams import Stream, next_below, next_uniform, open_stream, seek
 
 Floats = NDArray[np.float64]
@@ -54,14 +55,17 @@ def draw_sets(
 @njit(cache=True)
 def contains(codes: Any, n_states: int, code: Any) -> bool:
     """Whether a code (words,) is among the first `n_states` codes (S, words)."""
+    # Most states differ in the first word in which the code has a bit.
+    first = 0
+    while first < code.shape[0] - 1 and code[first] == np.uint64(0):
+        first += 1
     for s in range(n_states):
-        same = True
-        for w in range(code.shape[0]):
-            if codes[s, w] != code[w]:
-                same = False
-                break
-        if same:
-            return True
+        if codes[s, first] == code[first]:
+            same = True
+            for w in range(code.shape[0]):
+                same &= codes[s, w] == code[w]
+            if same:
+                return True
     return False
 
 
@@ -69,13 +73,14 @@ def contains(codes: Any, n_states: int, code: Any) -> bool:
 def _merge(codes: Any, log_joint: Any, new_codes: Any, new_log_joint: Any) -> int:
     n_accepted = 0
     for n in range(codes.shape[0]):
-        worst = np.argmin(log_joint[n])
+        worst = place_of_smallest(log_joint[n])
         for c in range(new_codes.shape[1]):
             candidate = new_log_joint[n, c]
             if candidate > log_joint[n, worst] and not contains(codes[n], codes.shape[1], new_codes[n, c]):
-                codes[n, worst] = new_codes[n, c]
+                for w in range(codes.shape[2]):
+                    codes[n, worst, w] = new_codes[n, c, w]
                 log_joint[n, worst] = candidate
-                worst = np.argmin(log_joint[n])
+                worst = place_of_smallest(log_joint[n])
                 n_accepted += 1
     return n_accepted
 

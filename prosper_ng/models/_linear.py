@@ -59,8 +59,10 @@ def project(prepared: Prepared, batch: Batch, alphabet: Floats) -> Projected:
         missing, n_observed = ~batch.observed, np.count_nonzero(batch.observed, axis=1)
         residual = centered = np.where(missing, 0.0, centered)
         squares = batch.observed @ prepared.W**2 * prepared.precision
-    b, phi = centered @ prepared.W * prepared.precision, alphabet[1:]
-    singletons = b[:, :, None] * phi - (0.5 * phi**2 * squares[..., None] - prepared.log_odds)
+    singletons, phi = (centered @ (prepared.W * prepared.precision))[:, :, None], alphabet[1:]
+    if len(phi) > 1 or phi[0] != 1:
+        singletons = singletons * phi
+    singletons -= 0.5 * phi**2 * squares[..., None] - prepared.log_odds
     log_normalizer = 0.5 * n_observed * (np.log(2 * np.pi) - np.log(prepared.precision))
     energy = 0.5 * prepared.precision * np.einsum("nd,nd->n", centered, centered)
     return Projected(singletons, prepared.log_prior_zero - log_normalizer - energy, residual, missing)
@@ -160,7 +162,7 @@ class LinearModel:
         space = self.space
         used = np.asarray(weights.any(axis=1))
         values = batch.values if used.all() else batch.values * used[:, None]
-        means = np.zeros((len(values), self.n_latents))
+        means = np.empty((len(values), self.n_latents))
         add_moments(codes, weights, space.values, space.n_planes, space.plane_words, means, sums["counts"], sums["s_s"])
         sums["n"] += np.count_nonzero(used)
         sums["y_y"] += np.vdot(values, values)

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from prosper_ng.latents.space import unpack
+from prosper_ng.latents.space import unpack, unpack_binary
 from prosper_ng.models.interface import Floats
 
 
@@ -73,30 +73,31 @@ def log_joint_of_incomplete(
             result[n, s] = total - 0.5 * precision * change
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def log_joint_of_states(
     zero: Any, singletons: Any, gram: Any, alphabet: Any, codes: Any, n_planes: int, plane_words: int, result: Any
 ) -> None:
     """Fill (n, S) with the log joints of codes (n, S, words)."""
-    n_latents = gram.shape[0]
+    n_latents, first = gram.shape[0], np.uint64(0)
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     unit = alphabet.shape[0] == 2 and alphabet[1] == 1.0
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
-            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
             total = zero[n]
-            for i in range(k):
-                h = latents[i]
-                total += singletons[n, h, indices[i] - 1]
-                overlap = 0.0
-                if unit:
+            if unit:
+                for i in range(unpack_binary(codes[n], s, latents)):
+                    h = np.uint64(latents[i])
+                    overlap = 0.0
                     for j in range(i):
-                        overlap += gram[h, latents[j]]
-                else:
+                        overlap += gram[h, np.uint64(latents[j])]
+                    total += singletons[n, h, first] - overlap
+            else:
+                for i in range(unpack(codes[n, s], n_planes, plane_words, latents, indices)):
+                    h, value = np.uint64(latents[i]), np.uint64(indices[i])
+                    overlap = 0.0
                     for j in range(i):
-                        overlap += gram[h, latents[j]] * alphabet[indices[j]]
-                    overlap *= alphabet[indices[i]]
-                total -= overlap
+                        overlap += gram[h, np.uint64(latents[j])] * alphabet[np.uint64(indices[j])]
+                    total += singletons[n, h, value - np.uint64(1)] - overlap * alphabet[value]
             result[n, s] = total
 
 

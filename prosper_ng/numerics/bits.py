@@ -19,6 +19,16 @@ def count_trailing_zeros(typingctx: Any, word: Any) -> Any:
 
 
 @intrinsic
+def lowest_bit(typingctx: Any, word: Any) -> Any:
+    """Position of the lowest set bit of a uint64, 64 where there is none."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), codegen
+
+
+@intrinsic
 def count_ones(typingctx: Any, word: Any) -> Any:
     """Number of set bits of a uint64."""
 

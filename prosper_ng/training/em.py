@@ -248,16 +248,25 @@ def posteriors(
     owned = blocks.owned(problem.comm.rank, problem.comm.size)
     for block in owned if part is None else blocks.blocks(part, owned):
         rows = visited_rows(problem.seed, state.sweep, blocks.rows(block), point)
-        local = rows - problem.first_row
         # Fancy indexing copies, so that linear algebra sees the same alignment whoever owns the block.
-        values = noisy_values(problem.seed, state.sweep, rows, problem.values[local], point)
+        values = noisy_values(problem.seed, state.sweep, rows, problem.values[rows - problem.first_row], point)
         batch = batch_of(rows, values)
         task = Task(model, prepared, model.project(prepared, batch), batch, activity, streams, tempering, state.sweep)
-        sets = None if state.sets is None else StateSets(state.sets.codes[local], state.sets.log_joint[local])
+        places = _places(rows, problem.first_row)
+        sets = None
+        if state.sets is not None:
+            sets = StateSets(np.asarray(state.sets.codes[places]), np.asarray(state.sets.log_joint[places]))
         posterior = problem.estep.posterior(task, sets, vary)
-        if state.sets is not None and sets is not None:
-            state.sets.codes[local], state.sets.log_joint[local] = sets
+        if state.sets is not None and sets is not None and not isinstance(places, slice):
+            state.sets.codes[places], state.sets.log_joint[places] = sets
         yield task, posterior
+
+
+def _places(rows: NDArray[np.int64], first_row: int) -> slice | NDArray[np.int64]:
+    """Where global rows lie on their rank; a slice where they have no gaps, whose state sets then need no copies."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+        return slice(int(rows[0]) - first_row, int(rows[-1]) - first_row + 1)
+    return rows - first_row
 
 
 class _Clock:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prosper_ng.latents.space import LatentSpace, unpack
+from prosper_ng.latents.space import LatentSpace, unpack, unpack_binary
 from prosper_ng.latents.state_sets import get_value, set_value
 
 
@@ -30,6 +30,15 @@ def test_a_single_latent_can_be_read_and_written(n_latents, n_values, data):
     set_value(code, h, index, space.n_planes, space.plane_words)
     indices[h] = index
     assert (space.decode(code) == indices).all()
+
+
+@given(n_latents=st.integers(1, 200), activity=st.sampled_from([0.0, 0.02, 0.5, 1.0]), seed=st.integers(0, 99))
+def test_active_latents_of_binary_states_are_found_in_order(n_latents, activity, seed):
+    states = (np.random.default_rng(seed).random((3, n_latents)) < activity).astype(int)
+    codes, latents = LatentSpace(n_latents).encode(states), np.empty(n_latents, np.int64)
+    for i, state in enumerate(states):
+        n_active = unpack_binary(codes, i, latents)
+        assert latents[:n_active].tolist() == np.flatnonzero(state).tolist()
 
 
 @pytest.mark.parametrize(("n_latents", "values"), [(1, (0, 1)), (4, (0, 1)), (3, (0, -1, 1)), (2, (0, 0.5, 1, -2, 3))])

@@ -1,16 +1,18 @@
 """Evolutionary search: states are parents of states (Drefs, Guiraud and Lücke, arXiv 2012.12294)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from annotated_types import Gt
 from numba import njit
 
 from prosper_ng.components import component
-from prosper_ng.estep.interface import Codes, Task
+from prosper_ng.estep.interface import Codes, Floats, Task
 from prosper_ng.estep.variations._selection import select_by_fitness, select_uniformly
-from prosper_ng.latents.space import LatentSpace, unpack
+from prosper_ng.latents.space import LatentSpace, unpack, unpack_binary
 from prosper_ng.latents.state_sets import StateSets, get_value, set_value
+from prosper_ng.numerics.bits import bit
+from prosper_ng.numerics.elementary import fast_log
 from prosper_ng.numerics.random_streams import next_below, next_uniform, open_stream, seek
 from prosper_ng.numerics.schedule import SweepSwitch
 
@@ -66,18 +68,21 @@ class Evolution:
         children = np.empty((n, n_parents * self.n_children, words), np.uint64)
         shape = (space.n_latents, space.n_values, space.n_planes, space.plane_words)
         mode = ("none", "flip", "sparse_flip").index(self.mutation)
-        target = float(np.sum(task.activity))
+        flips = _flips(space.n_latents, self.mean_flips, float(np.sum(task.activity)))
         _breed(
             pool.codes, pool.log_joint, task.batch.rows, n_parents, self.n_children, self.selection == "fitness",
-            self.crossover, mode, self.mean_flips, target, shape, task.stream.words(), children,
+            self.crossover, mode, flips, shape, task.stream.words(), children,
         )  # fmt: skip
         return children
+
+
+# These work on all children of a row: what a call costs is not small beside what a child costs.
 
 
 @njit(cache=True)
 def _breed(
     codes: Any, log_joint: Any, rows: Any, n_parents: int, n_children: int, by_fitness: bool, crossover: bool,
-    mode: int, mean_flips: float, target: float, shape: Any, words: Any, children: Any,
+    mode: int, flips: Any, shape: Any, words: Any, children: Any,
 ) -> None:  # fmt: skip
     state = open_stream(words)
     chosen = np.empty(n_parents, np.int64)
@@ -88,74 +93,116 @@ def _breed(
         seek(state, rows[n])
         if not (by_fitness and select_by_fitness(state, log_joint[n], fitness, chosen)):
             select_uniformly(state, order, chosen)
-        for c in range(n_parents * n_children):
-            child = children[n, c]
-            child[:] = codes[n, chosen[c // n_children]]
-            if crossover and n_parents > 1:
-                # Any other parent is as likely to be the mate.
-                other = (c // n_children + 1 + next_below(state, n_parents - 1)) % n_parents
-                _cross(state, child, codes[n, chosen[other]], shape)
-            if mode == 1:
-                _change(state, child, next_below(state, shape[0]), shape)
-            elif mode == 2:
-                _flip_sparsely(state, child, mean_flips, target, shape, latents, indices)
+        for c in range(children.shape[1]):
+            parent = chosen[c // n_children]
+            for w in range(codes.shape[2]):
+                children[n, c, w] = codes[n, parent, w]
+        if crossover and n_parents > 1:
+            _cross(state, codes[n], chosen, n_children, shape, children[n])
+        if mode == 1:
+            _flip_one(state, children[n], shape)
+        elif mode == 2:
+            _flip_sparsely(state, children[n], flips, shape, latents, indices)
 
 
 @njit(cache=True)
-def _cross(state: Any, child: Any, mate: Any, shape: Any) -> None:
-    """Take the latents from a uniformly drawn cut on from the mate."""
+def _cross(state: Any, codes: Any, chosen: Any, n_children: int, shape: Any, children: Any) -> None:
+    """Take the latents from a uniformly drawn cut on from a mate; any other parent is as likely to be it."""
     n_latents, _, n_planes, plane_words = shape
-    cut = next_below(state, n_latents + 1)
-    for w in range(plane_words):
-        if cut <= 64 * w:
-            keep = np.uint64(0)
-        elif cut >= 64 * (w + 1):
-            keep = ~np.uint64(0)
-        else:
-            keep = (np.uint64(1) << np.uint64(cut - 64 * w)) - np.uint64(1)
-        for p in range(n_planes):
-            i = p * plane_words + w
-            child[i] = (child[i] & keep) | (mate[i] & ~keep)
+    n_parents = len(chosen)
+    for c in range(children.shape[0]):
+        mate = chosen[(c // n_children + 1 + next_below(state, n_parents - 1)) % n_parents]
+        cut = next_below(state, n_latents + 1)
+        for w in range(plane_words):
+            if cut <= 64 * w:
+                keep = np.uint64(0)
+            elif cut >= 64 * (w + 1):
+                keep = ~np.uint64(0)
+            else:
+                keep = (np.uint64(1) << np.uint64(cut - 64 * w)) - np.uint64(1)
+            for p in range(n_planes):
+                i = p * plane_words + w
+                children[c, i] = (children[c, i] & keep) | (codes[mate, i] & ~keep)
 
 
 @njit(cache=True)
-def _change(state: Any, child: Any, h: int, shape: Any) -> None:
-    """Give one latent another value, all others being equally likely."""
+def _change(state: Any, children: Any, c: int, h: int, shape: Any) -> None:
+    """Give one latent of a child another value, all others being equally likely."""
     _, n_values, n_planes, plane_words = shape
+    child = children[c]
     index = get_value(child, h, n_planes, plane_words)
-    index = (index + 1 + next_below(state, n_values - 1)) % n_values
-    set_value(child, h, index, n_planes, plane_words)
+    set_value(child, h, (index + 1 + next_below(state, n_values - 1)) % n_values, n_planes, plane_words)
 
 
 @njit(cache=True)
-def _flip_sparsely(
-    state: Any, child: Any, mean_flips: float, target: float, shape: Any, latents: Any, indices: Any
-) -> None:
+def _flip_one(state: Any, children: Any, shape: Any) -> None:
+    """Give one latent of each child another value."""
+    n_latents, n_values, _, _ = shape
+    for c in range(children.shape[0]):
+        h = next_below(state, n_latents)
+        if n_values == 2:
+            children[c, h // 64] ^= bit(h % 64)
+        else:
+            _change(state, children, c, h, shape)
+
+
+class _Flips(NamedTuple):
+    """What `sparse_flip` does to states with a = 0..H active latents."""
+
+    switch_off: Floats
+    """(H + 1,) probability that an active latent is switched off."""
+    switch_on: Floats
+    """(H + 1,) probability that another one is switched on."""
+    none: Floats
+    """(H + 1,) a bit less than the probability that H latents are not switched on."""
+    scale: Floats
+    """(H + 1,) mean distance of latents that are switched on, with a minus sign; infinite where none is."""
+
+
+def _flips(n_latents: int, mean_flips: float, target: float) -> _Flips:
     """Switch latents on and off so that H p changes are expected in all and c active latents after them.
 
     With a active now, half of H p + (c - a) are expected to be switched on and half of H p - (c - a) off, which are the
     probabilities p(0->1) = H p / (H + (alpha - 1) a) and p(1->0) = alpha p(0->1) of the paper; both are clipped.
     """
-    n_latents, n_values, n_planes, plane_words = shape
-    a = unpack(child, n_planes, plane_words, latents, indices)
+    a = np.arange(n_latents + 1)
     surplus = target - a
-    switch_on = min(max(0.5 * (mean_flips + surplus) / max(n_latents - a, 1), 0.0), 1.0)
-    switch_off = min(max(0.5 * (mean_flips - surplus) / max(a, 1), 0.0), 1.0)
-    for i in range(a):
-        if next_uniform(state) < switch_off:
-            set_value(child, latents[i], 0, n_planes, plane_words)
-        elif n_values > 2 and next_uniform(state) < switch_on:
-            _change(state, child, latents[i], shape)
-    if switch_on > 0.0:
-        scale = 1.0 / np.log1p(-min(switch_on, 1.0 - 1e-12))
-        h = np.int64(-1)
-        passed = 0
-        while True:
-            h += 1 + np.int64(min(np.log1p(-next_uniform(state)) * scale, np.float64(n_latents)))
+    switch_on = np.clip(0.5 * (mean_flips + surplus) / np.maximum(n_latents - a, 1), 0.0, 1.0)
+    switch_off = np.clip(0.5 * (mean_flips - surplus) / np.maximum(a, 1), 0.0, 1.0)
+    with np.errstate(divide="ignore"):
+        scale = 1.0 / np.log1p(-np.minimum(switch_on, 1.0 - 1e-12))
+    return _Flips(switch_off, switch_on, np.where(switch_on > 0, (1 - 1e-9) * np.exp(n_latents / scale), 1.0), scale)
+
+
+@njit(cache=True, error_model="numpy")
+def _flip_sparsely(state: Any, children: Any, flips: Any, shape: Any, latents: Any, indices: Any) -> None:
+    """Switch latents of the children on and off."""
+    n_latents, n_values, n_planes, plane_words = shape
+    for c in range(children.shape[0]):
+        if n_values == 2:
+            a = unpack_binary(children, c, latents)
+        else:
+            a = unpack(children[c], n_planes, plane_words, latents, indices)
+        for i in range(a):
+            h = latents[i]
+            if next_uniform(state) < flips.switch_off[a]:
+                for p in range(n_planes):
+                    children[c, p * plane_words + h // 64] &= ~bit(h % 64)
+            elif n_values > 2 and next_uniform(state) < flips.switch_on[a]:
+                _change(state, children, c, h, shape)
+        # Jumps from one latent that is switched on to the next are geometric; most children have none, and need no log.
+        h, passed = np.int64(-1), 0
+        left = 1.0 - next_uniform(state)
+        while left > flips.none[a]:
+            h += 1 + np.int64(min(fast_log(left) * flips.scale[a], np.float64(n_latents)))
             if h >= n_latents:
                 break
             # Latents that were active before had their turn above.
             while passed < a and latents[passed] < h:
                 passed += 1
             if passed == a or latents[passed] != h:
-                set_value(child, h, 1 + next_below(state, n_values - 1), n_planes, plane_words)
+                if n_values == 2:
+                    children[c, h // 64] |= bit(h % 64)
+                else:
+                    _change(state, children, c, h, shape)
+            left = 1.0 - next_uniform(state)
