@@ -52,8 +52,8 @@ class Turn(NamedTuple):
     """Rows a second and iteration, of processor time."""
     share: float
     """Processor time by time on the clock."""
-    sigma: float
-    """The noise level after the last sweep of the turn."""
+    size: float
+    """The root mean square of W after the last sweep of the turn."""
 
 
 class Contender:
@@ -175,7 +175,7 @@ def lines(workload: Workload, racing: dict[str, Contender], turns: dict[str, lis
             cells = (
                 f"| {PEERS[peer]} | {median([turn.rate for turn in turns[peer]]):,.0f} | {racing[peer].n_states:,} "
                 f"| {ratio:,.0f} ({min(ratios):,.0f} to {max(ratios):,.0f}) "
-                f"| {own[-1].sigma:.4g}, {turns[peer][-1].sigma:.4g} "
+                f"| {own[-1].size:.4g}, {turns[peer][-1].size:.4g} "
             )
         wanted = workload.target
         reached = ratio >= wanted.ratio if wanted.ratio else rate >= wanted.rate
@@ -187,7 +187,7 @@ def main() -> None:
     options = arguments()
     peers = available(options)
     print(
-        "| workload | prosper_ng, rows/s | states | peer | rows/s | states | times as fast | σ | target | reached |\n"
+        "| workload | prosper_ng, rows/s | states | peer | rows/s | states | ratio | rms of W | target | met |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     )
     for name in options.only:

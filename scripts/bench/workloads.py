@@ -97,17 +97,25 @@ def rows_of(workload: Workload, image: str) -> np.ndarray:
     if workload.data == "bars":
         return Bars(n_rows=workload.n_rows, **BARS[kind]).open(1).read(0, workload.n_rows)
     if workload.data == "patches":
-        dataset = Image(image="camera", patch_size=12, remove_mean=kind not in ("mca", "mmca")).open(1)
+        source = Image(image="camera", patch_size=12, remove_mean=kind not in ("mca", "mmca"))
     else:
-        dataset = Image(image=image, noise=25.0, patch_size=8).open(1)
-    every = np.linspace(0, dataset.n_rows - 1, workload.n_rows).astype(np.int64)
+        source = Image(image=image, noise=25.0, patch_size=8)
+    return patches(source, workload.n_rows)
+
+
+def patches(source: Image, n_rows: int) -> np.ndarray:
+    """(n_rows, D) patches, evenly spread over the image."""
+    dataset = source.open(1)
+    every = np.linspace(0, dataset.n_rows - 1, n_rows).astype(np.int64)
     return np.stack([dataset.read(row, row + 1)[0] for row in every])
 
 
-def assembly_of(rows: Path, model: dict[str, Any], estep: dict[str, Any], initial: Path | None = None) -> Assembly:
+def assembly_of(
+    rows: Path, model: dict[str, Any], estep: dict[str, Any], initial: Path | None = None, seed: int = 1
+) -> Assembly:
     """The problem with the rows of a file, and the parameters of another one where it is given, else first ones."""
     config = {
-        "name": "bench", "seed": 1, "data": {"kind": "npy", "path": str(rows)}, "model": model, "estep": estep,
+        "name": "bench", "seed": seed, "data": {"kind": "npy", "path": str(rows)}, "model": model, "estep": estep,
         "training": {"initial_file": None if initial is None else str(initial)},
     }  # fmt: skip
     return assemble(from_mapping(config, RunConfig).value, SerialCommunicator())

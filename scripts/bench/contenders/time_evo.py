@@ -36,10 +36,10 @@ def main() -> None:
         sets = init_states(1, n_states, n_latents, "fit", "randflip", *sizes)
         sets["ss"], sets["lpj"] = given.states.copy(), np.empty((n_rows, n_states))
 
-        def sweep() -> float:
+        def sweep() -> np.ndarray:
             nonlocal params
             params = model.step(params, sets, data)[-1]
-            return float(params["sigma"] if "sigma" in params else np.sqrt(params["sigma2"]))
+            return np.asarray(params["W"])
 
         return sweep
 

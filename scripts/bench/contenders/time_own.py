@@ -30,10 +30,10 @@ def main() -> None:
             state.sets.codes[...] = codes
         sweeps = em.sweeps(state)
 
-        def sweep() -> float:
+        def sweep() -> np.ndarray:
             nonlocal n_states
             n_states = round(next(sweeps).n_evaluated)
-            return float(np.sqrt(np.mean(state.params["sigma"] ** 2)))
+            return state.params["W"]
 
         return sweep
 

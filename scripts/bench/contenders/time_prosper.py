@@ -48,10 +48,10 @@ def main() -> None:
     def begin() -> Sweep:
         params, data = params_of(given), {"y": given.rows.copy()}
 
-        def sweep() -> float:
+        def sweep() -> np.ndarray:
             nonlocal params
             params = model.step(annealing, params, data)
-            return float(np.sqrt(params["sigma_sq"])) if kind == "gsc" else float(params["sigma"])
+            return np.asarray(params["W"])
 
         return sweep
 

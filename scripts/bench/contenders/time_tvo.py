@@ -52,7 +52,7 @@ def main() -> None:
         states.K[:] = given_states
         model.init_storage(n_states, states.config["S_new"], BATCH)
 
-        def sweep() -> float:
+        def sweep() -> torch.Tensor:
             with torch.no_grad():
                 model.init_epoch()
                 for index, batch in loader:
@@ -60,7 +60,7 @@ def main() -> None:
                     states.update(index, batch, model)
                     model.update_param_batch(index, batch, states)
                 model.update_param_epoch()
-                return float(model.theta["sigma2"].sqrt())
+                return model.theta["W"]
 
         return sweep
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-Sweep = Callable[[], float]
-"""An iteration of EM over all rows; what comes back is the noise level that it learned."""
+Sweep = Callable[[], Any]
+"""An iteration of EM over all rows; what comes back is the W that it learned."""
 
 _ANSWERS = sys.stdout
 sys.stdout = sys.stderr  # what the peers print is no answer
@@ -55,10 +55,11 @@ def take_turns(n_rows: int, n_states: int, versions: dict[str, str], begin: Call
             sweep = begin()
             for _ in range(wanted):
                 began, began_on_the_clock = time.process_time(), time.perf_counter()
-                sigma = sweep()
+                W = sweep()
                 seconds.append(time.process_time() - began)
                 on_the_clock.append(time.perf_counter() - began_on_the_clock)
-        _answer(rate=n_rows / median(seconds), share=sum(seconds) / sum(on_the_clock), sigma=float(sigma))
+        size = float(np.sqrt(np.mean(np.asarray(W) ** 2)))
+        _answer(rate=n_rows / median(seconds), share=sum(seconds) / sum(on_the_clock), size=size)
 
 
 def _answer(**fields: object) -> None:
