@@ -1,5 +1,6 @@
 """A hash table of binary states, for what is computed once for each distinct state."""
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,12 +28,16 @@ class StateTable(NamedTuple):
 
 
 def state_table(n_latents: int, capacity: int) -> StateTable:
-    """An empty table for up to `capacity` binary states; a fourth of it takes memory before there are any."""
+    """An empty table for up to `capacity` binary states."""
     words, n_slots = -(-n_latents // 64), 1 << int(2 * capacity - 1).bit_length()
-    keys = np.random.Philox(key=0).random_raw(n_latents).astype(np.uint64)
     slots = np.full(n_slots, _NONE, np.int32)
     codes, hashes = np.empty((capacity, words), np.uint64), np.empty(capacity, np.uint64)
-    return StateTable(keys, slots, codes, hashes, np.zeros(1, np.int64))
+    return StateTable(_keys(n_latents), slots, codes, hashes, np.zeros(1, np.int64))
+
+
+@cache
+def _keys(n_latents: int) -> NDArray[np.uint64]:
+    return np.random.Philox(key=0).random_raw(n_latents).astype(np.uint64)
 
 
 @njit(cache=True)

@@ -32,6 +32,8 @@ class Prepared(NamedTuple):
     """(H,) log p(s_h = 1) - log p(s_h = 0)."""
     log_prior_zero: float
     """log p(s = 0)."""
+    known: dict[int, Any]
+    """What preselection found out about these parameters, by gamma."""
 
 
 class Projected(NamedTuple):

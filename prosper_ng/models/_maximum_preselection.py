@@ -11,14 +11,14 @@ from prosper_ng.latents.posterior import Mask, Tempering
 from prosper_ng.latents.space import unpack
 from prosper_ng.latents.state_table import clear, place_states, state_table
 from prosper_ng.models._maximum_kernels import Prepared, Projected
-from prosper_ng.models._maximum_tree import NEGLIGIBLE, TABLE_NUMBERS, Weighed, Weighing, weigh_states
+from prosper_ng.models._maximum_tree import NEGLIGIBLE, TABLE_NUMBERS, Weighed, Weighing, lattice_of, weigh_states
 from prosper_ng.models.interface import Batch, Floats
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.superposition import power_mean, power_shares, superpose, winners
 
 
 class States(NamedTuple):
-    """A list of states, as nodes of the tree of candidates of a row."""
+    """A list of states, as nodes of the lattice of candidates of a row."""
 
     rows: NDArray[np.int64]
     """(m,)."""
@@ -59,7 +59,7 @@ class MaximumPosterior:
         """Find the states that count, and their weights."""
         self.prepared, self.projected, self.batch, self.chosen = prepared, projected, batch, chosen
         beta = 1.0 / tempering.temperature
-        n_states = 1 + len(prepared.fields) + int(np.count_nonzero(chosen.tree.depths > 1))
+        n_states = 1 + len(prepared.fields) + len(chosen.tree.depths) - chosen.candidates.shape[1]
         kappa = beta if tempering.anneal_prior else 1.0
         weighing = Weighing(prepared.sigma**-2, beta, kappa, float(NEGLIGIBLE + np.log(n_states)))
         self.weighed: Weighed = weigh_states(prepared, projected, chosen, weighing)
@@ -73,7 +73,7 @@ class MaximumPosterior:
 
     def accumulate(self, kept: Mask | None, sums: NamedArrays) -> None:
         """Add what the active and the winning latents of the rows that are kept come to."""
-        prepared, weighed, tree = self.prepared, self.weighed, self.chosen.tree
+        prepared, weighed, tree = self.prepared, self.weighed, lattice_of(self.chosen)
         fields, values, observed = prepared.fields, self.projected.values, self.projected.observed
         masses, (states, weights) = weighed.masses, self._states(kept)
         if kept is not None:
@@ -105,7 +105,7 @@ class MaximumPosterior:
         states, weights = self._states(None)
         result = self.weighed.masses @ prepared.fields
         _add_means(
-            prepared.fields, power.powers, power.scale, prepared.rho, self.chosen.candidates, self.chosen.tree,
+            prepared.fields, power.powers, power.scale, prepared.rho, self.chosen.candidates, lattice_of(self.chosen),
             states, weights, result,
         )  # fmt: skip
         return result

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.latents.candidates import Preselected, candidate_tree
 from prosper_ng.latents.space import unpack
-from prosper_ng.latents.state_table import clear, place_states, state_table
+from prosper_ng.latents.state_table import StateTable, clear, place_states, state_table
 from prosper_ng.models._maximum_kernels import Prepared, Projected
 from prosper_ng.models.interface import Floats
 from prosper_ng.numerics.elementary import fast_exp, fast_log
@@ -25,8 +25,8 @@ from prosper_ng.numerics.superposition import superpose
 NEGLIGIBLE = 31.0
 """States of a row that all together weigh less than exp(-31) = 3e-14 of the best are left out."""
 
-TABLE_NUMBERS = 1 << 19
-"""How many numbers are kept for distinct states; where it is too few, states are found again."""
+TABLE_NUMBERS = 1 << 20
+"""How many numbers are kept for distinct states; where that is too few, they are found again."""
 
 _ROWS, _NODES = 64, 1 << 20
 _PAD = 16
@@ -36,14 +36,16 @@ _SMALLEST = 1e-305
 
 
 class Lattice(NamedTuple):
-    """The nodes of a tree of candidates, and what each has below it."""
+    """The nodes of a tree of binary candidates by the number of active ones, and what each has below it."""
 
-    order: NDArray[np.int32]
-    """(M,) the nodes by the number of active candidates."""
+    parents: NDArray[np.int64]
+    """(M,) the node without the candidate that was added last; -1 where nothing is left."""
+    slots: NDArray[np.int64]
+    """(M,) the candidate that was added last, 0 to H' - 1."""
     levels: NDArray[np.int64]
-    """(gamma + 1,) where the nodes of 1, 2, ... active candidates start in this order, and where it ends."""
+    """(gamma + 1,) where the nodes of 1, 2, ... active candidates start, and where the last of them end."""
     subsets: NDArray[np.int32]
-    """(M, gamma) for a node of k active candidates the k nodes with one of them less; -1 where nothing is left."""
+    """(M, gamma) for a node of k active candidates the k nodes with one of them less, its parent first."""
 
 
 class Weighing(NamedTuple):
@@ -74,7 +76,7 @@ class Rows(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """What states superimpose to, found once for each."""
+    """The parameters, and what states superimpose to with them, found once for each."""
 
     alone: Floats
     """(H, D') fields, padded."""
@@ -91,9 +93,11 @@ class Fields(NamedTuple):
     log_odds: Floats
     """(H,)."""
     means: Floats
-    """(C, D') the superposition at the place of each state."""
+    """(C, D') the superposition at the place of each state in the table."""
     least: Floats
     """(C, D') the least magnitude that is left with any more latents; `means` itself where that is the mean's own."""
+    table: StateTable
+    """The states that were met so far."""
 
 
 class Meeting(NamedTuple):
@@ -138,70 +142,86 @@ class Weighed(NamedTuple):
     starts: NDArray[np.int64]
     """(n + 1,) where the list of each row starts."""
     nodes: NDArray[np.int32]
-    """(starts[n],) nodes of the tree of two or more active candidates."""
+    """(starts[n],) nodes of the lattice of two or more active candidates."""
     weights: Floats
     """Their probabilities."""
 
 
 @cache
 def lattice(n_candidates: int, max_active: int) -> Lattice:
-    """The subsets of every node of a tree of binary candidates."""
+    """All combinations of 1 to gamma of H' candidates."""
     tree = candidate_tree(n_candidates, max_active, 2)
-    subsets = np.full((len(tree.parents), max_active), -1, np.int32)
+    order = np.argsort(tree.depths, kind="stable")
+    new_places = np.append(np.argsort(order), -1)  # the last for -1
+    subsets = np.full((len(order), max_active), -1, np.int32)
     _fill_subsets(tree, n_candidates, max_active, subsets)
-    levels = np.searchsorted(np.sort(tree.depths), np.arange(1, max_active + 2))
-    return Lattice(np.argsort(tree.depths, kind="stable").astype(np.int32), levels, subsets)
+    levels = np.searchsorted(tree.depths[order], np.arange(1, max_active + 2))
+    parents, slots = new_places[tree.parents[order]], tree.slots[order]
+    return Lattice(parents, slots, levels, new_places[subsets[order]].astype(np.int32))
 
 
 @njit(cache=True)
 def _fill_subsets(tree: Any, n_candidates: int, max_active: int, subsets: Any) -> None:
     # sizes[k, i]: the nodes from one on that adds candidate i as its k-th; starts[k, i]: those of the ones before i.
-    sizes, starts = (
-        np.ones((max_active + 2, n_candidates), np.int64),
-        np.zeros((max_active + 2, n_candidates + 1), np.int64),
-    )
+    sizes = np.ones((max_active + 2, n_candidates), np.int64)
+    starts = np.zeros((max_active + 2, n_candidates + 1), np.int64)
     for k in range(max_active, 0, -1):
         for i in range(n_candidates):
             sizes[k, i] = 1 + (np.sum(sizes[k + 1, i + 1 :]) if k < max_active else 0)
             starts[k, i + 1] = starts[k, i] + sizes[k, i]
     for node in range(tree.parents.shape[0]):
         parent, slot, depth = tree.parents[node], tree.slots[node], tree.depths[node]
+        subsets[node, 0] = parent
         for place in range(depth - 1):
             smaller = np.int64(subsets[parent, place])
             first = tree.slots[smaller] + 1 if smaller >= 0 else 0
-            subsets[node, place] = smaller + 1 + starts[depth - 1, slot] - starts[depth - 1, first]
-        subsets[node, depth - 1] = parent
+            subsets[node, place + 1] = smaller + 1 + starts[depth - 1, slot] - starts[depth - 1, first]
 
 
 def weigh_states(prepared: Prepared, projected: Projected, chosen: Preselected, weighing: Weighing) -> Weighed:
     """The posteriors over the zero state, all singletons, and what the candidates of each row combine to."""
-    candidates, tree = chosen
-    n_rows, n_nodes = len(candidates), len(tree.parents)
-    n_latents, n_dimensions = prepared.fields.shape
-    padded = -(-n_dimensions // _PAD) * _PAD
-    capacity = max(min(TABLE_NUMBERS // padded, n_rows * n_nodes), 16)
-    means, opposed, power = np.zeros((capacity, padded)), _opposed(prepared), prepared.powers
-    fields = Fields(
-        _padded(prepared.fields, padded), prepared.fields, power.powers, power.scale, prepared.rho, opposed,
-        prepared.log_odds, means, np.zeros_like(means) if len(opposed) else means,
-    )  # fmt: skip
+    shape = lattice_of(chosen)
+    n_rows, n_nodes = len(chosen.candidates), len(shape.parents)
+    fields = _fields(prepared, len(shape.levels) - 1)
+    padded = fields.alone.shape[1]
     rows = Rows(
         _padded(projected.values, padded), _padded(projected.observed, padded),
-        projected.singletons, projected.doubt, candidates,
+        projected.singletons, projected.doubt, chosen.candidates,
     )  # fmt: skip
     found = Weighed(
-        projected.constant.copy(), np.empty(n_rows), np.empty(n_rows), np.empty((n_rows, n_latents)),
+        projected.constant.copy(), np.empty(n_rows), np.empty(n_rows), np.empty(projected.singletons.shape),
         np.zeros(n_rows + 1, np.int64), np.empty(n_rows * n_nodes, np.int32), np.empty(n_rows * n_nodes),
     )  # fmt: skip
     meeting = Meeting.empty(max(1, min(n_rows, _ROWS, _NODES // n_nodes)), n_nodes)
-    shape = lattice(candidates.shape[1], int(tree.depths.max()))
-    _weigh_rows(fields, weighing, rows, tree, shape, state_table(n_latents, capacity), meeting, found)
+    _weigh_rows(fields, weighing, rows, shape, meeting, found)
     n_kept = found.starts[-1]
     return found._replace(nodes=found.nodes[:n_kept].copy(), weights=found.weights[:n_kept].copy())
 
 
+def lattice_of(chosen: Preselected) -> Lattice:
+    """What the candidates of each row combine to."""
+    return lattice(chosen.candidates.shape[1], int(chosen.tree.depths.max()))
+
+
+def _fields(prepared: Prepared, max_active: int) -> Fields:
+    """The superpositions that are known for these parameters; they are kept with them."""
+    if max_active not in prepared.known:
+        fields, power, opposed = prepared.fields, prepared.powers, _opposed(prepared)
+        padded = -(-fields.shape[1] // _PAD) * _PAD
+        capacity = max(TABLE_NUMBERS // padded, 16)
+        means = np.empty((capacity, padded))
+        prepared.known[max_active] = Fields(
+            _padded(fields, padded), fields, power.powers, power.scale, prepared.rho, opposed, prepared.log_odds,
+            means, np.empty_like(means) if len(opposed) else means, state_table(len(fields), capacity),
+        )  # fmt: skip
+    found: Fields = prepared.known[max_active]
+    return found
+
+
 def _padded(rows: Floats, n_dimensions: int) -> Floats:
-    """Rows (m, D) with zeros behind, so that loops over them need no remainder."""
+    """Rows (m, D) with zeros behind."""
+    if rows.shape[1] == n_dimensions:
+        return rows
     result = np.zeros((len(rows), n_dimensions))
     result[:, : rows.shape[1]] = rows
     return result
@@ -217,10 +237,10 @@ def _opposed(prepared: Prepared) -> Floats:
 
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
 def _distance(n: int, values: Any, observed: Any, place: int, means: Any) -> Any:
-    """|y_n - mean|² over the observed entries."""
+    """|y_n - mean|² over the observed entries; the others are 0 in y_n."""
     total = 0.0
     for d in range(values.shape[1]):
-        difference = observed[n, d] * (values[n, d] - means[place, d])
+        difference = values[n, d] - observed[n, d] * means[place, d]
         total += difference * difference
     return total
 
@@ -230,10 +250,10 @@ def _distances(n: int, values: Any, observed: Any, place: int, means: Any, least
     """|y_n - mean|² over the observed entries, and how much of it is sure to be left with any more latents."""
     total, excess = 0.0, 0.0
     for d in range(values.shape[1]):
-        difference = observed[n, d] * (values[n, d] - means[place, d])
+        difference = values[n, d] - observed[n, d] * means[place, d]
         total += difference * difference
-        over = abs(least[place, d]) - abs(values[n, d])
-        over = observed[n, d] * (over if over > 0.0 else 0.0)
+        over = observed[n, d] * abs(least[place, d]) - abs(values[n, d])
+        over = over if over > 0.0 else 0.0
         excess += over * over
     return total, excess
 
@@ -285,33 +305,35 @@ def _meet_singletons(first: int, n_rows: int, weighing: Any, rows: Any, fields: 
 
 @njit(cache=True, error_model="numpy")
 def _list_nodes(
-    depth: int, first: int, n_rows: int, weighing: Any, candidates: Any, log_odds: Any, tree: Any, lattice: Any,
-    meeting: Any,
-) -> int:  # fmt: skip
+    depth: int, first: int, n_rows: int, weighing: Any, candidates: Any, log_odds: Any, lattice: Any, meeting: Any
+) -> int:
     """List the nodes of `depth` active candidates that nothing they hold rules out; how many there are."""
-    n_listed, subsets, excess, log_prior = 0, lattice.subsets, meeting.excess, meeting.log_prior
+    n_listed, excess, distances, log_prior = 0, meeting.excess, meeting.distances, meeting.log_prior
+    slots, subsets, rows, nodes = lattice.slots, lattice.subsets, meeting.rows, meeting.nodes
+    begin, end = lattice.levels[depth - 1], lattice.levels[depth]
     for r in range(n_rows):
         n, more = first + r, 0.0
         for i in range(candidates.shape[1]):
             more += max(log_odds[candidates[n, i]], 0.0)
         plain, tempered = meeting.best[r, 0] - weighing.threshold, meeting.best[r, 1] - weighing.threshold
-        for i in range(lattice.levels[depth - 1], lattice.levels[depth]):
-            node = lattice.order[i]
-            bound = 0.0
+        for node in range(begin, end):
+            distances[r, node], excess[r, node] = np.inf, np.inf
+        for node in range(begin, end):
+            bound, prior = 0.0, log_odds[candidates[n, slots[node]]]
             if depth > 1:
-                for j in range(depth):
-                    bound = max(bound, excess[r, subsets[node, j]])
-            meeting.distances[r, node] = np.inf
-            excess[r, node] = np.inf
-            if bound == np.inf:
-                continue
-            prior = log_odds[candidates[n, tree.slots[node]]] + (log_prior[r, tree.parents[node]] if depth > 1 else 0.0)
+                parent = subsets[node, 0]
+                bound = excess[r, parent]
+                if bound == np.inf:
+                    continue
+                for j in range(1, depth):
+                    left = excess[r, subsets[node, j]]
+                    bound = left if left > bound else bound
+                prior += log_prior[r, parent]
             joint, tempered_joint = _log_joints(weighing, bound, prior + more)
             if joint < plain and tempered_joint < tempered:
                 continue
-            log_prior[r, node] = prior
-            excess[r, node] = bound
-            meeting.rows[n_listed], meeting.nodes[n_listed] = n, node
+            log_prior[r, node], excess[r, node] = prior, bound
+            rows[n_listed], nodes[n_listed] = n, node
             n_listed += 1
     return n_listed
 
@@ -326,6 +348,8 @@ def _superpose(fields: Any, codes: Any, n_more: int, first: int, last: int) -> N
     for place in range(first, last):
         k = unpack(codes[place], 1, codes.shape[1], latents, indices)
         row = superpose(fields.fields, powers, fields.scale, fields.rho, latents, k, scratch)
+        means[place, n_dimensions:] = 0.0
+        fields.least[place, n_dimensions:] = 0.0
         for d in range(n_dimensions):
             means[place, d] = scratch[row, d]
         if opposed.shape[0] == 0:
@@ -368,7 +392,7 @@ def _weigh(
     """Turn the distances of what some rows met into their posteriors; NaN in rows without a finite log joint."""
     singletons, combined = found.masses, meeting.distances
     nothing = np.zeros((1, rows.values.shape[1]))
-    last, start = found.starts[first], lattice.levels[1]
+    last = found.starts[first]
     for r in range(n_rows):
         n, begin = first + r, last
         # Of states: sum of weights at temperature 1; tempered, and times log joints, and times distances.
@@ -381,8 +405,7 @@ def _weigh(
                 singletons[n, h], sums = _add(
                     weighing, meeting.best[r, 0], meeting.best[r, 1], distance, log_odds[h], sums
                 )  # fmt: skip
-        for i in range(start, lattice.order.shape[0]):
-            node = lattice.order[i]
+        for node in range(lattice.levels[1], combined.shape[1]):
             distance = combined[r, node]
             if distance < np.inf:
                 weight, sums = _add(
@@ -403,26 +426,20 @@ def _weigh(
 
 
 @njit(cache=True, error_model="numpy")
-def _weigh_rows(
-    fields: Any, weighing: Any, rows: Any, tree: Any, lattice: Any, table: Any, meeting: Any, found: Any
-) -> None:
-    max_active = lattice.subsets.shape[1]
+def _weigh_rows(fields: Any, weighing: Any, rows: Any, lattice: Any, meeting: Any, found: Any) -> None:
+    table, log_odds, candidates, max_active = fields.table, fields.log_odds, rows.candidates, lattice.subsets.shape[1]
     for first in range(0, rows.values.shape[0], meeting.best.shape[0]):
         n_rows = min(meeting.best.shape[0], rows.values.shape[0] - first)
         _meet_singletons(first, n_rows, weighing, rows, fields, meeting, found.masses)
         for depth in range(1, max_active + 1 if max_active > 1 else 1):
-            n_listed = _list_nodes(
-                depth, first, n_rows, weighing, rows.candidates, fields.log_odds, tree, lattice, meeting
-            )  # fmt: skip
-            done = 0
+            n_listed = _list_nodes(depth, first, n_rows, weighing, candidates, log_odds, lattice, meeting)
+            nodes, done = meeting.nodes[:n_listed], 0
             while done < n_listed:
                 n_known = table.n_states[0]
-                placed = place_states(
-                    table, done, rows.candidates, meeting.rows, tree, meeting.nodes[:n_listed], meeting.places
-                )  # fmt: skip
+                placed = place_states(table, done, candidates, meeting.rows, lattice, nodes, meeting.places)
                 _superpose(fields, table.codes, max_active - depth, n_known, table.n_states[0])
                 _measure(first, done, placed, depth == max_active, weighing, rows, fields, meeting)
                 if placed < n_listed:
                     clear(table)
                 done = placed
-        _weigh(first, n_rows, weighing, rows, fields.log_odds, lattice, meeting, found)
+        _weigh(first, n_rows, weighing, rows, log_odds, lattice, meeting, found)
