@@ -63,7 +63,7 @@ class Contender:
         """Wait until it is ready."""
         self.name, self.process, self.last_words = name, process, last_words
         ready = self._answer()
-        self.n_states, self.versions = ready["n_states"], ready["versions"]
+        self.n_states, self.version = ready["n_states"], ready["version"]
 
     def turn(self, n_sweeps: int, seconds: float) -> Turn:
         """Let it work for so long, and for `n_sweeps` sweeps at least. Raises Failure where it ended instead."""
@@ -106,7 +106,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=list(WORKLOADS), choices=list(WORKLOADS), metavar="WORKLOAD")
     parser.add_argument("--settled", type=int, default=10, help="sweeps before the start (default: %(default)s)")
     parser.add_argument("--turns", type=int, default=3, help="turns of each contender (default: %(default)s)")
-    parser.add_argument("--sweeps", type=int, default=2, help="sweeps from the start on (default: %(default)s)")
+    parser.add_argument("--sweeps", type=int, default=1, help="sweeps from the start on (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=2.0, help="shortest turn, start anew (default: %(default)s)")
     for peer, name in PEERS.items():
         parser.add_argument(f"--{peer}", type=Path, metavar="FOLDER", help=f"a checkout of {name}")
@@ -128,16 +128,15 @@ def available(options: argparse.Namespace) -> list[str]:
     return found
 
 
-def race(options: argparse.Namespace, workload: Workload, peers: list[str]) -> Iterator[str]:
-    """Lines of the table for a workload."""
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        folder = Path(name)
+def race(options: argparse.Namespace, workload: Workload, peers: list[str], versions: dict[str, str]) -> Iterator[str]:
+    """Lines of the table for a workload; `versions` are filled in."""
+    with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
+        folder, racing, turns = Path(place), dict[str, Contender](), dict[str, list[Turn]]()
         write(workload, options.image, options.settled, folder)
-        racing: dict[str, Contender] = {}
-        turns: dict[str, list[Turn]] = {}
         for name, start in starts(options, workload, peers, folder).items():
             try:
                 racing[name], turns[name] = stack.enter_context(start), []
+                versions[name] = racing[name].version
             except Failure as failure:
                 yield f"{workload.name}: {failure}"
         for _ in range(options.turns if "own" in racing else 0):
@@ -149,6 +148,8 @@ def race(options: argparse.Namespace, workload: Workload, peers: list[str]) -> I
                     del turns[name]
         if turns.get("own"):
             yield from lines(workload, racing, turns)
+            shares = [turn.share for found in turns.values() for turn in found]
+            print(f"{workload.name}: processor time by time on the clock {min(shares):.2f} or more", file=sys.stderr)
 
 
 def starts(
@@ -190,12 +191,16 @@ def main() -> None:
         "| workload | prosper_ng, rows/s | states | peer | rows/s | states | ratio | rms of W | target | met |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     )
+    versions: dict[str, str] = {}
     for name in options.only:
-        for line in race(options, WORKLOADS[name], peers):
+        for line in race(options, WORKLOADS[name], peers, versions):
             print(line, flush=True)
+    print("\nVersions:", *(f"{PEERS.get(name, 'prosper_ng')} with {version};" for name, version in versions.items()))
     print("\nNot the same work:")
     for (peer, model), note in NOTES.items():
-        if any(peer in WORKLOADS[name].peers and WORKLOADS[name].model["kind"] == model for name in options.only):
+        if peer in versions and any(
+            peer in WORKLOADS[name].peers and WORKLOADS[name].model["kind"] == model for name in options.only
+        ):
             print(f"- {model.upper()}: {note}.")
 
 

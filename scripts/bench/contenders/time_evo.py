@@ -44,7 +44,7 @@ def main() -> None:
         return sweep
 
     n_evaluated = n_states + how["n_parents"] * how["n_children"] * how["n_generations"]
-    take_turns(n_rows, n_evaluated, {"numpy": np.__version__}, begin)
+    take_turns(n_rows, n_evaluated, f"NumPy {np.__version__}", begin)
 
 
 if __name__ == "__main__":

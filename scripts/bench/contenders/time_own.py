@@ -19,13 +19,13 @@ def main() -> None:
     folder = Path(sys.argv[1])
     given = Start.read(folder, 1)
     model, estep = given.workload["model"], given.workload["estep"]
-    problem, initial = assembly_of(folder / "rows.npy", model, estep, folder / "start.npz")[1:]
+    parts = assembly_of(folder / "rows.npy", model, estep, folder / "start.npz")
     codes = np.load(folder / "codes.npy") if given.states is not None else None
-    em = TruncatedEM(problem, Training(n_sweeps=1_000_000))
+    em = TruncatedEM(parts.problem, Training(n_sweeps=1_000_000))
     n_states = 0
 
     def begin() -> Sweep:
-        state = start(problem, initial.copy())
+        state = start(parts.problem, parts.initial.copy())
         if state.sets is not None:
             state.sets.codes[...] = codes
         sweeps = em.sweeps(state)
@@ -38,7 +38,7 @@ def main() -> None:
         return sweep
 
     begin()()  # compiles or loads kernels
-    take_turns(len(given.rows), n_states, {"numpy": np.__version__}, begin)
+    take_turns(len(given.rows), n_states, f"NumPy {np.__version__}", begin)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def main() -> None:
         return sweep
 
     np.seterr(all="ignore")
-    take_turns(len(given.rows), n_states, {"numpy": np.__version__}, begin)
+    take_turns(len(given.rows), n_states, f"NumPy {np.__version__}", begin)
 
 
 if __name__ == "__main__":

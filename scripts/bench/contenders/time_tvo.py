@@ -65,7 +65,7 @@ def main() -> None:
         return sweep
 
     n_evaluated = n_states + how["n_parents"] * how["n_children"] * how["n_generations"]
-    take_turns(n_rows, n_evaluated, {"torch": torch.__version__}, begin)
+    take_turns(n_rows, n_evaluated, f"PyTorch {torch.__version__}", begin)
 
 
 if __name__ == "__main__":

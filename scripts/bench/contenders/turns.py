@@ -45,9 +45,9 @@ class Start(NamedTuple):
         return self.rows.shape[1], self.workload["model"]["n_latents"]
 
 
-def take_turns(n_rows: int, n_states: int, versions: dict[str, str], begin: Callable[[], Sweep]) -> None:
+def take_turns(n_rows: int, n_states: int, version: str, begin: Callable[[], Sweep]) -> None:
     """Answer each line `n_sweeps seconds` with the speed of the first sweeps, begun anew until the seconds are over."""
-    _answer(n_states=n_states, versions=versions)
+    _answer(n_states=n_states, version=version)
     for line in sys.stdin:
         wanted, until = int(line.split()[0]), time.process_time() + float(line.split()[1])
         seconds, on_the_clock = [], []
