@@ -1,22 +1,51 @@
-"""Where the time of a sweep goes on 1 and on more ranks, from the history of runs on them; the ranks take turns.
+"""How much faster more ranks are, and where the time of a sweep goes, from the history of runs that take turns.
 
-The digest of every run is compared: it must not depend on the number of ranks.
+Strong scaling: all patches of House on 1 and on more ranks. Weak scaling: as many rows for each rank on one rank, every
+second, third, ... of them. On a machine that others use as well the fastest sweep of all is the one to look at; with
+--processor times are those of the processor, which the others hardly change, and hold no I/O. The digests of runs over
+the same rows are compared: they must not depend on the number of ranks.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
+
+import numpy as np
 
 from prosper_ng.storage.run_record import read_run
+from prosper_ng.storage.sources.image import Image
 
 ROOT = Path(__file__).parents[2]
 HOUSE = ROOT.parent / "shared" / "data" / "house.png"
 CONFIG = ROOT / "configs" / "runs" / "denoise-house.yaml"
-PHASES = ("e_step", "imbalance", "m_step", "communication")
+TIME_RANKS = Path(__file__).parent / "contenders" / "time_ranks.py"
+PHASES = ("e_step", "imbalance", "m_step", "communication", "io")
+
+
+class Case(NamedTuple):
+    """A number of ranks, and of every how manieth patch they learn."""
+
+    n_ranks: int
+    every: int = 1
+
+
+class Sweeps(NamedTuple):
+    """What the runs of a case came to."""
+
+    seconds: list[tuple[float, ...]]
+    """Of each phase, in every sweep but the first of a run."""
+    digests: set[str]
+
+    @property
+    def fastest(self) -> tuple[float, ...]:
+        """The phases of the fastest sweep."""
+        return min(self.seconds, key=sum)
 
 
 def arguments() -> argparse.Namespace:
@@ -25,25 +54,61 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ranks", type=int, nargs="*", default=[1, 2], help="numbers of ranks (default: 1 2)")
     parser.add_argument("--updates", type=int, default=1, help="M-steps in a sweep (default: %(default)s)")
     parser.add_argument("--n-sweeps", type=int, default=6, help="sweeps of a run, the first left out")
-    parser.add_argument("--rounds", type=int, default=3, help="runs on each number of ranks (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each case (default: %(default)s)")
+    parser.add_argument("--processor", action="store_true", help="processor time instead of wall time")
     return parser.parse_args()
 
 
-def run(options: argparse.Namespace, n_ranks: int, folder: Path) -> tuple[dict[str, list[float]], str]:
-    """Seconds of each phase in every sweep but the first, and the digest of the run."""
+def write_rows(image: Path, every: int, folder: Path) -> int:
+    """Save the noisy patches that a case learns from, where there is no such file yet; their number."""
+    path = folder / f"rows-{every}.npy"
+    if not path.exists():
+        dataset = Image(image=str(image), noise=25.0, patch_size=8).open(1)
+        np.save(path, dataset.read(0, dataset.n_rows)[::every])
+    return len(np.load(path, mmap_mode="r"))
+
+
+def run(options: argparse.Namespace, case: Case, folder: Path, output: Path) -> Sweeps:
     settings = [
-        f"data.image={options.image}", f"training.updates_per_sweep={options.updates}", "task={kind: train}",
-        f"training.n_sweeps={options.n_sweeps}", "output.figures=false",
+        f"data={{kind: npy, path: {folder / f'rows-{case.every}.npy'}}}", "task={kind: train}",
+        f"training.updates_per_sweep={options.updates}", f"training.n_sweeps={options.n_sweeps}",
+        "output.figures=false", "output.checkpoint_sweeps=null", "output.checkpoint_minutes=null",
     ]  # fmt: skip
-    command = [sys.executable, "-m", "prosper_ng", "run", str(CONFIG), "--quiet", "--output", str(folder)]
-    for setting in settings:
-        command += ["--set", setting]
-    if n_ranks > 1:
-        command = ["mpiexec", "-n", str(n_ranks), *command]
+    changes = [word for setting in settings for word in ("--set", setting)]
+    command = [sys.executable, "-m", "prosper_ng", "run", str(CONFIG), "--quiet", "--output", str(output), *changes]
+    if options.processor:
+        command = [sys.executable, str(TIME_RANKS), str(CONFIG), *settings]
+    if case.n_ranks > 1:
+        command = ["mpiexec", "-n", str(case.n_ranks), *command]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"PATH": path})
-    record = read_run(folder)
-    return {name: list(record.history[f"seconds_{name}"][1:]) for name in PHASES}, str(record.attributes["digest"])
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, check=True, env=environment, stdout=subprocess.PIPE, text=True)
+    if options.processor:
+        sweeps = json.loads(done.stdout.splitlines()[-1])[1:]
+        return Sweeps([tuple(sweep.get(name, 0.0) for name in PHASES) for sweep in sweeps], set())
+    record = read_run(output)
+    columns = [record.history[f"seconds_{name}"][1:] for name in PHASES]
+    return Sweeps([*zip(*columns, strict=True)], {str(record.attributes["digest"])})
+
+
+def show(found: dict[Case, Sweeps], n_rows: dict[Case, int]) -> None:
+    n_sweeps = len(found[Case(1)].seconds)
+    print(f"milliseconds of the fastest sweep, and the median over {n_sweeps} sweeps of each case")
+    names = ("E-step", "imbalance", "M-step", "communication", "I/O", "sum", "median")
+    print(f"{'ranks':>5} {'rows':>7} " + " ".join(f"{name:>{max(len(name), 8)}}" for name in names))
+    for case, sweeps in found.items():
+        totals = (sum(sweeps.fastest), median(sum(seconds) for seconds in sweeps.seconds))
+        times = zip(names, (*sweeps.fastest, *totals), strict=True)
+        line = " ".join(f"{1000 * seconds:>{max(len(name), 8)}.1f}" for name, seconds in times)
+        print(f"{case.n_ranks:>5} {n_rows[case]:>7,} {line}")
+    for case in [each for each in found if each.n_ranks > 1]:
+        seconds, alone, share = (sum(found[each].fastest) for each in (case, Case(1), Case(1, case.n_ranks)))
+        strong = alone / (case.n_ranks * seconds)
+        weak = share / seconds * n_rows[case] / (case.n_ranks * n_rows[Case(1, case.n_ranks)])
+        rest = 1 - found[case].fastest[0] / seconds
+        print(
+            f"{case.n_ranks} ranks: strong efficiency {strong:.3f}, weak {share * n_extra / seconds:.3f}; not E-step: {rest:.1%}"
+        )
 
 
 def main() -> None:
@@ -51,23 +116,21 @@ def main() -> None:
     if not options.image.exists():
         print(f"skipped: there is no {options.image}; name a file with --image FILE")
         return
-    seconds: dict[int, dict[str, list[float]]] = {n: {name: [] for name in PHASES} for n in options.ranks}
-    digests = set()
-    with tempfile.TemporaryDirectory() as folder:
+    strong = [Case(n_ranks) for n_ranks in dict.fromkeys([1, *options.ranks])]
+    cases = [*strong, *(Case(1, case.n_ranks) for case in strong if case.n_ranks > 1)]
+    found = {case: Sweeps([], set()) for case in cases}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        n_rows = {case: write_rows(options.image, case.every, folder) for case in cases}
         for turn in range(options.rounds):
-            for n_ranks in options.ranks:
-                found, digest = run(options, n_ranks, Path(folder) / f"{n_ranks}-{turn}")
-                digests.add(digest)
-                for name in PHASES:
-                    seconds[n_ranks][name] += found[name]
-    print(
-        f"milliseconds of a sweep, median of {options.rounds * (options.n_sweeps - 1)} sweeps on each number of ranks"
-    )
-    print(f"{'ranks':>5} {'E-step':>9} {'imbalance':>10} {'M-step':>8} {'communication':>14} {'sum':>8}")
-    for n_ranks, found in seconds.items():
-        times = [1000 * median(found[name]) for name in PHASES]
-        print("{:>5} {:>9.1f} {:>10.1f} {:>8.1f} {:>14.2f} {:>8.1f}".format(n_ranks, *times, sum(times)))
-    print(f"digests: {'all equal' if len(digests) == 1 else 'DIFFERENT, which is a defect'}")
+            for case, sweeps in found.items():
+                once = run(options, case, folder, folder / f"{case.n_ranks}-{case.every}-{turn}")
+                sweeps.seconds.extend(once.seconds)
+                sweeps.digests.update(once.digests)
+    show(found, n_rows)
+    digests = set().union(*(found[case].digests for case in strong))
+    if not options.processor:
+        print(f"digests: {'all equal' if len(digests) == 1 else 'DIFFERENT, which is a defect'}")
 
 
 if __name__ == "__main__":
