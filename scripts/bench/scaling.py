@@ -106,9 +106,7 @@ def show(found: dict[Case, Sweeps], n_rows: dict[Case, int]) -> None:
         strong = alone / (case.n_ranks * seconds)
         weak = share / seconds * n_rows[case] / (case.n_ranks * n_rows[Case(1, case.n_ranks)])
         rest = 1 - found[case].fastest[0] / seconds
-        print(
-            f"{case.n_ranks} ranks: strong efficiency {strong:.3f}, weak {share * n_extra / seconds:.3f}; not E-step: {rest:.1%}"
-        )
+        print(f"{case.n_ranks} ranks: strong efficiency {strong:.3f}, weak {weak:.3f}; not E-step: {rest:.1%}")
 
 
 def main() -> None:
