@@ -1,6 +1,7 @@
 """HDF5 files that a full disk cannot turn into a crash."""
 
 import contextlib
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -8,6 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import h5py
+
+_MOST_OBJECTS = 1_000_000
+"""Links can make a few groups look like endlessly many."""
+_NOT_STORED = 1 << 20
+"""Bytes that may be missing in a file: small datasets are stored in its headers."""
 
 
 class _Disk(io.RawIOBase):
@@ -85,13 +91,41 @@ def written(path: Path, mode: Literal["w", "r+"] = "w") -> Iterator[h5py.File]:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file to read; OSError where it is missing or damaged."""
+    """An HDF5 file of this program to read; OSError where it is missing or damaged, or leads to other files."""
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
+            _require_own(file)
             yield file
     except (RuntimeError, KeyError) as error:
         # h5py has no error class of its own for damage: it raises whatever is nearest.
         raise OSError(f"not a sound HDF5 file ({error})") from error
+
+
+def _require_own(file: h5py.File) -> None:
+    """Raise OSError unless all that a file holds lies in it: no link is followed, no other file is opened."""
+    todo: list[h5py.Group] = [file]
+    n_objects = 0
+    while todo:
+        group = todo.pop()
+        for name in group:
+            n_objects += 1
+            if n_objects > _MOST_OBJECTS or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise OSError(f"it holds a link or more objects than any file of this program ({group.name}/{name})")
+            found = group[name]
+            if isinstance(found, h5py.Group):
+                todo.append(found)
+            elif isinstance(found, h5py.Dataset):
+                _require_own_numbers(found)
+
+
+def _require_own_numbers(dataset: h5py.Dataset) -> None:
+    """Raise OSError where a dataset promises more than the file holds: it could be read for ever."""
+    if dataset.is_virtual or dataset.external:
+        raise OSError(f"the numbers of {dataset.name} are kept in other files")
+    if dataset.shape is None or dataset.nbytes > max(dataset.id.get_storage_size(), _NOT_STORED):
+        raise OSError(f"{dataset.name} was declared with the shape {dataset.shape} but never written")
 
 
 def read_through(file: h5py.File) -> None:

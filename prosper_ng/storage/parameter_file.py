@@ -1,5 +1,6 @@
 """Parameters from a file: of an earlier run, or given by hand."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from prosper_ng.storage.dataset import DataError
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.sources._files import existing_file, unreadable
+from prosper_ng.storage.sources._npz_array import npz_array
 
 Floats = NDArray[np.float64]
 
@@ -21,10 +23,18 @@ def read_parameters(path: Path) -> dict[str, Floats]:
         return dict(read_run(path).parameters)
     existing_file(str(path))
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: np.asarray(archive[name], dtype=np.float64) for name in archive.files}
+        names = [name.removesuffix(".npy") for name in zipfile.ZipFile(path).namelist()]
+    except Exception as error:
+        # A damaged archive leads zipfile into any exception.
+        raise unreadable(path, "an npz file of parameters", error) from error
+    return {name: _numbers(path, name) for name in names}
+
+
+def _numbers(path: Path, name: str) -> Floats:
+    """One array, once it is known to fit into memory and to hold numbers."""
+    try:
+        return np.asarray(npz_array(path, name).whole(), dtype=np.float64)
     except DataError:
         raise
     except Exception as error:
-        # A damaged archive leads zipfile and numpy into any exception.
-        raise unreadable(path, "an npz file of parameters", error) from error
+        raise unreadable(f"array '{name}' of {path}", "an array of numbers", error) from error

@@ -14,6 +14,7 @@ Layout, for plain h5py and MATLAB:
 """
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -108,11 +109,7 @@ class RunFile:
         """None once everything is on disk, else a sentence on why it is not; then nothing is lost for the next time."""
         begun = time.monotonic()
         try:
-            with atomic.replacing(self.path) as temporary:
-                if self._exists:
-                    shutil.copyfile(self.path, temporary)
-                with hdf5.written(temporary, "r+" if self._exists else "w") as file:
-                    self._write(file)
+            self._replace()
         except OSError as error:
             return f"{self.path} was not brought up to date: {error}"
         finally:
@@ -123,6 +120,13 @@ class RunFile:
             pending.clear()
         return None
 
+    def _replace(self) -> None:
+        with atomic.replacing(self.path) as temporary:
+            if self._exists:
+                shutil.copyfile(self.path, temporary)
+            with hdf5.written(temporary, "r+" if self._exists else "w") as file:
+                self._write(file)
+
     def _is_sound(self) -> bool:
         """Whether the file of the run so far can be gone on with; a damaged one is set aside."""
         if not self.path.exists():
@@ -131,7 +135,8 @@ class RunFile:
         try:
             with hdf5.opened(self.path) as file:
                 hdf5.read_through(file)
-        except OSError as error:
+                _check_layout(file)
+        except (OSError, ValueError, TypeError) as error:
             aside = self.path.with_name(f"{NAME}.bad")
             self.path.replace(aside)
             self.notes.append(
@@ -173,6 +178,20 @@ class RunFile:
             if path in file:
                 del file[path]
         file.attrs.pop("digest", None)
+
+
+def _check_layout(file: h5py.File) -> None:
+    """Raise ValueError or OSError where a sound file is none that a run can go on with."""
+    for name in ("config", "provenance", "history", "parameters", "results"):
+        if name in file and not isinstance(file[name], h5py.Group):
+            raise ValueError(f"{name} is no group")
+    for name, column in file.get("history", {}).items():
+        is_column = isinstance(column, h5py.Dataset) and column.maxshape == (None,) and column.dtype == np.float64
+        if not is_column:
+            raise ValueError(f"history/{name} is no column of numbers that can grow")
+    for name in file.get("parameters", ()):
+        if not re.fullmatch(r"latest|sweep-\d+", name) or not isinstance(file["parameters"][name], h5py.Group):
+            raise ValueError(f"parameters/{name} holds no parameters")
 
 
 def _write_config(file: h5py.File, config: StoredConfig) -> None:

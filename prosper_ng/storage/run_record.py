@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.errors import UserError
 from prosper_ng.storage import hdf5, run_file
+from prosper_ng.storage.dataset import require_memory
 from prosper_ng.storage.status import Status, StatusError, read_status
 
 T = TypeVar("T")
@@ -130,9 +131,14 @@ def _values(group: h5py.Group) -> dict[str, Any]:
     for name, item in group.items():
         if isinstance(item, h5py.Group):
             found[name] = _values(item)
+        elif not isinstance(item, h5py.Dataset):
+            raise ValueError(f"{item.name} is neither a group nor a dataset")
         elif h5py.check_string_dtype(item.dtype) is not None:
             found[name] = item.asstr()[()]
         else:
+            if item.dtype.kind not in "biuf":
+                raise ValueError(f"{item.name} holds {item.dtype}, not numbers")
+            require_memory(item.nbytes, f"{item.name} of {item.file.filename}")
             value = item[()]
             found[name] = value.item() if isinstance(value, np.generic) else value
     return found

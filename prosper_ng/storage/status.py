@@ -15,6 +15,7 @@ from prosper_ng.storage.batch_job import job_id
 
 State = Literal["running", "finished", "stopped", "failed"]
 NAME = "status.json"
+_LARGEST = 1 << 20
 
 
 class StatusError(UserError):
@@ -84,6 +85,8 @@ def read_status(folder: Path) -> Status | None:
     """The status of the run in a folder, None where it has none; StatusError where the file is damaged."""
     path = folder / NAME
     try:
+        if path.exists() and (not path.is_file() or path.stat().st_size > _LARGEST):
+            raise ValueError("it is no file, or far too large for one")
         content = json.loads(path.read_bytes())
         known = {name: value for name, value in content.items() if name in {each.name for each in fields(Status)}}
         status = Status(**known)
@@ -94,6 +97,6 @@ def read_status(folder: Path) -> Status | None:
         return None
     except OSError as error:
         raise StatusError(f"{path} cannot be read ({error})") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise StatusError(f"{path} is damaged ({error}); it is written anew when the run goes on") from error
     return status

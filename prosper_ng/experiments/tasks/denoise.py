@@ -11,6 +11,7 @@ from prosper_ng.components import component
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.tasks.interface import Numbers, Setting
 from prosper_ng.parallel.exact_sum import ExactSum
+from prosper_ng.storage import atomic
 from prosper_ng.storage.dataset import Dataset, ImageDataset
 from prosper_ng.storage.images import quality, save_png
 from prosper_ng.training.em import TrainingState, posteriors
@@ -51,7 +52,7 @@ class Denoise:
             return {}
         before, after = quality(dataset.clean, dataset.noisy), quality(dataset.clean, estimate)
         for name, image in (("clean", dataset.clean), ("noisy", dataset.noisy), ("denoised", estimate)):
-            save_png(folder / f"{name}.png", image)
+            _save(folder / f"{name}.png", image)
         return {
             "psnr": {"before": before.psnr, "after": after.psnr},
             "ssim": {"before": before.ssim, "after": after.ssim},
@@ -76,3 +77,12 @@ def denoised(setting: Setting, state: TrainingState) -> Floats:
         total.add(image.ravel())
     merged, _ = total.reduce(problem.comm, np.zeros(0))
     return dataset.merge(merged.reshape(image.shape))
+
+
+def _save(path: Path, image: Floats) -> None:
+    """Write a picture, whole or not at all; raises UserError where the disk does not take it."""
+    try:
+        with atomic.replacing(path) as temporary:
+            save_png(temporary, image)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}; the same command tries again") from None

