@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy import linalg
 
@@ -23,6 +24,7 @@ _NARROWEST_NOISE = 1e-13
 _NARROWEST_JOINT = 1e-6
 
 _EPS = float(np.finfo(float).eps)
+_SQUARE = 32
 _LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -125,7 +127,20 @@ def completed(
 
 def symmetric(lower: Floats) -> Floats:
     """The symmetric matrix of which this is the lower triangle; what lies above is not looked at."""
-    return np.tril(lower) + np.tril(lower, -1).T
+    whole = np.empty_like(lower)
+    _mirror(lower, whole)
+    return whole
+
+
+@njit(cache=True)
+def _mirror(lower: Any, whole: Any) -> None:
+    """Copy a triangle to both sides, square by square, since a column is far apart in memory."""
+    n = lower.shape[0]
+    for top in range(0, n, _SQUARE):
+        for left in range(0, top + 1, _SQUARE):
+            for i in range(top, min(top + _SQUARE, n)):
+                for j in range(left, min(left + _SQUARE, i + 1)):
+                    whole[i, j] = whole[j, i] = lower[i, j]
 
 
 class GaussianNoise:
@@ -163,7 +178,9 @@ class GaussianNoise:
 
     def _maximize_noise(self, new: NamedArrays, sums: NamedArrays) -> None:
         """Set the covariance to the mean squared residual at the new W."""
-        moment, least = self._residual_moment(new, sums) / float(sums["n"]), self._least_noise(new, sums)
+        predicted = new["W"] @ symmetric(sums["szsz"])
+        moment = self._residual_moment(new, sums, predicted) / float(sums["n"])
+        least = self._least_noise(new, sums, predicted)
         if self.noise == "full":
             new["Sigma"] = at_least(moment, least)
         elif self.noise == "diagonal":
@@ -171,25 +188,24 @@ class GaussianNoise:
         else:
             new["sigma"] = np.sqrt(np.maximum(moment / len(least), least.mean()))
 
-    def _least_noise(self, params: NamedArrays, sums: NamedArrays) -> Floats:
+    def _least_noise(self, params: NamedArrays, sums: NamedArrays, predicted: Floats) -> Floats:
         """(D,) variances below which rounding, of residuals and of posterior slabs, leaves nothing to be learned."""
         n_rows, W = float(sums["n"]), params["W"]
         squares = np.full(len(W), self._mean_square(sums))
         if self.noise != "scalar":
             own = np.diagonal(sums["y_y"]) if self.noise == "full" else sums["y_y"]
             squares = np.where(own > 0, own / n_rows, squares)
-        predicted = np.abs(np.einsum("dh,dh->d", W, W @ symmetric(sums["szsz"]))) / n_rows
-        return np.maximum(np.maximum(_NARROWEST_NOISE * squares, 4 * _EPS * predicted), SMALLEST_SCALE**2)
+        rounded = 4 * _EPS * np.abs(np.einsum("dh,dh->d", W, predicted)) / n_rows
+        return np.maximum(np.maximum(_NARROWEST_NOISE * squares, rounded), SMALLEST_SCALE**2)
 
     def _mean_square(self, sums: NamedArrays) -> float:
         """Mean of y_d² over rows and dimensions."""
         total = np.trace(sums["y_y"]) if self.noise == "full" else np.sum(sums["y_y"])
         return float(total) / (float(sums["n"]) * len(sums["y_sz"]))
 
-    def _residual_moment(self, params: NamedArrays, sums: NamedArrays) -> Floats:
-        """sum_n <(y - W z)(y - W z)ᵀ>_n, or as much of it as the noise needs."""
+    def _residual_moment(self, params: NamedArrays, sums: NamedArrays, predicted: Floats) -> Floats:
+        """sum_n <(y - W z)(y - W z)ᵀ>_n, or as much of it as the noise needs; predicted (D, H) is W sum <z zᵀ>."""
         W, y_y, y_sz = params["W"], sums["y_y"], sums["y_sz"]
-        predicted = W @ symmetric(sums["szsz"])
         if self.noise == "full":
             crossed = y_sz @ W.T
             return np.asarray(y_y - crossed - crossed.T + predicted @ W.T)
@@ -198,16 +214,20 @@ class GaussianNoise:
 
     def _expected_log_likelihood(self, params: NamedArrays, sums: NamedArrays) -> float:
         """sum_n <log p(y_n | z)>_n."""
-        factor, moment = self._noise_factor(params), self._residual_moment(params, sums)
+        factor, predicted = self._noise_factor(params), params["W"] @ symmetric(sums["szsz"])
+        moment = self._residual_moment(params, sums, predicted)
         constants = float(sums["n"]) * (0.5 * len(params["W"]) * _LOG_2PI + float(np.sum(np.log(scales(factor)))))
         if self.noise == "full":
             return -constants - 0.5 * float(np.trace(whiten(factor, whiten(factor, moment).T)))
         return -constants - 0.5 * float(np.sum(moment / params["sigma"] ** 2))
 
     def _largest_noise_energy(self, params: NamedArrays, sums: NamedArrays) -> float:
-        """How large the terms are of which the squared residual, in units of the noise, is the difference."""
+        """How large the terms are of which the squared residual, in units of the noise, is the difference.
+
+        The bound |<z_h z_k>|² <= <z_h²> <z_k²> spares a product of large matrices.
+        """
         W, y_y = params["W"], sums["y_y"]
-        predicted = np.abs(np.einsum("dh,dh->d", W, W @ symmetric(sums["szsz"])))
+        predicted = (np.abs(W) @ np.sqrt(np.diagonal(sums["szsz"]))) ** 2
         if self.noise != "full":
             together = y_y + (predicted if self.noise == "diagonal" else predicted.sum())
             return float(np.sum(together / params["sigma"] ** 2))
