@@ -7,8 +7,9 @@ log p(y | s) = log p(y | 0) + ½ (mu_aᵀ(b + v) + uᵀ B⁻¹ u - log |B|),
 stable for slabs and noise as narrow as they may be, since no eigenvalue of B is below 1.
 Slabs that are independent have unit variance here: whoever calls has moved their scale into the fields, so L = I.
 
-States with the same number k of active latents are worked on together, one lane each (`numerics.cholesky`). A row with
-missing entries has a G of its own, over its observed entries, of which only what its states need is computed.
+States with one active latent and independent slabs have a closed form (`_slab_singles`). Others with the same number k
+of active latents are worked on together, one lane each (`numerics.cholesky`). A row with missing entries has a G of its
+own, over its observed entries, of which only what its states need is computed.
 """
 
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ import numpy as np
 from numba import njit
 
 from prosper_ng.latents.space import unpack
+from prosper_ng.models._slab_singles import add_singles, log_joint_of_singles
 from prosper_ng.numerics.bits import count_ones
 from prosper_ng.numerics.cholesky import eliminate, factorize, inner_product, invert, invert_factor, outer_product
 
@@ -86,8 +88,8 @@ def _count_active(codes: Any, weights: Any, sizes: Any) -> Any:
                 sizes[n, s] = -1
                 continue
             size = np.int64(0)
-            for word in codes[n, s]:
-                size += np.int64(count_ones(word))
+            for w in range(codes.shape[2]):
+                size += np.int64(count_ones(codes[n, s, w]))
             sizes[n, s] = size
             largest = max(largest, size)
     return largest
@@ -222,6 +224,8 @@ def log_joint_of_states(
     full, missing = Psi.shape[0] > 0, observed.shape[0] > 0
     sizes = np.empty((n_rows, n_states), np.int64)
     lanes = _allocate(_count_active(codes, np.empty((0, n_states)), sizes), full)
+    if not (full or missing):
+        log_joint_of_singles(zero, log_odds, b, mu, gram, codes, sizes, result)
     together = 1 if missing else _ROWS_TOGETHER
     order, ends = np.empty((2, together * n_states), np.int64), np.empty(lanes.gram.shape[0], np.int64)
     known = np.full(gram.shape if missing else (0, 0), -1)
@@ -346,6 +350,8 @@ def add_moments(
     order, ends = np.empty((2, together * n_states), np.int64), np.empty(largest + 1, np.int64)
     known = np.full(gram.shape if missing else (0, 0), -1)
     log_determinant = 0.0
+    if not (full or missing):
+        log_determinant = add_singles(b, mu, gram, codes, weights, sizes, means, counts, second)
     for first in range(0, n_rows, together):
         _sort_by_size(sizes, first, min(first + together, n_rows), order, ends)
         start = 0
