@@ -75,13 +75,13 @@ def bars(n_bars: int, n_rows: int) -> Data:
 
 SCENES = {
     "bars-10": Scene("Bars: H = 10, D = 25, N = 1,000", 10, (7, 4), 1, 10, lambda _: bars(10, 1000)),
-    "bars-100": Scene("Bars: H = 100, D = 2,500, N = 4,000", 100, (6, 3), 15, 3, lambda _: bars(100, 4000)),
+    "bars-100": Scene("Bars: H = 100, D = 2,500, N = 4,000", 100, (6, 3), 10, 2, lambda _: bars(100, 4000)),
     "patches": Scene(
-        "Natural patches (camera): H = 300, D = 144, N = 10,000", 300, (8, 3), 40, 1,
+        "Natural patches (camera): H = 300, D = 144, N = 10,000", 300, (8, 3), 30, 1,
         lambda _: Data(patches(Image(image="camera", patch_size=12), 10_000)),
     ),
     "house": Scene(
-        "House, noise 25: H = 256, D = 64, N = 10,000", 256, (8, 3), 40, 1,
+        "House, noise 25: H = 256, D = 64, N = 10,000", 256, (8, 3), 30, 1,
         lambda image: Data(patches(Image(image=image, noise=25.0, patch_size=8), 10_000)),
     ),
 }  # fmt: skip
