@@ -19,7 +19,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=not_negative, metavar="S", default=1, help="of the moments and places (1)")
     parser.add_argument("--folder", metavar="FOLDER", default=".", help="on the file system to be tried (.)")
     parser.add_argument(
-        "--launcher", metavar="COMMAND", help="starts ranks when `-n N` is added, such as 'srun --mpi=pmi2'"
+        "--launcher",
+        metavar="COMMAND",
+        help="starts ranks when `-n N` is added, such as 'srun --mpi=pmi2'; ' ' for one process",
     )
 
 

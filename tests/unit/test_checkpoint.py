@@ -157,6 +157,21 @@ def test_a_changed_byte_is_never_loaded(two_checkpoints, tmp_path, which, place,
         assert len(notes) == 1
 
 
+@pytest.mark.parametrize(("which", "every"), [(".h5", 401), (".json", 13)])
+def test_no_byte_can_be_changed_unnoticed(two_checkpoints, tmp_path, which, every):
+    """From the first to the last, every so manieth byte of the newest checkpoint."""
+    path = tmp_path / "copy" / newest(two_checkpoints, which)
+    shutil.copytree(two_checkpoints, tmp_path / "copy")
+    content = path.read_bytes()
+    for place in range(0, len(content), every):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        checkpoint, notes = load(tmp_path / "copy")
+        assert_is_state(checkpoint, 3)
+        assert len(notes) == 1
+        for bad in (tmp_path / "copy").glob("*.bad"):
+            bad.rename(bad.with_suffix(""))
+
+
 @pytest.mark.parametrize("which", [".h5", ".json"])
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.99])
 def test_a_truncated_file_is_never_loaded(two_checkpoints, tmp_path, which, kept):

@@ -4,6 +4,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.unit.small_runs import ANNEALED, SEARCH, Runner, wait_for
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
 LONG = SEARCH.replace("n_sweeps: 12", "n_sweeps: 60").replace("checkpoint_sweeps: 4", "checkpoint_sweeps: 5")
+EVERY_SWEEP = LONG.replace("checkpoint_sweeps: 5", "checkpoint_sweeps: 1")
 
 
 @pytest.fixture
@@ -179,6 +181,39 @@ def test_killed_at_any_moment(runner, digest_of):
     assert run.status.state == "finished"
     # What dead writers left behind is gone.
     assert not list(run.folder.rglob(".*.tmp"))
+
+
+@pytest.mark.parametrize("n_cycles", [20, pytest.param(100, marks=pytest.mark.slow)])
+def test_killed_while_a_checkpoint_is_written(runner, digest_of, n_cycles):
+    """At a random moment of a write; the run goes on, or is begun anew once it is done."""
+    run, rng = runner(EVERY_SWEEP), random.Random(2)
+    expected, n_kills = digest_of(EVERY_SWEEP), 0
+    folder = run.folder / "checkpoints"
+    while n_kills < n_cycles:
+        child = run.fork()
+        for _ in range(rng.randrange(1, 4)):
+            while not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) and not is_writing(folder):
+                pass
+            before = is_writing(folder)
+            while before and is_writing(folder) == before and rng.random() > 0.001:
+                pass
+        os.kill(child, signal.SIGKILL)
+        if wait_for(child):
+            n_kills += 1
+        else:
+            assert run.digest == expected
+            shutil.rmtree(run.folder)
+    assert run().status == 0
+    assert run.digest == expected
+    assert not list(run.folder.rglob(".*.tmp"))
+
+
+def is_writing(folder):
+    """The temporary files of a checkpoint, and their sizes."""
+    try:
+        return [(path.name, path.stat().st_size // 4096) for path in folder.glob(".checkpoint-*.tmp")]
+    except OSError:
+        return []
 
 
 def flip(path):
