@@ -56,25 +56,26 @@ def project(prepared: Prepared, batch: Batch) -> Projected:
 
     |y - W_h|² is multiplied out, with a point in the middle of all W_h as origin and sigma as unit.
     """
-    fields, sigma = prepared.fields, prepared.sigma
+    fields, sigma, odds = prepared.fields, prepared.sigma, prepared.log_odds
     values = np.ascontiguousarray(batch.values, dtype=np.float64)
     observed = np.ones(values.shape) if batch.observed is None else batch.observed.astype(np.float64)
-    normalizer = observed.sum(axis=1) * (0.5 * np.log(2 * np.pi) + np.log(sigma))
     origin = fields.mean(axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
-        centered, alone = (values - origin) / sigma, (fields - origin) / sigma
-        squares = alone**2
+        centered, alone = values - origin, (fields - origin) / sigma
+        centered *= 1.0 / sigma
+        squares = alone * alone
         if batch.observed is None:
-            sizes = squares.sum(axis=1)
+            n_observed = np.full(len(values), float(len(origin)))
+            singletons = centered @ alone.T
+            singletons += odds - 0.5 * squares.sum(axis=1)
         else:
+            n_observed = observed.sum(axis=1)
             centered *= observed
-            sizes = observed @ squares.T
-        singletons = centered @ alone.T - 0.5 * sizes + prepared.log_odds
-        largest = (
-            np.einsum("nd,nd->n", centered, centered) + squares.sum(axis=1).max() + np.abs(prepared.log_odds).max()
-        )
+            singletons = centered @ alone.T - 0.5 * (observed @ squares.T) + odds
+        largest = np.einsum("nd,nd->n", centered, centered) + (squares.sum(axis=1).max() + np.abs(odds).max())
         doubt = 2 * np.finfo(float).eps * (len(origin) + 8) * largest
-    return Projected(values, observed, prepared.log_prior_zero - normalizer, singletons, doubt)
+    constant = prepared.log_prior_zero - n_observed * (0.5 * np.log(2 * np.pi) + np.log(sigma))
+    return Projected(values, observed, constant, singletons, doubt)
 
 
 @njit(cache=True)

@@ -7,14 +7,18 @@ from numba import njit
 from numpy.typing import NDArray
 
 from prosper_ng.latents.candidates import Preselected
+from prosper_ng.latents.lattice import lattice_of
 from prosper_ng.latents.posterior import Mask, Tempering
 from prosper_ng.latents.space import unpack
 from prosper_ng.latents.state_table import clear, place_states, state_table
 from prosper_ng.models._maximum_kernels import Prepared, Projected
-from prosper_ng.models._maximum_tree import NEGLIGIBLE, TABLE_NUMBERS, Weighed, Weighing, lattice_of, weigh_states
+from prosper_ng.models._maximum_tree import NEGLIGIBLE, Weighed, Weighing, weigh_states
 from prosper_ng.models.interface import Batch, Floats
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.superposition import power_mean, power_shares, superpose, winners
+
+# How many numbers are collected for distinct states before they are shared out.
+_COLLECTED_NUMBERS = 1 << 17
 
 
 class States(NamedTuple):
@@ -79,7 +83,7 @@ class MaximumPosterior:
         if kept is not None:
             values, masses = np.where(kept[:, None], values, 0.0), np.where(kept[:, None], masses, 0.0)
             observed = observed * kept[:, None]
-        capacity = max(min(TABLE_NUMBERS // fields.shape[1], len(weights)), 16)
+        capacity = max(min(_COLLECTED_NUMBERS // fields.shape[1], len(weights)), 16)
         moments, A, A_y = np.empty((capacity, fields.shape[1])), np.zeros_like(fields), np.zeros_like(fields)
         complete = self.batch.observed is None
         seen = np.empty((capacity, 0)) if complete else np.empty_like(moments)
@@ -92,7 +96,7 @@ class MaximumPosterior:
             tree, states, weights, state_table(len(fields), capacity), collected, shares,
         )  # fmt: skip
         sums["n"] += len(values) if kept is None else np.count_nonzero(kept)
-        sums["n_values"] += observed.sum()
+        sums["n_values"] += observed.sum() if kept is not None or not complete else values.size
         sums["y_y"] += np.vdot(values, values)
         sums["A"] += A.T
         sums["A_y"] += A_y.T

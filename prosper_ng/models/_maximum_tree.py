@@ -7,14 +7,14 @@ their latents, for some rows side by side, and one is left out as soon as a set 
 that is left out weighs less than exp(-31).
 """
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from prosper_ng.latents.candidates import Preselected, candidate_tree
+from prosper_ng.latents.candidates import Preselected
+from prosper_ng.latents.lattice import lattice_of
 from prosper_ng.latents.space import unpack
 from prosper_ng.latents.state_table import StateTable, clear, place_states, state_table
 from prosper_ng.models._maximum_kernels import Prepared, Projected
@@ -25,7 +25,7 @@ from prosper_ng.numerics.superposition import superpose
 NEGLIGIBLE = 31.0
 """States of a row that all together weigh less than exp(-31) = 3e-14 of the best are left out."""
 
-TABLE_NUMBERS = 1 << 20
+TABLE_NUMBERS = 1 << 19
 """How many numbers are kept for distinct states; where that is too few, they are found again."""
 
 _ROWS, _NODES = 64, 1 << 20
@@ -33,19 +33,6 @@ _PAD = 16
 _SMALLEST = 1e-305
 
 # Arrays are passed to functions that loop over many states, never for one state: counting references takes longer.
-
-
-class Lattice(NamedTuple):
-    """The nodes of a tree of binary candidates by the number of active ones, and what each has below it."""
-
-    parents: NDArray[np.int64]
-    """(M,) the node without the candidate that was added last; -1 where nothing is left."""
-    slots: NDArray[np.int64]
-    """(M,) the candidate that was added last, 0 to H' - 1."""
-    levels: NDArray[np.int64]
-    """(gamma + 1,) where the nodes of 1, 2, ... active candidates start, and where the last of them end."""
-    subsets: NDArray[np.int32]
-    """(M, gamma) for a node of k active candidates the k nodes with one of them less, its parent first."""
 
 
 class Weighing(NamedTuple):
@@ -147,37 +134,6 @@ class Weighed(NamedTuple):
     """Their probabilities."""
 
 
-@cache
-def lattice(n_candidates: int, max_active: int) -> Lattice:
-    """All combinations of 1 to gamma of H' candidates."""
-    tree = candidate_tree(n_candidates, max_active, 2)
-    order = np.argsort(tree.depths, kind="stable")
-    new_places = np.append(np.argsort(order), -1)  # the last for -1
-    subsets = np.full((len(order), max_active), -1, np.int32)
-    _fill_subsets(tree, n_candidates, max_active, subsets)
-    levels = np.searchsorted(tree.depths[order], np.arange(1, max_active + 2))
-    parents, slots = new_places[tree.parents[order]], tree.slots[order]
-    return Lattice(parents, slots, levels, new_places[subsets[order]].astype(np.int32))
-
-
-@njit(cache=True)
-def _fill_subsets(tree: Any, n_candidates: int, max_active: int, subsets: Any) -> None:
-    # sizes[k, i]: the nodes from one on that adds candidate i as its k-th; starts[k, i]: those of the ones before i.
-    sizes = np.ones((max_active + 2, n_candidates), np.int64)
-    starts = np.zeros((max_active + 2, n_candidates + 1), np.int64)
-    for k in range(max_active, 0, -1):
-        for i in range(n_candidates):
-            sizes[k, i] = 1 + (np.sum(sizes[k + 1, i + 1 :]) if k < max_active else 0)
-            starts[k, i + 1] = starts[k, i] + sizes[k, i]
-    for node in range(tree.parents.shape[0]):
-        parent, slot, depth = tree.parents[node], tree.slots[node], tree.depths[node]
-        subsets[node, 0] = parent
-        for place in range(depth - 1):
-            smaller = np.int64(subsets[parent, place])
-            first = tree.slots[smaller] + 1 if smaller >= 0 else 0
-            subsets[node, place + 1] = smaller + 1 + starts[depth - 1, slot] - starts[depth - 1, first]
-
-
 def weigh_states(prepared: Prepared, projected: Projected, chosen: Preselected, weighing: Weighing) -> Weighed:
     """The posteriors over the zero state, all singletons, and what the candidates of each row combine to."""
     shape = lattice_of(chosen)
@@ -196,11 +152,6 @@ def weigh_states(prepared: Prepared, projected: Projected, chosen: Preselected, 
     _weigh_rows(fields, weighing, rows, shape, meeting, found)
     n_kept = found.starts[-1]
     return found._replace(nodes=found.nodes[:n_kept].copy(), weights=found.weights[:n_kept].copy())
-
-
-def lattice_of(chosen: Preselected) -> Lattice:
-    """What the candidates of each row combine to."""
-    return lattice(chosen.candidates.shape[1], int(chosen.tree.depths.max()))
 
 
 def _fields(prepared: Prepared, max_active: int) -> Fields:
@@ -269,12 +220,12 @@ def _log_joints(weighing: Any, distance: float, log_prior: float) -> Any:
 def _add(weighing: Any, best: float, best_tempered: float, distance: float, log_prior: float, sums: Any) -> Any:
     """The weight of a state, relative to the best, and the sums (4,) with it in them."""
     joint, tempered = _log_joints(weighing, distance, log_prior)
-    plain, weight = 0.0, 0.0
-    if joint >= best - weighing.threshold:
-        plain = fast_exp(joint - best)
-    if tempered >= best_tempered - weighing.threshold:
-        weight = fast_exp(tempered - best_tempered)
-    moment = weight * (tempered - best_tempered) if weight > 0.0 else 0.0
+    joint, tempered = joint - best, tempered - best_tempered
+    weight = fast_exp(tempered) if tempered >= -weighing.threshold else 0.0
+    plain = weight
+    if joint != tempered:
+        plain = fast_exp(joint) if joint >= -weighing.threshold else 0.0
+    moment = weight * tempered if weight > 0.0 else 0.0
     return weight, (sums[0] + plain, sums[1] + weight, sums[2] + moment, sums[3] + weight * distance)
 
 
