@@ -98,7 +98,9 @@ class MaximumModel(ActivityPrior):
         fields, rho = np.ascontiguousarray(params["W"].T), self._rho(temperature)
         pi = self.activity(params)
         sigma, log_prior_zero = float(params["sigma"]), float(np.sum(np.log1p(-pi)))
-        return Prepared(fields, rho, powers_of(fields, rho), sigma, log_odds(pi), log_prior_zero, {})
+        origin = fields.mean(axis=0)
+        alone = (fields - origin) / sigma
+        return Prepared(fields, rho, powers_of(fields, rho), sigma, log_odds(pi), log_prior_zero, origin, alone, {})
 
     def project(self, prepared: Prepared, batch: Batch) -> Projected:
         """The rows, which of their entries count, what all their states have in common, and their singletons."""

@@ -32,6 +32,10 @@ class Prepared(NamedTuple):
     """(H,) log p(s_h = 1) - log p(s_h = 0)."""
     log_prior_zero: float
     """log p(s = 0)."""
+    origin: Floats
+    """(D,) a point in the middle of all W_h."""
+    alone: Floats
+    """(H, D) the fields from there, in units of sigma."""
     known: dict[int, Any]
     """What preselection found out about these parameters, by gamma."""
 
@@ -54,18 +58,15 @@ class Projected(NamedTuple):
 def project(prepared: Prepared, batch: Batch) -> Projected:
     """What depends on the rows but not on the states.
 
-    |y - W_h|² is multiplied out, with a point in the middle of all W_h as origin and sigma as unit.
+    |y - W_h|² is multiplied out, from an origin in the middle of all W_h and in units of sigma.
     """
-    fields, sigma, odds = prepared.fields, prepared.sigma, prepared.log_odds
+    alone, odds, sigma = prepared.alone, prepared.log_odds, prepared.sigma
     values = np.ascontiguousarray(batch.values, dtype=np.float64)
     observed = np.ones(values.shape) if batch.observed is None else batch.observed.astype(np.float64)
-    origin = fields.mean(axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
-        centered, alone = values - origin, (fields - origin) / sigma
-        centered *= 1.0 / sigma
-        squares = alone * alone
+        centered, squares = (values - prepared.origin) * (1.0 / sigma), alone * alone
         if batch.observed is None:
-            n_observed = np.full(len(values), float(len(origin)))
+            n_observed = np.full(len(values), float(values.shape[1]))
             singletons = centered @ alone.T
             singletons += odds - 0.5 * squares.sum(axis=1)
         else:
@@ -73,7 +74,7 @@ def project(prepared: Prepared, batch: Batch) -> Projected:
             centered *= observed
             singletons = centered @ alone.T - 0.5 * (observed @ squares.T) + odds
         largest = np.einsum("nd,nd->n", centered, centered) + (squares.sum(axis=1).max() + np.abs(odds).max())
-        doubt = 2 * np.finfo(float).eps * (len(origin) + 8) * largest
+        doubt = 2 * np.finfo(float).eps * (values.shape[1] + 8) * largest
     constant = prepared.log_prior_zero - n_observed * (0.5 * np.log(2 * np.pi) + np.log(sigma))
     return Projected(values, observed, constant, singletons, doubt)
 

@@ -270,16 +270,16 @@ def _list_nodes(
         for node in range(begin, end):
             distances[r, node], excess[r, node] = np.inf, np.inf
         for node in range(begin, end):
-            bound, prior = 0.0, log_odds[candidates[n, slots[node]]]
+            bound, prior = 0.0, 0.0
             if depth > 1:
                 parent = subsets[node, 0]
-                bound = excess[r, parent]
+                bound, prior = excess[r, parent], log_prior[r, parent]
                 if bound == np.inf:
                     continue
                 for j in range(1, depth):
                     left = excess[r, subsets[node, j]]
                     bound = left if left > bound else bound
-                prior += log_prior[r, parent]
+            prior += log_odds[candidates[n, slots[node]]]
             joint, tempered_joint = _log_joints(weighing, bound, prior + more)
             if joint < plain and tempered_joint < tempered:
                 continue
