@@ -55,6 +55,20 @@ class Ranks:
         """Whether the launcher has not ended."""
         return self.process.poll() is None
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let its ranks sleep for as long as the block lasts."""
+        sleeping = self.ranks() or [self.process.pid]
+        try:
+            for pid in sleeping:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in sleeping:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
     def kill(self, processes: Sequence[int]) -> float:
         """Kill some of its processes; the seconds until all of them were gone, infinite where some stay."""
         self.ranks()

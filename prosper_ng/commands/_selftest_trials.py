@@ -166,19 +166,23 @@ class Trials:
 
     def _stopped(self, name: str, ask: Callable[[Ranks, Path], None]) -> tuple[int, None]:
         """Ask for a stop once there is a checkpoint: exit status 75, and the same command goes on."""
-        for cycle in range(self._cycles):
-            folder = self._folder / f"{name}-{cycle}"
+        folder, n_stops = self._folder / name, 0
+        while n_stops < self._cycles:
             ranks = self._start(folder)
-            ranks.wait_for(lambda folder=folder: bool(_manifests(folder)))  # type: ignore[misc]
-            ask(ranks, folder)
-            self._expect(ranks, _MORE_TO_DO)
-            self._finish(folder, self._start(folder))
+            ranks.wait_for(lambda: bool(_manifests(folder)))
+            with ranks.paused():
+                ask(ranks, folder)
+            if ranks.wait() == _MORE_TO_DO:
+                n_stops += 1
+                ranks = self._start(folder)
+            self._finish(folder, ranks)  # at once where it was faster than the request; another one is begun
             shutil.rmtree(folder)
-        return self._cycles, None
+        return n_stops, None
 
     def _signal(self, ranks: Ranks, folder: Path) -> None:
         found = ranks.ranks() if self._launcher else [ranks.process.pid]
-        os.kill(self._random.choice(found), signal.SIGUSR1)
+        if found and ranks.is_running:
+            os.kill(self._random.choice(found), signal.SIGUSR1)
 
     def _ask(self, ranks: Ranks, folder: Path) -> None:
         (folder / "stop").touch()
@@ -187,8 +191,9 @@ class Trials:
         folder = self._folder / "second"
         first = self._start(folder)
         first.wait_for(lambda: bool(_manifests(folder)))
-        second = self._start(folder)
-        self._expect(second, _REFUSED)
+        with first.paused():
+            second = self._start(folder)
+            self._expect(second, _REFUSED)
         if "is in use by process" not in second.output():
             raise Broken(f"the second run was not told who has the folder: {second.output()}")
         self._finish(folder, first)
@@ -210,7 +215,7 @@ class Trials:
             folder, ballast = disk / "run", disk / "ballast"
             ranks = self._start(folder)
             ranks.wait_for(lambda: bool(_manifests(folder)))
-            with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as stream:
+            with ranks.paused(), contextlib.suppress(OSError), ballast.open("wb", buffering=0) as stream:
                 while stream.write(bytes(4096)):
                     pass
             ranks.wait()
