@@ -2,17 +2,20 @@
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import numpy as np
 
 from prosper_ng.commands._selftest_disk import NotPossible, read_only, small_disk
 from prosper_ng.commands._selftest_ranks import LONGEST, PATIENCE, Ranks
 from prosper_ng.storage.run_record import read_run
+
+T = TypeVar("T")
 
 _MORE_TO_DO = 75
 _REFUSED = 2
@@ -56,7 +59,7 @@ class Trials:
         """Runs take place below `folder`; each kind of disturbance is tried `cycles` times."""
         self._folder, self._launcher, self._cycles = folder, launcher, cycles
         self._counts = range(1, n_ranks + 1) if launcher else range(1, 2)
-        self._random = random.Random(seed)
+        self._random = np.random.default_rng(seed)
         self._config = folder / "selftest.yaml"
         self._config.write_text(_CONFIG, encoding="utf-8")
         self._digest, self._duration, self._n_starts = "", 0.0, 0
@@ -127,14 +130,14 @@ class Trials:
     def _kill_a_rank(self, ranks: Ranks, folder: Path) -> float | None:
         time.sleep(self._random.uniform(0, self._duration))
         found = ranks.ranks() if self._launcher else [ranks.process.pid]
-        return ranks.kill([self._random.choice(found)]) if found and ranks.is_running else None
+        return ranks.kill([_one_of(found, self._random)]) if found and ranks.is_running else None
 
     def _kill_the_launcher(self, ranks: Ranks, folder: Path) -> float | None:
         time.sleep(self._random.uniform(0, self._duration))
         return ranks.kill([ranks.process.pid]) if ranks.is_running else None
 
     def _kill_in_a_write(self, ranks: Ranks, folder: Path) -> float | None:
-        n_before = self._random.randrange(4)  # of the first, the second, ... that is seen
+        n_before = self._random.integers(4)  # of the first, the second, ... that is seen
         for _ in range(n_before + 1):
             if not ranks.wait_for(lambda: not _is_writing(folder)) or not ranks.wait_for(lambda: _is_writing(folder)):
                 return None
@@ -149,7 +152,7 @@ class Trials:
                 raise Broken(f"no two checkpoints were written: {ranks.output()}")
             ranks.kill([*ranks.ranks(), ranks.process.pid])
             newest = _manifests(folder)[-1].stem
-            damage(self._random.choice(sorted((folder / "checkpoints").glob(f"{newest}*"))))
+            damage(_one_of(sorted((folder / "checkpoints").glob(f"{newest}*")), self._random))
             self._finish(folder, self._start(folder))
             if not (folder / "checkpoints" / f"{newest}.reason.txt").exists():
                 raise Broken(f"the damage to {newest} was not noticed")
@@ -158,11 +161,11 @@ class Trials:
 
     def _flip(self, path: Path) -> None:
         content = bytearray(path.read_bytes())
-        content[self._random.randrange(len(content))] ^= 1 << self._random.randrange(8)
+        content[int(self._random.integers(len(content)))] ^= 1 << int(self._random.integers(8))
         path.write_bytes(content)
 
     def _cut(self, path: Path) -> None:
-        os.truncate(path, self._random.randrange(path.stat().st_size))
+        os.truncate(path, int(self._random.integers(path.stat().st_size)))
 
     def _stopped(self, name: str, ask: Callable[[Ranks, Path], None]) -> tuple[int, None]:
         """Ask for a stop once there is a checkpoint: exit status 75, and the same command goes on."""
@@ -182,7 +185,7 @@ class Trials:
     def _signal(self, ranks: Ranks, folder: Path) -> None:
         found = ranks.ranks() if self._launcher else [ranks.process.pid]
         if found and ranks.is_running:
-            os.kill(self._random.choice(found), signal.SIGUSR1)
+            os.kill(_one_of(found, self._random), signal.SIGUSR1)
 
     def _ask(self, ranks: Ranks, folder: Path) -> None:
         (folder / "stop").touch()
@@ -251,7 +254,7 @@ class Trials:
         said = self._folder / f"said-{self._n_starts:04d}.txt"
         arguments = ["run", str(self._config), "--output", str(folder)]
         launcher = self._launcher if launcher is None else launcher
-        return Ranks(launcher, n_ranks or self._random.choice(self._counts), arguments, said, largest_file)
+        return Ranks(launcher, n_ranks or _one_of(self._counts, self._random), arguments, said, largest_file)
 
     def _expect(self, ranks: Ranks, status: int) -> None:
         found = ranks.wait()
@@ -268,6 +271,10 @@ class Trials:
         leftovers = [path.name for path in folder.rglob(".*.tmp")]
         if leftovers or (folder / "run.lock").exists():
             raise Broken(f"left behind in {folder}: {leftovers or 'run.lock'}")
+
+
+def _one_of(things: Sequence[T], rng: np.random.Generator) -> T:
+    return things[int(rng.integers(len(things)))]
 
 
 def _manifests(folder: Path) -> list[Path]:
