@@ -8,7 +8,7 @@ from pathlib import Path
 
 _MEBIBYTES = 8
 _ATTEMPTS, _PAUSE = 20, 0.1
-"""A disk cannot be made read-only while the system still closes files of a process that was killed."""
+"""A disk is busy while the system still closes files of a process that was killed."""
 
 
 class NotPossible(Exception):
@@ -23,7 +23,9 @@ def small_disk(folder: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        _run("umount", str(folder))
+        # What is still open somewhere goes with its process.
+        if _patiently("umount", str(folder)) is not None:
+            _run("umount", "-l", str(folder))
 
 
 @contextlib.contextmanager
@@ -37,20 +39,25 @@ def read_only(disk: Path) -> Iterator[None]:
 
 
 def _mount(options: str, folder: Path) -> None:
+    reason = _patiently("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))
+    if reason is not None:
+        raise NotPossible(f"needs the right to mount a small disk ({reason})")
+
+
+def _patiently(*command: str) -> str | None:
+    """As `_run`, again and again while the disk is busy."""
     for _ in range(_ATTEMPTS):
-        reason = _run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))
-        if reason is None:
-            return
-        if "busy" not in reason:
+        reason = _run(*command)
+        if reason is None or "busy" not in reason:
             break
         time.sleep(_PAUSE)
-    raise NotPossible(f"needs the right to mount a small disk ({reason})")
+    return reason
 
 
 def _run(*command: str) -> str | None:
-    """None where the command succeeds, else the last line of what it said."""
+    """None where the command succeeds, else the first line of what it said."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         return str(error)
-    return None if done.returncode == 0 else (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    return None if done.returncode == 0 else (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[0]
