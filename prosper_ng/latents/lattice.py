@@ -19,6 +19,8 @@ class Lattice(NamedTuple):
     """(M,) the candidate that was added last, 0 to H' - 1."""
     levels: NDArray[np.int64]
     """(gamma + 1,) where the nodes of 1, 2, ... active candidates start, and where the last of them end."""
+    children: NDArray[np.int64]
+    """(M + 1,) where the nodes start that add a candidate to each node; they end where those of the next one start."""
     subsets: NDArray[np.int32]
     """(M, gamma) for a node of k active candidates the k nodes with one of them less, its parent first."""
 
@@ -33,7 +35,8 @@ def lattice(n_candidates: int, max_active: int) -> Lattice:
     _fill_subsets(tree, n_candidates, max_active, subsets)
     levels = np.searchsorted(tree.depths[order], np.arange(1, max_active + 2))
     parents, slots = new_places[tree.parents[order]], tree.slots[order]
-    return Lattice(parents, slots, levels, new_places[subsets[order]].astype(np.int32))
+    children = np.searchsorted(parents, np.arange(len(order) + 1))
+    return Lattice(parents, slots, levels, children, new_places[subsets[order]].astype(np.int32))
 
 
 @njit(cache=True)

@@ -141,8 +141,8 @@ def weigh_states(prepared: Prepared, projected: Projected, chosen: Preselected, 
     fields = _fields(prepared, len(shape.levels) - 1)
     padded = fields.alone.shape[1]
     rows = Rows(
-        _padded(projected.values, padded), _padded(projected.observed, padded),
-        projected.singletons, projected.doubt, chosen.candidates,
+        _padded(projected.values, padded), _padded(projected.observed, padded), projected.singletons, projected.doubt,
+        chosen.candidates,
     )  # fmt: skip
     found = Weighed(
         projected.constant.copy(), np.empty(n_rows), np.empty(n_rows), np.empty(projected.singletons.shape),
@@ -150,8 +150,8 @@ def weigh_states(prepared: Prepared, projected: Projected, chosen: Preselected, 
     )  # fmt: skip
     meeting = Meeting.empty(max(1, min(n_rows, _ROWS, _NODES // n_nodes)), n_nodes)
     _weigh_rows(fields, weighing, rows, shape, meeting, found)
-    n_kept = found.starts[-1]
-    return found._replace(nodes=found.nodes[:n_kept].copy(), weights=found.weights[:n_kept].copy())
+    kept = slice(found.starts[-1])
+    return found._replace(nodes=found.nodes[kept].copy(), weights=found.weights[kept].copy())
 
 
 def _fields(prepared: Prepared, max_active: int) -> Fields:
@@ -261,31 +261,31 @@ def _list_nodes(
     """List the nodes of `depth` active candidates that nothing they hold rules out; how many there are."""
     n_listed, excess, distances, log_prior = 0, meeting.excess, meeting.distances, meeting.log_prior
     slots, subsets, rows, nodes = lattice.slots, lattice.subsets, meeting.rows, meeting.nodes
-    begin, end = lattice.levels[depth - 1], lattice.levels[depth]
+    levels, children = lattice.levels, lattice.children
     for r in range(n_rows):
         n, more = first + r, 0.0
         for i in range(candidates.shape[1]):
             more += max(log_odds[candidates[n, i]], 0.0)
         plain, tempered = meeting.best[r, 0] - weighing.threshold, meeting.best[r, 1] - weighing.threshold
-        for node in range(begin, end):
+        for node in range(levels[depth - 1], levels[depth]):
             distances[r, node], excess[r, node] = np.inf, np.inf
-        for node in range(begin, end):
-            bound, prior = 0.0, 0.0
-            if depth > 1:
-                parent = subsets[node, 0]
-                bound, prior = excess[r, parent], log_prior[r, parent]
-                if bound == np.inf:
+        for parent in range(levels[depth - 2] if depth > 1 else -1, levels[depth - 1]):
+            begin, end, bound_of_parent, prior_of_parent = 0, levels[1], 0.0, 0.0
+            if parent >= 0:
+                bound_of_parent, prior_of_parent = excess[r, parent], log_prior[r, parent]
+                if bound_of_parent == np.inf:
                     continue
+                begin, end = children[parent], children[parent + 1]
+            for node in range(begin, end):
+                bound, prior = bound_of_parent, prior_of_parent + log_odds[candidates[n, slots[node]]]
                 for j in range(1, depth):
                     left = excess[r, subsets[node, j]]
                     bound = left if left > bound else bound
-            prior += log_odds[candidates[n, slots[node]]]
-            joint, tempered_joint = _log_joints(weighing, bound, prior + more)
-            if joint < plain and tempered_joint < tempered:
-                continue
-            log_prior[r, node], excess[r, node] = prior, bound
-            rows[n_listed], nodes[n_listed] = n, node
-            n_listed += 1
+                joint, tempered_joint = _log_joints(weighing, bound, prior + more)
+                if joint >= plain or tempered_joint >= tempered:
+                    log_prior[r, node], excess[r, node] = prior, bound
+                    rows[n_listed], nodes[n_listed] = n, node
+                    n_listed += 1
     return n_listed
 
 
@@ -293,26 +293,28 @@ def _list_nodes(
 def _superpose(fields: Any, codes: Any, n_more: int, first: int, last: int) -> None:
     """Fill the means of the states from one place to another, and what is left of them with `n_more` other latents."""
     n_latents, n_dimensions = fields.fields.shape
-    means, powers, opposed, exponent = fields.means, fields.powers, fields.opposed, 1.0 / fields.rho
+    means, least, powers, scale = fields.means, fields.least, fields.powers, fields.scale
+    opposed, exponent = fields.opposed, 1.0 / fields.rho
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     scratch = np.empty((4, n_dimensions))
     for place in range(first, last):
         k = unpack(codes[place], 1, codes.shape[1], latents, indices)
-        row = superpose(fields.fields, powers, fields.scale, fields.rho, latents, k, scratch)
-        means[place, n_dimensions:] = 0.0
-        fields.least[place, n_dimensions:] = 0.0
+        row = superpose(fields.fields, powers, scale, fields.rho, latents, k, scratch)
+        means[place, n_dimensions:], least[place, n_dimensions:] = 0.0, 0.0
         for d in range(n_dimensions):
             means[place, d] = scratch[row, d]
         if opposed.shape[0] == 0:
             continue
+        scratch[3] = 0.0
+        for i in range(k):
+            for d in range(n_dimensions):
+                scratch[3, d] += powers[latents[i], d]
         for d in range(n_dimensions):
-            total = 0.0
-            for i in range(k):
-                total += powers[latents[i], d]
+            total = scratch[3, d]
             left = abs(total) - n_more * (opposed[0, d] if total > 0.0 else opposed[1, d])
             left -= 1e-14 * k * (opposed[0, d] + opposed[1, d])
-            root = fields.scale[d] * fast_exp(fast_log(left if left > _SMALLEST else _SMALLEST) * exponent)
-            fields.least[place, d] = root if left > _SMALLEST else 0.0
+            root = scale[d] * fast_exp(fast_log(left if left > _SMALLEST else _SMALLEST) * exponent)
+            least[place, d] = root if left > _SMALLEST else 0.0
 
 
 @njit(cache=True, error_model="numpy")
@@ -346,8 +348,7 @@ def _weigh(
     last = found.starts[first]
     for r in range(n_rows):
         n, begin = first + r, last
-        # Of states: sum of weights at temperature 1; tempered, and times log joints, and times distances.
-        sums = (0.0, 0.0, 0.0, 0.0)
+        sums = (0.0, 0.0, 0.0, 0.0)  # of weights at temperature 1; tempered, times log joints, times distances
         distance = _distance(n, rows.values, rows.observed, 0, nothing)
         _, sums = _add(weighing, meeting.best[r, 0], meeting.best[r, 1], distance, 0.0, sums)
         for h in range(singletons.shape[1]):
@@ -356,9 +357,11 @@ def _weigh(
                 singletons[n, h], sums = _add(
                     weighing, meeting.best[r, 0], meeting.best[r, 1], distance, log_odds[h], sums
                 )  # fmt: skip
+        plain, tempered = meeting.best[r, 0] - weighing.threshold, meeting.best[r, 1] - weighing.threshold
         for node in range(lattice.levels[1], combined.shape[1]):
             distance = combined[r, node]
-            if distance < np.inf:
+            joint, tempered_joint = _log_joints(weighing, distance, meeting.log_prior[r, node])
+            if joint >= plain or tempered_joint >= tempered:
                 weight, sums = _add(
                     weighing, meeting.best[r, 0], meeting.best[r, 1], distance, meeting.log_prior[r, node], sums
                 )  # fmt: skip

@@ -147,6 +147,9 @@ def test_a_lattice_knows_what_its_nodes_hold(n_candidates, max_active):
         held = {sets[i] if i >= 0 else () for i in found.subsets[node, : len(each)]}
         assert held == set(combinations(each, len(each) - 1))
         assert found.subsets[node, 0] == found.parents[node]
+        assert (found.parents[found.children[node] : found.children[node + 1]] == node).all()
+    assert found.children[0] == found.levels[1]
+    assert found.children[-1] == len(sets)
     assert [len(sets[i]) for i in found.levels[:-1]] == list(range(1, max_active + 1))
 
 
