@@ -54,6 +54,10 @@ class Seconds(NamedTuple):
     def sweep(self) -> float:
         return self.e_step + self.reduction + self.m_step
 
+    def shortest(self, other: "Seconds") -> "Seconds":
+        """Of each phase the shorter time of two measurements."""
+        return Seconds(*map(min, self, other))
+
 
 def problem_of(kind: str, size: Size) -> tuple[Problem, NamedArrays, np.ndarray]:
     """Rows, the parameters that made them, and (N, S, words) state sets: the true states, and those one flip away."""

@@ -69,7 +69,7 @@ def test_the_formula():
 def test_state_sets_are_counted_only_where_they_are_stored():
     estep = {"kind": "preselection", "n_candidates": 4, "max_active": 2}
     assert sizes_of(config(estep=estep), 9).state_bytes == 0
-    gsc = sizes_of(config(estep=estep, model={"kind": "mca", "n_latents": 6}), 9)
+    gsc = sizes_of(config(estep=estep, model={"kind": "gsc", "n_latents": 6}), 9)
     assert (gsc.n_states, gsc.n_listed) == (0, 1 + 6 + 6)
     assert sizes_of(config(estep={"kind": "exhaustive"}), 9).n_listed == 64
 
