@@ -106,9 +106,7 @@ def rank(scores: Any, best: Any) -> None:
 
 
 @njit(cache=True)
-def _combine(
-    candidates: Any, tree: CandidateTree, least: int, n_planes: int, plane_words: int, codes: Any
-) -> None:
+def _combine(candidates: Any, tree: CandidateTree, least: int, n_planes: int, plane_words: int, codes: Any) -> None:
     """Write the states of `least` or more active candidates into codes (n, P, words), each from its parent's."""
     n_nodes = tree.parents.shape[0]
     made = np.empty((n_nodes, codes.shape[2]), np.uint64)

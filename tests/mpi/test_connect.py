@@ -13,7 +13,8 @@ try:
 except UserError as error:
     print(error)
     sys.exit(2)
-print(type(comm).__name__, comm.rank, comm.size, "mpi4py.MPI" in sys.modules)
+# In one piece, so that no line of another rank gets in between.
+sys.stdout.write(f"{type(comm).__name__} {comm.rank} {comm.size} {'mpi4py.MPI' in sys.modules}\\n")
 """
 
 
