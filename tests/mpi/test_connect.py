@@ -14,7 +14,7 @@ except UserError as error:
     print(error)
     sys.exit(2)
 # In one piece, so that no line of another rank gets in between.
-sys.stdout.write(f"{type(comm).__name__} {comm.rank} {comm.size} {'mpi4py.MPI' in sys.modules}\\n")
+sys.stdout.write("%s %d %d %s\\n" % (type(comm).__name__, comm.rank, comm.size, "mpi4py.MPI" in sys.modules))
 """
 
 
