@@ -28,9 +28,10 @@ from workloads import HOUSE, WORKLOADS, Workload, write
 
 PEERS = {"prosper": "ProSper", "evo": "EVO", "tvo": "TVO"}
 NOTES = {
+    ("prosper", "all"): "ProSper preselects by functions of its own, and takes the noise level at the W before",
     ("prosper", "tsc"): "ProSper leaves out the states with one active latent that was not preselected",
     ("prosper", "mca"): "ProSper weights states with one active latent otherwise in the update of W",
-    ("prosper", "gsc"): "ProSper learns a full covariance of the slabs, and another noise level",
+    ("prosper", "gsc"): "ProSper learns a full covariance of the slabs",
     ("evo", "bsc"): "EVO shares one activity among the latents",
     ("evo", "gsc"): "EVO learns a full covariance of the slabs; it has every 10th row only, and is slower with more",
     ("tvo", "bsc"): "TVO computes in single precision",
@@ -198,10 +199,9 @@ def main() -> None:
     print("\nVersions:", *(f"{PEERS.get(name, 'prosper_ng')} with {version};" for name, version in versions.items()))
     print("\nNot the same work:")
     for (peer, model), note in NOTES.items():
-        if peer in versions and any(
-            peer in WORKLOADS[name].peers and WORKLOADS[name].model["kind"] == model for name in options.only
-        ):
-            print(f"- {model.upper()}: {note}.")
+        kinds = [WORKLOADS[name].model["kind"] for name in options.only if peer in WORKLOADS[name].peers]
+        if peer in versions and (model in kinds or (kinds and model == "all")):
+            print(f"- {model.upper() if model != 'all' else 'All models'}: {note}.")
 
 
 if __name__ == "__main__":
