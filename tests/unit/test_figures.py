@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
-from prosper_ng.report import figures
+from prosper_ng.report import curves, figures
 
 
 def pixels(path):
@@ -107,7 +107,7 @@ def test_curves_of_any_length(tmp_path, n_sweeps, anneals):
     temperature = np.linspace(3 if anneals else 1, 1, n_sweeps)
     figures.curves(history(n_sweeps, temperature=temperature), tmp_path / "a.png")
     picture = pixels(tmp_path / "a.png")
-    for panel in figures._PANELS[:3]:
+    for panel in curves.PANELS[:3]:
         assert (picture == list(bytes.fromhex(panel.color[1:]))).all(axis=2).any()
     orange = (picture[..., 0] > picture[..., 2].astype(int) + 12) & (picture[..., 2] > 150)
     assert (orange.mean() > 0.1) == anneals

@@ -1,0 +1,103 @@
+"""How the curves of a run are drawn: its numbers over sweeps, with the sweeps of annealing shaded."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.report.drawing import BLUE, GREEN, ORANGE, RED, VIOLET, count_on
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Floats = NDArray[np.float64]
+
+_N_SHADES = 16
+_MOST_ON_LINEAR_AXIS = 200
+
+
+class Panel(NamedTuple):
+    """One curve."""
+
+    column: str
+    label: str
+    color: str
+    digits: str
+
+
+PANELS = (
+    Panel("free_energy", "free energy\nper row (nats)", BLUE, ".4f"),
+    Panel("sigma", "noise level σ", RED, ".4g"),
+    Panel("pi", "mean activity π", GREEN, ".4g"),
+    Panel("psnr", "PSNR (dB)", VIOLET, ".2f"),
+)
+
+
+def column(history: Mapping[str, Floats], name: str) -> Floats:
+    """A column of the history, or of the means where the parameter is an array; empty where there is none."""
+    return history.get(name, history.get(f"{name}_mean", np.empty(0)))
+
+
+def known_panels(history: Mapping[str, Floats]) -> list[Panel]:
+    """The panels that the history has numbers for."""
+    return [panel for panel in PANELS if np.isfinite(column(history, panel.column)).any()]
+
+
+def draw_panel(axes: "Axes", history: Mapping[str, Floats], panel: Panel) -> None:
+    """Draw one curve over the sweeps, shaded where the temperature is above 1."""
+    sweeps, temperature = history["sweep"], history.get("temperature")
+    hot = temperature is not None and bool((temperature > 1).any())
+    _draw_curve(axes, sweeps, column(history, panel.column), panel)
+    # What happens at the end of annealing would be lost on a logarithmic axis.
+    _scale_sweeps(axes, sweeps, logarithmic=len(sweeps) > _MOST_ON_LINEAR_AXIS and not hot)
+    if temperature is not None and hot:
+        _shade(axes, sweeps, temperature)
+
+
+def explain_shades(axes: "Axes", history: Mapping[str, Floats]) -> None:
+    """Say above the axes what the shades mean, where there are any."""
+    hottest = float(np.nanmax(history.get("temperature", np.ones(1)), initial=1.0))
+    if hottest > 1:
+        label = f"shaded: annealing, temperature {hottest:g} at most"
+        axes.set_title(label, loc="left", color=ORANGE, pad=3, fontsize=7)
+
+
+def _draw_curve(axes: "Axes", sweeps: Floats, values: Floats, panel: Panel) -> None:
+    known = np.isfinite(values)
+    x, y = sweeps[known], values[known]
+    axes.plot(x, y, color=panel.color, marker="o" if len(x) <= 30 else None, markersize=2.8)
+    axes.set_ylabel(panel.label)
+    axes.grid(True, axis="y")
+    axes.margins(y=0.12)
+    axes.ticklabel_format(axis="y", useOffset=False, scilimits=(-4, 6))
+    axes.locator_params(axis="y", nbins=5)
+    last = f"{y[-1]:{panel.digits}} after sweep {x[-1]:,.0f}".replace("-", "−")
+    axes.set_title(last, loc="right", color=panel.color, pad=3, fontsize=7)
+
+
+def _scale_sweeps(axes: "Axes", sweeps: Floats, logarithmic: bool) -> None:
+    last = float(sweeps[-1])
+    if logarithmic:
+        axes.set_xscale("log")
+        axes.set_xlim(0.9, last * 1.1)
+    else:
+        axes.set_xlim(0, last + max(0.02 * last, 0.5))
+    count_on(axes)
+
+
+def _shade(axes: "Axes", sweeps: Floats, temperature: Floats) -> None:
+    """Shade the sweeps above temperature 1, the hotter the darker."""
+    hottest = float(np.nanmax(temperature))
+    edges = np.concatenate([[0.0], (sweeps[1:] + sweeps[:-1]) / 2, [sweeps[-1] + 0.5]])
+    shades = np.clip((np.nan_to_num(temperature, nan=1.0) - 1) / (hottest - 1), 0, 1)
+    levels = np.ceil(shades * _N_SHADES) / _N_SHADES
+    starts = _changes(levels)
+    for start, stop in zip(starts, [*starts[1:], len(levels)], strict=True):
+        alpha = 0.2 * levels[start]
+        axes.axvspan(edges[start], edges[stop], color=ORANGE, alpha=alpha, linewidth=0, zorder=0)
+
+
+def _changes(values: Floats) -> list[int]:
+    """Where runs of equal values begin."""
+    return [0, *(int(place) + 1 for place in np.flatnonzero(values[1:] != values[:-1]))]

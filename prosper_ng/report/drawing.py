@@ -1,0 +1,122 @@
+"""Figures in one style: as PNG on white, or as SVG that takes the colors of the page around it."""
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prosper_ng.errors import UserError
+from prosper_ng.storage import atomic
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 200
+INK, PALE, TICK, EDGE, GRID = "#222222", "#666666", "#555555", "#888888", "#e4e4e4"
+BLUE, RED, GREEN, VIOLET, ORANGE, TEAL, BROWN = (
+    "#1f4e79", "#9c2f2f", "#2f6f3e", "#6a3d9a", "#c8690a", "#0f7c80", "#7a5c3a",
+)  # fmt: skip
+SERIES = (BLUE, ORANGE, GREEN, VIOLET, RED, TEAL, BROWN)
+_STYLE: Any = {
+    "axes.axisbelow": True,
+    "font.family": "sans-serif",
+    "font.size": 8.0,
+    "axes.titlesize": 8.0,
+    "axes.labelsize": 8.0,
+    "axes.edgecolor": EDGE,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    # Names from configurations are no formulas.
+    "text.parse_math": False,
+    "axes.labelcolor": INK,
+    "xtick.color": TICK,
+    "ytick.color": TICK,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.3,
+    "savefig.facecolor": "white",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "prosper_ng",
+}
+_THEME = {
+    INK: "ink", PALE: "pale", TICK: "pale", EDGE: "edge", GRID: "grid",
+    BLUE: "blue", RED: "red", GREEN: "green", VIOLET: "violet", ORANGE: "orange", TEAL: "teal", BROWN: "brown",
+}  # fmt: skip
+"""The variables of the page's style sheet that stand for the colors."""
+
+
+@contextlib.contextmanager
+def drawn(width: int, height: int, layout: str | None = None) -> "Iterator[Figure]":
+    """A white figure of so many pixels, in one style whatever the user's own; UserError without matplotlib."""
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError(
+            f'pictures need the package {error.name or "matplotlib"}; install it with: pip install "prosper_ng[plot]"'
+        ) from error
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout=layout)  # type: ignore[arg-type]
+
+
+def pixel_size(figure: "Figure") -> tuple[int, int]:
+    """Width and height in pixels."""
+    width, height = figure.get_size_inches() * figure.dpi
+    return round(width), round(height)
+
+
+def axes_at(figure: "Figure", left: int, bottom: int, width: int, height: int) -> "Axes":
+    """New axes at this place, in pixels."""
+    total_width, total_height = pixel_size(figure)
+    axes: Axes = figure.add_axes(
+        (left / total_width, bottom / total_height, width / total_width, height / total_height)
+    )
+    return axes
+
+
+def count_on(axes: "Axes") -> None:
+    """Label the horizontal axis with whole numbers only."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    if axes.get_xscale() == "linear":
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def save_png(figure: "Figure", path: Path) -> None:
+    """Write the figure, whole or not at all; raises OSError."""
+    with atomic.replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+
+
+def svg(figure: "Figure", name: str) -> str:
+    """The figure as an element for an HTML page, without background, its colors those of the page.
+
+    `name` sets its identifiers apart from those of other figures of the page.
+    """
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    text = stream.getvalue()
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    # Texts hold neither < nor >, so that what is not a tag stays as it is.
+    text = re.sub(r"<[^>]+>", lambda tag: _for_page(tag[0], name), text)
+    return re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1))
+
+
+def _for_page(tag: str, name: str) -> str:
+    tag = re.sub(r'\bid="', f'id="{name}-', tag)
+    tag = re.sub(r'(href="|url\()#', rf"\1#{name}-", tag)
+    return re.sub(r"#[0-9a-f]{6}\b", lambda color: _variable(color[0]), tag)
+
+
+def _variable(color: str) -> str:
+    return f"var(--{_THEME[color]})" if color in _THEME else color
