@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -45,22 +46,35 @@ def load(source: str | os.PathLike[str] | SourceText, schema: type[T], overrides
     """
     text = source if isinstance(source, SourceText) else read_file(source)
     problems: list[Problem] = []
-    root = read_yaml(text, problems)
+    return checked(read_tree(text, schema, overrides, problems), schema, problems, text.text)
+
+
+def read_tree(
+    text: SourceText, schema: type, overrides: Sequence[str] = (), problems: list[Problem] | None = None
+) -> MappingNode:
+    """The tree of a configuration, changed by overrides, for `checked`; what is wrong so far is added to `problems`.
+
+    Raises ConfigError where there is no tree, and without `problems` for anything that is wrong.
+    """
+    found: list[Problem] = [] if problems is None else problems
+    root = read_yaml(text, found)
     if not isinstance(root, MappingNode):
-        problems.append(_not_a_mapping(text, root, schema))
-        raise ConfigError(problems)
+        found.append(_not_a_mapping(text, root, schema))
+        raise ConfigError(found)
     for number, argument in enumerate(overrides):
-        override = read_override(argument, number + 1, problems)
+        override = read_override(argument, number + 1, found)
         if override is not None:
-            apply(override, root, problems)
-    return _checked(root, schema, problems, text.text)
+            apply(override, root, found)
+    if problems is None and found:
+        raise ConfigError(found)
+    return root
 
 
 def from_mapping(mapping: Mapping[str, Any], schema: type[T], name: str = "the stored configuration") -> Loaded[T]:
     """The configuration that a mapping such as `Loaded.resolved` says; `name` tells errors where it came from."""
     root = from_plain(mapping, SourceText(name))
     assert isinstance(root, MappingNode)
-    return _checked(root, schema, [], "")
+    return checked(root, schema, [], "")
 
 
 def read_file(path: str | os.PathLike[str]) -> SourceText:
@@ -108,9 +122,9 @@ def _not_a_mapping(text: SourceText, root: Node | None, schema: type) -> Problem
     return Problem(root.place, f"a configuration is a mapping (`name: value` lines) with the fields {fields}")
 
 
-def _checked(root: MappingNode, schema: type[T], problems: list[Problem], text: str) -> Loaded[T]:
+def checked(root: MappingNode, schema: type[T], problems: list[Problem], text: str) -> Loaded[T]:
     """The settings in the tree. Raises ConfigError with `problems` and all that the schema finds."""
-    adapter = TypeAdapter(schema)
+    adapter = _adapter(schema)
     problems = _joined(problems, unusable_values(root, schema))
     value = None
     try:
@@ -126,6 +140,12 @@ def _checked(root: MappingNode, schema: type[T], problems: list[Problem], text: 
     value = adapter.validate_json(json.dumps(adapter.dump_python(value, mode="json")))
     resolved = adapter.dump_python(value, mode="json")
     return Loaded(value, resolved, _origins(resolved, root), text)
+
+
+@cache
+def _adapter(schema: Any) -> Any:
+    """What validates a schema; it takes longer to make than to use."""
+    return TypeAdapter(schema)
 
 
 def _joined(first: list[Problem], second: list[Problem]) -> list[Problem]:

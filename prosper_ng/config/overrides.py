@@ -1,6 +1,7 @@
 """Overrides from the command line: `--set model.n_latents=64` changes the tree before it is checked."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 
@@ -36,24 +37,37 @@ def read_override(argument: str, order: int, problems: list[Problem]) -> Overrid
     Names that hold dots are put in quotes. Raises ConfigError where the value is not YAML.
     """
     source = SourceText(f"--set {printable(argument)}", argument, numbered=False, order=order)
-    steps: list[Step] = []
-    position, separator = 0, "."
-    while separator == ".":
-        match = _STEP.match(argument, position)
-        if match is None or match.end() == len(argument) or argument[match.end()] not in ".=":
-            end = match.end() if match else position
-            problems.append(Problem(Place(source, 0, min(end, max(0, len(argument) - 1))), _FORM))
-            return None
-        name = next(group for group in match.groups() if group is not None)
-        place = Place(source, 0, position, match.end() - position)
-        steps.append(Step(name, place, match["bare"] is not None and name.isascii() and name.isdigit()))
-        position, separator = match.end() + 1, argument[match.end()]
+    steps, end = _steps(argument, lambda start, stop: Place(source, 0, start, stop - start))
+    if not steps or argument[end : end + 1] != "=":
+        problems.append(Problem(Place(source, 0, min(end, max(0, len(argument) - 1))), _FORM))
+        return None
+    position = end + 1
     node = read_yaml(source, problems, start=position)
     if node is None:
         message = "there is no value after the `=`; write null for none and '\"\"' for empty text"
         problems.append(Problem(Place(source, 0, position - 1), message))
         return None
     return Override(steps, node)
+
+
+def read_name(name: str, place: Place) -> list[Step] | None:
+    """The steps of a dotted name that is written at a place; None where it is no such name."""
+    steps, end = _steps(name, lambda start, stop: place)
+    return steps if steps and end == len(name) else None
+
+
+def _steps(text: str, place: Callable[[int, int], Place]) -> tuple[list[Step], int]:
+    """The steps that the text begins with, and where they end; no steps where a name is missing."""
+    steps: list[Step] = []
+    position = 0
+    while match := _STEP.match(text, position):
+        name = next(group for group in match.groups() if group is not None)
+        is_position = match["bare"] is not None and name.isascii() and name.isdigit()
+        steps.append(Step(name, place(position, match.end()), is_position))
+        if text[match.end() : match.end() + 1] != ".":
+            return steps, match.end()
+        position = match.end() + 1
+    return [], position
 
 
 def apply(override: Override, root: MappingNode, problems: list[Problem]) -> None:

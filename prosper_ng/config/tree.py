@@ -110,6 +110,13 @@ def moved(node: Node, use: Place) -> Node:
     return MappingNode(place, {name: moved(item, use) for name, item in node.items.items()}, keys)
 
 
+def copied(node: Node) -> Node:
+    """A copy of the subtree that can be changed by itself."""
+    if isinstance(node, MappingNode):
+        return MappingNode(node.place, {name: copied(item) for name, item in node.items.items()}, dict(node.keys))
+    return ListNode(node.place, [copied(item) for item in node.items]) if isinstance(node, ListNode) else node
+
+
 def from_plain(value: Any, source: SourceText) -> Node:
     """The tree of a mapping that no text stands behind. Raises ConfigError for what YAML could not say."""
     return _from_plain(value, Place(source, width=0), ())

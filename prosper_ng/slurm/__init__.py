@@ -1,0 +1,1 @@
+"""Batch jobs under Slurm: scripts, submission, the queue. Knows nothing of campaigns."""
