@@ -1,6 +1,6 @@
 """How the curves of a run are drawn: its numbers over sweeps, with the sweeps of annealing shaded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -39,9 +39,9 @@ def column(history: Mapping[str, Floats], name: str) -> Floats:
     return history.get(name, history.get(f"{name}_mean", np.empty(0)))
 
 
-def known_panels(history: Mapping[str, Floats]) -> list[Panel]:
-    """The panels that the history has numbers for."""
-    return [panel for panel in PANELS if np.isfinite(column(history, panel.column)).any()]
+def known_panels(history: Mapping[str, Floats], panels: Sequence[Panel] = PANELS) -> list[Panel]:
+    """Those of the panels that the history has numbers for."""
+    return [panel for panel in panels if np.isfinite(column(history, panel.column)).any()]
 
 
 def draw_panel(axes: "Axes", history: Mapping[str, Floats], panel: Panel) -> None:

@@ -1,6 +1,7 @@
 """Figures in one style: as PNG on white, or as SVG that takes the colors of the page around it."""
 
 import contextlib
+import html
 import io
 import re
 from collections.abc import Iterator
@@ -98,22 +99,24 @@ def save_png(figure: "Figure", path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
 
 
-def svg(figure: "Figure", name: str) -> str:
+def svg(figure: "Figure", name: str, alternative: str) -> str:
     """The figure as an element for an HTML page, without background, its colors those of the page.
 
-    `name` sets its identifiers apart from those of other figures of the page.
+    `name` sets its identifiers apart from those of other figures of the page; `alternative` says what it shows.
     """
     stream = io.StringIO()
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    # Texts hold neither < nor >, so that what is not a tag stays as it is.
+    # Within texts < and > are escaped, so that what is not a tag stays as it is.
     text = re.sub(r"<[^>]+>", lambda tag: _for_page(tag[0], name), text)
-    return re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1))
+    view = re.search(r'viewBox="[^"]*"', text)
+    root = f'<svg role="img" aria-label="{html.escape(alternative)}" {view[0] if view else ""}>'
+    return re.sub(r"<svg[^>]*>", lambda _: root, text, count=1)
 
 
 def _for_page(tag: str, name: str) -> str:
-    tag = re.sub(r'\bid="', f'id="{name}-', tag)
+    tag = re.sub(r'\bid="', f'id="{name}-', tag).replace("xlink:href", "href")
     tag = re.sub(r'(href="|url\()#', rf"\1#{name}-", tag)
     return re.sub(r"#[0-9a-f]{6}\b", lambda color: _variable(color[0]), tag)
 

@@ -27,20 +27,19 @@ def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
     else:
         figures.curves(record.history, folder / "curves.png")
         drawn.append(folder / "curves.png")
-    W, patch_shape = _dictionary(record)
+    W, patch_shape = dictionary_of(record)
     if W is None:
         notes.append("no picture of the dictionary: the run has none, or its data have no shape to look at")
     else:
-        figures.dictionary(W, patch_shape, _use(record, W.shape[1]), folder / "dictionary.png")
+        figures.dictionary(W, patch_shape, use_of(record, W.shape[1]), folder / "dictionary.png")
         drawn.append(folder / "dictionary.png")
     true_fields = record.results.get("truth", {}).get("W")
     if W is not None and true_fields is not None:
         figures.recovery(np.asarray(true_fields), record.parameters["W"], patch_shape, folder / "recovery.png")
         drawn.append(folder / "recovery.png")
-    images = record.results.get("images", {})
-    if "clean" in images and len(images) > 1:
-        names = [*(name for name in _ORDER if name in images), *(name for name in images if name not in _ORDER)]
-        figures.comparison([(name, images[name]) for name in names], folder / "comparison.png")
+    images = images_of(record)
+    if len(images) > 1 and images[0][0] == "clean":
+        figures.comparison(images, folder / "comparison.png")
         drawn.append(folder / "comparison.png")
     return drawn, notes
 
@@ -55,7 +54,14 @@ def draw_run(run: Path, folder: Path) -> tuple[list[Path], list[str]]:
         return [], [f"the pictures cannot be written to {folder}: {error.strerror or error}"]
 
 
-def _dictionary(record: RunRecord) -> tuple[Floats | None, tuple[int, ...]]:
+def images_of(record: RunRecord) -> list[tuple[str, Floats]]:
+    """The images (height, width[, channels]) of the task, in the order in which they were made."""
+    images = record.results.get("images", {})
+    names = [*(name for name in _ORDER if name in images), *(name for name in images if name not in _ORDER)]
+    return [(name, images[name]) for name in names]
+
+
+def dictionary_of(record: RunRecord) -> tuple[Floats | None, tuple[int, ...]]:
     """The columns to draw, in the units of the data where these were whitened, and the shape of each."""
     W = np.asarray(record.results.get("dictionary", record.parameters.get("W", ())))
     shape = tuple(int(side) for side in np.atleast_1d(record.attributes.get("patch_shape", ())))
@@ -66,7 +72,7 @@ def _dictionary(record: RunRecord) -> tuple[Floats | None, tuple[int, ...]]:
     return W, shape
 
 
-def _use(record: RunRecord, n_fields: int) -> Floats | None:
+def use_of(record: RunRecord, n_fields: int) -> Floats | None:
     """How often each field is active: measured, or else learned; None where the run cannot tell."""
     for found in (record.results.get("use", ()), record.parameters.get("pi", ())):
         use = np.asarray(found, dtype=np.float64)

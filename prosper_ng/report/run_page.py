@@ -1,0 +1,204 @@
+"""The page of a run: what it did, what it was told, what it came to."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.config.canonical import flatten, inline
+from prosper_ng.report import charts
+from prosper_ng.report.charts import Chart, Picture
+from prosper_ng.report.page import render, require_packages
+from prosper_ng.report.pictures import dictionary_of, images_of, use_of
+from prosper_ng.report.progress import duration
+from prosper_ng.report.run_text import learned_activity, part, sentence
+from prosper_ng.report.summary import silence, summary
+from prosper_ng.storage.images import quality
+from prosper_ng.storage.run_record import RunRecord
+
+Floats = NDArray[np.float64]
+Rows = list[tuple[str, str]]
+
+_PHASES = {
+    "seconds_e_step": "E-step",
+    "seconds_m_step": "M-step",
+    "seconds_communication": "communication",
+    "seconds_imbalance": "waiting for other ranks",
+    "seconds_io": "writing files",
+}
+_LONG_TEXT = 200
+
+
+class Setting(NamedTuple):
+    """One value of the configuration."""
+
+    name: str
+    value: str
+    origin: str
+
+
+class Phase(NamedTuple):
+    """What a part of the work took."""
+
+    name: str
+    time: str
+    percent: float
+
+
+class Start(NamedTuple):
+    """Where the numbers of one start of the run come from."""
+
+    title: str
+    rows: Rows
+    texts: Rows
+
+
+def run_page(record: RunRecord) -> str:
+    """The page as HTML; UserError where a package is missing."""
+    require_packages()
+    found = summary(record)
+    silent = silence(record)
+    settings = [
+        Setting(name, inline(value), str(record.origins.get(name, "")))
+        for name, value in flatten(record.config).items()
+    ]
+    return render(
+        "run.html",
+        title=str(found["name"] or record.path.parent.name),
+        kind="run",
+        state=found["state"] or "unknown",
+        reason=found["reason"],
+        silent=None if silent is None else duration(silent),
+        sentence=sentence(record, found),
+        facts=_facts(record, found),
+        digest=found["digest"],
+        curves=charts.curve_charts(record.history),
+        hottest=float(np.nanmax(record.history.get("temperature", np.ones(1)), initial=1.0)),
+        images=_images(record),
+        dictionary=_dictionary(record),
+        activity=_activity(record),
+        phases=_phases(record.history),
+        parameters=_parameters(found["parameters"]),
+        chosen=[each for each in settings if each.origin != "default"],
+        defaults=[each for each in settings if each.origin == "default"],
+        config_text=record.config_text,
+        starts=_starts(record.provenance),
+    )
+
+
+def _facts(record: RunRecord, found: Mapping[str, Any]) -> Rows:
+    """The numbers that people ask for first."""
+    of = f" of {found['n_iterations']:,}" if isinstance(found["n_iterations"], int) else ""
+    rows: Rows = [("sweeps", f"{found['iterations']:,}{of}")]
+    if found["free_energy"] is not None:
+        rows.append(("free energy per row", _number(found["free_energy"])))
+    for name in ("psnr", "ssim"):
+        value = found.get(name)
+        if isinstance(value, dict) and {"before", "after"} <= value.keys():
+            unit, digits = (" dB", ".2f") if name == "psnr" else ("", ".3f")
+            before, after = (_number(value[when], digits) for when in ("before", "after"))
+            rows.append((name.upper(), f"{before} → {after}{unit}"))
+    recovered = found.get("recovered")
+    if isinstance(recovered, dict):
+        rows.append(("fields recovered", f"{recovered.get('found')} of {recovered.get('of')}"))
+    for name, label in (("sigma", "noise level σ"), ("pi", "mean activity π")):
+        last = record.last(name) if name in record.history else record.last(f"{name}_mean")
+        if last is not None:
+            rows.append((label, f"{last:.4g}"))
+    elapsed = record.last("elapsed")
+    if elapsed is not None:
+        rows.append(("time", duration(elapsed)))
+    return rows
+
+
+def _images(record: RunRecord) -> list[Picture]:
+    """The images of the task; against the clean one where there is one."""
+    named = images_of(record)
+    clean = named[0][1] if named and named[0][0] == "clean" else None
+    pictures = []
+    for name, image in named:
+        note = ""
+        if clean is not None and name != "clean" and image.shape == clean.shape:
+            measured = quality(clean, image)
+            note = f"PSNR {measured.psnr:.2f} dB, SSIM {measured.ssim:.3f}."
+        pictures.append(charts.image_picture(name, image, note))
+    return pictures
+
+
+def _dictionary(record: RunRecord) -> list[Picture]:
+    W, shape = dictionary_of(record)
+    if W is None:
+        return []
+    pictures = [charts.dictionary_picture(W, shape, use_of(record, W.shape[1]))]
+    true = np.asarray(part(record.results, "truth").get("W", ()))
+    if true.ndim == 2 and len(true) == len(W):
+        pictures.append(charts.recovery_picture(true, record.parameters["W"], shape))
+    return pictures
+
+
+def _activity(record: RunRecord) -> list[Chart]:
+    activity = learned_activity(record)
+    if activity is None:
+        return []
+    each = [charts.activity_chart(activity)] if np.ptp(activity) > 0 else []
+    return [*each, charts.count_chart(activity)]
+
+
+def _phases(history: Mapping[str, Floats]) -> list[Phase]:
+    """The time of each phase over all sweeps, and what is left of the time that passed."""
+    seconds = {label: float(np.nansum(history[name])) for name, label in _PHASES.items() if name in history}
+    elapsed = float(np.nanmax(history.get("elapsed", np.zeros(1)), initial=0.0))
+    total = max(elapsed, sum(seconds.values()))
+    if not seconds or total <= 0:
+        return []
+    seconds["everything else"] = total - sum(seconds.values())
+    return [Phase(label, _seconds(each), 100 * each / total) for label, each in seconds.items()]
+
+
+def _parameters(parameters: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, shape and values of the learned parameters."""
+    rows = []
+    for name, value in parameters.items():
+        if not isinstance(value, dict):
+            rows.append((name, "number", _number(value)))
+            continue
+        shape = " × ".join(map(str, value["shape"]))
+        ranges = f"{_number(value['min'])} to {_number(value['max'])}, mean {_number(value['mean'])}"
+        rows.append((name, shape, ranges if "mean" in value else "empty"))
+    return rows
+
+
+def _starts(provenance: Mapping[str, Any]) -> list[Start]:
+    """Of each start of the run, the first one first."""
+    later: dict[str, Mapping[str, Any]] = {
+        name: value for name, value in provenance.items() if isinstance(value, Mapping)
+    }
+    first: Mapping[str, Any] = {name: value for name, value in provenance.items() if name not in later}
+    starts = [("First start" if later else "", first)]
+    starts += [(f"Start {name.rpartition('-')[2].lstrip('0')}", value) for name, value in sorted(later.items())]
+    return [_start(title, values) for title, values in starts]
+
+
+def _start(title: str, values: Mapping[str, Any]) -> Start:
+    texts = [(name, str(value)) for name, value in values.items()]
+    is_long = [len(text) > _LONG_TEXT or "\n" in text for _, text in texts]
+    rows = [row for row, long in zip(texts, is_long, strict=True) if not long]
+    return Start(title, _in_order(rows), [row for row, long in zip(texts, is_long, strict=True) if long])
+
+
+def _in_order(rows: Rows) -> Rows:
+    """What people look for first before the versions."""
+    first: Sequence[str] = ("started", "command", "prosper_ng", "git_commit", "git_dirty", "input_sha256")
+    place = {name: at for at, name in enumerate(first)}
+    return sorted(rows, key=lambda row: (place.get(row[0], len(first)), row[0].startswith("version_")))
+
+
+def _number(value: Any, digits: str = ".6g") -> str:
+    if value is None:
+        return "?"
+    return f"{value:{digits}}".replace("-", "−") if isinstance(value, float) else str(value)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds < 60 else duration(seconds)

@@ -1,0 +1,86 @@
+"""What a run did, in a sentence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.report.progress import duration
+from prosper_ng.storage.run_record import RunRecord
+
+Floats = NDArray[np.float64]
+
+
+def part(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A section of a configuration or of results; empty where there is none."""
+    found = whole.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def sentence(record: RunRecord, found: Mapping[str, Any]) -> str:
+    """What the run did, from its record and what `summary` found in it."""
+    model, data = _model(record.config), _data(record)
+    total = found["n_iterations"]
+    sweeps = "1 sweep" if found["iterations"] == 1 else f"{found['iterations']:,} sweeps"
+    done = f"{found['iterations']:,} of {total:,} sweeps" if isinstance(total, int) else sweeps
+    match found["state"]:
+        case "finished":
+            elapsed = record.last("elapsed")
+            time = "" if elapsed is None else f" and {duration(elapsed)}"
+            return f"{model} learned from {data} in {sweeps}{time}{_outcome(found)}."
+        case "running":
+            return f"{model} is learning from {data}: {done} are done."
+        case "stopped":
+            return (
+                f"{model} learned from {data} until it was stopped after {done}; the same command goes on from there."
+            )
+        case "failed":
+            return f"{model} was to learn from {data}, and failed after {done}."
+        case _:
+            return f"{model} learned from {data}; {sweeps} are recorded, and how the run ended is not known."
+
+
+def learned_activity(record: RunRecord) -> Floats | None:
+    """(H,) how probable it is that each latent is not zero, by the learned prior; None where that is not known."""
+    model = part(record.config, "model")
+    pi, n_latents = np.asarray(record.parameters.get("pi", np.nan), dtype=np.float64), model.get("n_latents")
+    if not isinstance(n_latents, int) or n_latents < 1 or not np.isfinite(pi).all():
+        return None
+    if isinstance(model.get("values"), list):
+        # Probabilities of the values, that of 0 first; they count in proportion.
+        if pi.ndim == 0 or pi.shape[-1] == 0:
+            return None
+        pi = 1 - pi[..., 0] / pi.sum(axis=-1)
+    if pi.shape not in ((), (n_latents,)) or np.any((pi < 0) | (pi > 1)):
+        return None
+    return np.broadcast_to(pi, (n_latents,)).astype(np.float64)
+
+
+def _model(config: Mapping[str, Any]) -> str:
+    model = part(config, "model")
+    kind = str(model.get("kind", "a model")).upper() if "kind" in model else "A model"
+    n_latents = model.get("n_latents")
+    return f"{kind} with {n_latents:,} latents" if isinstance(n_latents, int) else kind
+
+
+def _data(record: RunRecord) -> str:
+    source, attributes = part(record.config, "data"), record.attributes
+    n_rows, n_observed = attributes.get("n_rows"), attributes.get("n_observed")
+    text = (
+        f"{n_rows:,} rows of {n_observed:,} values" if isinstance(n_rows, int) and isinstance(n_observed, int) else ""
+    )
+    kind = str(source.get("kind", ""))
+    named = next((str(source[name]) for name in ("image", "path") if isinstance(source.get(name), str)), "")
+    what = f"{kind} {named}".strip()
+    return f"{text} ({what})" if text and what else text or what or "data"
+
+
+def _outcome(found: Mapping[str, Any]) -> str:
+    """What came of it, where the task has measured something."""
+    psnr, recovered = found.get("psnr"), found.get("recovered")
+    if isinstance(psnr, Mapping) and all(isinstance(psnr.get(when), float) for when in ("before", "after")):
+        return f"; the PSNR went from {psnr['before']:.2f} dB to {psnr['after']:.2f} dB"
+    if isinstance(recovered, Mapping):
+        return f"; {recovered.get('found')} of {recovered.get('of')} true fields were recovered"
+    return ""
