@@ -5,7 +5,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -142,10 +141,14 @@ def checked(root: MappingNode, schema: type[T], problems: list[Problem], text: s
     return Loaded(value, resolved, _origins(resolved, root), text)
 
 
-@cache
-def _adapter(schema: Any) -> Any:
+_adapters: dict[type, TypeAdapter[Any]] = {}
+
+
+def _adapter(schema: type[T]) -> TypeAdapter[T]:
     """What validates a schema; it takes longer to make than to use."""
-    return TypeAdapter(schema)
+    if schema not in _adapters:
+        _adapters[schema] = TypeAdapter(schema)
+    return _adapters[schema]
 
 
 def _joined(first: list[Problem], second: list[Problem]) -> list[Problem]:

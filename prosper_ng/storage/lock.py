@@ -150,9 +150,9 @@ class RunLock:
     def _is_stale(self, holder: dict[str, Any]) -> bool:
         if holder.get("host") == socket.gethostname() and not _is_alive(holder):
             return True
-        return _job_is_over(holder) or self._silence() > self._interval * _MISSED_HEARTBEATS
+        return _job_is_over(holder) or self.silence() > self._interval * _MISSED_HEARTBEATS
 
-    def _silence(self) -> float:
+    def silence(self) -> float:
         """Seconds since the lock was touched, by the clock of the file system, which is the same for all hosts."""
         probe = self.path.with_name(f".{NAME}.{self._token}.probe.tmp")
         try:
@@ -169,6 +169,15 @@ class RunLock:
             with contextlib.suppress(LockError, OSError):
                 self.verify()
                 os.utime(self.path)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process that seems alive holds the folder; no scheduler is asked for the jobs of other hosts."""
+    lock = RunLock(folder)
+    holder = _read(lock.path)
+    if holder is None or (holder.get("host") == socket.gethostname() and not _is_alive(holder)):
+        return False
+    return lock.silence() <= _HEARTBEAT_SECONDS * _MISSED_HEARTBEATS
 
 
 def _read(path: Path) -> dict[str, Any] | None:

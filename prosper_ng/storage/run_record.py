@@ -15,6 +15,9 @@ from prosper_ng.storage import hdf5, run_file
 from prosper_ng.storage.dataset import require_memory
 from prosper_ng.storage.status import Status, StatusError, read_status
 
+_COURSE = {"sweep", "temperature", "data_pruning", "settled", "n_rows_used", "n_accepted"}
+"""Columns of the history that say where in its course a run is, not what came out."""
+
 T = TypeVar("T")
 Floats = NDArray[np.float64]
 
@@ -77,6 +80,36 @@ def read_run(folder: Path) -> RunRecord:
     except StatusError:
         status = None
     return _reading(path, lambda file: _record(path, file, status))
+
+
+def last_numbers(folder: Path) -> dict[str, float]:
+    """What a run came to, as flat names and numbers: the last known number of each column of the history that measures
+    something, and the single numbers among the results, such as `psnr_after`.
+
+    `n_evaluated` counts over all sweeps. Where elements of a true dictionary were looked for, `recovered_all` is 1 for
+    a run that found all of them, else 0. Raises RunFileError where there is no run, or a damaged one.
+    """
+    record = read_run(folder)
+    found: dict[str, float] = {}
+    for name, values in record.history.items():
+        known = values[np.isfinite(values)]
+        if known.size and name not in _COURSE and not name.startswith("seconds_"):
+            found[name] = float(known.sum() if name == "n_evaluated" else known[-1])
+    for name, result in record.results.items():
+        if name != "truth":
+            found |= _numbers_in(name, result)
+    if "recovered_found" in found:
+        found["recovered_all"] = float(found["recovered_found"] == found["recovered_of"])
+    return found
+
+
+def _numbers_in(name: str, value: Any) -> dict[str, float]:
+    """The single numbers in a result, by names with underscores."""
+    if isinstance(value, dict):
+        return {
+            key: number for part, item in value.items() for key, number in _numbers_in(f"{name}_{part}", item).items()
+        }
+    return {name: float(value)} if isinstance(value, int | float) else {}
 
 
 def _reading(path: Path, read: Callable[[h5py.File], T]) -> T:

@@ -1,0 +1,129 @@
+"""What the runs of a campaign came to: a tidy table with a row for each run, and one with a row for each point."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.campaigns.plan import Plan
+from prosper_ng.campaigns.standing import Standing
+from prosper_ng.config.canonical import inline
+from prosper_ng.storage import atomic, hdf5
+from prosper_ng.storage.run_record import RunFileError, last_numbers
+
+RUNS_CSV, POINTS_CSV, TABLE_FILE = "runs.csv", "points.csv", "table.h5"
+LOWER_IS_BETTER = frozenset({"elapsed", "n_evaluated", "sweeps", "entropy_gap"})
+"""Measures whose best run is the one of the smallest value; of all others it is the one of the largest."""
+
+Column = NDArray[Any] | list[Any]
+
+
+class Table(NamedTuple):
+    """Columns of equal length."""
+
+    columns: dict[str, Column]
+    """Measures are float64 with NaN for what is not known; points are values as in the configuration."""
+    axes: tuple[str, ...]
+    """Columns that tell points apart."""
+    measures: tuple[str, ...]
+    """Columns with measured numbers."""
+
+
+def collect(plan: Plan, standings: Sequence[Standing]) -> Table:
+    """One row a run, in the order of the plan; failed and unfinished runs too, with what they have measured so far."""
+    numbers = [_numbers(run.folder, standing) for run, standing in zip(plan.runs, standings, strict=True)]
+    measures = tuple(dict.fromkeys(name for row in numbers for name in row))
+    columns: dict[str, Column] = {"id": [run.id for run in plan.runs]}
+    columns |= {axis: [run.point[axis] for run in plan.runs] for axis in plan.axes}
+    columns |= {
+        "repeat": np.array([run.repeat for run in plan.runs]),
+        "seed": np.array([run.seed for run in plan.runs]),
+        "state": [standing.state for standing in standings],
+        "reason": [standing.reason for standing in standings],
+    }
+    columns |= {name: np.array([row.get(name, np.nan) for row in numbers], dtype=np.float64) for name in measures}
+    return Table(columns, plan.axes, measures)
+
+
+def summarise(table: Table) -> Table:
+    """One row a point: `n_runs`, `n_finished`, and of each measure of the finished runs NAME_mean, NAME_std (with
+    n - 1), NAME_min, NAME_max and NAME_best, the id of the best run.
+
+    Its measures are the means.
+    """
+    keys = [tuple(inline(table.columns[axis][row]) for axis in table.axes) for row in range(len(table.columns["id"]))]
+    rows: dict[tuple[str, ...], list[int]] = {}
+    for row, key in enumerate(keys):
+        rows.setdefault(key, []).append(row)
+    finished = [[row for row in group if table.columns["state"][row] == "finished"] for group in rows.values()]
+    columns: dict[str, Column] = {
+        axis: [table.columns[axis][group[0]] for group in rows.values()] for axis in table.axes
+    }
+    columns["n_runs"] = np.array([len(group) for group in rows.values()])
+    columns["n_finished"] = np.array([len(group) for group in finished])
+    for name in table.measures:
+        columns |= _summary(name, table, finished)
+    return Table(columns, table.axes, tuple(f"{name}_mean" for name in table.measures))
+
+
+def write_tables(table: Table, points: Table, folder: Path) -> list[Path]:
+    """Write runs.csv, points.csv, and both tables into table.h5; their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(folder / RUNS_CSV, _csv(table))
+    atomic.write_text(folder / POINTS_CSV, _csv(points))
+    with atomic.replacing(folder / TABLE_FILE) as temporary, hdf5.written(temporary) as file:
+        for name, each in (("runs", table), ("points", points)):
+            group = file.create_group(name, track_order=True)
+            group.attrs["axes"], group.attrs["measures"] = list(each.axes), list(each.measures)
+            for column, values in each.columns.items():
+                group[column] = values if isinstance(values, np.ndarray) else [_text(value) for value in values]
+    return [folder / name for name in (RUNS_CSV, POINTS_CSV, TABLE_FILE)]
+
+
+def _numbers(folder: Path, standing: Standing) -> dict[str, float]:
+    """What a run has measured; of one that was never begun nothing."""
+    status = standing.status
+    if status is None:
+        return {}
+    try:
+        found = last_numbers(folder)
+    except RunFileError:
+        found = {}
+    return {"sweeps": float(status.iteration), **found}
+
+
+def _summary(name: str, table: Table, groups: Sequence[Sequence[int]]) -> dict[str, Column]:
+    values = np.asarray(table.columns[name])
+    found: dict[str, Column] = {}
+    known = [[row for row in group if np.isfinite(values[row])] for group in groups]
+    samples = [values[group] for group in known]
+    found[f"{name}_mean"] = np.array([sample.mean() if sample.size else np.nan for sample in samples])
+    found[f"{name}_std"] = np.array([sample.std(ddof=1) if sample.size > 1 else np.nan for sample in samples])
+    found[f"{name}_min"] = np.array([sample.min() if sample.size else np.nan for sample in samples])
+    found[f"{name}_max"] = np.array([sample.max() if sample.size else np.nan for sample in samples])
+    best = np.argmin if name in LOWER_IS_BETTER else np.argmax
+    ids = table.columns["id"]
+    found[f"{name}_best"] = [ids[group[int(best(values[group]))]] if group else "" for group in known]
+    return found
+
+
+def _csv(table: Table) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(table.columns)
+    for row in zip(*table.columns.values(), strict=True):
+        writer.writerow([_text(value) for value in row])
+    return stream.getvalue()
+
+
+def _text(value: Any) -> str:
+    """A value as people write it, numbers in full; nothing for what is not known."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or value != value:
+        return ""
+    return inline(value) if isinstance(value, Mapping | list | tuple) else str(value)

@@ -1,0 +1,179 @@
+"""How the runs of a campaign stand, why they ended, and what to do; from their folders and one look at the queue."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from prosper_ng.campaigns.plan import Plan, PlannedRun
+from prosper_ng.campaigns.submissions import latest_jobs, log_of
+from prosper_ng.storage.lock import is_held
+from prosper_ng.storage.status import Status, StatusError, read_status
+
+State = Literal["waiting", "queued", "running", "stopped", "finished", "failed", "lost"]
+TO_DO: frozenset[State] = frozenset({"waiting", "stopped", "failed", "lost"})
+"""States of runs that `campaign run` and `campaign submit` start, or start again."""
+OUTPUT = "output.txt"
+"""What a run that was started on this machine prints, in its folder."""
+_TAIL_BYTES = 1 << 14
+_CONTINUE = "call `campaign run` or `campaign submit` again: it goes on from its last checkpoint"
+
+
+class Standing(NamedTuple):
+    """How a run stands."""
+
+    state: State
+    status: Status | None
+    reason: str = ""
+    """Why it ended or waits."""
+    advice: str = ""
+    """What to do."""
+
+
+class Queued(Protocol):
+    """A job in the queue, as far as this module looks at it."""
+
+    @property
+    def state(self) -> str:
+        """PENDING, RUNNING, ..."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why it waits."""
+        ...
+
+
+class _Cause(NamedTuple):
+    """A way in which systems end runs, and how it shows in what they print."""
+
+    pattern: re.Pattern[str]
+    reason: str
+    advice: str
+
+
+_CAUSES = (
+    _Cause(
+        re.compile(r"oom[-_ ]kill|out of memory|exceeded memory limit", re.IGNORECASE),
+        "out of memory",
+        "give it more memory or more ranks, or lower memory.data_budget and memory.states_budget; `prosper-ng "
+        "estimate` says what a run needs",
+    ),
+    _Cause(
+        re.compile(r"DUE TO TIME LIMIT"),
+        "time limit",
+        f"{_CONTINUE}; allow more time, or more checkpoints (output.checkpoint_minutes)",
+    ),
+    _Cause(re.compile(r"NODE[_ ]FAIL|DUE TO NODE"), "node failure", _CONTINUE),
+    _Cause(re.compile(r"CANCELLED|scancel"), "cancelled", _CONTINUE),
+    _Cause(
+        re.compile(r"ended by SIGKILL"),
+        "killed (SIGKILL)",
+        f"by hand, or by the system for want of memory; {_CONTINUE}",
+    ),
+)
+
+
+def standings(plan: Plan, queue: Mapping[str, Queued]) -> list[Standing]:
+    """How each run of the plan stands; `queue` holds the jobs that Slurm knows, by id such as 123 or 123_4."""
+    jobs = latest_jobs(plan.folder)
+    return [_standing(run, plan.folder, jobs.get(run.id), queue) for run in plan.runs]
+
+
+def _standing(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, Queued]) -> Standing:
+    try:
+        status = read_status(run.folder)
+    except StatusError as error:
+        return Standing("lost", None, str(error), _CONTINUE)
+    if status is not None and status.state == "finished" and _has_all(status, run):
+        return Standing("finished", status, status.reason or "")
+    for known in (job, status.job if status else None):
+        if known is not None and known in queue:
+            return _in_queue(queue[known], status)
+    if status is None:
+        return _without_status(run, folder, job)
+    if status.state == "finished":
+        reason = f"finished {status.iteration} sweeps, and {run.n_sweeps} are wanted now"
+        return Standing("stopped", status, reason, _CONTINUE)
+    if is_held(run.folder):
+        return Standing("running", status)
+    if status.state == "running":
+        again = _read_again(run.folder)
+        return _lost(run, folder, job, status) if again == status else _standing(run, folder, job, queue)
+    reason = (status.reason or "").strip()
+    if status.state == "stopped":
+        return Standing("stopped", status, reason, _CONTINUE)
+    return Standing("failed", status, reason, _advice_on_failure(run))
+
+
+def _has_all(status: Status, run: PlannedRun) -> bool:
+    """Whether a finished run has the sweeps that are wanted now, or has learned enough."""
+    return status.iteration >= run.n_sweeps or status.iteration < (status.n_iterations or 0)
+
+
+def _in_queue(job: Queued, status: Status | None) -> Standing:
+    if job.state in ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"):
+        return Standing("running", status)
+    return Standing("queued", status, job.reason)
+
+
+def _read_again(folder: Path) -> Status | None:
+    """The status once more: a run may have ended between the looks at its status and at its lock."""
+    try:
+        return read_status(folder)
+    except StatusError:
+        return None
+
+
+def _without_status(run: PlannedRun, folder: Path, job: str | None) -> Standing:
+    """A run that has not begun, or ended before it had opened its folder."""
+    if is_held(run.folder):
+        return Standing("running", None)
+    text = _last_words(run.folder, folder, job)
+    if not text:
+        return Standing("waiting", None)
+    found = _cause_of(text)
+    if found is not None:
+        return Standing("lost", None, found.reason, found.advice)
+    return Standing("failed", None, _sentence(text), _advice_on_failure(run))
+
+
+def _lost(run: PlannedRun, folder: Path, job: str | None, status: Status) -> Standing:
+    """A run that says it is running, and is not."""
+    found = _cause_of(_last_words(run.folder, folder, job or status.job))
+    where = f"after sweep {status.iteration}"
+    if found is not None:
+        return Standing("lost", status, f"{found.reason} {where}", found.advice)
+    return Standing("lost", status, f"ended without a word {where} on {status.host}", _CONTINUE)
+
+
+def _cause_of(text: str) -> _Cause | None:
+    """The way in which the system ended a run; the last one that its output tells of."""
+    ends = {cause: max((match.end() for match in cause.pattern.finditer(text)), default=-1) for cause in _CAUSES}
+    latest = max(_CAUSES, key=lambda cause: ends[cause])
+    return latest if ends[latest] >= 0 else None
+
+
+def _last_words(run_folder: Path, folder: Path, job: str | None) -> str:
+    """The end of what a run printed when it was started last; "" where it has printed nothing."""
+    places = [run_folder / OUTPUT, *run_folder.glob("slurm-*.out")]
+    if job is not None:
+        places.append(log_of(folder, job))
+    logs = [place for place in places if place.is_file() and place.stat().st_size]
+    if not logs:
+        return ""
+    with max(logs, key=lambda log: log.stat().st_mtime_ns).open("rb") as stream:
+        stream.seek(max(0, os.fstat(stream.fileno()).st_size - _TAIL_BYTES))
+        return stream.read().decode(errors="replace").strip()
+
+
+def _sentence(text: str) -> str:
+    """The line that says most: the last error, else the last one."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if "error: " in line.lower()]
+    return (errors or lines)[-1]
+
+
+def _advice_on_failure(run: PlannedRun) -> str:
+    return f"look into {run.folder}; once the cause is gone, `campaign rerun` begins it anew"
