@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import linalg
 
 from prosper_ng.models.interface import SMALLEST_SCALE, Floats, MStep, ParameterSpec
 from prosper_ng.numerics.cholesky import at_least, positive_definite
+from prosper_ng.numerics.linear import times_symmetric
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
 SMALLEST_VARIANCE = 1e-200
@@ -24,7 +24,6 @@ _NARROWEST_NOISE = 1e-13
 _NARROWEST_JOINT = 1e-6
 
 _EPS = float(np.finfo(float).eps)
-_SQUARE = 32
 _LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -125,24 +124,6 @@ def completed(
     return y_y, offset.T @ means + slope @ second
 
 
-def symmetric(lower: Floats) -> Floats:
-    """The symmetric matrix of which this is the lower triangle; what lies above is not looked at."""
-    whole = np.empty_like(lower)
-    _mirror(lower, whole)
-    return whole
-
-
-@njit(cache=True)
-def _mirror(lower: Any, whole: Any) -> None:
-    """Copy a triangle to both sides, square by square, since a column is far apart in memory."""
-    n = lower.shape[0]
-    for top in range(0, n, _SQUARE):
-        for left in range(0, top + 1, _SQUARE):
-            for i in range(top, min(top + _SQUARE, n)):
-                for j in range(left, min(left + _SQUARE, i + 1)):
-                    whole[i, j] = whole[j, i] = lower[i, j]
-
-
 class GaussianNoise:
     """The part of a model that concerns y ~ N(W z, Sigma), with the moments `y_y`, `y_sz`, `szsz` of y and z."""
 
@@ -178,7 +159,7 @@ class GaussianNoise:
 
     def _maximize_noise(self, new: NamedArrays, sums: NamedArrays) -> None:
         """Set the covariance to the mean squared residual at the new W."""
-        predicted = new["W"] @ symmetric(sums["szsz"])
+        predicted = times_symmetric(new["W"], sums["szsz"])
         moment = self._residual_moment(new, sums, predicted) / float(sums["n"])
         least = self._least_noise(new, sums, predicted)
         if self.noise == "full":
@@ -214,7 +195,7 @@ class GaussianNoise:
 
     def _expected_log_likelihood(self, params: NamedArrays, sums: NamedArrays) -> float:
         """sum_n <log p(y_n | z)>_n."""
-        factor, predicted = self._noise_factor(params), params["W"] @ symmetric(sums["szsz"])
+        factor, predicted = self._noise_factor(params), times_symmetric(params["W"], sums["szsz"])
         moment = self._residual_moment(params, sums, predicted)
         constants = float(sums["n"]) * (0.5 * len(params["W"]) * _LOG_2PI + float(np.sum(np.log(scales(factor)))))
         if self.noise == "full":

@@ -36,7 +36,7 @@ from prosper_ng.models.interface import (
     MStep,
     ParameterSpec,
 )
-from prosper_ng.numerics.linear import solve_least_change
+from prosper_ng.numerics.linear import solve_least_change, symmetric, times_symmetric
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import gaussian_entropy
 
@@ -194,7 +194,7 @@ class LinearModel:
     def _maximize_linear(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """W, mu and sigma: the maximum of the expected log likelihood over what is learned."""
         new = params.copy()
-        first, second = self._moments(sums)
+        first, second = self._mean_states(sums), symmetric(sums["s_s"])
         means = [name for name in ("W", "mu") if name in params and name in step.learn]
         if means == ["W", "mu"]:
             # The data mean is the weight of one more latent that is always 1.
@@ -226,19 +226,17 @@ class LinearModel:
         elif len(unused):
             step.notes.append(f"{len(unused)} latents that no state used keep their dictionary elements")
 
-    def _moments(self, sums: NamedArrays) -> tuple[Floats, Floats]:
-        """sum <s> (H,) and the whole of sum <s sᵀ> (H, H)."""
-        lower = sums["s_s"]
-        return sums["counts"] @ self.space.values[1:], lower + np.tril(lower, -1).T
+    def _mean_states(self, sums: NamedArrays) -> Floats:
+        """sum <s> (H,)."""
+        return np.asarray(sums["counts"] @ self.space.values[1:])
 
     def _squared_residual(self, params: NamedArrays, sums: NamedArrays) -> float:
         """sum_n <|y_n - W s - mu|²>_n."""
         W = params["W"]
-        first, second = self._moments(sums)
-        result = float(sums["y_y"] - 2 * np.vdot(W, sums["y_s"]) + np.vdot(W.T @ W, second))
+        result = float(sums["y_y"] + np.vdot(W, times_symmetric(W, sums["s_s"]) - 2 * sums["y_s"]))
         if self.data_mean:
             mu = params["mu"]
-            result += float(sums["n"] * (mu @ mu) - 2 * mu @ (sums["y"] - W @ first))
+            result += float(sums["n"] * (mu @ mu) - 2 * mu @ (sums["y"] - W @ self._mean_states(sums)))
         return result
 
     def _expected_log_likelihood(self, params: NamedArrays, sums: NamedArrays) -> float:
@@ -260,8 +258,11 @@ class LinearModel:
         return self.space.values[indices] @ params["W"].T + (params["mu"] if self.data_mean else 0.0) + noise
 
     def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
-        """The residual is a difference of sums as large as sum yᵀy and as what large elements that cancel add up to."""
+        """The residual is a difference of sums as large as sum yᵀy and as what large elements that cancel add up to.
+
+        The bound |<s_h s_k>|² <= <s_h²> <s_k²> spares a product of large matrices.
+        """
         n_values = float(sums["n"]) * len(params["W"])
-        W, second = np.abs(params["W"]), np.abs(self._moments(sums)[1])
-        largest = n_values + float(sums["y_y"] + np.vdot(W.T @ W, second)) / float(params["sigma"]) ** 2
+        predicted = np.abs(params["W"]) @ np.sqrt(np.diagonal(sums["s_s"]))
+        largest = n_values + float(sums["y_y"] + predicted @ predicted) / float(params["sigma"]) ** 2
         return 256 * float(np.finfo(float).eps) * largest

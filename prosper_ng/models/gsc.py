@@ -41,14 +41,13 @@ from prosper_ng.models._gaussian import (
     entropies,
     log_density,
     pieces,
-    symmetric,
     whiten,
 )
 from prosper_ng.models._slab import add_moments, log_joint_of_states
 from prosper_ng.models._slab_neighbours import fill_neighbours
 from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.cholesky import positive_definite
-from prosper_ng.numerics.linear import solve_least_change
+from prosper_ng.numerics.linear import solve_least_change, symmetric
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import log_odds
 

@@ -1,10 +1,39 @@
 """Linear algebra that survives singular matrices."""
 
+from typing import Any
+
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy import linalg
 
 Floats = NDArray[np.float64]
+
+_SQUARE = 32
+
+
+def symmetric(lower: Floats) -> Floats:
+    """The symmetric matrix of which this is the lower triangle; what lies above is not looked at."""
+    whole = np.empty_like(lower)
+    _mirror(lower, whole)
+    return whole
+
+
+@njit(cache=True)
+def _mirror(lower: Any, whole: Any) -> None:
+    """Copy a triangle to both sides, square by square, since a column is far apart in memory."""
+    n = lower.shape[0]
+    for top in range(0, n, _SQUARE):
+        for left in range(0, top + 1, _SQUARE):
+            for i in range(top, min(top + _SQUARE, n)):
+                for j in range(left, min(left + _SQUARE, i + 1)):
+                    whole[i, j] = whole[j, i] = lower[i, j]
+
+
+def times_symmetric(left: Floats, lower: Floats) -> Floats:
+    """left (D, H) @ S (H, H), where S is symmetric and `lower` its lower triangle; what lies above is not looked at."""
+    # BLAS counts columns first, so it sees transposes: the lower triangle is its upper one, and S stands on the left.
+    return np.asarray(linalg.blas.dsymm(1.0, lower.T, left.T, lower=0).T)
 
 
 def solve_least_change(moment: Floats, right: Floats, old: Floats) -> Floats:
@@ -21,12 +50,12 @@ def solve_least_change(moment: Floats, right: Floats, old: Floats) -> Floats:
     residual = (right - old @ moment) * inverse_scale
     if known.all():
         try:
-            factor = linalg.cho_factor(scaled, lower=True)
+            factor = linalg.cho_factor(scaled, lower=True, check_finite=False)
         except linalg.LinAlgError:
             pass
         else:
             if np.min(np.diagonal(factor[0])) > 1e-4:
-                return old + linalg.cho_solve(factor, residual.T).T * inverse_scale
+                return old + linalg.cho_solve(factor, residual.T, check_finite=False).T * inverse_scale
     eigenvalues, vectors = linalg.eigh(scaled)
     keep = eigenvalues > 1e-11 * max(eigenvalues[-1], 0.0)
     vectors = vectors[:, keep]

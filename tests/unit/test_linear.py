@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prosper_ng.numerics.linear import solve_least_change
+from prosper_ng.numerics.linear import solve_least_change, symmetric, times_symmetric
 
 CASES = settings(deadline=None, max_examples=100)
 SEEDS = st.integers(0, 2**32)
@@ -106,3 +106,14 @@ def test_the_old_values_are_not_touched():
     old = np.ones((2, 2))
     solve_least_change(np.eye(2), np.full((2, 2), 5.0), old)
     assert (old == 1.0).all()
+
+
+@CASES
+@given(n_observed=st.integers(1, 6), n_latents=st.integers(1, 70), seed=SEEDS)
+def test_of_a_symmetric_matrix_only_the_lower_triangle_is_looked_at(n_observed, n_latents, seed):
+    rng = np.random.default_rng(seed)
+    left, lower = rng.standard_normal((n_observed, n_latents)), np.tril(rng.standard_normal((n_latents, n_latents)))
+    whole = lower + np.tril(lower, -1).T
+    lower[np.triu_indices(n_latents, 1)] = np.nan
+    assert np.array_equal(symmetric(lower), whole)
+    assert times_symmetric(left, lower) == pytest.approx(left @ whole, rel=1e-12, abs=1e-12)
