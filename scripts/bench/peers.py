@@ -33,12 +33,15 @@ NOTES = {
     ("prosper", "mca"): "ProSper weights states with one active latent otherwise in the update of W",
     ("prosper", "gsc"): "ProSper learns a full covariance of the slabs",
     ("evo", "bsc"): "EVO shares one activity among the latents",
-    ("evo", "gsc"): "EVO learns a full covariance of the slabs; it has every 10th row only, and is slower with more",
+    (
+        "evo",
+        "gsc",
+    ): "EVO learns a full covariance of the slabs; it has a part of the rows only, and is slower with more",
     ("tvo", "bsc"): "TVO computes in single precision",
     (
         "tvo",
         "gsc",
-    ): "TVO computes in single precision, learns a full covariance of the slabs; it has every 20th row only",
+    ): "TVO computes in single precision, learns a full covariance of the slabs; it has a part of the rows only",
 }
 
 
@@ -182,7 +185,7 @@ def lines(workload: Workload, racing: dict[str, Contender], turns: dict[str, lis
         wanted = workload.target
         reached = ratio >= wanted.ratio if wanted.ratio else rate >= wanted.rate
         verdict = "yes" if reached else "no"
-        yield f"{first}{cells}| {wanted} | {verdict if peer or wanted.rate else ''} |"
+        yield f"{first}{cells}| {wanted} | {verdict if str(wanted) and (peer or wanted.rate) else ''} |"
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ class Target(NamedTuple):
     """Rows a second and iteration."""
 
     def __str__(self) -> str:
-        return f"{self.ratio:g} ×" if self.ratio else f"{self.rate:,.0f} rows/s"
+        return f"{self.ratio:g} ×" if self.ratio else f"{self.rate:,.0f} rows/s" if self.rate else ""
 
 
 class Workload(NamedTuple):
@@ -44,7 +44,7 @@ class Workload(NamedTuple):
 
     name: str
     data: str
-    """bars, patches or house."""
+    """bars, patches, house, or large: patches of 16 x 16 of House."""
     n_rows: int
     model: dict[str, Any]
     estep: dict[str, Any]
@@ -66,15 +66,15 @@ def preselection(model: str, data: str, n_rows: int, n_latents: int, size: tuple
     return Workload(f"{data}-{model}", data, n_rows, fields, estep, {"prosper": 1}, Target(ratio=ratio))
 
 
-def evolution(model: str, rate: float, peers: dict[str, int]) -> Workload:
+def evolution(data: str, model: str, n_latents: int, rate: float, peers: dict[str, int]) -> Workload:
     """Evolutionary search over patches of House, as EVO and TVO know it: fit parents, generations of offspring."""
     variation = {
         "kind": "evolution", "n_parents": 10, "n_children": 1, "n_generations": 2, "selection": "fitness",
         "parents": "offspring", "mutation": "flip",
     }  # fmt: skip
     estep = {"kind": "search", "n_states": 60, "variations": [variation]}
-    fields = {"kind": model, "n_latents": 256}
-    return Workload(f"house-{model}", "house", 10_000, fields, estep, peers, Target(rate=rate))
+    fields = {"kind": model, "n_latents": n_latents}
+    return Workload(f"{data}-{model}", data, 10_000, fields, estep, peers, Target(rate=rate))
 
 
 WORKLOADS = {
@@ -85,19 +85,22 @@ WORKLOADS = {
             for model, ratio in zip(MODELS, [30] * 5 + [200], strict=True)
         ),
         *(preselection(model, "bars", 1000, 10, (8, 5) if model == "mca" else (7, 4), 40) for model in MODELS),
-        evolution("bsc", 100_000, {"evo": 1, "tvo": 1}),
-        evolution("gsc", 25_000, {"evo": 10, "tvo": 20}),
+        evolution("house", "bsc", 256, 100_000, {"evo": 1, "tvo": 1}),
+        evolution("house", "gsc", 256, 25_000, {"evo": 10, "tvo": 20}),
+        evolution("large", "gsc", 512, 0, {"evo": 100, "tvo": 100}),
     ]
 }
 
 
 def rows_of(workload: Workload, image: str) -> np.ndarray:
-    """(n_rows, D): bars, patches of 12 x 12 of a photograph, or noisy patches of 8 x 8 of `image`, evenly spread."""
+    """(n_rows, D): bars, patches of 12 x 12 of a photograph, or noisy patches of `image`, evenly spread."""
     kind = workload.model["kind"]
     if workload.data == "bars":
         return Bars(n_rows=workload.n_rows, **BARS[kind]).open(1).read(0, workload.n_rows)
     if workload.data == "patches":
         source = Image(image="camera", patch_size=12, remove_mean=kind not in ("mca", "mmca"))
+    elif workload.data == "large":
+        source = Image(image=image, noise=50.0, patch_size=16)
     else:
         source = Image(image=image, noise=25.0, patch_size=8)
     return patches(source, workload.n_rows)
