@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 from prosper_ng.campaigns.plan import Plan, PlannedRun
 from prosper_ng.campaigns.submissions import latest_jobs, log_of
 from prosper_ng.storage.lock import is_held
+from prosper_ng.storage.status import NAME as STATUS_FILE
 from prosper_ng.storage.status import Status, StatusError, read_status
 
 State = Literal["waiting", "queued", "running", "stopped", "finished", "failed", "lost"]
@@ -81,6 +82,11 @@ def standings(plan: Plan, queue: Mapping[str, Queued]) -> list[Standing]:
     return [_standing(run, plan.folder, jobs.get(run.id), queue) for run in plan.runs]
 
 
+def standing_of(plan: Plan, run: PlannedRun) -> Standing:
+    """How one run stands, without a look at the queue."""
+    return _standing(run, plan.folder, None, {})
+
+
 def _standing(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, Queued]) -> Standing:
     try:
         status = read_status(run.folder)
@@ -93,16 +99,16 @@ def _standing(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str
             return _in_queue(queue[known], status)
     if status is None:
         return _without_status(run, folder, job)
+    if is_held(run.folder):
+        return Standing("running", status)
     if status.state == "finished":
         reason = f"finished {status.iteration} sweeps, and {run.n_sweeps} are wanted now"
         return Standing("stopped", status, reason, _CONTINUE)
-    if is_held(run.folder):
-        return Standing("running", status)
     if status.state == "running":
         again = _read_again(run.folder)
         return _lost(run, folder, job, status) if again == status else _standing(run, folder, job, queue)
-    reason = (status.reason or "").strip()
-    if status.state == "stopped":
+    reason = _failed_since(run.folder, _last_log(run.folder, folder, job)) or (status.reason or "").strip()
+    if status.state == "stopped" and reason == (status.reason or "").strip():
         return Standing("stopped", status, reason, _CONTINUE)
     return Standing("failed", status, reason, _advice_on_failure(run))
 
@@ -130,7 +136,7 @@ def _without_status(run: PlannedRun, folder: Path, job: str | None) -> Standing:
     """A run that has not begun, or ended before it had opened its folder."""
     if is_held(run.folder):
         return Standing("running", None)
-    text = _last_words(run.folder, folder, job)
+    text = _tail(_last_log(run.folder, folder, job))
     if not text:
         return Standing("waiting", None)
     found = _cause_of(text)
@@ -141,7 +147,7 @@ def _without_status(run: PlannedRun, folder: Path, job: str | None) -> Standing:
 
 def _lost(run: PlannedRun, folder: Path, job: str | None, status: Status) -> Standing:
     """A run that says it is running, and is not."""
-    found = _cause_of(_last_words(run.folder, folder, job or status.job))
+    found = _cause_of(_tail(_last_log(run.folder, folder, job or status.job)))
     where = f"after sweep {status.iteration}"
     if found is not None:
         return Standing("lost", status, f"{found.reason} {where}", found.advice)
@@ -155,17 +161,30 @@ def _cause_of(text: str) -> _Cause | None:
     return latest if ends[latest] >= 0 else None
 
 
-def _last_words(run_folder: Path, folder: Path, job: str | None) -> str:
-    """The end of what a run printed when it was started last; "" where it has printed nothing."""
+def _last_log(run_folder: Path, folder: Path, job: str | None) -> Path | None:
+    """What a run has printed into when it was started last; None where it has printed nothing."""
     places = [run_folder / OUTPUT, *run_folder.glob("slurm-*.out")]
     if job is not None:
         places.append(log_of(folder, job))
     logs = [place for place in places if place.is_file() and place.stat().st_size]
-    if not logs:
+    return max(logs, key=lambda log: log.stat().st_mtime_ns, default=None)
+
+
+def _tail(log: Path | None) -> str:
+    """The end of a log."""
+    if log is None:
         return ""
-    with max(logs, key=lambda log: log.stat().st_mtime_ns).open("rb") as stream:
+    with log.open("rb") as stream:
         stream.seek(max(0, os.fstat(stream.fileno()).st_size - _TAIL_BYTES))
         return stream.read().decode(errors="replace").strip()
+
+
+def _failed_since(run_folder: Path, log: Path | None) -> str | None:
+    """Why the last attempt failed before it could open its folder; None where it did not."""
+    if log is None or log.stat().st_mtime_ns < (run_folder / STATUS_FILE).stat().st_mtime_ns:
+        return None
+    text = _tail(log)
+    return _sentence(text) if "error: " in text.lower() and _cause_of(text) is None else None
 
 
 def _sentence(text: str) -> str:

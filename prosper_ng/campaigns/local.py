@@ -1,0 +1,209 @@
+"""Runs the runs of a campaign on this machine, as many side by side as its cores allow."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from multiprocessing import connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple, Protocol
+
+from prosper_ng.campaigns.plan import Plan, PlannedRun, command_of, freeze, keep
+from prosper_ng.campaigns.standing import OUTPUT, Standing, standing_of
+from prosper_ng.campaigns.worker import work
+from prosper_ng.errors import UserError
+from prosper_ng.experiments.run_folder import STOP_FILE
+from prosper_ng.storage.lock import RunLock, is_held
+
+ASIDE = "set-aside"
+"""Where folders go whose runs are begun anew, within that of the campaign."""
+_INTERVAL = 0.5
+"""Seconds between two looks at requests to stop."""
+_PATIENCE = 60.0
+"""Seconds that runs which something else holds get to end."""
+
+
+class Ended(NamedTuple):
+    """A run that was started here and has ended."""
+
+    run: PlannedRun
+    standing: Standing
+    seconds: float
+
+
+class Listener(Protocol):
+    """Whoever tells the user how the campaign goes."""
+
+    def began(self, run: PlannedRun) -> None:
+        """A run was started."""
+        ...
+
+    def ended(self, ended: Ended) -> None:
+        """A run has ended."""
+        ...
+
+    def say(self, message: str) -> None:
+        """Something the user should hear of."""
+        ...
+
+
+@dataclass
+class Stop:
+    """Whether the campaign was asked to stop: 0 for not at all, 2 for at once, and by which signal."""
+
+    level: int = 0
+    name: str = ""
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Note a request; the second Ctrl-C is impatient."""
+        self.level = 2 if self.level and number == signal.SIGINT else max(self.level, 1)
+        self.name = signal.Signals(number).name
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[Stop]:
+    """Turn INT, TERM and USR1 into requests for as long as this lasts."""
+    stop = Stop()
+    before = {number: signal.signal(number, stop.receive) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_side_by_side(
+    plan: Plan, runs: Sequence[PlannedRun], n_cores: int, listener: Listener, stop: Stop, preload: Sequence[str]
+) -> list[Ended]:
+    """Start the runs in their order, each when there are cores for its ranks; how those ended that were started.
+
+    A failing run does not take others along. On a request to stop, all runs stop with a checkpoint, and no other is
+    started. Runs whose folders something else holds come last. `preload` names modules that all runs need: they are
+    imported once, by a server that is forked for each run. Raises LockError where the campaign is run by another
+    process.
+    """
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    with RunLock(plan.folder):
+        keep(plan)
+        pool = _Pool(plan, n_cores, listener, stop, preload)
+        try:
+            pool.work_off(list(runs))
+        finally:
+            pool.kill()
+    return pool.ended
+
+
+class _Active(NamedTuple):
+    process: ForkServerProcess
+    run: PlannedRun
+    began: float
+
+
+class _Pool:
+    """The runs that are running."""
+
+    def __init__(self, plan: Plan, n_cores: int, listener: Listener, stop: Stop, preload: Sequence[str]) -> None:
+        self.ended: list[Ended] = []
+        self._plan, self._n_cores, self._listener, self._stop = plan, n_cores, listener, stop
+        self._active: list[_Active] = []
+        self._told = 0
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(list(preload))
+
+    def work_off(self, todo: list[PlannedRun]) -> None:
+        """Start and await runs until there is none left, or none that can be started."""
+        last_change = time.monotonic()
+        while True:
+            if not self._stop.level:
+                self._start_what_fits(todo)
+            if self._active:
+                last_change = time.monotonic()
+            elif not todo or self._stop.level:
+                return
+            elif time.monotonic() - last_change > _PATIENCE:
+                self._listener.say(f"{len(todo)} runs are under way elsewhere and were left alone")
+                return
+            self._await()
+
+    def kill(self) -> None:
+        """End what is still running, without a checkpoint."""
+        for active in self._active:
+            _signal_group(active.process, signal.SIGKILL)
+        for active in self._active:
+            active.process.join()
+        self._active.clear()
+
+    def _start_what_fits(self, todo: list[PlannedRun]) -> None:
+        for run in list(todo):
+            n_free = self._n_cores - sum(active.run.n_ranks for active in self._active)
+            if self._active and run.n_ranks > n_free:
+                return
+            if not is_held(run.folder):
+                todo.remove(run)
+                self._start(run)
+
+    def _start(self, run: PlannedRun) -> None:
+        freeze(run)
+        stop_file = run.folder / STOP_FILE
+        stop_file.unlink(missing_ok=True)  # of an attempt that was killed before it could look
+        process = self._context.Process(target=work, args=(command_of(run), run.folder / OUTPUT, stop_file))
+        process.start()
+        self._active.append(_Active(process, run, time.monotonic()))
+        self._listener.began(run)
+
+    def _await(self) -> None:
+        """Wait a moment; note who has ended, and pass on requests to stop."""
+        if self._active:
+            connection.wait([active.process.sentinel for active in self._active], _INTERVAL)
+        else:
+            time.sleep(_INTERVAL)
+        for active in list(self._active):
+            if not active.process.is_alive():
+                self._active.remove(active)
+                self._note(active)
+        if self._stop.level > self._told:
+            self._told = self._stop.level
+            for active in self._active:
+                if self._told == 1:
+                    active.process.terminate()
+                else:
+                    _signal_group(active.process, signal.SIGKILL)
+
+    def _note(self, active: _Active) -> None:
+        code = active.process.exitcode or 0
+        if code < 0 and code != -signal.SIGTERM:
+            with (active.run.folder / OUTPUT).open("a", encoding="utf-8") as stream:
+                stream.write(f"ended by {signal.Signals(-code).name}\n")
+        ended = Ended(active.run, standing_of(self._plan, active.run), time.monotonic() - active.began)
+        self.ended.append(ended)
+        self._listener.ended(ended)
+
+
+def _signal_group(process: ForkServerProcess, number: signal.Signals) -> None:
+    """Signal a run and whatever it has started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        assert process.pid is not None
+        os.killpg(process.pid, number)
+
+
+def set_aside(plan: Plan, run: PlannedRun) -> Path | None:
+    """Move the folder of a run out of the way, and say where to; None where there is none.
+
+    Raises UserError where something writes there.
+    """
+    if not run.folder.exists():
+        return None
+    if is_held(run.folder):
+        raise UserError(f"{run.folder} is in use; stop the run {run.id} before it is begun anew")
+    place = plan.folder / ASIDE
+    place.mkdir(exist_ok=True)
+    taken = {each.name for each in place.iterdir()}
+    target = place / next(name for n in count(1) if (name := f"{run.id}-{n}") not in taken)
+    run.folder.rename(target)
+    return target

@@ -1,0 +1,64 @@
+"""What the actions on campaigns share."""
+
+import argparse
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from prosper_ng.campaigns.plan import Plan
+    from prosper_ng.campaigns.standing import Queued, Standing, State
+
+_ORDER: "tuple[State, ...]" = ("finished", "running", "queued", "stopped", "waiting", "failed", "lost")
+
+
+def add_campaign_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add FILE, `--output` and `--set`, for `load_campaign`."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="the YAML file of a campaign, or a campaign's folder")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="the campaign's folder, instead of runs/NAME")
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        dest="overrides",
+        action="append",
+        default=[],
+        help="change a value of the campaign's file, such as repeats=2; may be given several times",
+    )
+
+
+def load_campaign(arguments: argparse.Namespace) -> "Plan":
+    """The plan that the arguments ask for. Raises UserError with everything that is wrong."""
+    from prosper_ng.campaigns.plan import load_plan
+    from prosper_ng.errors import UserError
+
+    if arguments.file.is_dir() and (arguments.overrides or arguments.output):
+        raise UserError(f"{arguments.file} is a campaign's folder; --set and --output go with a campaign's file")
+    return load_plan(arguments.file, arguments.overrides, arguments.output)
+
+
+def queued_jobs() -> "Mapping[str, Queued]":
+    """The jobs that Slurm knows, by one call; none where there is no Slurm."""
+    try:
+        from prosper_ng.slurm.queue import queue
+    except ImportError:
+        return {}
+    return queue()
+
+
+def counts(standings: Sequence["Standing"]) -> str:
+    """How many runs stand how: `10 finished, 2 failed`."""
+    numbers = Counter(standing.state for standing in standings)
+    return ", ".join(f"{numbers[state]} {state}" for state in _ORDER if numbers[state])
+
+
+def console() -> "Console":
+    """Where tables go; lines that are read by programs are not broken."""
+    from rich.console import Console
+
+    found = Console(highlight=False)
+    if not found.is_terminal:
+        found.width = 400
+    return found

@@ -1,0 +1,77 @@
+"""`prosper-ng campaign collect FILE`: tables and figures of what the runs came to."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from prosper_ng.commands._campaign import add_campaign_arguments, console, counts, load_campaign, queued_jobs
+
+if TYPE_CHECKING:
+    from prosper_ng.campaigns.results import Table
+
+HELP = "write tables with a row for each run and for each point, and figures over what was swept"
+
+FIGURES = "figures"
+"""Where figures go, within the campaign's folder."""
+_SHOWN_FIRST = ("recovered_all", "recovered_found", "psnr_after", "ssim_after", "free_energy", "sigma", "elapsed")
+_MOST_MEASURES, _MOST_POINTS = 5, 40
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_campaign_arguments(parser)
+    parser.add_argument("--axis", metavar="NAME", help="the axis of the figures, instead of each that has one")
+    parser.add_argument("--measure", metavar="NAME", help="what the figures show, such as psnr_after")
+    parser.add_argument("--no-figures", action="store_true", help="write tables only")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 once all is written, also where runs are unfinished: they are rows with a reason."""
+    from prosper_ng.campaigns.results import collect, summarise, write_tables
+    from prosper_ng.campaigns.standing import standings
+
+    plan = load_campaign(arguments)
+    found = standings(plan, queued_jobs())
+    table = collect(plan, found)
+    points = summarise(table)
+    written = write_tables(table, points, plan.folder)
+    if not arguments.no_figures and table.measures:
+        from prosper_ng.report.sweep_figures import draw_sweep
+
+        (plan.folder / FIGURES).mkdir(exist_ok=True)
+        shown = table if arguments.measure else table._replace(measures=_looked_at_first(table.measures))
+        written += draw_sweep(shown, plan.folder / FIGURES, arguments.axis, arguments.measure)
+    if not arguments.quiet:
+        print(f"{plan.name}: {counts(found)}")
+        _print_points(points, _looked_at_first(table.measures, arguments.measure))
+        for path in written:
+            print(f"written: {path}")
+    return 0
+
+
+def _looked_at_first(measures: tuple[str, ...], wanted: str | None = None) -> tuple[str, ...]:
+    """The few measures that say most."""
+    first = [name for name in dict.fromkeys((wanted, *_SHOWN_FIRST)) if name in measures]
+    return (*first, *(name for name in measures if name not in first))[:_MOST_MEASURES]
+
+
+def _print_points(points: "Table", chosen: tuple[str, ...]) -> None:
+    """Mean and standard deviation of what people look at first."""
+    from rich.markup import escape
+    from rich.table import Table as Rich
+
+    from prosper_ng.config.canonical import inline
+
+    shown = Rich(box=None, padding=(0, 2, 0, 0))
+    for name in (*points.axes, "finished", *chosen):
+        shown.add_column(escape(name), justify="left" if name in points.axes else "right")
+    n_points = len(points.columns["n_runs"])
+    for row in range(min(n_points, _MOST_POINTS)):
+        cells = [inline(points.columns[axis][row]) for axis in points.axes]
+        cells.append(f"{points.columns['n_finished'][row]}/{points.columns['n_runs'][row]}")
+        for name in chosen:
+            mean, std = (points.columns[f"{name}_{what}"][row] for what in ("mean", "std"))
+            cells.append("" if mean != mean else f"{mean:.5g}" if std != std else f"{mean:.5g} ± {std:.2g}")
+        shown.add_row(*map(escape, cells))
+    console().print(shown)
+    if n_points > _MOST_POINTS:
+        print(f"and {n_points - _MOST_POINTS} more points")

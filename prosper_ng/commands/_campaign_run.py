@@ -1,0 +1,66 @@
+"""`prosper-ng campaign run FILE`: run what is unfinished on this machine."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from prosper_ng.commands._campaign import add_campaign_arguments, counts, load_campaign
+from prosper_ng.commands._learned import positive
+
+if TYPE_CHECKING:
+    from prosper_ng.campaigns.plan import Plan, PlannedRun
+
+HELP = "run what is unfinished on this machine; called again, it goes on"
+
+_NEEDED_BY_ALL = ("prosper_ng.commands.run", "prosper_ng.experiments.run", "prosper_ng.report.narrator", "h5py")
+_FAILED = 1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_campaign_arguments(parser)
+    add_run_arguments(parser)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says how runs share the machine."""
+    parser.add_argument("--cores", type=positive, metavar="N", help="cores to use, instead of all that may be used")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 where all runs are finished, 1 where one failed, 75 where there is more to do, 130 after Ctrl-C."""
+    plan = load_campaign(arguments)
+    return run_unfinished(plan, plan.runs, arguments)
+
+
+def run_unfinished(plan: "Plan", runs: Sequence["PlannedRun"], arguments: argparse.Namespace) -> int:
+    """Run those of the runs that are unfinished, and say how the campaign stands; the exit status."""
+    from prosper_ng.campaigns.local import run_side_by_side, stop_requests
+    from prosper_ng.campaigns.standing import standings
+    from prosper_ng.environment import limit_threads
+    from prosper_ng.experiments.run import MORE_TO_DO
+    from prosper_ng.parallel.last_words import INTERRUPTED
+    from prosper_ng.parallel.threads import available_cores
+    from prosper_ng.report.campaign_progress import CampaignProgress
+
+    os.environ.setdefault("PROSPER_NG_THREADS", "1")  # a rank is a core here, whatever is set for other programs
+    limit_threads(os.environ)
+    wanted = {run.id for run in runs}
+    before = dict(zip((run.id for run in plan.runs), standings(plan, {}), strict=True))
+    todo = [run for run in plan.runs if run.id in wanted and before[run.id].state != "finished"]
+    n_cores = arguments.cores or len(available_cores())
+    progress = CampaignProgress(len(wanted), len(wanted) - len(todo), arguments.quiet)
+    progress.opened(plan.folder, todo, n_cores)
+    with stop_requests() as stop:
+        try:
+            ended = run_side_by_side(plan, todo, n_cores, progress, stop, _NEEDED_BY_ALL)
+        finally:
+            progress.close()
+        after = [standing for run, standing in zip(plan.runs, standings(plan, {}), strict=True) if run.id in wanted]
+        progress.conclude(counts(after), plan, ended)
+    if stop.level:
+        return INTERRUPTED if stop.name == "SIGINT" else MORE_TO_DO
+    if any(standing.state in ("failed", "lost") for standing in after):
+        return _FAILED
+    return 0 if all(standing.state == "finished" for standing in after) else MORE_TO_DO
