@@ -1,28 +1,95 @@
-"""`prosper-ng report RUN`: all there is to see of a run, as one HTML file."""
+"""`prosper-ng report RUN|CAMPAIGN`: all there is to see of a run or of a campaign, as one HTML file."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-HELP = "write a page about a run, one HTML file without anything around it"
+if TYPE_CHECKING:
+    from prosper_ng.campaigns.plan import Plan
+    from prosper_ng.campaigns.standing import Queued
+
+HELP = "write a page about a run or a campaign, as one HTML file"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of the run")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="where to put it; report.html in the folder if not given"
+        "of",
+        type=Path,
+        metavar="RUN|CAMPAIGN",
+        help="the folder of a run, the folder of a campaign, or the YAML file of a campaign",
     )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="where to put it; report.html in that folder if not given"
+    )
+    parser.add_argument("--runs", action="store_true", help="write the pages of a campaign's runs as well, linked")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0 once it is written. Raises UserError where there is no run, a package is missing, or no place to write."""
+    from prosper_ng.campaigns.plan import load_plan
+    from prosper_ng.errors import UserError
+    from prosper_ng.report.page import require_packages
+
+    require_packages()
+    if _is_campaign(arguments.of):
+        lines = _write_campaign(load_plan(arguments.of), arguments.output, arguments.runs)
+    elif arguments.runs:
+        raise UserError(f"{arguments.of} is no campaign; --runs goes with the folder or the YAML file of one")
+    else:
+        lines = [str(_write_run(arguments.of, arguments.output))]
+    if not arguments.quiet:
+        for line in lines:
+            print(line)
+    return 0
+
+
+def _is_campaign(path: Path) -> bool:
+    from prosper_ng.campaigns import kept_plan
+    from prosper_ng.storage import run_file
+
+    if path.is_dir():
+        return (path / kept_plan.NAME).exists() and not (path / run_file.NAME).exists()
+    return path.suffix in (".yaml", ".yml")
+
+
+def _write_run(folder: Path, output: Path | None) -> Path:
     from prosper_ng.report.page import NAME, write_page
     from prosper_ng.report.run_page import run_page
     from prosper_ng.storage.run_record import read_run
 
-    record = read_run(arguments.run)
-    path = arguments.output or record.path.parent / NAME
+    record = read_run(folder)
+    path = output or record.path.parent / NAME
     write_page(path, run_page(record))
-    if not arguments.quiet:
-        print(path)
-    return 0
+    return path
+
+
+def _write_campaign(plan: "Plan", output: Path | None, with_runs: bool) -> list[str]:
+    """The lines to print: where the page is, and what could not be shown of the runs."""
+    from prosper_ng.campaigns.results import collect
+    from prosper_ng.campaigns.standing import standings
+    from prosper_ng.commands._campaign import queued_jobs
+    from prosper_ng.errors import UserError
+    from prosper_ng.report.campaign_page import campaign_page
+    from prosper_ng.report.page import NAME, write_page
+    from prosper_ng.storage import run_file
+    from prosper_ng.storage.run_record import RunFileError
+
+    notes = []
+    for run in plan.runs if with_runs else ():
+        if (run.folder / run_file.NAME).exists():
+            try:
+                _write_run(run.folder, None)
+            except RunFileError as error:
+                notes.append(str(error))
+    path = output or plan.folder / NAME
+    queue: "Mapping[str, Queued]" = {}
+    try:
+        queue = queued_jobs()
+    except UserError as error:
+        # What has finished can be shown without the queue.
+        notes.append(str(error))
+    found = standings(plan, queue)
+    write_page(path, campaign_page(plan, found, collect(plan, found), path))
+    return [str(path), *notes]

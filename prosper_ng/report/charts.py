@@ -131,15 +131,16 @@ def recovery_picture(W_true: Floats, W_learned: Floats, patch_shape: Sequence[in
     pairs = matched(W_true, W_learned)
     n_shown = len(pairs.cosines)
     both = np.concatenate([tiles(pairs.true, patch_shape), tiles(pairs.learned, patch_shape)])
+    cosines = ", ".join(f"{cosine:.3f}" for cosine in pairs.cosines)
     note = (
         f"True fields above, below each the learned one that stands for it; {pairs.n_found} of {W_true.shape[1]} have "
-        f"a cosine of 0.9 or more. The cosines of those shown: {', '.join(f'{cosine:.3f}' for cosine in pairs.cosines)}."
+        f"a cosine of 0.9 or more. The cosines of those shown: {cosines}."
     )
     return _picture("", mosaic(both, n_shown, clear=True), note, note, share=0.5)
 
 
 def image_picture(title: str, image: Floats, note: str) -> Picture:
-    """An image (height, width[, channels]) of 8-bit values, enlarged by whole pixels, or shrunk."""
+    """An image (height, width[, channels]) of 8-bit values, enlarged by whole pixels or shrunk."""
     pixels = eight_bit(with_channels(image))
     height, width = pixels.shape[:2]
     alternative = f"The {title} image, {height} x {width} pixels. {note}".strip()

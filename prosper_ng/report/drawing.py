@@ -46,7 +46,7 @@ _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "prosper_ng",
 }
-_THEME = {
+THEME = {
     INK: "ink", PALE: "pale", TICK: "pale", EDGE: "edge", GRID: "grid",
     BLUE: "blue", RED: "red", GREEN: "green", VIOLET: "violet", ORANGE: "orange", TEAL: "teal", BROWN: "brown",
 }  # fmt: skip
@@ -122,4 +122,4 @@ def _for_page(tag: str, name: str) -> str:
 
 
 def _variable(color: str) -> str:
-    return f"var(--{_THEME[color]})" if color in _THEME else color
+    return f"var(--{THEME[color]})" if color in THEME else color

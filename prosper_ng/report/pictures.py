@@ -56,7 +56,8 @@ def draw_run(run: Path, folder: Path) -> tuple[list[Path], list[str]]:
 
 def images_of(record: RunRecord) -> list[tuple[str, Floats]]:
     """The images (height, width[, channels]) of the task, in the order in which they were made."""
-    images = record.results.get("images", {})
+    found = record.results.get("images")
+    images = found if isinstance(found, dict) else {}
     names = [*(name for name in _ORDER if name in images), *(name for name in images if name not in _ORDER)]
     return [(name, images[name]) for name in names]
 

@@ -1,6 +1,7 @@
 """The page of a run: what it did, what it was told, what it came to."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,6 +58,7 @@ class Start(NamedTuple):
 def run_page(record: RunRecord) -> str:
     """The page as HTML; UserError where a package is missing."""
     require_packages()
+    record = replace(record, history=_columns(record.history))
     found = summary(record)
     silent = silence(record)
     settings = [
@@ -87,6 +89,12 @@ def run_page(record: RunRecord) -> str:
     )
 
 
+def _columns(history: Mapping[str, Any]) -> dict[str, Floats]:
+    """Those columns that are as long as there are sweeps."""
+    n_sweeps = np.shape(history.get("sweep", ()))
+    return {name: values for name, values in history.items() if len(n_sweeps) == 1 and np.shape(values) == n_sweeps}
+
+
 def _facts(record: RunRecord, found: Mapping[str, Any]) -> Rows:
     """The numbers that people ask for first."""
     of = f" of {found['n_iterations']:,}" if isinstance(found["n_iterations"], int) else ""
@@ -115,15 +123,24 @@ def _facts(record: RunRecord, found: Mapping[str, Any]) -> Rows:
 def _images(record: RunRecord) -> list[Picture]:
     """The images of the task; against the clean one where there is one."""
     named = images_of(record)
-    clean = named[0][1] if named and named[0][0] == "clean" else None
+    clean = named[0][1] if named and named[0][0] == "clean" and _is_image(named[0][1]) else None
     pictures = []
     for name, image in named:
+        if not _is_image(image):
+            continue
         note = ""
         if clean is not None and name != "clean" and image.shape == clean.shape:
             measured = quality(clean, image)
             note = f"PSNR {measured.psnr:.2f} dB, SSIM {measured.ssim:.3f}."
         pictures.append(charts.image_picture(name, image, note))
     return pictures
+
+
+def _is_image(image: Any) -> bool:
+    """Whether it is an array of finite numbers with the shape of a picture."""
+    shape = np.shape(image)
+    has_pixels = len(shape) in (2, 3) and min(shape) > 0 and (len(shape) == 2 or shape[2] in (1, 3))
+    return has_pixels and bool(np.isfinite(image).all())
 
 
 def _dictionary(record: RunRecord) -> list[Picture]:
@@ -164,8 +181,8 @@ def _parameters(parameters: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             rows.append((name, "number", _number(value)))
             continue
         shape = " × ".join(map(str, value["shape"]))
-        ranges = f"{_number(value['min'])} to {_number(value['max'])}, mean {_number(value['mean'])}"
-        rows.append((name, shape, ranges if "mean" in value else "empty"))
+        low, high, mean = (_number(value.get(which)) for which in ("min", "max", "mean"))
+        rows.append((name, shape, f"{low} to {high}, mean {mean}"))
     return rows
 
 
