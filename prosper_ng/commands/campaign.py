@@ -2,13 +2,21 @@
 
 import argparse
 
-from prosper_ng.commands import _campaign_collect, _campaign_plan, _campaign_rerun, _campaign_run, _campaign_status
+from prosper_ng.commands import (
+    _campaign_collect,
+    _campaign_plan,
+    _campaign_rerun,
+    _campaign_run,
+    _campaign_status,
+    _campaign_submit,
+)
 
 HELP = "plan, run and collect many runs that differ in some values"
 
 _ACTIONS = {
     "plan": _campaign_plan,
     "run": _campaign_run,
+    "submit": _campaign_submit,
     "status": _campaign_status,
     "collect": _campaign_collect,
     "rerun": _campaign_rerun,

@@ -1,0 +1,124 @@
+"""`prosper-ng submit FILE`: hand a run, or the unfinished runs of a campaign, to Slurm."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prosper_ng.commands._arguments import load_run_config
+from prosper_ng.commands._campaign_submit import add_parallel_argument, submit_campaign
+from prosper_ng.commands._slurm_arguments import add_slurm_arguments, job_options, site_lines
+
+if TYPE_CHECKING:
+    from prosper_ng.config import Loaded
+    from prosper_ng.experiments.run_config import RunConfig
+
+HELP = "hand a run, or the unfinished runs of a campaign, to Slurm; the jobs stop in time, start again and continue"
+
+_SCRIPT, _CONFIG, _JOB = "job.sbatch", "config.yaml", "job.json"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="the YAML file of a run or campaign")
+    parser.add_argument(
+        "--set", metavar="NAME=VALUE", dest="overrides", action="append", default=[], help="change a value"
+    )
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="the folder of the run or campaign")
+    add_parallel_argument(parser)
+    add_slurm_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 where the jobs were handed over, or nothing is left to do."""
+    return submit_campaign(arguments) if _is_campaign(arguments.file) else _submit_run(arguments)
+
+
+def _is_campaign(path: Path) -> bool:
+    """Whether a file is that of a campaign; one that cannot be read counts as a run's, whose reader says why."""
+    from dataclasses import fields
+
+    from prosper_ng.campaigns.campaign_config import CampaignConfig
+    from prosper_ng.config import ConfigError
+    from prosper_ng.config.loader import read_file
+    from prosper_ng.config.tree import MappingNode
+    from prosper_ng.config.yaml_reader import read_yaml
+    from prosper_ng.experiments.run_config import RunConfig
+
+    if path.is_dir():
+        return True
+    try:
+        root = read_yaml(read_file(path), [])
+    except ConfigError:
+        return False
+    of_run, of_campaign = ({field.name for field in fields(kind)} for kind in (RunConfig, CampaignConfig))
+    return isinstance(root, MappingNode) and bool((of_campaign - of_run) & root.items.keys())
+
+
+def _submit_run(arguments: argparse.Namespace) -> int:
+    from prosper_ng.config import annotated_yaml
+    from prosper_ng.errors import UserError
+    from prosper_ng.slurm.script import single_script
+    from prosper_ng.slurm.submission import submit
+    from prosper_ng.storage import atomic
+
+    if arguments.parallel is not None:
+        raise UserError(f"--parallel is for campaigns, and {arguments.file} is one run")
+    loaded = load_run_config(arguments)
+    folder = Path(arguments.output or loaded.value.output.folder or Path("runs") / loaded.value.name).absolute()
+    options, config = job_options(arguments), folder / _CONFIG
+    script = single_script(options, config, folder, [], site_lines(arguments))
+    if arguments.dry_run:
+        print(script, end="")
+        return 0
+    if reason := _why_not(folder, loaded):
+        print(reason)
+        return 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        header = f"# {arguments.file}, as it was submitted\n"
+        atomic.write_text(config, header + annotated_yaml(loaded.resolved, loaded.origins) + "\n")
+        atomic.write_text(folder / _SCRIPT, script)
+        job = submit(folder / _SCRIPT)
+        atomic.write_json(folder / _JOB, {"job": job})
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written to ({error.strerror})") from None
+    if not arguments.quiet:
+        print(f"job {job}: {folder}, ranks: {options.n_ranks}; it prints to {folder / f'slurm-{job}.out'}")
+        _warn(job)
+    return 0
+
+
+def _why_not(folder: Path, loaded: "Loaded[RunConfig]") -> str | None:
+    """Why there is nothing to submit. Raises UserError where the run is in the queue."""
+    from prosper_ng.errors import UserError
+    from prosper_ng.slurm.queue import queue
+    from prosper_ng.storage.status import read_status
+
+    status = read_status(folder)
+    if (
+        status is not None
+        and status.state == "finished"
+        and (status.n_iterations or 0) >= loaded.value.training.n_sweeps
+    ):
+        return f"nothing to submit: {folder} is finished ({status.reason})"
+    try:
+        before = str(json.loads((folder / _JOB).read_bytes())["job"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    known = queue().get(before)
+    if known is not None:
+        raise UserError(f"{folder} is in the queue as job {before} ({known.state}); scancel {before} takes it out")
+    return None
+
+
+def _warn(job: str) -> None:
+    """Say why a job that was taken will not run as it is."""
+    from prosper_ng.slurm.queue import queue
+    from prosper_ng.slurm.submission import hopeless
+
+    known = queue().get(job)
+    if known is not None and hopeless(known.reason):
+        print(
+            f"it waits for more than this partition gives: Slurm says {known.reason}; scancel {job}, and ask for less"
+        )

@@ -1,0 +1,141 @@
+"""The text of job scripts: one template, `job.sbatch`, for one run or an array of them, generated or by hand."""
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from prosper_ng.slurm.options import JobOptions
+
+_HAND_OPTIONS = JobOptions(ntasks_per_node=4, time="04:00:00")
+_HAND_SITE = """\
+# --- This site, to be edited: what makes `python` the one that prosper_ng is installed for, and finds the MPI library.
+# module load python openmpi
+# source .venv/bin/activate
+# export MPI4PY_LIBMPI=libmpi.so
+# export PROSPER_NG_LAUNCHER='srun --mpi=pmix'  # if you know better than the trial below
+python=python
+# ---"""
+_SINGLE_BY_HAND = """\
+unset SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID  # of a job that this one was submitted from
+config=${1:?usage: sbatch jobs/train.sbatch CONFIG [FOLDER [ARGUMENTS of prosper-ng run]]}
+folder=${2:-runs/$(basename "$config" .yaml)}
+arguments=("${@:3}")"""
+_TASK = """\
+IFS=$'\\t' read -r config folder < <(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$tasks")
+[ -n "$config" ] || { echo "$tasks has no line $((SLURM_ARRAY_TASK_ID + 1))"; exit 1; }
+folder=${folder:-runs/$(basename "$config" .yaml)}
+arguments=()"""
+_ARRAY_BY_HAND = """\
+tasks=${1:?usage: sbatch --array=0-9%4 jobs/campaign.sbatch TASKS}
+# Line n of this file is task n - 1: the file of a configuration and, after a tab, its run folder.
+"""
+
+
+def single_script(
+    options: JobOptions, config: Path, folder: Path, arguments: Sequence[str], site: str | None = None
+) -> str:
+    """The script of one run in `folder`, with further arguments of `prosper-ng run`.
+
+    `site` are lines of shell that make the MPI library available.
+    """
+    task = "\n".join(
+        [
+            "unset SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID",
+            f"config={shlex.quote(str(config))}",
+            f"folder={shlex.quote(str(folder))}",
+            f"arguments=({shlex.join(arguments)})",
+        ]
+    )
+    purpose = (
+        f"# One run; written by prosper-ng submit. Submitted again, it continues: sbatch {shlex.quote(folder.name)}"
+    )
+    log = f"{_escaped(folder)}/slurm-%j.out"
+    return _filled(purpose, _directives(options, _job_name(folder), log, Path.cwd()), _site(site), task)
+
+
+def array_script(options: JobOptions, name: str, tasks: Path, logs: Path, site: str | None = None) -> str:
+    """The script of an array of runs; task n is line n, counted from 0, of the file `tasks` (see `task_map`)."""
+    purpose = f"# Runs of the campaign {name}; written by prosper-ng campaign submit."
+    directives = _directives(options, name, f"{_escaped(logs)}/slurm-%A_%a.out", Path.cwd())
+    return _filled(purpose, directives, _site(site), f"tasks={shlex.quote(str(tasks))}\n{_TASK}")
+
+
+def task_map(runs: Sequence[tuple[Path, Path]]) -> str:
+    """The file that says which configuration and run folder each task of an array has."""
+    return "".join(f"{config}\t{folder}\n" for config, folder in runs)
+
+
+def scripts_by_hand() -> dict[str, str]:
+    """The scripts of the folder `jobs`, by name: to be edited and submitted without this program's help."""
+    train = "# One run that stops in time and starts again until it is done: sbatch jobs/train.sbatch CONFIG [FOLDER]"
+    campaign = "# As jobs/train.sbatch, for many runs: sbatch --array=0-9%4 jobs/campaign.sbatch TASKS"
+    single = _directives(_HAND_OPTIONS, "prosper-ng", "slurm-%j.out")
+    array = _directives(_HAND_OPTIONS, "prosper-ng", "slurm-%A_%a.out")
+    return {
+        "train.sbatch": _filled(train, single, _HAND_SITE, _SINGLE_BY_HAND),
+        "campaign.sbatch": _filled(campaign, array, _HAND_SITE, _ARRAY_BY_HAND + _TASK),
+    }
+
+
+def _filled(purpose: str, options: str, site: str, task: str) -> str:
+    """The template with the text for each line `#@ NAME`."""
+    text = files(__package__).joinpath("job.sbatch").read_text(encoding="utf-8")
+    for name, part in {"purpose": purpose, "options": options, "site": site, "task": task}.items():
+        text = text.replace(f"#@ {name}\n", f"{part}\n")
+    return text
+
+
+def _directives(options: JobOptions, name: str, log: str, folder: Path | None = None) -> str:
+    """The lines `#SBATCH`."""
+    wanted: list[tuple[str, str | None]] = [
+        ("job-name", name),
+        ("nodes", str(options.nodes)),
+        ("ntasks-per-node", str(options.ntasks_per_node)),
+        ("cpus-per-task", str(options.cpus_per_task)),
+        ("time", options.time),
+        ("signal", f"B:USR1@{options.warning_seconds}"),
+        ("requeue", ""),
+        ("open-mode", "append"),
+        ("output", log),
+        ("chdir", None if folder is None else str(folder)),
+    ]
+    lines = [f"#SBATCH --{key}={_quoted(value)}".removesuffix("=") for key, value in wanted if value is not None]
+    return "\n".join(lines + [f"#SBATCH --{key}" + _given(value) for key, value in options.others])
+
+
+def _given(value: str | None) -> str:
+    return "" if value is None else f"={_quoted(value)}"
+
+
+def _quoted(value: str) -> str:
+    """A value as sbatch reads it in a script: blanks end it, and # begins a comment, unless in quotes."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return value if escaped == value and not set(value) & set(" \t#'") else f'"{escaped}"'
+
+
+def _escaped(path: Path) -> str:
+    """A path in a pattern for the names of logs."""
+    return str(path).replace("%", "%%")
+
+
+def _job_name(folder: Path) -> str:
+    return folder.name or "prosper-ng"
+
+
+def _site(lines: str | None, environment: Mapping[str, str] = os.environ) -> str:
+    """What makes this program and its MPI library those of the moment of submission."""
+    library = environment.get("MPI4PY_LIBMPI")
+    launcher = environment.get("PROSPER_NG_LAUNCHER")
+    return "\n".join(
+        [
+            "# --- This site, as it was when the job was submitted.",
+            *([] if lines is None else [lines.rstrip("\n")]),
+            "unset MPI4PY_LIBMPI" if library is None else f"export MPI4PY_LIBMPI={shlex.quote(library)}",
+            *([] if launcher is None else [f"export PROSPER_NG_LAUNCHER={shlex.quote(launcher)}"]),
+            f"python={shlex.quote(sys.executable)}",
+            "# ---",
+        ]
+    )
