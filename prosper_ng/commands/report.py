@@ -1,13 +1,11 @@
 """`prosper-ng report RUN|CAMPAIGN`: all there is to see of a run or of a campaign, as one HTML file."""
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prosper_ng.campaigns.plan import Plan
-    from prosper_ng.campaigns.standing import Queued
 
 HELP = "write a page about a run or a campaign, as one HTML file"
 
@@ -70,7 +68,6 @@ def _write_campaign(plan: "Plan", output: Path | None, with_runs: bool) -> list[
     from prosper_ng.campaigns.results import collect
     from prosper_ng.campaigns.standing import standings
     from prosper_ng.commands._campaign import queued_jobs
-    from prosper_ng.errors import UserError
     from prosper_ng.report.campaign_page import campaign_page
     from prosper_ng.report.page import NAME, write_page
     from prosper_ng.storage import run_file
@@ -84,12 +81,6 @@ def _write_campaign(plan: "Plan", output: Path | None, with_runs: bool) -> list[
             except RunFileError as error:
                 notes.append(str(error))
     path = output or plan.folder / NAME
-    queue: "Mapping[str, Queued]" = {}
-    try:
-        queue = queued_jobs()
-    except UserError as error:
-        # What has finished can be shown without the queue.
-        notes.append(str(error))
-    found = standings(plan, queue)
+    found = standings(plan, queued_jobs())
     write_page(path, campaign_page(plan, found, collect(plan, found), path))
     return [str(path), *notes]

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from prosper_ng.campaigns.local import Ended
 from prosper_ng.campaigns.plan import Plan, PlannedRun
+from prosper_ng.campaigns.standing import Standing
 from prosper_ng.report.progress import duration
 
 
@@ -68,13 +70,18 @@ class CampaignProgress:
             self._bar.stop()
             self._bar = None
 
-    def conclude(self, counts: str, plan: Plan, ended: Sequence[Ended]) -> None:
-        """The campaign has ended, or was stopped."""
-        self.say(f"{counts}; results: prosper-ng campaign collect {plan.path}")
-        for each in ended:
-            if each.standing.state in ("failed", "lost"):
-                self.say(f"{each.run.id} {each.standing.state}: {each.standing.reason}")
-                self.say(f"  {each.standing.advice}")
+    def conclude(self, standings: Sequence[Standing], counts: str, plan: Plan) -> None:
+        """How the runs stand in the end: `counts` in words, and what is wrong, each thing once."""
+        self.say(counts)
+        wrong = Counter(
+            (each.state, each.reason, each.advice) for each in standings if each.state in ("failed", "lost")
+        )
+        for (state, reason, advice), number in wrong.items():
+            self.say(f"{number} {state}: {reason}")
+            self.say(f"  {advice}")
+        if any(each.state != "finished" for each in standings):
+            self.say("the same command goes on with what is unfinished")
+        self.say(f"for tables and figures: prosper-ng campaign collect {plan.path}")
 
     def _show(self) -> None:
         if self._bar is None:

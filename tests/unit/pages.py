@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
 
-VOID = {"meta", "link", "img", "br", "hr", "input", "source"}
+VOID = {"meta", "link", "img", "br", "hr", "input", "source", "wbr"}
 
 
 class Element(NamedTuple):
@@ -56,7 +56,7 @@ class Page(HTMLParser):
 
 
 def check(page: Page) -> None:
-    """What holds for every page: nothing comes from elsewhere, one script runs, pictures and tables say what they are."""
+    """What holds for every page: nothing comes from elsewhere, one script runs, pictures and tables have names."""
     identifiers = [e.attributes["id"] for e in page.elements if "id" in e.attributes]
     assert len(identifiers) == len(set(identifiers))
     for tag, attributes in page.elements:

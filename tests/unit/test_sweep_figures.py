@@ -1,0 +1,140 @@
+"""Figures over swept axes: the right runs, told apart in the right way, at the right places."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from prosper_ng.campaigns.results import Table
+from prosper_ng.errors import UserError
+from prosper_ng.report.drawing import SERIES, drawn
+from prosper_ng.report.sweep_figures import draw, draw_sweep, labels_of, shortened, sweep_of
+
+
+def table(rows, axes, measures=("psnr",)):
+    """A table of runs: mappings with the axes, the measures and, unless they have finished, the state."""
+    columns = {"id": [f"{n:012x}" for n in range(len(rows))]}
+    columns |= {axis: [row[axis] for row in rows] for axis in axes}
+    columns["state"] = [row.get("state", "finished") for row in rows]
+    columns |= {name: np.array([row.get(name, np.nan) for row in rows], dtype=float) for name in measures}
+    return Table(columns, tuple(axes), tuple(measures))
+
+
+def product(**axes):
+    """All combinations of the values, twice, each with a measure of its own."""
+    rows = [{}]
+    for name, values in axes.items():
+        rows = [{**row, name: value} for row in rows for value in values]
+    return [{**row, "psnr": float(n)} for n, row in enumerate(2 * rows)]
+
+
+def test_runs_of_one_place_are_taken_together_and_unfinished_ones_left_out():
+    rows = [{"S": S, "psnr": psnr} for S, psnr in ((20, 1.0), (10, 4.0), (20, 3.0), (10, np.nan))]
+    rows += [{"S": 10, "psnr": 100.0, "state": state} for state in ("running", "failed", "stopped", "lost")]
+    sweep = sweep_of(table(rows, ["S"]), "S", "psnr")
+    (series,) = sweep.series
+    assert [(x, y.tolist()) for x, y in sweep.groups(series)] == [(10.0, [4.0]), (20.0, [1.0, 3.0])]
+    assert (sweep.names, sweep.by, sweep.pooled, series.label) == ((), (), (), "")
+    assert sweep.is_telling
+
+
+def test_other_axes_tell_series_apart_as_long_as_they_are_few():
+    few = sweep_of(table(product(S=[1, 2], model=["a", "b"], noise=[5, 6, 7]), ["S", "model", "noise"]), "S", "psnr")
+    assert few.by == ("model", "noise")
+    assert [series.label for series in few.series] == ["a, 5", "a, 6", "a, 7", "b, 5", "b, 6", "b, 7"]
+    many = product(S=[1, 2], noise=range(9), model=["a", "b"], constant=["c"])
+    sweep = sweep_of(table(many, ["S", "noise", "model", "constant"]), "S", "psnr")
+    assert (sweep.by, sweep.pooled) == (("model",), ("noise",))
+    assert [len(series.y) for series in sweep.series] == [36, 36]
+    alone = sweep_of(table(product(S=[1, 2], noise=range(9)), ["S", "noise"]), "S", "psnr")
+    assert (alone.by, alone.pooled, len(alone.series)) == ((), ("noise",), 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([{"kind": "bsc", "n": 1}, {"kind": "tsc", "n": 1}, {"kind": "bsc", "n": 1}], ["bsc", "tsc", "bsc"]),
+        ([{"kind": "bsc", "n": 1}, {"kind": "bsc", "n": 2}], ["{kind: bsc, n: 1}", "{kind: bsc, n: 2}"]),
+        (["../runs/a.yaml", "b.yml"], ["a", "b"]),
+        (["x/a.yaml", "y/a.yaml"], ["x/a.yaml", "y/a.yaml"]),
+        ([True, None, [1, 2.5]], ["true", "null", "[1, 2.5]"]),
+    ],
+)
+def test_names_are_short_where_that_tells_them_apart(values, labels):
+    assert labels_of(values) == labels
+
+
+def test_long_names_lose_their_middle():
+    assert shortened("short", 9) == "short"
+    assert shortened("a-rather-long-name", 9) == "a-r…-name"
+
+
+def drawing(sweep, look):
+    with drawn(600, 400) as figure:
+        axes = figure.add_subplot()
+        draw(axes, sweep)
+        figure.draw_without_rendering()
+        return look(axes)
+
+
+def test_means_and_deviations_are_where_they_belong():
+    rows = [{"S": S, "psnr": psnr} for S, psnr in ((10, 1.0), (10, 3.0), (40, 5.0), (20, 7.0), (20, 8.0), (20, 12.0))]
+
+    def look(axes):
+        (bars,) = axes.containers
+        line, _, (lines,) = bars.lines
+        return (
+            line.get_xydata().tolist(),
+            [np.ptp(path[:, 1]) / 2 for path in lines.get_segments() if len(path) == 2],
+            axes.get_xscale(),
+        )
+
+    means, deviations, scale = drawing(sweep_of(table(rows, ["S"]), "S", "psnr"), look)
+    assert means == [[10, 2], [20, 9], [40, 5]]
+    assert deviations == pytest.approx([2**0.5, 7**0.5])
+    assert scale == "linear"
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [([1, 2, 4, 8, 16], "log"), (range(1, 11), "linear"), ([0, 1, 10, 100], "linear"), ([1e-3, 1e-2, 1], "log")],
+)
+def test_numbers_that_grow_by_factors_are_drawn_so(values, scale):
+    sweep = sweep_of(table(product(S=values), ["S"]), "S", "psnr")
+    assert drawing(sweep, lambda axes: axes.get_xscale()) == scale
+
+
+def test_names_are_rows_in_their_order():
+    sweep = sweep_of(table(product(kind=["b", "a", "$x^$ <i>"], S=[1, 2]), ["kind", "S"]), "kind", "psnr")
+    assert sweep.names == ("b", "a", "$x^$ <i>")
+
+    def look(axes):
+        labels = [label.get_text() for label in axes.get_yticklabels()]
+        return labels, axes.yaxis_inverted(), [bars.lines[0].get_color() for bars in axes.containers]
+
+    assert drawing(sweep, look) == (["b", "a", "$x^$ <i>"], True, list(SERIES[:2]))
+
+
+def test_a_picture_for_each_axis_and_measure_that_differ(tmp_path):
+    rows = [
+        {**row, "same": 1.0, "sigma": row["psnr"] ** 2} for row in product(**{"model.H": [1, 2], "a/b": ["x", "y"]})
+    ]
+    made = table([{**row, "one": 7} for row in rows], ["model.H", "a/b", "one"], ["psnr", "same", "sigma"])
+    drawn_to = draw_sweep(made, tmp_path / "new")
+    names = ["model.H-psnr.png", "model.H-sigma.png", "a_b-psnr.png", "a_b-sigma.png"]
+    assert drawn_to == [tmp_path / "new" / name for name in names]
+    assert all(Image.open(path).size == (1100, 700) for path in drawn_to)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(names)
+    assert draw_sweep(made, tmp_path, "one", "same") == [tmp_path / "one-same.png"]
+
+
+def test_what_cannot_be_drawn_is_said(tmp_path):
+    made = table(product(S=[1, 2]), ["S"])
+    with pytest.raises(UserError, match="the campaign has no axis 'H'; it has S"):
+        draw_sweep(made, tmp_path, "H")
+    with pytest.raises(UserError, match="the campaign has no measure 'ssim'; it has psnr"):
+        draw_sweep(made, tmp_path, None, "ssim")
+    unfinished = table([{"S": 1, "psnr": 1.0, "state": "running"}], ["S"])
+    assert draw_sweep(unfinished, tmp_path) == []
+    with pytest.raises(UserError, match="there is nothing to draw of any measure over S"):
+        draw_sweep(unfinished, tmp_path, "S")
+    assert list(tmp_path.iterdir()) == []
