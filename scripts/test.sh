@@ -15,6 +15,18 @@ check() {
     fi
 }
 
+# Tests that need a program of the system are skipped without it; where packages of Debian may be installed, it is there.
+install_if_absent() {
+    local program=$1
+    shift
+    if command -v "$program" >/dev/null || ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+        return 0
+    fi
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$@"; } >/dev/null 2>&1 ||
+        say "$program could not be installed; tests that need it are skipped"
+}
+
+install_if_absent chromedriver chromium chromium-driver
 prepare_environment all,test
 check ruff check --quiet .
 check ruff format --check --diff --quiet .
