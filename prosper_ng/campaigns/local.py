@@ -17,12 +17,14 @@ from typing import NamedTuple, Protocol
 from prosper_ng.campaigns.plan import Plan, PlannedRun, command_of, freeze, keep
 from prosper_ng.campaigns.standing import OUTPUT, Standing, standing_of
 from prosper_ng.campaigns.worker import work
+from prosper_ng.config import flatten
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_folder import STOP_FILE
 from prosper_ng.storage.lock import RunLock, is_held
 
 ASIDE = "set-aside"
 """Where folders go whose runs are begun anew, within that of the campaign."""
+_SERVER = "prosper_ng.campaigns.server"
 _INTERVAL = 0.5
 """Seconds between two looks at requests to stop."""
 _PATIENCE = 60.0
@@ -103,6 +105,7 @@ class _Active(NamedTuple):
     process: ForkServerProcess
     run: PlannedRun
     began: float
+    kernels: str
 
 
 class _Pool:
@@ -112,9 +115,10 @@ class _Pool:
         self.ended: list[Ended] = []
         self._plan, self._n_cores, self._listener, self._stop = plan, n_cores, listener, stop
         self._active: list[_Active] = []
+        self._known_kernels: set[str] = set()
         self._told = 0
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(list(preload))
+        self._context.set_forkserver_preload([_SERVER, *preload])
 
     def work_off(self, todo: list[PlannedRun]) -> None:
         """Start and await runs until there is none left, or none that can be started."""
@@ -140,13 +144,25 @@ class _Pool:
         self._active.clear()
 
     def _start_what_fits(self, todo: list[PlannedRun]) -> None:
+        self._know_kernels()
         for run in list(todo):
             n_free = self._n_cores - sum(active.run.n_ranks for active in self._active)
             if self._active and run.n_ranks > n_free:
                 return
-            if not is_held(run.folder):
+            if not is_held(run.folder) and self._may_compile(run):
                 todo.remove(run)
                 self._start(run)
+
+    def _know_kernels(self) -> None:
+        """The kernels of a run are compiled once it has opened its folder."""
+        for active in self._active:
+            if active.kernels not in self._known_kernels and is_held(active.run.folder):
+                self._known_kernels.add(active.kernels)
+
+    def _may_compile(self, run: PlannedRun) -> bool:
+        """Whether no other run may be compiling what this one needs: numba's cache is not made for several writers."""
+        unknown = {active.kernels for active in self._active} - self._known_kernels
+        return not unknown or _kernels_of(run) in self._known_kernels
 
     def _start(self, run: PlannedRun) -> None:
         freeze(run)
@@ -154,7 +170,7 @@ class _Pool:
         stop_file.unlink(missing_ok=True)  # of an attempt that was killed before it could look
         process = self._context.Process(target=work, args=(command_of(run), run.folder / OUTPUT, stop_file))
         process.start()
-        self._active.append(_Active(process, run, time.monotonic()))
+        self._active.append(_Active(process, run, time.monotonic(), _kernels_of(run)))
         self._listener.began(run)
 
     def _await(self) -> None:
@@ -166,9 +182,12 @@ class _Pool:
         for active in list(self._active):
             if not active.process.is_alive():
                 self._active.remove(active)
+                self._known_kernels.add(active.kernels)
                 self._note(active)
         if self._stop.level > self._told:
             self._told = self._stop.level
+            if self._told == 1:
+                self._listener.say(f"{self._stop.name}: {len(self._active)} runs stop with a checkpoint")
             for active in self._active:
                 if self._told == 1:
                     active.process.terminate()
@@ -183,6 +202,12 @@ class _Pool:
         ended = Ended(active.run, standing_of(self._plan, active.run), time.monotonic() - active.began)
         self.ended.append(ended)
         self._listener.ended(ended)
+
+
+def _kernels_of(run: PlannedRun) -> str:
+    """The choices that may decide which kernels a run compiles: all texts and switches, but for names and paths."""
+    flat = flatten({name: run.loaded.resolved[name] for name in ("model", "estep", "training", "task", "memory")})
+    return repr(sorted((name, value) for name, value in flat.items() if isinstance(value, str | bool)))
 
 
 def _signal_group(process: ForkServerProcess, number: signal.Signals) -> None:

@@ -15,7 +15,7 @@ from prosper_ng.campaigns.expansion import MOST_POINTS, Assignment, Fault, canon
 from prosper_ng.campaigns.kept_plan import KeptPlan, KeptRun
 from prosper_ng.campaigns.points import BASE, Campaign, Points, read_campaign, value_at
 from prosper_ng.config import ConfigError, Loaded, annotated_yaml, differences, identity
-from prosper_ng.config.canonical import inline
+from prosper_ng.config.canonical import entries_of, inline
 from prosper_ng.config.loader import DEFAULT
 from prosper_ng.config.problems import Problem
 from prosper_ng.errors import UserError
@@ -30,6 +30,8 @@ CONFIG_FILE = "config.yaml"
 """The configuration of a run, in its folder."""
 _ID_LENGTH, _SEED_LENGTH = 12, 8
 _ENOUGH_PROBLEMS = 20
+_LONGEST = 40
+"""Characters of a value in a title."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,9 @@ def command_of(run: PlannedRun) -> list[str]:
 
 def title_of(point: dict[str, Any], repeat: int) -> str:
     """A point and its repeat, for people."""
-    return ", ".join([*(f"{axis}={inline(value)}" for axis, value in point.items()), f"repeat {repeat}"])
+    texts = {axis: inline(value) for axis, value in point.items()}
+    short = [f"{axis}={text if len(text) <= _LONGEST else text[:_LONGEST] + '…'}" for axis, text in texts.items()]
+    return ", ".join([*short, f"repeat {repeat}"])
 
 
 def _mpiexec() -> list[str]:
@@ -244,10 +248,16 @@ def _base_labels(bases: Sequence[str | None]) -> list[str | None]:
 
 
 def _shown(axis: str, assignment: Assignment, loaded: "Loaded[RunConfig]", base: str | None) -> Any:
-    """The value of a point on an axis: what its configuration says where another block has the axis."""
+    """The value of a point on an axis: what its configuration says where only other blocks have the axis.
+
+    None where that is a whole section.
+    """
     if axis == BASE:
         return base
-    return assignment[axis].value if axis in assignment else value_at(loaded.resolved, axis)
+    if axis in assignment:
+        return assignment[axis].value
+    found = value_at(loaded.resolved, axis)
+    return None if entries_of(found) is not None else found
 
 
 def _repeats(

@@ -2,13 +2,15 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from prosper_ng.campaigns.plan import Plan, PlannedRun
 from prosper_ng.campaigns.submissions import latest_jobs, log_of
 from prosper_ng.storage.lock import is_held
+from prosper_ng.storage.provenance import code, source
 from prosper_ng.storage.status import NAME as STATUS_FILE
 from prosper_ng.storage.status import Status, StatusError, read_status
 
@@ -19,6 +21,10 @@ OUTPUT = "output.txt"
 """What a run that was started on this machine prints, in its folder."""
 _TAIL_BYTES = 1 << 14
 _CONTINUE = "call `campaign run` or `campaign submit` again: it goes on from its last checkpoint"
+_REPAIR = (
+    f"its folder has {OUTPUT} and log.txt; once the cause is gone, `campaign run` or `campaign submit` tries it again, "
+    "and `campaign rerun` begins it anew"
+)
 
 
 class Standing(NamedTuple):
@@ -87,6 +93,17 @@ def standing_of(plan: Plan, run: PlannedRun) -> Standing:
     return _standing(run, plan.folder, None, {})
 
 
+def other_versions(found: Sequence[Standing]) -> str | None:
+    """A sentence where finished runs were made by another version of the program than this one; None where not."""
+    known = Counter(each.status.code for each in found if each.state == "finished" and each.status is not None)
+    now = code(source())
+    others = {version: number for version, number in known.items() if version not in (now, None)}
+    if not others:
+        return None
+    told = ", ".join(f"{number} by {version}" for version, number in sorted(others.items()))
+    return f"finished runs were made by another version of the program ({told}), which is {now} now"
+
+
 def _standing(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, Queued]) -> Standing:
     try:
         status = read_status(run.folder)
@@ -110,7 +127,7 @@ def _standing(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str
     reason = _failed_since(run.folder, _last_log(run.folder, folder, job)) or (status.reason or "").strip()
     if status.state == "stopped" and reason == (status.reason or "").strip():
         return Standing("stopped", status, reason, _CONTINUE)
-    return Standing("failed", status, reason, _advice_on_failure(run))
+    return Standing("failed", status, reason, _REPAIR)
 
 
 def _has_all(status: Status, run: PlannedRun) -> bool:
@@ -142,7 +159,7 @@ def _without_status(run: PlannedRun, folder: Path, job: str | None) -> Standing:
     found = _cause_of(text)
     if found is not None:
         return Standing("lost", None, found.reason, found.advice)
-    return Standing("failed", None, _sentence(text), _advice_on_failure(run))
+    return Standing("failed", None, _sentence(text), _REPAIR)
 
 
 def _lost(run: PlannedRun, folder: Path, job: str | None, status: Status) -> Standing:
@@ -191,8 +208,4 @@ def _sentence(text: str) -> str:
     """The line that says most: the last error, else the last one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "error: " in line.lower()]
-    return (errors or lines)[-1]
-
-
-def _advice_on_failure(run: PlannedRun) -> str:
-    return f"look into {run.folder}; once the cause is gone, `campaign rerun` begins it anew"
+    return (errors or lines)[-1].removeprefix("error: ")

@@ -1,6 +1,7 @@
 """What the actions on campaigns share."""
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,12 +41,15 @@ def load_campaign(arguments: argparse.Namespace) -> "Plan":
 
 
 def queued_jobs() -> "Mapping[str, Queued]":
-    """The jobs that Slurm knows, by one call; none where there is no Slurm."""
+    """The jobs that Slurm knows, by one call; none where there is no Slurm, or one that does not answer."""
+    from prosper_ng.errors import UserError
+    from prosper_ng.slurm.queue import queue
+
     try:
-        from prosper_ng.slurm.queue import queue
-    except ImportError:
+        return queue()
+    except UserError as error:
+        print(f"warning: jobs that wait are not known: {error}", file=sys.stderr)
         return {}
-    return queue()
 
 
 def counts(standings: Sequence["Standing"]) -> str:

@@ -37,7 +37,6 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.no_figures and table.measures:
         from prosper_ng.report.sweep_figures import draw_sweep
 
-        (plan.folder / FIGURES).mkdir(exist_ok=True)
         shown = table if arguments.measure else table._replace(measures=_looked_at_first(table.measures))
         written += draw_sweep(shown, plan.folder / FIGURES, arguments.axis, arguments.measure)
     if not arguments.quiet:

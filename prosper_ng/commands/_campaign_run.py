@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 HELP = "run what is unfinished on this machine; called again, it goes on"
 
-_NEEDED_BY_ALL = ("prosper_ng.commands.run", "prosper_ng.experiments.run", "prosper_ng.report.narrator", "h5py")
+_NEEDED_BY_ALL = ("prosper_ng.cli", "prosper_ng.commands.run", "prosper_ng.report.narrator")
 _FAILED = 1
 
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 def run_unfinished(plan: "Plan", runs: Sequence["PlannedRun"], arguments: argparse.Namespace) -> int:
     """Run those of the runs that are unfinished, and say how the campaign stands; the exit status."""
     from prosper_ng.campaigns.local import run_side_by_side, stop_requests
-    from prosper_ng.campaigns.standing import standings
+    from prosper_ng.campaigns.standing import other_versions, standings
     from prosper_ng.environment import limit_threads
     from prosper_ng.experiments.run import MORE_TO_DO
     from prosper_ng.parallel.last_words import INTERRUPTED
@@ -52,13 +52,16 @@ def run_unfinished(plan: "Plan", runs: Sequence["PlannedRun"], arguments: argpar
     n_cores = arguments.cores or len(available_cores())
     progress = CampaignProgress(len(wanted), len(wanted) - len(todo), arguments.quiet)
     progress.opened(plan.folder, todo, n_cores)
+    warning = other_versions(list(before.values()))
+    if warning is not None and todo:
+        progress.say(f"warning: {warning}")
     with stop_requests() as stop:
         try:
-            ended = run_side_by_side(plan, todo, n_cores, progress, stop, _NEEDED_BY_ALL)
+            run_side_by_side(plan, todo, n_cores, progress, stop, _NEEDED_BY_ALL)
         finally:
             progress.close()
         after = [standing for run, standing in zip(plan.runs, standings(plan, {}), strict=True) if run.id in wanted]
-        progress.conclude(counts(after), plan, ended)
+        progress.conclude(after, counts(after), plan)
     if stop.level:
         return INTERRUPTED if stop.name == "SIGINT" else MORE_TO_DO
     if any(standing.state in ("failed", "lost") for standing in after):

@@ -141,6 +141,11 @@ def checked(root: MappingNode, schema: type[T], problems: list[Problem], text: s
     return Loaded(value, resolved, _origins(resolved, root), text)
 
 
+def prepare(schema: type) -> None:
+    """Make what validates a schema now, rather than when it is needed first."""
+    _adapter(schema)
+
+
 _adapters: dict[type, TypeAdapter[Any]] = {}
 
 

@@ -20,7 +20,7 @@ from prosper_ng.storage.checkpoint import Checkpoint, Checkpoints
 from prosper_ng.storage.history import History
 from prosper_ng.storage.lock import NAME as LOCK_FILE
 from prosper_ng.storage.lock import LockError, RunLock
-from prosper_ng.storage.provenance import Provenance
+from prosper_ng.storage.provenance import Provenance, code
 from prosper_ng.storage.run_file import NAME as RUN_FILE
 from prosper_ng.storage.run_file import RunFile, StoredConfig
 from prosper_ng.storage.run_record import RunFileError, read_run
@@ -142,7 +142,7 @@ class RunFolder:
         self._tell(run_file.flush())
         done = {name: values[-1] for name, values in self.history.columns().items() if len(values)}
         self._standing = {"iteration": int(done.get("sweep", 0)), "free_energy": done.get("free_energy")}
-        self._write_status()
+        self._write_status(code=code(provenance))
 
     def record(self, state: TrainingState, values: Mapping[str, float]) -> None:
         """Add a sweep to the history (on root)."""

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +36,8 @@ def recovered(W_true: Floats, W_learned: Floats, threshold: float = 0.9, ignore_
     `correlations` keeps the sign. The numbers of fields may differ, the numbers of rows may not. Raises ValueError
     where they do, or where an entry is not finite.
     """
+    from scipy.optimize import linear_sum_assignment  # imported late: it takes long, and is needed once in a run
+
     if W_true.ndim != 2 or W_learned.ndim != 2 or len(W_true) != len(W_learned):
         raise ValueError(f"expected two (D, H) arrays with the same D, got shapes {W_true.shape} and {W_learned.shape}")
     if not (np.isfinite(W_true).all() and np.isfinite(W_learned).all()):

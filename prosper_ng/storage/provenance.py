@@ -50,6 +50,13 @@ def collect(mpi_library: str | None, n_ranks: int, input_digest: str | None, arg
     return found
 
 
+def code(found: Provenance) -> str:
+    """Version and state of the program in a few words, such as `0.1.0 at 1a2b3c4d5e6f with changes`."""
+    commit = str(found.get("git_commit", ""))[:12]
+    changes = " with changes" if found.get("git_dirty") else ""
+    return f"{found.get('prosper_ng', prosper_ng.__version__)}{f' at {commit}' if commit else ''}{changes}"
+
+
 def versions() -> Provenance:
     """Versions of the packages that the numbers may depend on, as far as they are installed."""
     found: Provenance = {}

@@ -44,6 +44,8 @@ class Status:
     """Why the run stopped or failed."""
     attempt: int = 1
     """How many times the run was started."""
+    code: str | None = None
+    """Version and state of the program that began or resumed the run last."""
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
     job: str | None = field(default_factory=job_id)
