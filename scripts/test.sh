@@ -15,15 +15,17 @@ check() {
     fi
 }
 
-# Tests that need a program of the system are skipped without it; where packages of Debian may be installed, it is there.
+# Tests that need a program of the system are skipped without it; where Debian's packages may be installed, they are.
 install_if_absent() {
     local program=$1
     shift
     if command -v "$program" >/dev/null || ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
         return 0
     fi
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$@"; } >/dev/null 2>&1 ||
+    export DEBIAN_FRONTEND=noninteractive
+    if ! { timeout 120 apt-get update && timeout 300 apt-get install -y --no-install-recommends "$@"; } >/dev/null 2>&1; then
         say "$program could not be installed; tests that need it are skipped"
+    fi
 }
 
 install_if_absent chromedriver chromium chromium-driver
