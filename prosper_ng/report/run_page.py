@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.config.canonical import flatten, inline
+from prosper_ng.errors import UserError
 from prosper_ng.report import charts
 from prosper_ng.report.charts import Chart, Picture
 from prosper_ng.report.page import render, require_packages
 from prosper_ng.report.pictures import dictionary_of, images_of, use_of
+from prosper_ng.report.pixels import with_channels
 from prosper_ng.report.progress import duration
 from prosper_ng.report.run_text import learned_activity, part, sentence
 from prosper_ng.report.summary import silence, summary
@@ -122,25 +124,31 @@ def _facts(record: RunRecord, found: Mapping[str, Any]) -> Rows:
 
 def _images(record: RunRecord) -> list[Picture]:
     """The images of the task; against the clean one where there is one."""
-    named = images_of(record)
-    clean = named[0][1] if named and named[0][0] == "clean" and _is_image(named[0][1]) else None
+    named = [(name, with_channels(image)) for name, image in images_of(record) if _is_image(image)]
+    clean = next((image for name, image in named if name == "clean"), None)
     pictures = []
     for name, image in named:
-        if not _is_image(image):
-            continue
-        note = ""
-        if clean is not None and name != "clean" and image.shape == clean.shape:
-            measured = quality(clean, image)
-            note = f"PSNR {measured.psnr:.2f} dB, SSIM {measured.ssim:.3f}."
+        note = "" if clean is None or name == "clean" else _quality(clean, image)
         pictures.append(charts.image_picture(name, image, note))
     return pictures
 
 
+def _quality(clean: Floats, image: Floats) -> str:
+    """PSNR and SSIM in a sentence; nothing where they cannot be told, or not without a package that is not here."""
+    if clean.shape != image.shape:
+        return ""
+    try:
+        found = quality(clean, image)
+    except UserError:
+        return ""
+    return f"PSNR {found.psnr:.2f} dB, SSIM {found.ssim:.3f}." if np.isfinite(found.psnr) else ""
+
+
 def _is_image(image: Any) -> bool:
-    """Whether it is an array of finite numbers with the shape of a picture."""
+    """Whether it is an array with the shape of a picture; missing pixels may be NaN."""
     shape = np.shape(image)
     has_pixels = len(shape) in (2, 3) and min(shape) > 0 and (len(shape) == 2 or shape[2] in (1, 3))
-    return has_pixels and bool(np.isfinite(image).all())
+    return has_pixels and not np.isinf(image).any()
 
 
 def _dictionary(record: RunRecord) -> list[Picture]:

@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 _MOST_SERIES = len(SERIES)
 _MOST_TICKS = 7
+_MOST_DOTS = 400
 _LONGEST_LABEL = 22
 _SIZE = (1100, 700)
 _ROW = 56
@@ -116,8 +117,9 @@ def sweep_of(table: "Table", axis: str, measure: str) -> Sweep:
 
 
 def draw(axes: "Axes", sweep: Sweep) -> None:
-    """Draw every run as a dot, and mean and standard deviation at each value, joined where the axis is numeric."""
+    """Draw mean and standard deviation at each value, joined where the axis is numeric, and up to 400 runs as dots."""
     middle = (len(sweep.series) - 1) / 2
+    has_dots = sum(len(series.y) for series in sweep.series) <= _MOST_DOTS
     for number, series in enumerate(sweep.series):
         color, label = SERIES[number], shortened(series.label, 2 * _LONGEST_LABEL)
         groups = sweep.groups(series)
@@ -129,10 +131,12 @@ def draw(axes: "Axes", sweep: Sweep) -> None:
         means: dict[str, Any] = {"color": color, "marker": "o", "markersize": 4, "capsize": 2}
         if sweep.names:
             lift = 0.6 * (number - middle) / len(sweep.series)
-            axes.plot(series.y, series.x + lift, **dots)
+            if has_dots:
+                axes.plot(series.y, series.x + lift, **dots)
             axes.errorbar(mean, x + lift, xerr=spread, linestyle="", label=label, **means)
         else:
-            axes.plot(series.x, series.y, **dots)
+            if has_dots:
+                axes.plot(series.x, series.y, **dots)
             axes.errorbar(x, mean, yerr=spread, label=label, **means)
     if sweep.names:
         _name_rows(axes, sweep)

@@ -113,6 +113,20 @@ def test_images_before_and_after(tmp_path, capsys, report):
     assert any(svg["aria-label"].startswith("Curve of PSNR (dB) over 2 sweeps") for svg in page.all("svg"))
 
 
+def test_missing_pixels_and_large_images_are_shown(tmp_path, report):
+    clean = np.full((40, 2900), 100.0)
+    masked = np.where(np.arange(2900) % 2, np.nan, clean)
+    folder = write_run(tmp_path / "run", results={"images": {"clean": clean, "masked": masked, "inpainted": clean + 1}})
+    page = report(folder)
+    assert [image["alt"] for image in page.all("img")] == [
+        "The clean image, 40 x 2900 pixels.",
+        "The masked image, 40 x 2900 pixels.",
+        "The inpainted image, 40 x 2900 pixels. PSNR 48.13 dB, SSIM 1.000.",
+    ]
+    assert [image["width"] for image in page.all("img")] == ["966"] * 3
+    assert page.texts["p"].count("Shown at 1/3 of its size.") == 2
+
+
 def test_a_run_that_stopped_half_way(tmp_path, capsys, report):
     run = Runner(tmp_path / "run", SEARCH, capsys)
     run.folder.mkdir()
@@ -180,7 +194,7 @@ def test_written_configuration_stays_text(tmp_path, capsys, report):
         ("history/sweep", np.ones((2, 2))),
         ("results/images", np.ones(3)),
         ("results/images/clean", np.ones(3)),
-        ("results/images/clean", np.full((4, 4), np.nan)),
+        ("results/images/clean", np.full((4, 4), np.inf)),
         ("results/truth", np.ones(3)),
         ("results/truth/W", np.ones((3, 2))),
         ("parameters/latest/W", np.zeros((0, 0))),

@@ -103,6 +103,16 @@ def test_numbers_that_grow_by_factors_are_drawn_so(values, scale):
     assert drawing(sweep, lambda axes: axes.get_xscale()) == scale
 
 
+@pytest.mark.parametrize(("n_runs", "n_lines"), [(400, 2), (401, 1)])
+def test_dots_are_left_out_where_they_would_be_a_cloud(n_runs, n_lines):
+    rows = [{"S": n % 2, "psnr": 1.0 + n} for n in range(n_runs)]
+
+    def look(axes):
+        return sum(line.get_marker() == "o" for line in axes.lines)
+
+    assert drawing(sweep_of(table(rows, ["S"]), "S", "psnr"), look) == n_lines
+
+
 def test_names_are_rows_in_their_order():
     sweep = sweep_of(table(product(kind=["b", "a", "$x^$ <i>"], S=[1, 2]), ["kind", "S"]), "kind", "psnr")
     assert sweep.names == ("b", "a", "$x^$ <i>")
