@@ -187,6 +187,7 @@ def _name_rows(axes: "Axes", sweep: Sweep) -> None:
     axes.locator_params(axis="x", nbins=5)
     axes.ticklabel_format(axis="x", useOffset=False, scilimits=(-4, 6))
     axes.set_xlabel(sweep.measure)
+    axes.set_ylabel(sweep.axis)
 
 
 def _number_columns(axes: "Axes", sweep: Sweep) -> None:
