@@ -94,6 +94,8 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 MpiDefault=pmi2
 JobRequeue=1
+# What killed MPI ranks leave behind bears the number of their job: no cluster shall come upon that of an earlier one.
+FirstJobId=$((RANDOM % 900 + 100))${port_of_controller: -3}
 ReturnToService=2
 # Short, so that nobody waits long for what goes wrong.
 SlurmdTimeout=5

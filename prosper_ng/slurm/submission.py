@@ -12,7 +12,6 @@ _PATIENCE = 120.0
 """Seconds that Slurm gets to answer; a busy controller may well take one."""
 _KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
 """Variables that say which Slurm is meant; all others belong to the job that this process may be part of."""
-_PREFIX = re.compile(r"^\w+: (error|fatal): ", re.MULTILINE)
 
 
 class SlurmError(UserError):
@@ -62,7 +61,8 @@ def ask(program: str, *arguments: str, doing: str) -> str:
     except subprocess.TimeoutExpired:
         raise SlurmError(f"{doing}: {program} gave no answer for {_PATIENCE:.0f} s; try again later") from None
     if done.returncode != 0:
-        words = "; ".join(line.strip() for line in _PREFIX.sub("", done.stderr).splitlines() if line.strip())
+        lines = re.sub(rf"^{program}: ((error|fatal): )?", "", done.stderr, flags=re.MULTILINE).splitlines()
+        words = "; ".join(line.strip() for line in lines if line.strip())
         raise SlurmError(f"{doing}: {program} says: {words or f'exit status {done.returncode}'}")
     return done.stdout
 

@@ -59,7 +59,9 @@ def seconds_left() -> float | None:
 
 def _squeue(job: str, what: str) -> subprocess.CompletedProcess[str] | None:
     command = ["squeue", "--noheader", "--jobs", job, "--format", what]
+    # How squeue writes times is a matter of taste that this variable settles, also to what nobody can read back.
+    environment = {**os.environ, "SLURM_TIME_FORMAT": "standard"}
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, env=environment, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -1,0 +1,190 @@
+"""A real Slurm on this machine for all tests in this folder; they are skipped where it cannot be had."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from prosper_ng import cli
+from prosper_ng.storage.run_record import read_run
+from prosper_ng.storage.status import Status, read_status
+from tests.unit.small_runs import SEARCH
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts" / "slurm-dev-cluster.sh"
+COMMAND = (sys.executable, "-m", "prosper_ng")
+TEXT = SEARCH.replace("n_sweeps: 12", "n_sweeps: 240").replace("checkpoint_sweeps: 4", "checkpoint_sweeps: 2")
+OVER = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slurm)
+
+
+def wait_for(what, is_so, seconds=60.0):
+    """Look until something is so, and hand it on; a test fails that waits too long."""
+    end = time.monotonic() + seconds
+    while not (found := is_so()):
+        if time.monotonic() > end:
+            pytest.fail(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.1)
+    return found
+
+
+class Cluster:
+    """What tests ask of Slurm."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def control(self, *arguments, check=True):
+        """The cluster's script, finished."""
+        environment = {**os.environ, "SLURM_DEV_FOLDER": str(self.folder)}
+        return subprocess.run(
+            [SCRIPT, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=check
+        )
+
+    def ask(self, *command, **environment):
+        """What a program of Slurm prints."""
+        arguments = {"capture_output": True, "text": True, "timeout": 60, "check": True}
+        return subprocess.run([*map(str, command)], env={**os.environ, **environment}, **arguments).stdout.strip()
+
+    def describe(self, job):
+        """What Slurm knows of a job or task."""
+        described = self.ask("scontrol", "--oneliner", "show", "job", str(job)).splitlines()[-1]
+        return dict(re.findall(r"(\w+)=(\S*)", described))
+
+    def state(self, job):
+        return self.describe(job)["JobState"]
+
+    def wait_until(self, job, *states, seconds=60.0):
+        """What is known of a job once it is in one of the states."""
+        last = {}
+
+        def is_there():
+            last.update(self.describe(job))
+            return last["JobState"] in states
+
+        wait_for(f"job {job} to be {' or '.join(states)}", is_there, seconds)
+        return last
+
+    def wait_until_over(self, job, seconds=60.0):
+        return self.wait_until(job, *OVER, seconds=seconds)["JobState"]
+
+    def start_again(self, job, seconds=60.0):
+        """Wait until a job was put back into the queue, and spare it the two minutes that Slurm makes it wait."""
+        self.wait_until(job, "PENDING", seconds=seconds)
+        self.ask("scontrol", "update", f"job={job}", "StartTime=now", "ReqNodeList=")
+
+
+class Run:
+    """A run folder, and how to hold the run in it still."""
+
+    def __init__(self, folder: Path, text: str = TEXT) -> None:
+        self.folder = folder
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self.config = folder.with_suffix(".yaml")
+        self.config.write_text(text, encoding="utf-8")
+        self.hold = folder.with_suffix(".hold")
+        self.hold.touch()
+        self.site = folder.with_suffix(".sh")
+        self.disturb()
+
+    def disturb(self, **variables):
+        """The lines with which jobs begin: they let the run be disturbed."""
+        known = {"PYTHONPATH": Path(__file__).parent / "programs", "HOLD": self.hold, **variables}
+        self.site.write_text("".join(f"export {name}='{value}'\n" for name, value in known.items()), encoding="utf-8")
+
+    def submit(self, *arguments):
+        """The job that `prosper-ng submit` makes of it."""
+        done = prosper("submit", self.config, "--output", self.folder, "--site", self.site, *arguments)
+        assert done.returncode == 0, done.stderr
+        return re.match(r"job (\d+): ", done.stdout).group(1)
+
+    @property
+    def status(self) -> Status | None:
+        return read_status(self.folder)
+
+    @property
+    def digest(self):
+        return read_run(self.folder).attributes["digest"]
+
+    def wait_for_checkpoint(self, seconds=60.0):
+        wait_for(f"a checkpoint in {self.folder}", lambda: any(self.folder.glob("checkpoints/*.json")), seconds)
+
+    def go_on(self):
+        """Hold it no longer."""
+        self.hold.unlink()
+
+    def log(self, job):
+        return (self.folder / f"slurm-{job}.out").read_text(encoding="utf-8")
+
+
+def prosper(*arguments, cwd=None, **environment):
+    """The command line, finished."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        env={**os.environ, **environment},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """The cluster, stopped in the end without anything left of it."""
+    found = Cluster(tmp_path_factory.mktemp("slurm") / "cluster")
+    started = found.control("start", check=False)
+    if started.returncode and re.search(r"is not installed|only root", started.stderr):
+        pytest.skip(started.stderr.strip())
+    assert started.returncode == 0, started.stderr
+    before = os.environ.get("SLURM_CONF")
+    os.environ["SLURM_CONF"] = str(found.folder / "slurm.conf")
+    try:
+        yield found
+    finally:
+        found.control("stop")
+        os.environ.pop("SLURM_CONF")
+        if before is not None:
+            os.environ["SLURM_CONF"] = before
+        assert not found.folder.exists()
+
+
+@pytest.fixture(scope="session")
+def digest(tmp_path_factory):
+    """The digest of the run that nothing disturbs."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    folder.with_suffix(".yaml").write_text(TEXT, encoding="utf-8")
+    assert cli.main(["--quiet", "run", str(folder.with_suffix(".yaml")), "--output", str(folder)]) == 0
+    return read_run(folder).attributes["digest"]
+
+
+@pytest.fixture
+def run(cluster, tmp_path):
+    """A run that is held still after a few sweeps."""
+    return Run(tmp_path / "a run")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def near_the_limit(cluster, tmp_path_factory):
+    """Runs whose time is over after a minute, begun before all tests, so that nobody has to wait for them."""
+    folder = tmp_path_factory.mktemp("limits")
+    runs = {name: Run(folder / name) for name in ("warned", "unwarned", "ended")}
+    jobs = {"warned": runs["warned"].submit("--time", "1", "--warning", "15", "--ntasks-per-node", "2")}
+    program = f"{sys.executable} -m prosper_ng run"
+    for name, path in (("unwarned", os.environ["PATH"]), ("ended", "where/no/squeue/is")):
+        each = runs[name]
+        each.folder.mkdir()
+        command = f". {each.site}; PATH={path}; exec {program} {each.config} --output {each.folder}"
+        log = each.folder / "slurm-%j.out"
+        jobs[name] = cluster.ask("sbatch", "--parsable", "--time=1", f"--output={log}", "--wrap", command)
+    return {name: (runs[name], jobs[name]) for name in runs}

@@ -1,0 +1,191 @@
+"""Single runs as jobs: submitted, cancelled, killed, left by their node, started with the wrong launcher."""
+
+import os
+import shutil
+import signal
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from prosper_ng.slurm.queue import queue
+from prosper_ng.storage import batch_job
+from tests.mpi.test_reliability import open_mpi
+from tests.slurm.conftest import ROOT, Run, prosper, wait_for
+
+
+def test_a_run_on_two_nodes_and_what_is_said_of_it(run, cluster, digest):
+    job = run.submit("--nodes", "2", "--ntasks-per-node", "2", "--time", "10m", "--sbatch", "comment=it's 5 #1")
+    again = prosper("submit", run.config, "--output", run.folder)
+    assert again.returncode == 2
+    assert again.stderr.startswith(f"error: {run.folder} is in the queue as job {job} (")
+    assert queue()[job].name == run.folder.name
+    run.wait_for_checkpoint()
+    run.go_on()
+    assert cluster.wait_until_over(job) == "COMPLETED", run.log(job)
+    assert cluster.describe(job)["Comment"] == "it's"
+    assert ", ranks: 4, by srun --mpi=pmi2 " in run.log(job)
+    assert run.digest == digest
+    done = prosper("submit", run.config, "--output", run.folder)
+    assert (done.returncode, done.stdout) == (0, f"nothing to submit: {run.folder} is finished (all 240 sweeps are done)\n")
+
+
+def test_the_script_by_hand(run, cluster, digest):
+    run.go_on()
+    folder = run.folder.with_name("by hand")
+    job = cluster.ask(
+        "sbatch", "--parsable", "--ntasks-per-node=2", f"--output={folder}.out",
+        ROOT / "jobs" / "train.sbatch", run.config, folder, "--quiet",
+        PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        SLURM_ARRAY_JOB_ID="3", SLURM_ARRAY_TASK_ID="7", OMP_NUM_THREADS="64",
+    )  # fmt: skip
+    assert cluster.wait_until_over(job) == "COMPLETED", Path(f"{folder}.out").read_text()
+    assert Run(folder).digest == digest
+    assert Run(folder).status.job == job
+    assert f"job {job} on n" in Path(f"{folder}.out").read_text()
+
+
+def test_open_mpi_is_started_with_what_works_for_it(run, cluster, digest):
+    (mpiexec, *_), library = open_mpi()
+    run.disturb(**library, PATH=f"{Path(mpiexec).parent}:{os.environ['PATH']}")
+    with run.site.open("a") as site:
+        site.write("export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1\n")
+    run.go_on()
+    done = prosper(
+        "submit", run.config, "--output", run.folder, "--site", run.site, "--ntasks-per-node", "2", **library
+    )
+    job = done.stdout.split()[1].rstrip(":")
+    assert cluster.wait_until_over(job, seconds=100) == "COMPLETED", run.log(job)
+    assert "srun --mpi=pmi2 --kill-on-bad-exit=1 does not start 2 ranks that find each other" in run.log(job)
+    assert run.digest == digest
+
+
+def test_a_wrong_launcher_is_refused_and_the_job_does_not_come_back(run, cluster):
+    run.go_on()
+    done = prosper(
+        "submit", run.config, "--output", run.folder, "--ntasks-per-node", "2", PROSPER_NG_LAUNCHER="srun --mpi=none"
+    )
+    job = done.stdout.split()[1].rstrip(":")
+    assert cluster.wait_until_over(job) == "FAILED"
+    assert "the launcher was asked for 2 ranks, but this process finds itself in a group of 1" in run.log(job)
+    assert cluster.describe(job)["Restarts"] == "0"
+    assert run.status is None
+
+
+def test_a_cancelled_run_has_its_checkpoint_and_continues_when_submitted_again(run, cluster, digest):
+    job = run.submit("--ntasks-per-node", "2")
+    run.wait_for_checkpoint()
+    cluster.ask("scancel", job)
+    assert cluster.wait_until_over(job) == "CANCELLED"
+    wait_for("the last checkpoint", lambda: run.status.state == "stopped")
+    assert run.status.reason.startswith("stopped by SIG")
+    assert any(run.folder.glob(f"checkpoints/*{run.status.iteration:06d}.json"))
+    run.go_on()
+    assert cluster.wait_until_over(run.submit("--nodes", "3")) == "COMPLETED"
+    assert run.digest == digest
+
+
+def test_a_file_stop_is_not_answered_with_a_restart(run, cluster):
+    job = run.submit()
+    run.wait_for_checkpoint()
+    (run.folder / "stop").touch()
+    assert cluster.wait_until_over(job) == "FAILED"
+    assert cluster.describe(job)["ExitCode"] == "75:0"
+    assert "stopped as it was told to" in run.log(job)
+
+
+def test_a_killed_rank_ends_the_attempt_and_the_next_one_continues_on_the_same_node(run, cluster, digest):
+    job = run.submit("--ntasks-per-node", "2", "--sbatch", "nodelist=n3")
+    run.wait_for_checkpoint()
+    os.kill(run.status.pid, signal.SIGKILL)
+    run.go_on()
+    cluster.start_again(job)
+    assert cluster.wait_until_over(job) == "COMPLETED", run.log(job)
+    assert cluster.describe(job)["Restarts"] == "1"
+    assert run.log(job).count("on n3") == 3
+    assert run.digest == digest
+
+
+def test_restarts_without_progress_come_to_an_end(run, cluster):
+    run.config.write_text(run.config.read_text().replace("checkpoint_sweeps: 2", "checkpoint_sweeps: 100"))
+    run.disturb(FALL=signal.SIGKILL.value)
+    job = run.submit()
+    for _ in range(3):
+        cluster.start_again(job)
+        cluster.wait_until(job, "RUNNING", "COMPLETING", "FAILED")
+    assert cluster.wait_until_over(job) == "FAILED"
+    assert cluster.describe(job)["Restarts"] == "3"
+    assert "ended with status 137 after 3 restarts that came no further than the beginning" in run.log(job)
+
+
+def test_a_run_whose_node_is_lost_goes_on_elsewhere_and_the_lost_one_gives_way(run, cluster, digest):
+    job = run.submit("--sbatch", "nodelist=n2")
+    run.wait_for_checkpoint()
+    lost = run.status.pid
+    cluster.control("stop", "n2")
+    try:
+        cluster.start_again(job, seconds=90)
+        wait_for("the run to be taken over", lambda: run.status.attempt == 2)
+        wait_for("the lost one to end", lambda: not is_python(lost))
+        run.go_on()
+        assert cluster.wait_until_over(job) == "COMPLETED", run.log(job)
+    finally:
+        cluster.control("start", "n2")
+    assert run.digest == digest
+    assert "which is gone, was taken over" in run.log(job)
+    assert f"the lock of this run on {run.folder} was lost" in run.log(job)
+
+
+def is_python(process):
+    """Whether a process runs, rather than that it ended and nobody has asked for its status."""
+    try:
+        return "prosper_ng" in Path(f"/proc/{process}/cmdline").read_text()
+    except OSError:
+        return False
+
+
+def test_what_slurm_says_about_jobs(run, cluster, monkeypatch):
+    job = run.submit("--time", "7")
+    cluster.wait_until(job, "RUNNING")
+    assert not batch_job.is_gone(job)
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
+    monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
+    told = batch_job.end_time()
+    monkeypatch.delenv("SLURM_TIME_FORMAT")
+    assert told == datetime.fromisoformat(cluster.describe(job)["EndTime"]).timestamp()
+    assert 6 * 60 < batch_job.seconds_left() <= 7 * 60
+    cluster.ask("scancel", job)
+    cluster.wait_until(job, "CANCELLED")
+    assert batch_job.is_gone(job)
+    assert batch_job.is_gone("4000000")
+    assert job not in queue()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--partition", "nowhere"), "sbatch says: invalid partition specified: nowhere; Batch job submission failed"),
+        (("--partition", "short", "--time", "10"), "Requested time limit is invalid (missing or exceeds some limit)"),
+        (("--nodes", "9"), "Node count specification invalid"),
+        (("--sbatch", "frobnicate=3"), "unrecognized option '--frobnicate=3'"),
+        (("--sbatch", "time=3"), "sbatch's option 'time' is set by the script"),
+    ],
+)
+def test_what_slurm_refuses_is_said_in_its_own_words(run, cluster, arguments, said):
+    done = prosper("submit", run.config, "--output", run.folder, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_controller_that_does_not_answer(run, cluster, tmp_path):
+    text = (cluster.folder / "slurm.conf").read_text()
+    port = next(line for line in text.splitlines() if line.startswith("SlurmctldPort="))
+    shutil.copy(cluster.folder / "slurm.conf", tmp_path / "slurm.conf")
+    (tmp_path / "slurm.conf").write_text(text.replace(port, "SlurmctldPort=9") + "MessageTimeout=2\n")
+    done = prosper("submit", run.config, "--output", run.folder, SLURM_CONF=str(tmp_path / "slurm.conf"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Unable to contact slurm controller" in done.stderr
