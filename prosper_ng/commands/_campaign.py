@@ -1,6 +1,7 @@
 """What the actions on campaigns share."""
 
 import argparse
+import contextlib
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -32,12 +33,16 @@ def add_campaign_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load_campaign(arguments: argparse.Namespace) -> "Plan":
     """The plan that the arguments ask for. Raises UserError with everything that is wrong."""
-    from prosper_ng.campaigns.plan import load_plan
+    from prosper_ng.campaigns.plan import keep, load_plan
     from prosper_ng.errors import UserError
 
     if arguments.file.is_dir() and (arguments.overrides or arguments.output):
         raise UserError(f"{arguments.file} is a campaign's folder; --set and --output go with a campaign's file")
-    return load_plan(arguments.file, arguments.overrides, arguments.output)
+    plan = load_plan(arguments.file, arguments.overrides, arguments.output)
+    if plan.folder.is_dir():
+        with contextlib.suppress(OSError):  # the folder may be somebody else's to look into
+            keep(plan)  # so that thousands of runs need not be checked the next time
+    return plan
 
 
 def queued_jobs() -> "Mapping[str, Queued]":

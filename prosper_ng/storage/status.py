@@ -4,6 +4,7 @@ import json
 import math
 import os
 import socket
+import stat
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +58,9 @@ class Status:
         return (datetime.now(UTC) - datetime.fromisoformat(self.heartbeat)).total_seconds()
 
 
+_FIELDS = frozenset(each.name for each in fields(Status))
+
+
 class StatusFile:
     """Keeps the status of this process's run on disk; for root only."""
 
@@ -87,11 +91,11 @@ def read_status(folder: Path) -> Status | None:
     """The status of the run in a folder, None where it has none; StatusError where the file is damaged."""
     path = folder / NAME
     try:
-        if path.exists() and (not path.is_file() or path.stat().st_size > _LARGEST):
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size > _LARGEST:
             raise ValueError("it is no file, or far too large for one")
         content = json.loads(path.read_bytes())
-        known = {name: value for name, value in content.items() if name in {each.name for each in fields(Status)}}
-        status = Status(**known)
+        status = Status(**{name: value for name, value in content.items() if name in _FIELDS})
         status.heartbeat_age()
         if status.state not in get_args(State):
             raise ValueError(f"{status.state} is no state")

@@ -1,0 +1,180 @@
+"""`prosper-ng campaign run` on this machine: side by side, disturbed, and called again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from prosper_ng.campaigns.plan import load_plan
+from prosper_ng.campaigns.standing import standings
+from prosper_ng.storage.lock import is_held
+from prosper_ng.storage.run_record import read_run
+from prosper_ng.storage.status import read_status
+from tests.conftest import launcher
+from tests.unit.campaigns import BASE, write_campaign
+
+pytestmark = pytest.mark.mpi
+
+COMMAND = (sys.executable, "-m", "prosper_ng", "campaign")
+GRID = "repeats: 2\ngrid: {model.n_latents: [4, 6]}\n"
+LONG = BASE.replace("n_sweeps: 6, updates_per_sweep: 3", "n_sweeps: 400").replace("_sweeps: 4}", "_sweeps: 50}")
+
+
+def start(*arguments):
+    """A campaign command in a session of its own."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+    return subprocess.Popen([*COMMAND, *map(str, arguments)], text=True, start_new_session=True, **pipes)
+
+
+def ended(process, timeout=120):
+    """Its exit status and what it said."""
+    try:
+        out, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return process.returncode, out
+
+
+def campaign(action, *arguments):
+    return ended(start(action, *arguments))
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def digests(plan):
+    return {run.id: read_status(run.folder).digest for run in plan.runs}
+
+
+def sweeps_done(run):
+    status = read_status(run.folder)
+    return 0 if status is None else status.iteration
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The plan of a long campaign that nobody has disturbed, and its digests."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    path = write_campaign(folder, GRID, LONG)
+    status, out = campaign("run", path, "--output", folder / "out")
+    assert status == 0, out
+    return digests(load_plan(path, folder=folder / "out"))
+
+
+def test_all_runs_are_run_and_a_second_call_has_nothing_to_do(tmp_path):
+    path = write_campaign(tmp_path, GRID)
+    status, out = campaign("run", path, "--output", tmp_path / "out")
+    assert status == 0, out
+    assert "4 to run" in out
+    assert sum(" finished " in line for line in out.splitlines() if "/4" in line[:6]) == 4
+    plan = load_plan(path, folder=tmp_path / "out")
+    before = {run.id: (run.folder / "status.json").stat().st_mtime_ns for run in plan.runs}
+    status, out = campaign("run", path, "--output", tmp_path / "out")
+    assert (status, "0 to run" in out) == (0, True)
+    assert {run.id: (run.folder / "status.json").stat().st_mtime_ns for run in plan.runs} == before
+
+
+def test_a_run_of_a_campaign_has_the_bits_of_the_same_run_by_itself(tmp_path, undisturbed):
+    plan = load_plan(write_campaign(tmp_path, GRID, LONG), folder=tmp_path / "out")
+    campaign("run", plan.path, "--output", plan.folder, "--set", "repeats=1", "--set", 'grid."model.n_latents"=[6]')
+    run = next(each for each in plan.runs if each.folder.exists())
+    alone = tmp_path / "alone"
+    done = [sys.executable, "-m", "prosper_ng", "run", run.folder / "config.yaml", "--output", alone, "--quiet"]
+    subprocess.run(done, check=True, timeout=120)
+    assert read_status(alone).digest == read_status(run.folder).digest == undisturbed[run.id]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_campaign_that_is_stopped_goes_on_and_redoes_nothing(tmp_path, undisturbed, how):
+    path = write_campaign(tmp_path, GRID, LONG)
+    plan = load_plan(path, folder=tmp_path / "out")
+    process = start("run", path, "--output", plan.folder)
+    wait_until(lambda: any(sweeps_done(run) >= 40 for run in plan.runs[2:]))
+    finished = [run for run, each in zip(plan.runs, standings(plan, {}), strict=True) if each.state == "finished"]
+    assert finished  # runs begin in their order
+    times = {run.id: (run.folder / "status.json").stat().st_mtime_ns for run in finished}
+    process.send_signal(how)
+    status, out = ended(process)
+    assert status == (130 if how == signal.SIGINT else -signal.SIGKILL), out
+    wait_until(lambda: not any(is_held(run.folder) for run in plan.runs))
+    done = {run.id: sweeps_done(run) for run in plan.runs}
+    assert sum(0 < n < 400 for n in done.values()) >= 1  # they stopped in the middle, with a checkpoint
+    status, out = campaign("run", path, "--output", plan.folder)
+    assert status == 0, out
+    assert f"{len(finished)} are finished" in out
+    assert {run.id: (run.folder / "status.json").stat().st_mtime_ns for run in finished} == times
+    for run in plan.runs:
+        if 0 < done[run.id] < 400:
+            assert f"resumed after sweep {done[run.id]} of 400" in (run.folder / "log.txt").read_text(encoding="utf-8")
+    assert digests(plan) == undisturbed
+
+
+def test_a_failing_run_does_not_take_others_along_and_can_be_begun_anew(tmp_path):
+    text = "sum:\n  - list: [{data: {kind: npy, path: MISSING}}]\n  - grid: {model.n_latents: [4, 6]}\n"
+    path = write_campaign(tmp_path, text.replace("MISSING", str(tmp_path / "data.npy")))
+    where = ("--output", tmp_path / "out")
+    status, out = campaign("run", path, *where)
+    assert status == 1
+    assert "2 finished, 1 failed" in out
+    reason = f"{tmp_path / 'data.npy'}: no such file"
+    assert f"1 failed: {reason}" in out
+    _, listed = campaign("status", path, *where, "--json")
+    runs = json.loads(listed[listed.index("{") :])["runs"]
+    assert [(run["state"], run["reason"]) for run in runs if run["state"] != "finished"] == [("failed", reason)]
+    code = f"import numpy; numpy.save('{tmp_path / 'data.npy'}', numpy.random.default_rng(1).normal(size=(50, 6)))"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    status, out = campaign("rerun", path, *where)
+    assert status == 0, out
+    assert (tmp_path / "out" / "set-aside" / f"{runs[0]['id']}-1" / "output.txt").exists()
+    status, out = campaign("status", path, *where)
+    assert "3 finished" in out
+
+
+def test_more_sweeps_go_on_where_the_runs_ended(tmp_path):
+    path = write_campaign(tmp_path, GRID)
+    where = ("--output", tmp_path / "out")
+    assert campaign("run", path, *where)[0] == 0
+    longer = ("--set", 'fixed."training.n_sweeps"=9')
+    status, out = campaign("run", path, *where, *longer)
+    assert status == 0, out
+    for run in load_plan(path, [longer[1]], tmp_path / "out").runs:
+        assert sweeps_done(run) == 9
+        assert "resumed after sweep 6 of 9" in (run.folder / "log.txt").read_text(encoding="utf-8")
+
+
+def test_runs_on_ranks_are_started_by_a_launcher_and_stopped_with_a_checkpoint(tmp_path, undisturbed):
+    launcher()
+    path = write_campaign(tmp_path, GRID, LONG)
+    changes = ["ranks=2", "repeats=1", 'grid."model.n_latents"=[4]']
+    where = ("--output", tmp_path / "out", *(word for change in changes for word in ("--set", change)))
+    plan = load_plan(path, changes, tmp_path / "out")
+    process = start("run", path, *where)
+    wait_until(lambda: sweeps_done(plan.runs[0]) >= 20)
+    process.send_signal(signal.SIGINT)
+    status, out = ended(process)
+    assert status == 130, out
+    assert read_status(plan.runs[0].folder).state == "stopped"
+    status, out = campaign("run", path, *where)
+    assert status == 0, out
+    assert read_run(plan.runs[0].folder).provenance["n_ranks"] == 2
+    assert digests(plan).items() <= undisturbed.items()
+
+
+def test_one_campaign_is_run_by_one_process_at_a_time(tmp_path):
+    path = write_campaign(tmp_path, GRID, LONG)
+    process = start("run", path, "--output", tmp_path / "out")
+    wait_until(lambda: (tmp_path / "out" / "run.lock").exists())
+    status, out = campaign("run", path, "--output", tmp_path / "out")
+    process.send_signal(signal.SIGINT)
+    assert ended(process)[0] == 130
+    assert status == 2
+    assert f"error: {tmp_path / 'out'} is in use by process {process.pid}" in out
