@@ -57,6 +57,8 @@ def choose_kernel_cache(environment: MutableMapping[str, str]) -> None:
     given = environment.get("NUMBA_CACHE_DIR")
     if given and given != environment.get(_OWN_CACHE):
         return
+    if given and "numba" in sys.modules and given == sys.modules["numba"].config.CACHE_DIR:
+        return  # the sources in memory are what counts, and those on disk may have changed since
     folder = str(_writable_folder(environment, _cache_key()))
     environment["NUMBA_CACHE_DIR"] = environment[_OWN_CACHE] = folder
     if "numba" in sys.modules:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from prosper_ng.campaigns.plan import Plan, PlannedRun
+from prosper_ng.campaigns.plan import PlannedRun
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.estimate import Estimate, estimate
 from prosper_ng.experiments.run_config import RunConfig
@@ -34,8 +34,8 @@ class Cost(NamedTuple):
     """Why some points could not be tried, each sentence once."""
 
 
-def cost_of(plan: Plan, runs: Sequence[PlannedRun], patience: float) -> Cost:
-    """What these runs of a plan will take; no pilot begins once `patience` seconds are over."""
+def cost_of(runs: Sequence[PlannedRun], patience: float) -> Cost:
+    """What runs will take; no pilot begins once `patience` seconds are over."""
     points: dict[str, list[PlannedRun]] = {}
     for run in runs:
         points.setdefault(str(run.point), []).append(run)

@@ -29,6 +29,10 @@ _INTERVAL = 0.5
 """Seconds between two looks at requests to stop."""
 _PATIENCE = 60.0
 """Seconds that runs which something else holds get to end."""
+_LAST_MOMENT = 10.0
+"""Seconds that runs get to stop after an error of the campaign itself."""
+_LOOK_AHEAD = 50
+"""Runs that are considered when others may not start yet."""
 
 
 class Ended(NamedTuple):
@@ -87,18 +91,28 @@ def run_side_by_side(
 
     A failing run does not take others along. On a request to stop, all runs stop with a checkpoint, and no other is
     started. Runs whose folders something else holds come last. `preload` names modules that all runs need: they are
-    imported once, by a server that is forked for each run. Raises LockError where the campaign is run by another
-    process.
+    imported once, by a server that is forked for each run. Raises LockError where another process runs the campaign,
+    UserError where its folder cannot be written.
     """
-    plan.folder.mkdir(parents=True, exist_ok=True)
+    with _writing(plan.folder):
+        plan.folder.mkdir(parents=True, exist_ok=True)
     with RunLock(plan.folder):
-        keep(plan)
+        with _writing(plan.folder):
+            keep(plan)
         pool = _Pool(plan, n_cores, listener, stop, preload)
         try:
             pool.work_off(list(runs))
         finally:
-            pool.kill()
+            pool.close()
     return pool.ended
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"the folder {folder} cannot be written: {error.strerror}") from None
 
 
 class _Active(NamedTuple):
@@ -135,23 +149,31 @@ class _Pool:
                 return
             self._await()
 
-    def kill(self) -> None:
-        """End what is still running, without a checkpoint."""
+    def close(self) -> None:
+        """End what still runs after an error: with a checkpoint if it hurries, else without."""
         for active in self._active:
+            active.process.terminate()
+        end = time.monotonic() + _LAST_MOMENT
+        for active in self._active:
+            active.process.join(max(0.0, end - time.monotonic()))
             _signal_group(active.process, signal.SIGKILL)
-        for active in self._active:
             active.process.join()
         self._active.clear()
 
     def _start_what_fits(self, todo: list[PlannedRun]) -> None:
         self._know_kernels()
+        n_looked_at = 0
         for run in list(todo):
             n_free = self._n_cores - sum(active.run.n_ranks for active in self._active)
-            if self._active and run.n_ranks > n_free:
+            if (self._active and run.n_ranks > n_free) or n_looked_at == _LOOK_AHEAD:
                 return
-            if not is_held(run.folder) and self._may_compile(run):
+            if is_held(run.folder):
+                continue
+            n_looked_at += 1
+            kernels = _kernels_of(run)
+            if self._may_compile(kernels):
                 todo.remove(run)
-                self._start(run)
+                self._start(run, kernels)
 
     def _know_kernels(self) -> None:
         """The kernels of a run are compiled once it has opened its folder."""
@@ -159,18 +181,19 @@ class _Pool:
             if active.kernels not in self._known_kernels and is_held(active.run.folder):
                 self._known_kernels.add(active.kernels)
 
-    def _may_compile(self, run: PlannedRun) -> bool:
-        """Whether no other run may be compiling what this one needs: numba's cache is not made for several writers."""
+    def _may_compile(self, kernels: str) -> bool:
+        """Whether no other run may be compiling the same: numba's cache is not made for several writers."""
         unknown = {active.kernels for active in self._active} - self._known_kernels
-        return not unknown or _kernels_of(run) in self._known_kernels
+        return not unknown or kernels in self._known_kernels
 
-    def _start(self, run: PlannedRun) -> None:
-        freeze(run)
+    def _start(self, run: PlannedRun, kernels: str) -> None:
         stop_file = run.folder / STOP_FILE
-        stop_file.unlink(missing_ok=True)  # of an attempt that was killed before it could look
+        with _writing(run.folder):
+            freeze(run)
+            stop_file.unlink(missing_ok=True)  # of an attempt that was killed before it could look
         process = self._context.Process(target=work, args=(command_of(run), run.folder / OUTPUT, stop_file))
         process.start()
-        self._active.append(_Active(process, run, time.monotonic(), _kernels_of(run)))
+        self._active.append(_Active(process, run, time.monotonic(), kernels))
         self._listener.began(run)
 
     def _await(self) -> None:
@@ -206,7 +229,8 @@ class _Pool:
 
 def _kernels_of(run: PlannedRun) -> str:
     """The choices that may decide which kernels a run compiles: all texts and switches, but for names and paths."""
-    flat = flatten({name: run.loaded.resolved[name] for name in ("model", "estep", "training", "task", "memory")})
+    resolved = run.load().resolved
+    flat = flatten({name: resolved[name] for name in ("model", "estep", "training", "task", "memory")})
     return repr(sorted((name, value) for name, value in flat.items() if isinstance(value, str | bool)))
 
 

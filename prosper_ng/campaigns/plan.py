@@ -106,9 +106,9 @@ def keep(plan: Plan) -> None:
 
 def freeze(run: PlannedRun) -> Path:
     """Write the configuration of a run into its folder, and say where."""
-    path = run.folder / CONFIG_FILE
-    header = f"# {run.loaded.value.name}; written by prosper-ng campaign, which writes it anew\n"
-    text = header + annotated_yaml(run.loaded.resolved, run.loaded.origins) + "\n"
+    path, loaded = run.folder / CONFIG_FILE, run.load()
+    header = f"# {loaded.value.name}; written by prosper-ng campaign, which writes it anew\n"
+    text = header + annotated_yaml(loaded.resolved, loaded.origins) + "\n"
     run.folder.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         atomic.write_text(path, text)

@@ -57,7 +57,12 @@ def _launch(command: Sequence[str], stop_file: Path) -> int:
 
     signal.signal(signal.SIGTERM, ask)
     threading.Thread(target=_follow_parent, name="campaign watch", daemon=True).start()
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
+    try:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        print(f"error: {command[0]} cannot be started ({error.strerror}), which `ranks` above 1 need", file=sys.stderr)
+        return 2
+    with process:
         while True:
             try:
                 return process.wait(_INTERVAL)

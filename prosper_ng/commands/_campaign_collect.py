@@ -1,6 +1,8 @@
 """`prosper-ng campaign collect FILE`: tables and figures of what the runs came to."""
 
 import argparse
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prosper_ng.commands._campaign import add_campaign_arguments, console, counts, load_campaign, queued_jobs
@@ -28,23 +30,39 @@ def run(arguments: argparse.Namespace) -> int:
     """0 once all is written, also where runs are unfinished: they are rows with a reason."""
     from prosper_ng.campaigns.results import collect, summarise, write_tables
     from prosper_ng.campaigns.standing import standings
+    from prosper_ng.errors import UserError
 
     plan = load_campaign(arguments)
     found = standings(plan, queued_jobs())
     table = collect(plan, found)
     points = summarise(table)
-    written = write_tables(table, points, plan.folder)
+    try:
+        written = write_tables(table, points, plan.folder)
+    except OSError as error:
+        raise UserError(f"the tables cannot be written into {plan.folder}: {error.strerror}") from None
     if not arguments.no_figures and table.measures:
-        from prosper_ng.report.sweep_figures import draw_sweep
-
-        shown = table if arguments.measure else table._replace(measures=_looked_at_first(table.measures))
-        written += draw_sweep(shown, plan.folder / FIGURES, arguments.axis, arguments.measure)
+        written += _draw(table, plan.folder / FIGURES, arguments)
     if not arguments.quiet:
         print(f"{plan.name}: {counts(found)}")
         _print_points(points, _looked_at_first(table.measures, arguments.measure))
         for path in written:
             print(f"written: {path}")
     return 0
+
+
+def _draw(table: "Table", folder: Path, arguments: argparse.Namespace) -> list[Path]:
+    """The figures; where none was asked for in particular, that there can be none is no more than a warning."""
+    from prosper_ng.errors import UserError
+    from prosper_ng.report.sweep_figures import draw_sweep
+
+    shown = table if arguments.measure else table._replace(measures=_looked_at_first(table.measures))
+    try:
+        return draw_sweep(shown, folder, arguments.axis, arguments.measure)
+    except UserError as error:
+        if arguments.axis or arguments.measure:
+            raise
+        print(f"no figures: {error}", file=sys.stderr)
+        return []
 
 
 def _looked_at_first(measures: tuple[str, ...], wanted: str | None = None) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ def _print_cost(plan: "Plan", found: "list[Standing]", patience: float) -> None:
     if not todo:
         print("all runs are finished")
         return
-    cost, n_cores = cost_of(plan, todo, patience), len(available_cores())
+    cost, n_cores = cost_of(todo, patience), len(available_cores())
     for problem in cost.problems:
         print(f"not tried: {problem}")
     if cost.n_piloted:

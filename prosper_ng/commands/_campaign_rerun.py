@@ -49,7 +49,8 @@ def _chosen(plan: "Plan", ids: list[str]) -> "list[PlannedRun]":
     for name in ids:
         meant = [run for run in plan.runs if run.id.startswith(name)]
         if len(meant) != 1:
-            known = "no run" if not meant else f"{len(meant)} runs"
-            raise UserError(f"{known} of {plan.path} have an id that begins with {name!r}; `campaign status` lists all")
+            have = "no run of {} has" if not meant else f"{len(meant)} runs of {{}} have"
+            message = f"{have.format(plan.path)} an id that begins with {name!r}; `campaign status` lists all"
+            raise UserError(message)
         chosen[meant[0].id] = meant[0]
     return list(chosen.values())

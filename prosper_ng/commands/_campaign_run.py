@@ -52,6 +52,9 @@ def run_unfinished(plan: "Plan", runs: Sequence["PlannedRun"], arguments: argpar
     n_cores = arguments.cores or len(available_cores())
     progress = CampaignProgress(len(wanted), len(wanted) - len(todo), arguments.quiet)
     progress.opened(plan.folder, todo, n_cores)
+    most_ranks = max((run.n_ranks for run in todo), default=1)
+    if most_ranks > n_cores:
+        progress.say(f"warning: {most_ranks} ranks share {n_cores} cores and will wait for each other")
     warning = other_versions(list(before.values()))
     if warning is not None and todo:
         progress.say(f"warning: {warning}")

@@ -40,7 +40,7 @@ class CampaignProgress:
     def say(self, message: str) -> None:
         """Something the user should hear of."""
         if self._bar is not None:
-            self._bar.console.print(escape(message))
+            self._bar.console.print(escape(message), soft_wrap=True)
         elif not self._quiet:
             print(message, file=self._stream, flush=True)
 

@@ -5,6 +5,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import numba
 import pytest
 
 from prosper_ng import environment
@@ -41,6 +42,14 @@ def test_a_folder_chosen_by_a_parent_process_is_chosen_anew(tmp_path):
     assert folder is not None
     assert folder.is_dir()
     assert folder.is_relative_to(tmp_path)
+
+
+def test_a_folder_that_numba_uses_in_this_process_stays_whatever_happens_to_the_sources(monkeypatch):
+    monkeypatch.setattr(environment, "_cache_key", None)
+    in_use = numba.config.CACHE_DIR
+    chosen = {"NUMBA_CACHE_DIR": in_use, "PROSPER_NG_NUMBA_CACHE": in_use}
+    choose_kernel_cache(chosen)
+    assert own_kernel_cache(chosen) == Path(in_use)
 
 
 def test_a_cache_that_cannot_be_written_gives_way_to_a_private_temporary_one(tmp_path, monkeypatch):
