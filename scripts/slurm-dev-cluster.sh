@@ -100,7 +100,7 @@ ReturnToService=2
 # Short, so that nobody waits long for what goes wrong.
 SlurmdTimeout=5
 KillWait=5
-MinJobAge=300
+MinJobAge=3600
 SchedulerParameters=sched_min_interval=0,bf_interval=5
 # Small, so that campaigns need several arrays; a job that a partition cannot ever run is refused at once.
 MaxArraySize=8

@@ -17,7 +17,11 @@ from tests.unit.small_runs import SEARCH
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "slurm-dev-cluster.sh"
 COMMAND = (sys.executable, "-m", "prosper_ng")
-TEXT = SEARCH.replace("n_sweeps: 12", "n_sweeps: 240").replace("checkpoint_sweeps: 4", "checkpoint_sweeps: 2")
+TEXT = (
+    SEARCH.replace("n_sweeps: 12", "n_sweeps: 120")
+    .replace("updates_per_sweep: 3", "updates_per_sweep: 1")
+    .replace("checkpoint_sweeps: 4", "checkpoint_sweeps: 2")
+)
 OVER = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
 
 
@@ -64,11 +68,19 @@ class Cluster:
         return self.describe(job)["JobState"]
 
     def wait_until(self, job, *states, seconds=60.0):
-        """What is known of a job once it is in one of the states."""
-        last = {}
+        """What is known of a job once it is in one of the states.
+
+        Where it was put back into the queue, it is spared most of the two minutes that Slurm makes it wait. Not all:
+        Slurm would take the end of the attempt before for that of the next one.
+        """
+        last, due = {}, []
 
         def is_there():
             last.update(self.describe(job))
+            waits = last["JobState"] == "PENDING" and last["Reason"] == "BeginTime"
+            due[:] = (due or [time.monotonic() + 2]) if waits else []
+            if due and time.monotonic() > due[0]:
+                self.ask("scontrol", "update", f"job={job}", "StartTime=now")
             return last["JobState"] in states
 
         wait_for(f"job {job} to be {' or '.join(states)}", is_there, seconds)
@@ -77,14 +89,9 @@ class Cluster:
     def wait_until_over(self, job, seconds=60.0):
         return self.wait_until(job, *OVER, seconds=seconds)["JobState"]
 
-    def start_again(self, job, seconds=60.0):
-        """Wait until a job was put back into the queue, and spare it the two minutes that Slurm makes it wait."""
-        self.wait_until(job, "PENDING", seconds=seconds)
-        self.ask("scontrol", "update", f"job={job}", "StartTime=now", "ReqNodeList=")
-
 
 class Run:
-    """A run folder, and how to hold the run in it still."""
+    """A run folder, and how to hold the run in it still in the first attempt of a job."""
 
     def __init__(self, folder: Path, text: str = TEXT) -> None:
         self.folder = folder
@@ -99,7 +106,10 @@ class Run:
     def disturb(self, **variables):
         """The lines with which jobs begin: they let the run be disturbed."""
         known = {"PYTHONPATH": Path(__file__).parent / "programs", "HOLD": self.hold, **variables}
-        self.site.write_text("".join(f"export {name}='{value}'\n" for name, value in known.items()), encoding="utf-8")
+        lines = [f"export {name}='{value}'" for name, value in known.items()]
+        self.site.write_text(
+            "\n".join([*lines, '[ -z "${SLURM_RESTART_COUNT:-}" ] || unset HOLD', ""]), encoding="utf-8"
+        )
 
     def submit(self, *arguments):
         """The job that `prosper-ng submit` makes of it."""

@@ -1,0 +1,110 @@
+"""A campaign of 12 runs through Slurm: arrays, one run that fails, one that is stopped, submission of what is left."""
+
+import csv
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prosper_ng.storage.run_record import read_run
+from tests.slurm.conftest import ROOT, Run, prosper, wait_for
+from tests.unit.small_runs import SEARCH
+
+CAMPAIGN = """
+name: sizes
+base: base.yaml
+sum:
+  - grid: {model.n_latents: [4, 5, 6]}
+    list: [{estep.n_states: 6}, {estep.n_states: 8}, {estep.n_states: 10}]
+  - grid: {model.n_latents: [7, 8]}
+  - list: [{data: {kind: npy, path: rows.npy}}]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(cluster, tmp_path_factory):
+    """A folder with a campaign, of which one run lacks its data."""
+    found = tmp_path_factory.mktemp("campaign")
+    (found / "base.yaml").write_text(SEARCH.replace("updates_per_sweep: 3", "updates_per_sweep: 1"), encoding="utf-8")
+    (found / "sizes.yaml").write_text(CAMPAIGN, encoding="utf-8")
+    return found
+
+
+def submit(folder, *arguments):
+    """The jobs that were made, and what was said."""
+    done = prosper("campaign", "submit", "sizes.yaml", *arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return re.findall(r"^job (\d+), tasks (\S+): runs: (\d+)", done.stdout, re.MULTILINE), done.stdout
+
+
+def status(folder):
+    """The runs as `campaign status` sees them."""
+    return json.loads(prosper("campaign", "status", "sizes.yaml", "--json", cwd=folder).stdout)["runs"]
+
+
+def digests(folder):
+    return {path.parent.name: read_run(path.parent).attributes["digest"] for path in folder.glob("runs/*/run.h5")}
+
+
+def test_a_campaign_of_which_one_run_fails_and_only_that_is_submitted_again(folder, cluster):
+    shown = prosper("submit", "sizes.yaml", "--dry-run", "--parallel", "5", cwd=folder)
+    assert re.findall(r"^# array \d of 2: sbatch (--array=\S+)", shown.stdout, re.MULTILINE) == [
+        "--array=0-7%3",
+        "--array=0-3%2",
+    ]
+    assert not (folder / "runs").exists()
+
+    jobs, _ = submit(folder, "--time", "10", "--parallel", "6")
+    assert [(tasks, n_runs) for _, tasks, n_runs in jobs] == [("0-7%3", "8"), ("0-3%3", "4")]
+    nothing, said = submit(folder)
+    assert (nothing, said.startswith("sizes: nothing to submit; 12 runs in ")) == ([], True)
+    numbers = ",".join(job for job, *_ in jobs)
+    wait_for("all tasks to be over", lambda: not cluster.ask("squeue", "--noheader", "--jobs", numbers), 100)
+
+    runs = status(folder)
+    assert [run["state"] for run in runs] == ["finished"] * 11 + ["failed"]
+    assert "rows.npy" in runs[-1]["reason"]
+    assert prosper("campaign", "collect", "sizes.yaml", cwd=folder).returncode == 0
+    table = next((folder / "runs" / "sizes").rglob("*.csv"))
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    assert [row["state"] for row in rows] == [run["state"] for run in runs]
+
+    np.save(folder / "rows.npy", np.random.default_rng(1).standard_normal((60, 9)))
+    jobs, said = submit(folder)
+    assert [(tasks, n_runs) for _, tasks, n_runs in jobs] == [("0-0", "1")]
+    assert "1 of 12 runs were submitted" in said
+    assert cluster.wait_until_over(f"{jobs[0][0]}_0") == "COMPLETED"
+    assert {run["state"] for run in status(folder)} == {"finished"}
+
+    here = prosper("campaign", "run", "sizes.yaml", "--output", "here", "--quiet", cwd=folder)
+    assert here.returncode == 0, here.stderr
+    assert digests(folder / "here") == digests(folder / "runs" / "sizes")
+    assert len(digests(folder / "here")) == 12
+
+
+def test_one_task_of_an_array_is_warned_and_only_that_one_starts_again(cluster, tmp_path):
+    """The script by hand: a line of the map for each task."""
+    held, other = Run(tmp_path / "held"), Run(tmp_path / "other")
+    other.go_on()
+    tasks = tmp_path / "tasks.tsv"
+    tasks.write_text(f"{held.config}\t{held.folder}\n{other.config}\t{other.folder}\n", encoding="utf-8")
+    job = cluster.ask(
+        "sbatch", "--parsable", "--array=0-1", "--ntasks-per-node=1", f"--output={tmp_path}/%A_%a.out",
+        ROOT / "jobs" / "campaign.sbatch", tasks,
+        PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        PYTHONPATH=str(Path(__file__).parent / "programs"), HOLD=str(held.hold),
+    )  # fmt: skip
+    assert held.hold != other.hold
+    held.wait_for_checkpoint()
+    cluster.ask("scancel", "--signal=USR1", "--batch", f"{job}_0")
+    wait_for("the task to stop", lambda: held.status.state == "stopped")
+    held.go_on()
+    for task in (0, 1):
+        assert cluster.wait_until_over(f"{job}_{task}", 90) == "COMPLETED"
+    assert [cluster.describe(f"{job}_{task}")["Restarts"] for task in (0, 1)] == ["1", "0"]
+    assert held.digest == other.digest
+    assert f"job {job}_0 on n" in (tmp_path / f"{job}_0.out").read_text(encoding="utf-8")
