@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.report.drawing import SERIES, drawn, save_png
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
     from prosper_ng.campaigns.results import Table
@@ -23,7 +25,10 @@ _MOST_SERIES = len(SERIES)
 _MOST_TICKS = 7
 _MOST_DOTS = 400
 _LONGEST_LABEL = 22
+_MOST_PANELS = 6
 _SIZE = (1100, 700)
+_PANEL = 700
+"""Pixels across a panel where there are several."""
 _ROW = 56
 """Pixels that a name or a series of it takes on the vertical axis."""
 
@@ -49,6 +54,8 @@ class Sweep(NamedTuple):
     series: tuple[Series, ...]
     pooled: tuple[str, ...]
     """Axes whose values are not told apart."""
+    title: str = ""
+    """The one value that another axis has in all runs, where that is asked for."""
 
     @property
     def is_telling(self) -> bool:
@@ -69,19 +76,12 @@ def draw_sweep(table: "Table", folder: Path, axis: str | None = None, measure: s
     axes = _chosen(axis, table.axes, "axis")
     measures = _chosen(measure, table.measures, "measure")
     written = []
-    found = [sweep_of(table, each, name) for each in axes for name in measures]
-    for sweep in (each for each in found if each.series and ((axis and measure) or each.is_telling)):
-        name = re.sub(r"[^\w.+-]+", "_", f"{sweep.axis}-{sweep.measure}") + ".png"
-        n_rows = len(sweep.names) * (1 + len(sweep.series) // 2)
-        with drawn(_SIZE[0], max(_SIZE[1], 260 + _ROW * n_rows), layout="constrained") as figure:
-            axes_of_figure = figure.add_subplot()
-            draw(axes_of_figure, sweep)
-            if sweep.by:
-                title = ", ".join(sweep.by)
-                figure.legend(loc="outside lower left", ncols=3, frameon=False, title=title, alignment="left")
-            folder.mkdir(parents=True, exist_ok=True)
-            save_png(figure, folder / name)
-        written.append(folder / name)
+    for each, name in product(axes, measures):
+        panels = panels_of(table, each, name)
+        if panels and ((axis and measure) or any(panel.is_telling for panel in panels)):
+            path = folder / (re.sub(r"[^\w.+-]+", "_", f"{each}-{name}") + ".png")
+            _draw_panels(panels, path)
+            written.append(path)
     if not written and (axis or measure):
         raise UserError(
             f"there is nothing to draw of {measure or 'any measure'} over {axis or 'any axis'}: "
@@ -90,15 +90,32 @@ def draw_sweep(table: "Table", folder: Path, axis: str | None = None, measure: s
     return written
 
 
-def sweep_of(table: "Table", axis: str, measure: str) -> Sweep:
+def panels_of(table: "Table", axis: str, measure: str) -> list[Sweep]:
+    """A measure over an axis; apart for each value of one more axis, where series do not tell all axes apart.
+
+    That is the one with up to 6 values over which the measure varies most. Empty where there is nothing to draw.
+    """
+    whole = sweep_of(table, axis, measure)
+    values = {name: list(dict.fromkeys(labels_of(table.columns[name]))) for name in whole.pooled}
+    candidates = [name for name in whole.pooled if len(values[name]) <= _MOST_PANELS]
+    if not candidates:
+        return [whole] if whole.series else []
+    apart = {name: [sweep_of(table, axis, measure, (name, value)) for value in values[name]] for name in candidates}
+    panels = max(apart.values(), key=_spread_between)
+    return [panel for panel in panels if panel.series]
+
+
+def sweep_of(table: "Table", axis: str, measure: str, only: tuple[str, str] | None = None) -> Sweep:
     """A measure over an axis, of the finished runs; those without the measure are left out.
 
     The other axes tell series apart, all of them where that makes 7 series or fewer, else the first one that does.
+    `only` is an axis and the label of its value that runs must have.
     """
     y = np.asarray(table.columns[measure], dtype=np.float64)
     places = list(table.columns[axis])
     states = table.columns["state"]
-    kept = [row for row in range(len(y)) if states[row] == "finished" and np.isfinite(y[row])]
+    chosen = [True] * len(y) if only is None else [label == only[1] for label in labels_of(table.columns[only[0]])]
+    kept = [row for row in range(len(y)) if chosen[row] and states[row] == "finished" and np.isfinite(y[row])]
     places, y = [places[row] for row in kept], y[kept]
     numeric = all(isinstance(value, int | float | np.number) and not isinstance(value, bool) for value in places)
     labels = [] if numeric else labels_of(places)
@@ -113,14 +130,49 @@ def sweep_of(table: "Table", axis: str, measure: str) -> Sweep:
     for key in dict.fromkeys(keys):
         rows = np.array([each == key for each in keys])
         series.append(Series(", ".join(key), x[rows], y[rows]))
-    return Sweep(axis, measure, names, by, tuple(series), tuple(name for name in others if name not in by))
+    pooled = tuple(name for name in others if name not in by)
+    return Sweep(axis, measure, names, by, tuple(series), pooled, "" if only is None else f"{only[0]}: {only[1]}")
 
 
-def draw(axes: "Axes", sweep: Sweep) -> None:
-    """Draw mean and standard deviation at each value, joined where the axis is numeric, and up to 400 runs as dots."""
-    middle = (len(sweep.series) - 1) / 2
+def _spread_between(panels: Sequence[Sweep]) -> float:
+    """How much the mean of the measure varies from panel to panel."""
+    means = [np.concatenate([series.y for series in panel.series]).mean() for panel in panels if panel.series]
+    return float(np.std(means)) if means else 0.0
+
+
+def _draw_panels(panels: Sequence[Sweep], path: Path) -> None:
+    """Draw sweeps side by side, each with a scale of its own, under one legend."""
+    n_rows = max(len(panel.names) * (1 + len(panel.series) // 2) for panel in panels)
+    width = max(_SIZE[0], _PANEL * len(panels))
+    labels = tuple(dict.fromkeys(series.label for panel in panels for series in panel.series))
+    with drawn(width, max(_SIZE[1], 260 + _ROW * n_rows), layout="constrained") as figure:
+        legend: dict[str, Artist] = {}
+        for number, panel in enumerate(panels):
+            axes = figure.add_subplot(1, len(panels), number + 1)
+            draw(axes, panel, labels)
+            axes.set_title(shortened(panel.title, 2 * _LONGEST_LABEL), loc="left", fontsize="medium")
+            if number:
+                axes.set_ylabel("")
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+                legend.setdefault(label, handle)
+        if panels[0].by:
+            figure.legend(
+                legend.values(), list(legend), loc="outside lower left", ncols=3, frameon=False,
+                title=", ".join(panels[0].by), alignment="left",
+            )  # fmt: skip
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_png(figure, path)
+
+
+def draw(axes: "Axes", sweep: Sweep, labels: Sequence[str] = ()) -> None:
+    """Draw mean and standard deviation at each value, joined where the axis is numeric, and up to 400 runs as dots.
+
+    `labels` are those of the series of all panels beside this one, which have the same colors there.
+    """
+    labels = list(labels or (series.label for series in sweep.series))
     has_dots = sum(len(series.y) for series in sweep.series) <= _MOST_DOTS
-    for number, series in enumerate(sweep.series):
+    for series in sweep.series:
+        number = labels.index(series.label)
         color, label = SERIES[number], shortened(series.label, 2 * _LONGEST_LABEL)
         groups = sweep.groups(series)
         x, mean = np.array([place for place, _ in groups]), np.array([y.mean() for _, y in groups])
@@ -130,7 +182,7 @@ def draw(axes: "Axes", sweep: Sweep) -> None:
         dots: dict[str, Any] = {"linestyle": "", "marker": "o", "color": color, "alpha": 0.35, "markersize": 3}
         means: dict[str, Any] = {"color": color, "marker": "o", "markersize": 4, "capsize": 2}
         if sweep.names:
-            lift = 0.6 * (number - middle) / len(sweep.series)
+            lift = 0.6 * (number - (len(labels) - 1) / 2) / len(labels)
             if has_dots:
                 axes.plot(series.y, series.x + lift, **dots)
             axes.errorbar(mean, x + lift, xerr=spread, linestyle="", label=label, **means)

@@ -7,7 +7,7 @@ from PIL import Image
 from prosper_ng.campaigns.results import Table
 from prosper_ng.errors import UserError
 from prosper_ng.report.drawing import SERIES, drawn
-from prosper_ng.report.sweep_figures import draw, draw_sweep, labels_of, shortened, sweep_of
+from prosper_ng.report.sweep_figures import draw, draw_sweep, labels_of, panels_of, shortened, sweep_of
 
 
 def table(rows, axes, measures=("psnr",)):
@@ -47,6 +47,36 @@ def test_other_axes_tell_series_apart_as_long_as_they_are_few():
     assert [len(series.y) for series in sweep.series] == [36, 36]
     alone = sweep_of(table(product(S=[1, 2], noise=range(9)), ["S", "noise"]), "S", "psnr")
     assert (alone.by, alone.pooled, len(alone.series)) == ((), ("noise",), 1)
+
+
+def test_what_series_do_not_tell_apart_makes_panels():
+    rows = product(S=[1, 2], noise=range(9), model=["a", "b"], image=["x", "y", "z"])
+    for row in rows:
+        row["psnr"] = row["S"] + 100.0 * "xyz".index(row["image"]) + 1000.0 * row["noise"]
+    panels = panels_of(table(rows, ["S", "noise", "model", "image"]), "S", "psnr")
+    assert [(panel.title, panel.by, panel.pooled) for panel in panels] == [
+        (f"image: {image}", ("model",), ("noise",)) for image in "xyz"
+    ]
+    assert [panel.series[0].y.max() for panel in panels] == [8002.0, 8102.0, 8202.0]
+    (single,) = panels_of(table(product(S=[1, 2], noise=range(9)), ["S", "noise"]), "S", "psnr")
+    assert (single.title, single.pooled) == ("", ("noise",))
+
+
+def test_a_series_that_a_panel_lacks_leaves_its_color_to_the_others(tmp_path):
+    rows = [
+        row for row in product(S=[1, 2], model=list("abc"), image=list("xyz")) if row["model"] + row["image"] != "az"
+    ]
+    found = table(rows, ["S", "model", "image"])
+    panels = panels_of(found, "S", "psnr")
+    labels = [series.label for panel in panels for series in panel.series]
+    with drawn(600, 400) as figure:
+        axes = figure.add_subplot()
+        draw(axes, panels[-1], sorted(set(labels)))
+        colors = {container.get_label(): container.lines[0].get_color() for container in axes.containers}
+    assert colors == {"b": SERIES[1], "c": SERIES[2]}
+    (path,) = draw_sweep(found, tmp_path, "S", "psnr")
+    with Image.open(path) as picture:
+        assert picture.width > 3 * 600
 
 
 @pytest.mark.parametrize(
