@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 HELP = "run what is unfinished on this machine; called again, it goes on"
 
-_NEEDED_BY_ALL = ("prosper_ng.cli", "prosper_ng.commands.run", "prosper_ng.report.narrator")
+NEEDED_BY_ALL = ("prosper_ng.cli", "prosper_ng.commands.run", "prosper_ng.report.narrator")
 _FAILED = 1
 
 
@@ -60,7 +60,7 @@ def run_unfinished(plan: "Plan", runs: Sequence["PlannedRun"], arguments: argpar
         progress.say(f"warning: {warning}")
     with stop_requests() as stop:
         try:
-            run_side_by_side(plan, todo, n_cores, progress, stop, _NEEDED_BY_ALL)
+            run_side_by_side(plan, todo, n_cores, progress, stop, NEEDED_BY_ALL)
         finally:
             progress.close()
         after = [standing for run, standing in zip(plan.runs, standings(plan, {}), strict=True) if run.id in wanted]

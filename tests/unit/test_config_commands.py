@@ -97,6 +97,13 @@ def test_schema_covers_a_run(capsys):
     assert printed["properties"]["model"]["description"]
 
 
+def test_schema_covers_a_campaign(capsys):
+    assert run(schema, "--campaign") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert set(printed["properties"]) >= {"grid", "zip", "list", "random", "sum", "exclude", "repeats"}
+    assert printed["required"] == ["name"]
+
+
 def modules_after(code):
     code = f"import sys; {code}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())

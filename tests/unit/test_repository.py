@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 import prosper_ng
+from prosper_ng.campaigns.plan import load_plan
 from prosper_ng.config.loader import load
-from prosper_ng.config.problems import SourceText
 from prosper_ng.experiments.run_config import RunConfig
 
 ROOT = Path(__file__).parents[2]
@@ -208,10 +208,17 @@ def test_links_between_documents_lead_somewhere(path):
 
 
 @pytest.mark.parametrize("path", files("*.md"), ids=relative)
-def test_configurations_in_documents_are_valid(path):
-    blocks = re.findall(r"^```yaml\n(name: .*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    for block in blocks:
-        load(SourceText(relative(path), block), RunConfig)
+def test_configurations_in_documents_are_valid(path, tmp_path):
+    (tmp_path / "campaigns").mkdir()
+    (tmp_path / "runs").symlink_to(ROOT / "configs" / "runs")
+    blocks = re.findall(r"^```yaml\n(name: (.*?)$.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    for block, name in blocks:
+        file = tmp_path / "campaigns" / f"{name}.yaml"
+        file.write_text(block, encoding="utf-8")
+        if "\nbase: " in block:
+            load_plan(file)
+        else:
+            load(file, RunConfig)
 
 
 @pytest.mark.parametrize("path", files("configs/runs/*.yaml"), ids=relative)
