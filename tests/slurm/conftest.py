@@ -1,11 +1,14 @@
 """A real Slurm on this machine for all tests in this folder; they are skipped where it cannot be had."""
 
+import contextlib
+import io
 import os
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -16,7 +19,6 @@ from tests.unit.small_runs import SEARCH
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "slurm-dev-cluster.sh"
-COMMAND = (sys.executable, "-m", "prosper_ng")
 TEXT = (
     SEARCH.replace("n_sweeps: 12", "n_sweeps: 120")
     .replace("updates_per_sweep: 3", "updates_per_sweep: 1")
@@ -136,17 +138,17 @@ class Run:
         return (self.folder / f"slurm-{job}.out").read_text(encoding="utf-8")
 
 
-def prosper(*arguments, cwd=None, **environment):
-    """The command line, finished."""
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        env={**os.environ, **environment},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def prosper(*arguments, cwd=".", **environment):
+    """The command line, finished; in this process, for there are many of these."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        patch.dict(os.environ, environment),
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        status = cli.main([str(argument) for argument in arguments])
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="session")
@@ -185,16 +187,24 @@ def run(cluster, tmp_path):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def near_the_limit(cluster, tmp_path_factory):
-    """Runs whose time is over after a minute, begun before all tests, so that nobody has to wait for them."""
-    folder = tmp_path_factory.mktemp("limits")
-    runs = {name: Run(folder / name) for name in ("warned", "unwarned", "ended")}
-    jobs = {"warned": runs["warned"].submit("--time", "1", "--warning", "15", "--ntasks-per-node", "2")}
+def begun(cluster, tmp_path_factory):
+    """Runs in which something happens that takes its time, begun before all tests, so that nobody has to wait for it.
+
+    "warned", "unwarned" and "ended" may take a minute; the node of "lost" is stopped.
+    """
+    folder = tmp_path_factory.mktemp("begun")
+    runs = {name: Run(folder / name) for name in ("warned", "unwarned", "ended", "lost")}
+    elsewhere = ("--sbatch", "exclude=n2")
+    runs["lost"].disturb(NAP=3)
+    jobs = {"lost": runs["lost"].submit("--sbatch", "nodelist=n2")}
+    jobs["warned"] = runs["warned"].submit("--time", "1", "--warning", "15", "--ntasks-per-node", "2", *elsewhere)
     program = f"{sys.executable} -m prosper_ng run"
     for name, path in (("unwarned", os.environ["PATH"]), ("ended", "where/no/squeue/is")):
         each = runs[name]
         each.folder.mkdir()
         command = f". {each.site}; PATH={path}; exec {program} {each.config} --output {each.folder}"
-        log = each.folder / "slurm-%j.out"
-        jobs[name] = cluster.ask("sbatch", "--parsable", "--time=1", f"--output={log}", "--wrap", command)
+        options = ("--parsable", "--time=1", "--exclude=n2", f"--output={each.folder}/slurm-%j.out")
+        jobs[name] = cluster.ask("sbatch", *options, "--wrap", command)
+    runs["lost"].wait_for_checkpoint()
+    cluster.control("stop", "n2")
     return {name: (runs[name], jobs[name]) for name in runs}

@@ -120,31 +120,6 @@ def test_restarts_without_progress_come_to_an_end(run, cluster):
     assert "ended with status 137 after 3 restarts that came no further than the beginning" in run.log(job)
 
 
-def test_a_run_whose_node_is_lost_goes_on_elsewhere_and_the_lost_one_gives_way(run, cluster, digest):
-    job = run.submit("--sbatch", "nodelist=n2")
-    run.wait_for_checkpoint()
-    lost = run.status.pid
-    cluster.control("stop", "n2")
-    try:
-        cluster.wait_until(job, "PENDING", seconds=90)
-        cluster.ask("scontrol", "update", f"job={job}", "ReqNodeList=")
-        assert cluster.wait_until_over(job) == "COMPLETED", run.log(job)
-        wait_for("the lost one to end", lambda: not is_python(lost))
-    finally:
-        cluster.control("start", "n2")
-    assert run.digest == digest
-    assert "which is gone, was taken over" in run.log(job)
-    assert f"the lock of this run on {run.folder} was lost" in run.log(job)
-
-
-def is_python(process):
-    """Whether a process runs, rather than that it ended and nobody has asked for its status."""
-    try:
-        return "prosper_ng" in Path(f"/proc/{process}/cmdline").read_text()
-    except OSError:
-        return False
-
-
 def test_what_slurm_says_about_jobs(run, cluster, monkeypatch):
     job = run.submit("--time", "7")
     cluster.wait_until(job, "RUNNING")

@@ -1,6 +1,6 @@
 """Disturbs a run from within, where the environment says so: Python imports this file when it starts.
 
-HOLD names a file: while it is there, every sweep after the third takes a second. FALL=9 is a signal that the
+HOLD names a file: while it is there, every sweep after the third takes NAP seconds, 1 by default. FALL=9 is a signal that the
 process sends to itself after the third sweep of each start.
 """
 
@@ -40,7 +40,7 @@ def _disturb(narrator):
         if n_heard == 3 and "FALL" in os.environ:
             os.kill(os.getpid(), int(os.environ["FALL"]))
         if n_heard > 3 and os.path.exists(os.environ.get("HOLD", "")):
-            time.sleep(1)
+            time.sleep(float(os.environ.get("NAP", "1")))
 
     narrator.sweep = heard
 
