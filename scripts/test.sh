@@ -29,7 +29,22 @@ install_if_absent() {
 }
 
 install_if_absent chromedriver chromium chromium-driver
+# Tests on a real Slurm need Debian's packages. Where these cannot be had, the tests are skipped, and say why.
+install_slurm() {
+    ! command -v slurmctld >/dev/null || return 0
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        return 0
+    fi
+    say "installing slurm-wlm and munge"
+    {
+        timeout 300 apt-get -qq update
+        DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install --no-install-recommends \
+            slurm-wlm munge libpmix-dev
+    } >/dev/null 2>&1 </dev/null || say "they could not be installed; what needs Slurm is skipped"
+}
+
 prepare_environment all,test
+install_slurm
 check ruff check --quiet .
 check ruff format --check --diff --quiet .
 check mypy

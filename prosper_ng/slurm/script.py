@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from prosper_ng.errors import UserError
 from prosper_ng.slurm.options import JobOptions
 
 _HAND_OPTIONS = JobOptions(ntasks_per_node=4, time="04:00:00")
@@ -64,7 +65,13 @@ def array_script(options: JobOptions, name: str, tasks: Path, logs: Path, site: 
 
 
 def task_map(runs: Sequence[tuple[Path, Path]]) -> str:
-    """The file that says which configuration and run folder each task of an array has."""
+    """The file that says which configuration and run folder each task of an array has.
+
+    Raises UserError where a path holds what separates paths there.
+    """
+    for path in {path for run in runs for path in run}:
+        if set(str(path)) & set("\t\n"):
+            raise UserError(f"{str(path)!r} holds a tab or the end of a line; choose another folder")
     return "".join(f"{config}\t{folder}\n" for config, folder in runs)
 
 

@@ -1,7 +1,7 @@
 """Disturbs a run from within, where the environment says so: Python imports this file when it starts.
 
-HOLD names a file: while it is there, every sweep after the third takes NAP seconds, 1 by default. FALL=9 is a signal that the
-process sends to itself after the third sweep of each start.
+HOLD names a file: while it is there, every sweep after the third takes NAP seconds, 1 by default. FALL=9 is a signal
+that the process sends to itself after the third sweep of each start.
 """
 
 import importlib.util
