@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 HELP = "hand a run, or the unfinished runs of a campaign, to Slurm; the jobs stop in time, start again and continue"
 
+_LOOKS, _BETWEEN_LOOKS = 5, 0.3
+"""How often, and with how many seconds between, the queue is asked what it makes of a job."""
 _SCRIPT, _CONFIG, _JOB = "job.sbatch", "config.yaml", "job.json"
 
 
@@ -108,17 +110,23 @@ def _why_not(folder: Path, loaded: "Loaded[RunConfig]") -> str | None:
         return None
     known = queue().get(before)
     if known is not None:
-        raise UserError(f"{folder} is in the queue as job {before} ({known.state}); scancel {before} takes it out")
+        raise UserError(
+            f"{folder} is in the queue as job {before} ({known.state}, {known.reason}); scancel {before} takes it out"
+        )
     return None
 
 
 def _warn(job: str) -> None:
-    """Say why a job that was taken will not run as it is."""
+    """Say why a job that was taken will not run as it is, where Slurm knows so within a moment."""
+    import time
+
     from prosper_ng.slurm.queue import queue
     from prosper_ng.slurm.submission import hopeless
 
-    known = queue().get(job)
+    for _ in range(_LOOKS):
+        known = queue().get(job)
+        if known is None or known.state != "PENDING" or known.reason != "None":
+            break
+        time.sleep(_BETWEEN_LOOKS)
     if known is not None and hopeless(known.reason):
-        print(
-            f"it waits for more than this partition gives: Slurm says {known.reason}; scancel {job}, and ask for less"
-        )
+        print(f"it will not run: Slurm says {known.reason}; scancel {job}, and ask for less or another partition")

@@ -34,9 +34,7 @@ def largest_array() -> int:
 
 def hopeless(reason: str) -> bool:
     """Whether a job with this reason to wait never runs, where a cluster takes jobs that exceed its limits."""
-    return (
-        re.fullmatch(r"Partition\w+Limit|BadConstraints|\w+MaxWallDurationPerJobLimit|Job\w+Limit", reason) is not None
-    )
+    return re.fullmatch(r"PartitionConfig|Partition\w+Limit|BadConstraints|\w+MaxWallDurationPerJobLimit", reason) is not None
 
 
 def ask(program: str, *arguments: str, doing: str) -> str:
