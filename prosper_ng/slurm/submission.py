@@ -34,7 +34,8 @@ def largest_array() -> int:
 
 def hopeless(reason: str) -> bool:
     """Whether a job with this reason to wait never runs, where a cluster takes jobs that exceed its limits."""
-    return re.fullmatch(r"PartitionConfig|Partition\w+Limit|BadConstraints|\w+MaxWallDurationPerJobLimit", reason) is not None
+    never = r"PartitionConfig|Partition\w+Limit|BadConstraints|\w+MaxWallDurationPerJobLimit"
+    return re.fullmatch(never, reason) is not None
 
 
 def ask(program: str, *arguments: str, doing: str) -> str:
