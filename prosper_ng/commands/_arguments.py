@@ -11,13 +11,18 @@ if TYPE_CHECKING:
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add FILE and `--set NAME=VALUE`, for `load_run_config`."""
     parser.add_argument("file", metavar="FILE", help="the YAML file of a run")
+    add_overrides(parser, "change a value, such as model.n_latents=64 or 'data.crop=[0, 0, 8, 8]'")
+
+
+def add_overrides(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add `--set NAME=VALUE`, as often as wanted."""
     parser.add_argument(
         "--set",
         metavar="NAME=VALUE",
         dest="overrides",
         action="append",
         default=[],
-        help="change a value, such as model.n_latents=64 or 'data.crop=[0, 0, 8, 8]'; may be given several times",
+        help=f"{what}; may be given several times",
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prosper_ng.commands._arguments import add_overrides
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -21,14 +23,7 @@ def add_campaign_arguments(parser: argparse.ArgumentParser) -> None:
     """Add FILE, `--output` and `--set`, for `load_campaign`."""
     parser.add_argument("file", type=Path, metavar="FILE", help="the YAML file of a campaign, or a campaign's folder")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="the campaign's folder, instead of runs/NAME")
-    parser.add_argument(
-        "--set",
-        metavar="NAME=VALUE",
-        dest="overrides",
-        action="append",
-        default=[],
-        help="change a value of the campaign's file, such as repeats=2; may be given several times",
-    )
+    add_overrides(parser, "change a value of the campaign's file, such as repeats=2")
 
 
 def load_campaign(arguments: argparse.Namespace) -> "Plan":

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._arguments import load_run_config
+from prosper_ng.commands._arguments import add_overrides, load_run_config
 from prosper_ng.commands._campaign_submit import add_parallel_argument, submit_campaign
 from prosper_ng.commands._slurm_arguments import add_slurm_arguments, job_options, site_lines
 
@@ -23,9 +23,7 @@ _SCRIPT, _CONFIG, _JOB = "job.sbatch", "config.yaml", "job.json"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("file", type=Path, metavar="FILE", help="the YAML file of a run or campaign")
-    parser.add_argument(
-        "--set", metavar="NAME=VALUE", dest="overrides", action="append", default=[], help="change a value"
-    )
+    add_overrides(parser, "change a value")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="the folder of the run or campaign")
     add_parallel_argument(parser)
     add_slurm_arguments(parser)
