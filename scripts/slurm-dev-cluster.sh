@@ -37,7 +37,6 @@ wait_until() {
 }
 
 is_running() { [ -s "$folder/$1.pid" ] && kill -0 "$(cat "$folder/$1.pid")" 2>/dev/null; }
-is_gone() { ! is_running "$1"; }
 is_known_node() { [[ " ${nodes[*]} " == *" $1 "* ]]; }
 # A node that was just started is there once the controller has heard of it.
 is_up() { [[ $(sinfo --noheader --nodes "$1" --format %T 2>/dev/null) =~ ^(idle|mixed|allocated|completing)$ ]]; }
