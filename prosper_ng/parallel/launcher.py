@@ -54,7 +54,7 @@ def corrected_command(n_ranks: int, library: str, environment: Mapping[str, str]
     if os.access(own, os.X_OK) and "MPI4PY_LIBMPI" not in environment:
         return f"{own} -n {n_ranks} {program}"
     if "SLURM_JOB_ID" in environment:
-        return f"srun --mpi={'pmix' if library == 'Open MPI' else 'pmi2'} -n {n_ranks} {program}"
+        return f"srun --kill-on-bad-exit=1 --mpi={'pmix' if library == 'Open MPI' else 'pmi2'} -n {n_ranks} {program}"
     return f"mpiexec -n {n_ranks} {program}"
 
 
