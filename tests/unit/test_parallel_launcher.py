@@ -32,7 +32,9 @@ def test_the_corrected_command_fits_library_and_job(monkeypatch, tmp_path):
     job = {**site, "SLURM_JOB_ID": "7"}
     assert corrected_command(4, "MPICH", site) == "mpiexec -n 4 prosper-ng run 'a b.yaml'"
     assert corrected_command(4, "MPICH", job) == "srun --kill-on-bad-exit=1 --mpi=pmi2 -n 4 prosper-ng run 'a b.yaml'"
-    assert corrected_command(4, "Open MPI", job) == "srun --kill-on-bad-exit=1 --mpi=pmix -n 4 prosper-ng run 'a b.yaml'"
+    assert (
+        corrected_command(4, "Open MPI", job) == "srun --kill-on-bad-exit=1 --mpi=pmix -n 4 prosper-ng run 'a b.yaml'"
+    )
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert corrected_command(4, "", {}).startswith("mpiexec -n 4")
     (tmp_path / "bin").mkdir()
