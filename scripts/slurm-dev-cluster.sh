@@ -97,7 +97,7 @@ JobRequeue=1
 FirstJobId=$((RANDOM % 900 + 100))${port_of_controller: -3}
 ReturnToService=2
 # Short, so that nobody waits long for what goes wrong.
-SlurmdTimeout=5
+SlurmdTimeout=20
 KillWait=5
 MinJobAge=3600
 SchedulerParameters=sched_min_interval=0,bf_interval=5

@@ -15,36 +15,24 @@ check() {
     fi
 }
 
-# Tests that need a program of the system are skipped without it; where Debian's packages may be installed, they are.
+# Tests that need a program of the system are skipped without it, and say so; where Debian's packages may be installed,
+# they are.
 install_if_absent() {
     local program=$1
     shift
-    if command -v "$program" >/dev/null || ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+    if command -v "$program" >/dev/null || ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
         return 0
     fi
-    export DEBIAN_FRONTEND=noninteractive
-    if ! { timeout 120 apt-get update && timeout 300 apt-get install -y --no-install-recommends "$@"; } >/dev/null 2>&1; then
-        say "$program could not be installed; tests that need it are skipped"
-    fi
+    say "installing $*"
+    {
+        timeout 120 apt-get -qq update
+        DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install -y --no-install-recommends "$@"
+    } >/dev/null 2>&1 </dev/null || say "$program could not be installed; tests that need it are skipped"
 }
 
 install_if_absent chromedriver chromium chromium-driver
-# Tests on a real Slurm need Debian's packages. Where these cannot be had, the tests are skipped, and say why.
-install_slurm() {
-    ! command -v slurmctld >/dev/null || return 0
-    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-        return 0
-    fi
-    say "installing slurm-wlm and munge"
-    {
-        timeout 300 apt-get -qq update
-        DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install --no-install-recommends \
-            slurm-wlm munge libpmix-dev
-    } >/dev/null 2>&1 </dev/null || say "they could not be installed; what needs Slurm is skipped"
-}
-
+install_if_absent slurmctld slurm-wlm munge libpmix-dev
 prepare_environment all,test
-install_slurm
 check ruff check --quiet .
 check ruff format --check --diff --quiet .
 check mypy

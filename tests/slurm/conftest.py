@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slurm)
 
 
-def wait_for(what, is_so, seconds=60.0):
+def wait_for(what, is_so, seconds=120.0):
     """Look until something is so, and hand it on; a test fails that waits too long."""
     end = time.monotonic() + seconds
     while not (found := is_so()):
