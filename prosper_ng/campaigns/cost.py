@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from prosper_ng.campaigns.plan import PlannedRun
+from prosper_ng.campaigns.plan import PlannedRun, by_point
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.estimate import Estimate, estimate
 from prosper_ng.experiments.run_config import RunConfig
@@ -36,10 +36,7 @@ class Cost(NamedTuple):
 
 def cost_of(runs: Sequence[PlannedRun], patience: float) -> Cost:
     """What runs will take; no pilot begins once `patience` seconds are over."""
-    points: dict[str, list[PlannedRun]] = {}
-    for run in runs:
-        points.setdefault(str(run.point), []).append(run)
-    groups = list(points.values())
+    groups = by_point(runs)
     began, problems = time.monotonic(), dict[str, None]()
     seconds: list[float] = []
     bytes_: list[float] = []

@@ -19,6 +19,7 @@ from prosper_ng.config.canonical import entries_of, inline
 from prosper_ng.config.loader import DEFAULT
 from prosper_ng.config.problems import Problem
 from prosper_ng.errors import UserError
+from prosper_ng.parallel.launcher import own_mpiexec
 from prosper_ng.storage import atomic
 
 if TYPE_CHECKING:
@@ -122,6 +123,14 @@ def command_of(run: PlannedRun) -> list[str]:
     return [*launcher, *program, "--output", str(run.folder), "--ranks", str(run.n_ranks), "--quiet"]
 
 
+def by_point(runs: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
+    """The runs of each point, in the order of the first ones."""
+    points: dict[str, list[PlannedRun]] = {}
+    for run in runs:
+        points.setdefault(str(run.point), []).append(run)
+    return list(points.values())
+
+
 def title_of(point: dict[str, Any], repeat: int) -> str:
     """A point and its repeat, for people."""
     texts = {axis: inline(value) for axis, value in point.items()}
@@ -131,9 +140,8 @@ def title_of(point: dict[str, Any], repeat: int) -> str:
 
 def _mpiexec() -> list[str]:
     """The launcher of the MPI library in this environment, else the one on the path."""
-    own = Path(sys.prefix) / "bin" / "mpiexec"
     given = shlex.split(os.environ.get("PROSPER_NG_MPIEXEC", ""))
-    return given or [str(own) if os.access(own, os.X_OK) else "mpiexec"]
+    return given or [own_mpiexec() or "mpiexec"]
 
 
 def _run_of(kept: KeptRun, folder: Path, load: Callable[[], "Loaded[RunConfig]"]) -> PlannedRun:

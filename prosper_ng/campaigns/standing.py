@@ -5,16 +5,22 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 from prosper_ng.campaigns.plan import Plan, PlannedRun
 from prosper_ng.campaigns.submissions import latest_jobs, log_of
+from prosper_ng.slurm.queue import QueuedJob
+from prosper_ng.storage.batch_job import HOLDING_NODES
 from prosper_ng.storage.lock import is_held
 from prosper_ng.storage.provenance import code, source
 from prosper_ng.storage.status import NAME as STATUS_FILE
 from prosper_ng.storage.status import Status, StatusError, read_status
 
 State = Literal["waiting", "queued", "running", "stopped", "finished", "failed", "lost"]
+STATES: tuple[State, ...] = ("finished", "running", "queued", "stopped", "waiting", "failed", "lost")
+"""All of them, in the order in which people are told."""
+BROKEN: frozenset[State] = frozenset({"failed", "lost"})
+"""States of runs in which something went wrong."""
 TO_DO: frozenset[State] = frozenset({"waiting", "stopped", "failed", "lost"})
 """States of runs that `campaign run` and `campaign submit` start, or start again."""
 OUTPUT = "output.txt"
@@ -36,20 +42,6 @@ class Standing(NamedTuple):
     """Why it ended or waits."""
     advice: str = ""
     """What to do."""
-
-
-class Queued(Protocol):
-    """A job in the queue, as far as this module looks at it."""
-
-    @property
-    def state(self) -> str:
-        """PENDING, RUNNING, ..."""
-        ...
-
-    @property
-    def reason(self) -> str:
-        """Why it waits."""
-        ...
 
 
 class _Cause(NamedTuple):
@@ -82,7 +74,7 @@ _CAUSES = (
 )
 
 
-def standings(plan: Plan, queue: Mapping[str, Queued]) -> list[Standing]:
+def standings(plan: Plan, queue: Mapping[str, QueuedJob]) -> list[Standing]:
     """How each run of the plan stands; `queue` holds the jobs that Slurm knows, by id such as 123 or 123_4."""
     jobs = latest_jobs(plan.folder)
     return [_standing(run, plan.folder, jobs.get(run.id), queue) for run in plan.runs]
@@ -104,7 +96,7 @@ def other_versions(found: Sequence[Standing]) -> str | None:
     return f"finished runs were made by another version of the program ({told}), which is {now} now"
 
 
-def _standing(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, Queued]) -> Standing:
+def _standing(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, QueuedJob]) -> Standing:
     try:
         status = read_status(run.folder)
     except StatusError as error:
@@ -124,8 +116,9 @@ def _standing(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str
     if status.state == "running":
         again = _read_again(run.folder)
         return _lost(run, folder, job, status) if again == status else _standing(run, folder, job, queue)
-    reason = _failed_since(run.folder, _last_log(run.folder, folder, job)) or (status.reason or "").strip()
-    if status.state == "stopped" and reason == (status.reason or "").strip():
+    told = (status.reason or "").strip()
+    reason = _failed_since(run.folder, _last_log(run.folder, folder, job)) or told
+    if status.state == "stopped" and reason == told:
         return Standing("stopped", status, reason, _CONTINUE)
     return Standing("failed", status, reason, _REPAIR)
 
@@ -135,8 +128,8 @@ def _has_all(status: Status, run: PlannedRun) -> bool:
     return status.iteration >= run.n_sweeps or status.iteration < (status.n_iterations or 0)
 
 
-def _in_queue(job: Queued, status: Status | None) -> Standing:
-    if job.state in ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"):
+def _in_queue(job: QueuedJob, status: Status | None) -> Standing:
+    if job.state in HOLDING_NODES:
         return Standing("running", status)
     return Standing("queued", status, job.reason)
 

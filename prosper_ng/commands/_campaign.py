@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from prosper_ng.campaigns.plan import Plan
-    from prosper_ng.campaigns.standing import Queued, Standing, State
-
-_ORDER: "tuple[State, ...]" = ("finished", "running", "queued", "stopped", "waiting", "failed", "lost")
+    from prosper_ng.campaigns.standing import Standing
+    from prosper_ng.slurm.queue import QueuedJob
 
 
 def add_campaign_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +39,7 @@ def load_campaign(arguments: argparse.Namespace) -> "Plan":
     return plan
 
 
-def queued_jobs() -> "Mapping[str, Queued]":
+def queued_jobs() -> "Mapping[str, QueuedJob]":
     """The jobs that Slurm knows, by one call; none where there is no Slurm, or one that does not answer."""
     from prosper_ng.errors import UserError
     from prosper_ng.slurm.queue import queue
@@ -54,8 +53,10 @@ def queued_jobs() -> "Mapping[str, Queued]":
 
 def counts(standings: Sequence["Standing"]) -> str:
     """How many runs stand how: `10 finished, 2 failed`."""
+    from prosper_ng.campaigns.standing import STATES
+
     numbers = Counter(standing.state for standing in standings)
-    return ", ".join(f"{numbers[state]} {state}" for state in _ORDER if numbers[state])
+    return ", ".join(f"{numbers[state]} {state}" for state in STATES if numbers[state])
 
 
 def console() -> "Console":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from prosper_ng.commands._campaign import add_campaign_arguments, console, counts, load_campaign
 
 if TYPE_CHECKING:
-    from prosper_ng.campaigns.plan import Plan
+    from prosper_ng.campaigns.plan import Plan, PlannedRun
     from prosper_ng.campaigns.standing import Standing
 
 HELP = "show the runs, in what they differ, and what they will take; nothing is run but a few pilots"
@@ -30,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 once it is printed. Raises UserError where the campaign's file is wrong."""
+    from prosper_ng.campaigns.plan import by_point
     from prosper_ng.campaigns.standing import standings
 
     plan = load_campaign(arguments)
@@ -37,32 +38,30 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(plan)
         return 0
-    n_points = len({str(run.point) for run in plan.runs})
-    print(f"{plan.name}: {len(plan.runs)} runs of {n_points} points in {plan.folder}: {counts(found)}")
+    points = by_point(plan.runs)
+    print(f"{plan.name}: {len(plan.runs)} runs of {len(points)} points in {plan.folder}: {counts(found)}")
     if plan.n_merged:
         print(f"{plan.n_merged} runs that were asked for more than once are run once")
-    _print_points(plan, found, arguments.all)
+    _print_points(plan, points, found, arguments.all)
     if arguments.pilot > 0:
         _print_cost(plan, found, arguments.pilot)
     return 0
 
 
-def _print_points(plan: "Plan", found: "list[Standing]", show_all: bool) -> None:
+def _print_points(plan: "Plan", points: "list[list[PlannedRun]]", found: "list[Standing]", show_all: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from prosper_ng.config.canonical import inline
 
-    points: dict[str, list[int]] = {}
-    for number, run in enumerate(plan.runs):
-        points.setdefault(str(run.point), []).append(number)
+    standing = dict(zip((run.id for run in plan.runs), found, strict=True))
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in (*plan.axes, "runs", "sweeps", "first id", "state"):
         table.add_column(escape(name), justify="right" if name in ("runs", "sweeps") else "left")
-    for numbers in list(points.values())[: None if show_all else _MOST_SHOWN]:
-        run = plan.runs[numbers[0]]
-        cells = [inline(run.point[axis]) for axis in plan.axes]
-        cells += [str(len(numbers)), str(run.n_sweeps), run.id, counts([found[number] for number in numbers])]
+    for runs in points[: None if show_all else _MOST_SHOWN]:
+        first = runs[0]
+        cells = [inline(first.point[axis]) for axis in plan.axes]
+        cells += [str(len(runs)), str(first.n_sweeps), first.id, counts([standing[run.id] for run in runs])]
         table.add_row(*map(escape, cells))
     console().print(table)
     if len(points) > _MOST_SHOWN and not show_all:

@@ -39,12 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _chosen(plan: "Plan", ids: list[str]) -> "list[PlannedRun]":
     """The runs that are meant; all failed ones where none is named."""
-    from prosper_ng.campaigns.standing import standings
+    from prosper_ng.campaigns.standing import BROKEN, standings
     from prosper_ng.errors import UserError
 
     if not ids:
         found = zip(plan.runs, standings(plan, {}), strict=True)
-        return [run for run, standing in found if standing.state in ("failed", "lost")]
+        return [run for run, standing in found if standing.state in BROKEN]
     chosen = {}
     for name in ids:
         meant = [run for run in plan.runs if run.id.startswith(name)]

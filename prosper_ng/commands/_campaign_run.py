@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 def run_unfinished(plan: "Plan", runs: Sequence["PlannedRun"], arguments: argparse.Namespace) -> int:
     """Run those of the runs that are unfinished, and say how the campaign stands; the exit status."""
     from prosper_ng.campaigns.local import run_side_by_side, stop_requests
-    from prosper_ng.campaigns.standing import other_versions, standings
+    from prosper_ng.campaigns.standing import BROKEN, other_versions, standings
     from prosper_ng.environment import limit_threads
     from prosper_ng.experiments.run import MORE_TO_DO
     from prosper_ng.parallel.last_words import INTERRUPTED
@@ -67,6 +67,6 @@ def run_unfinished(plan: "Plan", runs: Sequence["PlannedRun"], arguments: argpar
         progress.conclude(after, counts(after), plan)
     if stop.level:
         return INTERRUPTED if stop.name == "SIGINT" else MORE_TO_DO
-    if any(standing.state in ("failed", "lost") for standing in after):
+    if any(standing.state in BROKEN for standing in after):
         return _FAILED
     return 0 if all(standing.state == "finished" for standing in after) else MORE_TO_DO

@@ -55,13 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _own_launcher() -> list[str]:
     """The launcher of the MPI library in this environment, else the first on the path, else none."""
-    import os
     import shutil
-    import sys
-    from pathlib import Path
 
-    own = Path(sys.prefix, "bin", "mpiexec")
-    found = str(own) if os.access(own, os.X_OK) else shutil.which("mpiexec")
+    from prosper_ng.parallel.launcher import own_mpiexec
+
+    found = own_mpiexec() or shutil.which("mpiexec")
     return [found] if found else []
 
 

@@ -43,6 +43,12 @@ def speaks_for_host(environment: Mapping[str, str]) -> bool:
     return started is None or started.local_rank == 0
 
 
+def own_mpiexec() -> str | None:
+    """The launcher of the MPI library that is installed in this environment; None where none is."""
+    own = Path(sys.prefix) / "bin" / "mpiexec"
+    return str(own) if os.access(own, os.X_OK) else None
+
+
 def corrected_command(n_ranks: int, library: str, environment: Mapping[str, str]) -> str:
     """The command line of this process under a launcher that fits the MPI library, with `n_ranks` ranks.
 
@@ -50,8 +56,8 @@ def corrected_command(n_ranks: int, library: str, environment: Mapping[str, str]
     """
     name = Path(sys.argv[0]).name
     program = shlex.join([*([sys.executable, "-m", "prosper_ng"] if name == "__main__.py" else [name]), *sys.argv[1:]])
-    own = Path(sys.prefix) / "bin" / "mpiexec"
-    if os.access(own, os.X_OK) and "MPI4PY_LIBMPI" not in environment:
+    own = own_mpiexec()
+    if own is not None and "MPI4PY_LIBMPI" not in environment:
         return f"{own} -n {n_ranks} {program}"
     if "SLURM_JOB_ID" in environment:
         return f"srun --kill-on-bad-exit=1 --mpi={'pmix' if library == 'Open MPI' else 'pmi2'} -n {n_ranks} {program}"

@@ -9,16 +9,14 @@ from urllib.parse import quote
 
 import numpy as np
 
-from prosper_ng.campaigns.plan import Plan
+from prosper_ng.campaigns.plan import Plan, by_point
 from prosper_ng.campaigns.results import Table, summarise
-from prosper_ng.campaigns.standing import Standing
+from prosper_ng.campaigns.standing import BROKEN, STATES, Standing
 from prosper_ng.report.drawing import SERIES, THEME, drawn, svg
 from prosper_ng.report.page import NAME, render, require_packages
-from prosper_ng.report.progress import duration
+from prosper_ng.report.progress import duration_in_full
 from prosper_ng.report.sweep_figures import Sweep, draw, labels_of, shown, sweep_of
 
-_STATES = ("finished", "running", "queued", "stopped", "waiting", "failed", "lost")
-_BROKEN = ("failed", "lost")
 _FIRST_MEASURES = ("recovered_all", "recovered_found", "psnr_after", "ssim_after", "free_energy", "elapsed")
 _N_PLOTS = 3
 """For each axis; those of other measures are folded away."""
@@ -85,19 +83,19 @@ def campaign_page(plan: Plan, standings: Sequence[Standing], table: Table, path:
         title=plan.name,
         kind="campaign",
         sentence=_sentence(plan),
-        states=[(state, counts[state], 100 * counts[state] / len(plan.runs)) for state in _STATES if counts[state]],
+        states=[(state, counts[state], 100 * counts[state] / len(plan.runs)) for state in STATES if counts[state]],
         runs=_runs(table, measures, links),
         points=_points(table, measures, links),
         plots=[(axis, plots[:_N_PLOTS], plots[_N_PLOTS:]) for axis, plots in _plots(table, measures).items()],
-        failed=[each for each in troubles if each.state in _BROKEN],
-        unfinished=[each for each in troubles if each.state not in _BROKEN],
+        failed=[each for each in troubles if each.state in BROKEN],
+        unfinished=[each for each in troubles if each.state not in BROKEN],
         text=_text_of(plan.path),
         file=str(plan.path),
     )
 
 
 def _sentence(plan: Plan) -> str:
-    n_runs, n_points = len(plan.runs), len({run.title for run in plan.runs if run.repeat == 0})
+    n_runs, n_points = len(plan.runs), len(by_point(plan.runs))
     runs = "1 run" if n_runs == 1 else f"{n_runs:,} runs"
     points = "1 point" if n_points == 1 else f"{n_points:,} points"
     axes = f" that differ in {_listed(plan.axes)}" if plan.axes else ""
@@ -186,7 +184,7 @@ def _spread(name: str, mean: float, spread: float) -> Cell:
 
 def _number(name: str, value: float, digits: str = ".6g") -> str:
     if name == "elapsed":
-        return duration(value) if value >= 60 else f"{value:.2f} s"
+        return duration_in_full(value)
     return f"{value:{digits}}".replace("-", "−")
 
 
@@ -201,8 +199,7 @@ def _plots(table: Table, measures: Sequence[str]) -> dict[str, list[Plot]]:
 
 
 def _plot(sweep: Sweep, number: str) -> Plot:
-    n_rows = len(sweep.names) * (1 + len(sweep.series) // 2)
-    with drawn(_CHART[0], max(_CHART[1], 120 + _ROW * n_rows), layout="constrained") as figure:
+    with drawn(_CHART[0], max(_CHART[1], 120 + _ROW * sweep.n_rows), layout="constrained") as figure:
         axes = figure.add_subplot()
         draw(axes, sweep)
         # The title of the chart and the heading above it say them.

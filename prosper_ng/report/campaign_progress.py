@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from prosper_ng.campaigns.local import Ended
 from prosper_ng.campaigns.plan import Plan, PlannedRun
-from prosper_ng.campaigns.standing import Standing
+from prosper_ng.campaigns.standing import BROKEN, Standing
 from prosper_ng.report.progress import duration
 
 
@@ -73,9 +73,7 @@ class CampaignProgress:
     def conclude(self, standings: Sequence[Standing], counts: str, plan: Plan) -> None:
         """How the runs stand in the end: `counts` in words, and what is wrong, each thing once."""
         self.say(counts)
-        wrong = Counter(
-            (each.state, each.reason, each.advice) for each in standings if each.state in ("failed", "lost")
-        )
+        wrong = Counter((each.state, each.reason, each.advice) for each in standings if each.state in BROKEN)
         for (state, reason, advice), number in wrong.items():
             self.say(f"{number} {state}: {reason}")
             self.say(f"  {advice}")

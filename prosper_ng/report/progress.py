@@ -99,6 +99,11 @@ class Progress:
         return "  ".join(parts)
 
 
+def duration_in_full(seconds: float) -> str:
+    """As `duration`, with hundredths below a minute."""
+    return f"{seconds:.2f} s" if seconds < 60 else duration(seconds)
+
+
 def duration(seconds: float) -> str:
     """A time for people: `7 s`, `3 min 20 s`, `2 h 05 min`, `3 d 4 h`."""
     whole = round(seconds)

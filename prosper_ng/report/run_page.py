@@ -14,7 +14,7 @@ from prosper_ng.report.charts import Chart, Picture
 from prosper_ng.report.page import render, require_packages
 from prosper_ng.report.pictures import dictionary_of, images_of, use_of
 from prosper_ng.report.pixels import with_channels
-from prosper_ng.report.progress import duration
+from prosper_ng.report.progress import duration, duration_in_full
 from prosper_ng.report.run_text import learned_activity, part, sentence
 from prosper_ng.report.summary import silence, summary
 from prosper_ng.storage.images import quality
@@ -178,7 +178,7 @@ def _phases(history: Mapping[str, Floats]) -> list[Phase]:
     if not seconds or total <= 0:
         return []
     seconds["everything else"] = total - sum(seconds.values())
-    return [Phase(label, _seconds(each), 100 * each / total) for label, each in seconds.items()]
+    return [Phase(label, duration_in_full(each), 100 * each / total) for label, each in seconds.items()]
 
 
 def _parameters(parameters: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -223,7 +223,3 @@ def _number(value: Any, digits: str = ".6g") -> str:
     if value is None:
         return "?"
     return f"{value:{digits}}".replace("-", "−") if isinstance(value, float) else str(value)
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds < 60 else duration(seconds)

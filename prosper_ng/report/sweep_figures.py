@@ -58,6 +58,11 @@ class Sweep(NamedTuple):
     """The one value that another axis has in all runs, where that is asked for."""
 
     @property
+    def n_rows(self) -> int:
+        """How many rows of a chart the names of the axis take, with their series; 0 where it is numeric."""
+        return len(self.names) * (1 + len(self.series) // 2)
+
+    @property
     def is_telling(self) -> bool:
         """Whether both the axis and the measure differ from run to run."""
         return all(len({value for each in self.series for value in each[place]}) > 1 for place in (1, 2))
@@ -142,7 +147,7 @@ def _spread_between(panels: Sequence[Sweep]) -> float:
 
 def _draw_panels(panels: Sequence[Sweep], path: Path) -> None:
     """Draw sweeps side by side, each with a scale of its own, under one legend."""
-    n_rows = max(len(panel.names) * (1 + len(panel.series) // 2) for panel in panels)
+    n_rows = max(panel.n_rows for panel in panels)
     width = max(_SIZE[0], _PANEL * len(panels))
     labels = tuple(dict.fromkeys(series.label for panel in panels for series in panel.series))
     with drawn(width, max(_SIZE[1], 260 + _ROW * n_rows), layout="constrained") as figure:

@@ -7,6 +7,8 @@ from datetime import datetime
 
 _PATIENCE = 10.0
 """Seconds that Slurm gets to answer; a run must not wait for a busy controller."""
+HOLDING_NODES = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"})
+"""States of jobs that have nodes, where something of theirs may still run."""
 _UNKNOWN_JOB = "invalid job id"
 
 
@@ -48,7 +50,7 @@ def is_gone(job: str) -> bool:
         return False
     if answer.returncode != 0:
         return _UNKNOWN_JOB in answer.stderr.lower()
-    return not {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"} & set(answer.stdout.split())
+    return not HOLDING_NODES & set(answer.stdout.split())
 
 
 def seconds_left() -> float | None:
