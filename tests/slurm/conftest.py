@@ -15,7 +15,7 @@ import pytest
 from prosper_ng import cli
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.status import Status, read_status
-from tests.unit.small_runs import SEARCH
+from tests.unit.small_runs import SEARCH, undisturbed
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "slurm-dev-cluster.sh"
@@ -174,10 +174,7 @@ def cluster(tmp_path_factory):
 @pytest.fixture(scope="session")
 def digest(tmp_path_factory):
     """The digest of the run that nothing disturbs."""
-    folder = tmp_path_factory.mktemp("alone") / "run"
-    folder.with_suffix(".yaml").write_text(TEXT, encoding="utf-8")
-    assert cli.main(["--quiet", "run", str(folder.with_suffix(".yaml")), "--output", str(folder)]) == 0
-    return read_run(folder).attributes["digest"]
+    return read_run(undisturbed(tmp_path_factory.mktemp("alone") / "run", TEXT)).attributes["digest"]
 
 
 @pytest.fixture

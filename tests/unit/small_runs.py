@@ -51,6 +51,23 @@ task: {kind: denoise, every: 3}
 """
 
 
+def complaint(capsys, *arguments) -> str:
+    """The one line that a command fails with."""
+    assert cli.main([*map(str, arguments)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def undisturbed(folder: Path, text: str = SEARCH) -> Path:
+    """The folder of a run that nothing disturbs; its configuration lies beside it."""
+    path = folder.with_suffix(".yaml")
+    path.write_text(text, encoding="utf-8")
+    assert cli.main(["--quiet", "run", str(path), "--output", str(folder)]) == 0
+    return folder
+
+
 class Done(NamedTuple):
     """How one start of the command ended."""
 

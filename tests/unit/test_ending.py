@@ -8,13 +8,12 @@ from datetime import datetime
 
 import pytest
 
-from prosper_ng import cli
 from prosper_ng.experiments import ending
 from prosper_ng.report.narrator import Narrator
 from prosper_ng.storage import batch_job
 from prosper_ng.storage.lock import LockError, RunLock
 from prosper_ng.storage.run_record import read_run
-from tests.unit.small_runs import SEARCH, Runner
+from tests.unit.small_runs import SEARCH, Runner, undisturbed
 
 
 @pytest.fixture
@@ -25,10 +24,7 @@ def runner(tmp_path, capsys):
 @pytest.fixture(scope="module")
 def digest(tmp_path_factory):
     """The digest of an undisturbed run."""
-    folder = tmp_path_factory.mktemp("reference") / "run"
-    folder.with_suffix(".yaml").write_text(SEARCH, encoding="utf-8")
-    assert cli.main(["--quiet", "run", str(folder.with_suffix(".yaml")), "--output", str(folder)]) == 0
-    return read_run(folder).attributes["digest"]
+    return read_run(undisturbed(tmp_path_factory.mktemp("reference") / "run")).attributes["digest"]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from prosper_ng.report.charts import number_of_active
 from prosper_ng.storage.run_file import RunFile, StoredConfig
 from prosper_ng.storage.status import StatusFile
 from tests.unit.pages import Page, check
-from tests.unit.small_runs import DENOISE, SEARCH, Runner, write_image
+from tests.unit.small_runs import DENOISE, SEARCH, Runner, complaint, undisturbed, write_image
 
 HOSTILE = """</pre></title></script><script>alert(1)</script><img src=x onerror="alert(2)"> {{ 7 * 7 }} ' $x^$ -->"""
 
@@ -22,11 +22,7 @@ HOSTILE = """</pre></title></script><script>alert(1)</script><img src=x onerror=
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
     """The folder of a finished run."""
-    folder = tmp_path_factory.mktemp("learned") / "run"
-    path = folder.with_suffix(".yaml")
-    path.write_text(SEARCH, encoding="utf-8")
-    assert cli.main(["--quiet", "run", str(path), "--output", str(folder)]) == 0
-    return folder
+    return undisturbed(tmp_path_factory.mktemp("learned") / "run")
 
 
 @pytest.fixture
@@ -42,15 +38,6 @@ def report(tmp_path, capsys):
         return page
 
     return made
-
-
-def complaint(capsys, *arguments):
-    """The one line that a command fails with."""
-    assert cli.main([*map(str, arguments)]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.count("\n") == 1
-    return captured.err
 
 
 def write_run(folder, config=None, attributes=None, results=None, n_sweeps=0, provenance=None):

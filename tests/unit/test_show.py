@@ -14,6 +14,7 @@ from prosper_ng.report.pictures import draw_run
 from prosper_ng.storage import run_file, status
 from prosper_ng.storage.run_file import RunFile, StoredConfig
 from prosper_ng.storage.status import StatusFile
+from tests.unit.small_runs import complaint
 
 
 def write_run(folder, n_sweeps=3, attributes=None, results=None, state="finished"):
@@ -49,15 +50,6 @@ def finished(tmp_path):
 def shown(capsys, *arguments):
     assert cli.main(["show", *map(str, arguments)]) == 0
     return capsys.readouterr().out
-
-
-def complaint(capsys, *arguments):
-    """The one line that a command fails with."""
-    assert cli.main([*map(str, arguments)]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.count("\n") == 1
-    return captured.err
 
 
 def test_json_tells_all_there_is_to_compare(finished, capsys):
