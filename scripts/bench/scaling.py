@@ -8,20 +8,17 @@ the same rows are compared: they must not depend on the number of ranks.
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 import numpy as np
+from ranks import ROOT, run_python
 
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.sources.image import Image
 
-ROOT = Path(__file__).parents[2]
 HOUSE = ROOT.parent / "shared" / "data" / "house.png"
 CONFIG = ROOT / "configs" / "runs" / "denoise-house.yaml"
 TIME_RANKS = Path(__file__).parent / "contenders" / "time_ranks.py"
@@ -75,17 +72,11 @@ def run(options: argparse.Namespace, case: Case, folder: Path, output: Path) -> 
         "output.figures=false", "output.checkpoint_sweeps=null", "output.checkpoint_minutes=null",
     ]  # fmt: skip
     changes = [word for setting in settings for word in ("--set", setting)]
-    command = [sys.executable, "-m", "prosper_ng", "run", str(CONFIG), "--quiet", "--output", str(output), *changes]
     if options.processor:
-        command = [sys.executable, str(TIME_RANKS), str(CONFIG), *settings]
-    if case.n_ranks > 1:
-        command = ["mpiexec", "-n", str(case.n_ranks), *command]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, check=True, env=environment, stdout=subprocess.PIPE, text=True)
-    if options.processor:
-        sweeps = json.loads(done.stdout.splitlines()[-1])[1:]
+        told = run_python(case.n_ranks, TIME_RANKS, CONFIG, *settings)
+        sweeps = json.loads(told.splitlines()[-1])[1:]
         return Sweeps([tuple(sweep.get(name, 0.0) for name in PHASES) for sweep in sweeps], set())
+    run_python(case.n_ranks, "-m", "prosper_ng", "run", CONFIG, "--quiet", "--output", output, *changes)
     record = read_run(output)
     columns = [record.history[f"seconds_{name}"][1:] for name in PHASES]
     return Sweeps([*zip(*columns, strict=True)], {str(record.attributes["digest"])})

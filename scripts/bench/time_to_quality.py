@@ -9,18 +9,15 @@ dictionary to denoise with.
 """
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from ranks import ROOT, run_python
 
 from prosper_ng.storage.run_record import read_run
 
-ROOT = Path(__file__).parents[2]
 HOUSE = ROOT.parent / "shared" / "data" / "house.png"
 CONFIG = ROOT / "configs" / "runs" / "denoise-house-gsc.yaml"
 QUALITIES = (29.5, 29.7)
@@ -52,12 +49,8 @@ def arguments() -> argparse.Namespace:
 def run(options: argparse.Namespace, n_ranks: int, seed: int, folder: Path) -> tuple[Course, int, float]:
     """The course of a run, its rows, and the PSNR of the noisy image."""
     overrides = [f"data.image={options.image}", f"seed={seed}", "output.figures=false", *options.overrides]
-    command = [sys.executable, "-m", "prosper_ng", "run", str(CONFIG), "--quiet", "--output", str(folder)]
-    command += [word for override in overrides for word in ("--set", override)]
-    if n_ranks > 1:
-        command = ["mpiexec", "-n", str(n_ranks), *command]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)})
+    changes = [word for override in overrides for word in ("--set", override)]
+    run_python(n_ranks, "-m", "prosper_ng", "run", CONFIG, "--quiet", "--output", folder, *changes)
     record = read_run(folder)
     before = float(record.results["psnr"]["before"])
     return Course(record.history["elapsed"], record.history["psnr"]), int(record.attributes["n_rows"]), before
