@@ -1,6 +1,7 @@
 """The arguments that all commands on a configuration share."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,8 +28,13 @@ def add_overrides(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def load_run_config(arguments: argparse.Namespace) -> "Loaded[RunConfig]":
-    """The configuration that the arguments ask for. Raises ConfigError with everything that is wrong."""
+    """The configuration that the arguments ask for.
+
+    Raises ConfigError with everything that is wrong, UserError where the file is that of a campaign.
+    """
+    from prosper_ng.commands._file_kinds import expecting
     from prosper_ng.config import load
     from prosper_ng.experiments.run_config import RunConfig
 
-    return load(arguments.file, RunConfig, arguments.overrides)
+    with expecting("run", Path(arguments.file)):
+        return load(arguments.file, RunConfig, arguments.overrides)

@@ -28,26 +28,30 @@ def add_campaign_arguments(parser: argparse.ArgumentParser) -> None:
 def load_campaign(arguments: argparse.Namespace) -> "Plan":
     """The plan that the arguments ask for. Raises UserError with everything that is wrong."""
     from prosper_ng.campaigns.plan import keep, load_plan
+    from prosper_ng.commands._file_kinds import expecting
     from prosper_ng.errors import UserError
 
     if arguments.file.is_dir() and (arguments.overrides or arguments.output):
         raise UserError(f"{arguments.file} is a campaign's folder; --set and --output go with a campaign's file")
-    plan = load_plan(arguments.file, arguments.overrides, arguments.output)
+    with expecting("campaign", arguments.file):
+        plan = load_plan(arguments.file, arguments.overrides, arguments.output)
     if plan.folder.is_dir():
         with contextlib.suppress(OSError):  # the folder may be somebody else's to look into
             keep(plan)  # so that thousands of runs need not be checked the next time
     return plan
 
 
-def queued_jobs() -> "Mapping[str, QueuedJob]":
+def queued_jobs(plan: "Plan") -> "Mapping[str, QueuedJob]":
     """The jobs that Slurm knows, by one call; none where there is no Slurm, or one that does not answer."""
+    from prosper_ng.campaigns.submissions import latest_jobs
     from prosper_ng.errors import UserError
     from prosper_ng.slurm.queue import queue
 
     try:
         return queue()
     except UserError as error:
-        print(f"warning: jobs that wait are not known: {error}", file=sys.stderr)
+        if latest_jobs(plan.folder):
+            print(f"warning: jobs that wait are not known: {error}", file=sys.stderr)
         return {}
 
 

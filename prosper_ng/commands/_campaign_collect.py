@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from prosper_ng.errors import UserError
 
     plan = load_campaign(arguments)
-    found = standings(plan, queued_jobs())
+    found = standings(plan, queued_jobs(plan))
     table = collect(plan, found)
     points = summarise(table)
     try:

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     from prosper_ng.campaigns.standing import standings
 
     plan = load_campaign(arguments)
-    found = standings(plan, queued_jobs())
+    found = standings(plan, queued_jobs(plan))
     if arguments.json:
         _print_json(plan, found)
         return 0

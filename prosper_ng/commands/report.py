@@ -44,11 +44,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _is_campaign(path: Path) -> bool:
+    """Whether it is a campaign's folder, or a YAML file, which has to be a campaign's."""
     from prosper_ng.campaigns import kept_plan
+    from prosper_ng.commands._file_kinds import kind_of_file
+    from prosper_ng.errors import UserError
     from prosper_ng.storage import run_file
 
     if path.is_dir():
         return (path / kept_plan.NAME).exists() and not (path / run_file.NAME).exists()
+    if kind_of_file(path) == "run":
+        raise UserError(f"{path} is the configuration of a run: name the folder of its results, such as runs/NAME")
     return path.suffix in (".yaml", ".yml")
 
 
@@ -81,6 +86,6 @@ def _write_campaign(plan: "Plan", output: Path | None, with_runs: bool) -> list[
             except RunFileError as error:
                 notes.append(str(error))
     path = output or plan.folder / NAME
-    found = standings(plan, queued_jobs())
+    found = standings(plan, queued_jobs(plan))
     write_page(path, campaign_page(plan, found, collect(plan, found), path))
     return [str(path), *notes]

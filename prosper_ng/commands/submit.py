@@ -31,28 +31,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 where the jobs were handed over, or nothing is left to do."""
-    return submit_campaign(arguments) if _is_campaign(arguments.file) else _submit_run(arguments)
+    from prosper_ng.commands._file_kinds import kind_of_file
 
-
-def _is_campaign(path: Path) -> bool:
-    """Whether a file is that of a campaign; one that cannot be read counts as a run's, whose reader says why."""
-    from dataclasses import fields
-
-    from prosper_ng.campaigns.campaign_config import CampaignConfig
-    from prosper_ng.config import ConfigError
-    from prosper_ng.config.loader import read_file
-    from prosper_ng.config.tree import MappingNode
-    from prosper_ng.config.yaml_reader import read_yaml
-    from prosper_ng.experiments.run_config import RunConfig
-
-    if path.is_dir():
-        return True
-    try:
-        root = read_yaml(read_file(path), [])
-    except ConfigError:
-        return False
-    of_run, of_campaign = ({field.name for field in fields(kind)} for kind in (RunConfig, CampaignConfig))
-    return isinstance(root, MappingNode) and bool((of_campaign - of_run) & root.items.keys())
+    if arguments.file.is_dir() or kind_of_file(arguments.file) == "campaign":
+        return submit_campaign(arguments)
+    return _submit_run(arguments)
 
 
 def _submit_run(arguments: argparse.Namespace) -> int:

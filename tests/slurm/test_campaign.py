@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from prosper_ng.campaigns import submissions
+from prosper_ng.campaigns.plan import load_plan
 from prosper_ng.storage.run_record import read_run
 from tests.slurm.conftest import ROOT, Run, prosper, wait_for
+from tests.unit.campaigns import write_campaign
 from tests.unit.small_runs import SEARCH
 
 CAMPAIGN = """
@@ -85,6 +88,18 @@ def test_a_campaign_of_which_one_run_fails_and_only_that_is_submitted_again(fold
     subprocess.run(command, cwd=folder, timeout=120, check=True)
     assert digests(folder / "here") == digests(folder / "runs" / "sizes")
     assert len(digests(folder / "here")) == 12
+
+
+def test_a_slurm_that_does_not_answer_matters_only_where_jobs_were_submitted(cluster, tmp_path, monkeypatch):
+    path = write_campaign(tmp_path, "repeats: 2")
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "none.conf"))
+    where = ("--output", str(tmp_path / "out"))
+    done = prosper("campaign", "status", str(path), *where, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    submissions.record(tmp_path / "out", "7", [load_plan(path).runs[0].id])
+    done = prosper("campaign", "status", str(path), *where, cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: jobs that wait are not known: ")
 
 
 def test_one_task_of_an_array_is_warned_and_only_that_one_starts_again(cluster, tmp_path):
