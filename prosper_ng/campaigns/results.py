@@ -18,6 +18,7 @@ from prosper_ng.storage.run_record import RunFileError, last_numbers
 RUNS_CSV, POINTS_CSV, TABLE_FILE = "runs.csv", "points.csv", "table.h5"
 LOWER_IS_BETTER = frozenset({"elapsed", "n_evaluated", "sweeps", "entropy_gap"})
 """Measures whose best run is the one of the smallest value; of all others it is the one of the largest."""
+_FIRST_MEASURES = ("recovered_all", "recovered_found", "psnr_after", "ssim_after", "free_energy", "sigma", "elapsed")
 
 Column = NDArray[Any] | list[Any]
 
@@ -30,13 +31,14 @@ class Table(NamedTuple):
     axes: tuple[str, ...]
     """Columns that tell points apart."""
     measures: tuple[str, ...]
-    """Columns with measured numbers."""
+    """Columns with measured numbers, what people ask for first before the others."""
 
 
 def collect(plan: Plan, standings: Sequence[Standing]) -> Table:
     """One row a run, in the order of the plan; failed and unfinished runs too, with what they have measured so far."""
     numbers = [_numbers(run.folder, standing) for run, standing in zip(plan.runs, standings, strict=True)]
-    measures = tuple(dict.fromkeys(name for row in numbers for name in row))
+    known = dict.fromkeys(name for row in numbers for name in row)
+    measures = tuple(dict.fromkeys((*(name for name in _FIRST_MEASURES if name in known), *known)))
     columns: dict[str, Column] = {"id": [run.id for run in plan.runs]}
     columns |= {axis: [run.point[axis] for run in plan.runs] for axis in plan.axes}
     columns |= {

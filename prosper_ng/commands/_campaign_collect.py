@@ -14,7 +14,6 @@ HELP = "write tables with a row for each run and for each point, and figures ove
 
 FIGURES = "figures"
 """Where figures go, within the campaign's folder."""
-_SHOWN_FIRST = ("recovered_all", "recovered_found", "psnr_after", "ssim_after", "free_energy", "sigma", "elapsed")
 _MOST_MEASURES, _MOST_POINTS = 5, 40
 
 
@@ -44,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
         written += _draw(table, plan.folder / FIGURES, arguments)
     if not arguments.quiet:
         print(f"{plan.name}: {counts(found)}")
-        _print_points(points, _looked_at_first(table.measures, arguments.measure))
+        wanted = (arguments.measure,) if arguments.measure in table.measures else ()
+        _print_points(points, tuple(dict.fromkeys((*wanted, *table.measures)))[:_MOST_MEASURES])
         for path in written:
             print(f"written: {path}")
     return 0
@@ -55,7 +55,7 @@ def _draw(table: "Table", folder: Path, arguments: argparse.Namespace) -> list[P
     from prosper_ng.errors import UserError
     from prosper_ng.report.sweep_figures import draw_sweep
 
-    shown = table if arguments.measure else table._replace(measures=_looked_at_first(table.measures))
+    shown = table if arguments.measure else table._replace(measures=table.measures[:_MOST_MEASURES])
     try:
         return draw_sweep(shown, folder, arguments.axis, arguments.measure)
     except UserError as error:
@@ -63,12 +63,6 @@ def _draw(table: "Table", folder: Path, arguments: argparse.Namespace) -> list[P
             raise
         print(f"no figures: {error}", file=sys.stderr)
         return []
-
-
-def _looked_at_first(measures: tuple[str, ...], wanted: str | None = None) -> tuple[str, ...]:
-    """The few measures that say most."""
-    first = [name for name in dict.fromkeys((wanted, *_SHOWN_FIRST)) if name in measures]
-    return (*first, *(name for name in measures if name not in first))[:_MOST_MEASURES]
 
 
 def _print_points(points: "Table", chosen: tuple[str, ...]) -> None:

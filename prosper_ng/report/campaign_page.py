@@ -1,5 +1,6 @@
 """The page of a campaign: what was swept, what came out, what failed."""
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -15,11 +16,10 @@ from prosper_ng.campaigns.standing import BROKEN, STATES, Standing
 from prosper_ng.report.drawing import SERIES, THEME, drawn, svg
 from prosper_ng.report.page import NAME, render, require_packages
 from prosper_ng.report.progress import duration_in_full
-from prosper_ng.report.sweep_figures import Sweep, draw, labels_of, shown, sweep_of
+from prosper_ng.report.sweep_figures import Sweep, draw, labels_of, labels_of_series, panels_of, shown
 
-_FIRST_MEASURES = ("recovered_all", "recovered_found", "psnr_after", "ssim_after", "free_energy", "elapsed")
-_N_PLOTS = 3
-"""For each axis; those of other measures are folded away."""
+_N_MEASURES = 3
+"""Plots of so many are shown for each axis; those of the others are folded away."""
 _CHART = (600, 400)
 _ROW = 46
 """Pixels that a name or a series of it takes on the vertical axis."""
@@ -46,7 +46,9 @@ class Grid(NamedTuple):
 class Plot(NamedTuple):
     """A chart with its legend."""
 
+    measure: str
     title: str
+    """What it shows the measure for, where that is apart."""
     svg: str
     by: str
     legend: list[tuple[str, str]]
@@ -76,7 +78,7 @@ def campaign_page(plan: Plan, standings: Sequence[Standing], table: Table, path:
         for run, each in zip(plan.runs, standings, strict=True)
         if each.state != "finished"
     ]
-    measures = _in_order(table)
+    measures = table.measures
     counts = Counter[str](each.state for each in standings)
     return render(
         "campaign.html",
@@ -86,7 +88,7 @@ def campaign_page(plan: Plan, standings: Sequence[Standing], table: Table, path:
         states=[(state, counts[state], 100 * counts[state] / len(plan.runs)) for state in STATES if counts[state]],
         runs=_runs(table, measures, links),
         points=_points(table, measures, links),
-        plots=[(axis, plots[:_N_PLOTS], plots[_N_PLOTS:]) for axis, plots in _plots(table, measures).items()],
+        plots=_plots(table, measures),
         failed=[each for each in troubles if each.state in BROKEN],
         unfinished=[each for each in troubles if each.state not in BROKEN],
         text=_text_of(plan.path),
@@ -114,12 +116,6 @@ def _link(folder: Path, path: Path) -> str | None:
 
 def _done(n_sweeps: int, standing: Standing) -> str:
     return f"{0 if standing.status is None else standing.status.iteration:,} of {n_sweeps:,}"
-
-
-def _in_order(table: Table) -> list[str]:
-    """The measures, what people ask for first before the others."""
-    place = {name: at for at, name in enumerate(_FIRST_MEASURES)}
-    return sorted(table.measures, key=lambda name: place.get(name, len(place)))
 
 
 def _runs(table: Table, measures: Sequence[str], links: dict[str, str | None]) -> Grid:
@@ -188,28 +184,33 @@ def _number(name: str, value: float, digits: str = ".6g") -> str:
     return f"{value:{digits}}".replace("-", "−")
 
 
-def _plots(table: Table, measures: Sequence[str]) -> dict[str, list[Plot]]:
-    """For each axis the measures that differ from run to run, as that does."""
-    found: dict[str, list[Plot]] = {}
+def _plots(table: Table, measures: Sequence[str]) -> list[tuple[str, list[Plot], list[Plot]]]:
+    """Axes with what is shown and what is folded away: the measures that differ from run to run, as the axis does."""
+    found, count = [], itertools.count()
     for axis in table.axes:
-        for sweep in (sweep_of(table, axis, measure) for measure in measures):
-            if sweep.is_telling:
-                found.setdefault(axis, []).append(_plot(sweep, f"{sum(map(len, found.values()))}"))
+        each = (panels_of(table, axis, measure) for measure in measures)
+        telling = [panels for panels in each if any(panel.is_telling for panel in panels)]
+        plots = [[_plot(panel, panels, next(count)) for panel in panels] for panels in telling]
+        if plots:
+            first, folded = (list(itertools.chain(*part)) for part in (plots[:_N_MEASURES], plots[_N_MEASURES:]))
+            found.append((axis, first, folded))
     return found
 
 
-def _plot(sweep: Sweep, number: str) -> Plot:
+def _plot(sweep: Sweep, panels: Sequence[Sweep], number: int) -> Plot:
+    """A chart of one of the panels of a measure."""
+    labels = labels_of_series(panels)
     with drawn(_CHART[0], max(_CHART[1], 120 + _ROW * sweep.n_rows), layout="constrained") as figure:
         axes = figure.add_subplot()
-        draw(axes, sweep)
+        draw(axes, sweep, labels)
         # The title of the chart and the heading above it say them.
         axes.set_xlabel("")
         axes.set_ylabel("")
         picture = svg(figure, f"sweep-{number}", _alternative(sweep))
     by = ", ".join(sweep.by)
-    legend = [(THEME[SERIES[place]], series.label) for place, series in enumerate(sweep.series) if by]
+    legend = [(THEME[SERIES[labels.index(series.label)]], series.label) for series in sweep.series if by]
     note = f"Over all of {_listed(sweep.pooled)}." if sweep.pooled else ""
-    return Plot(sweep.measure, picture, by, legend, note)
+    return Plot(sweep.measure, sweep.title, picture, by, legend, note)
 
 
 def _alternative(sweep: Sweep) -> str:
@@ -221,7 +222,8 @@ def _alternative(sweep: Sweep) -> str:
             place = sweep.names[int(x)] if sweep.names else f"{x:g}"
             means.append(f"{y.mean():.4g} at {place}")
         parts.append(f"{series.label}: {', '.join(means)}" if series.label else ", ".join(means))
-    return f"Mean of {sweep.measure} over {sweep.axis}. {'; '.join(parts)}"
+    apart = f", {sweep.title}" if sweep.title else ""
+    return f"Mean of {sweep.measure} over {sweep.axis}{apart}. {'; '.join(parts)}"
 
 
 def _text_of(path: Path) -> str:

@@ -139,6 +139,11 @@ def sweep_of(table: "Table", axis: str, measure: str, only: tuple[str, str] | No
     return Sweep(axis, measure, names, by, tuple(series), pooled, "" if only is None else f"{only[0]}: {only[1]}")
 
 
+def labels_of_series(panels: Sequence[Sweep]) -> list[str]:
+    """Those of all panels, each once: a series has the same place, and the color of that, in all of them."""
+    return list(dict.fromkeys(series.label for panel in panels for series in panel.series))
+
+
 def _spread_between(panels: Sequence[Sweep]) -> float:
     """How much the mean of the measure varies from panel to panel."""
     means = [np.concatenate([series.y for series in panel.series]).mean() for panel in panels if panel.series]
@@ -149,7 +154,7 @@ def _draw_panels(panels: Sequence[Sweep], path: Path) -> None:
     """Draw sweeps side by side, each with a scale of its own, under one legend."""
     n_rows = max(panel.n_rows for panel in panels)
     width = max(_SIZE[0], _PANEL * len(panels))
-    labels = tuple(dict.fromkeys(series.label for panel in panels for series in panel.series))
+    labels = labels_of_series(panels)
     with drawn(width, max(_SIZE[1], 260 + _ROW * n_rows), layout="constrained") as figure:
         legend: dict[str, Artist] = {}
         for number, panel in enumerate(panels):

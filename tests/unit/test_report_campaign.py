@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 from prosper_ng import cli
+from prosper_ng.campaigns.results import Table, collect
+from prosper_ng.campaigns.standing import standings
+from prosper_ng.report.campaign_page import campaign_page
 from prosper_ng.storage.run_record import read_run
+from tests.unit.campaigns import planned
 from tests.unit.pages import Page, check
 from tests.unit.small_campaigns import HOSTILE, make_campaign
 from tests.unit.small_runs import SEARCH
@@ -65,6 +69,22 @@ def test_plots_over_each_axis_tell_their_means(plan, page):
     runs = [run for run in (*plan.runs[:3], plan.runs[4], plan.runs[6]) if run.point["estep.n_states"] == 8]
     mean = np.mean([read_run(run.folder).last("free_energy") for run in runs if run.point["set"] == "word"])
     assert re.search(rf"8: {re.escape(f'{mean:.4g}')} at word", label)
+
+
+def test_what_curves_do_not_tell_apart_is_drawn_apart(tmp_path):
+    plan = planned(tmp_path, "grid: {estep.n_states: [6, 8], data.n_rows: [20, 30, 40], model.n_latents: [4, 5, 6]}")
+    table = collect(plan, standings(plan, {}))
+    measured = [float(run.point["estep.n_states"] * run.point["model.n_latents"]) for run in plan.runs]
+    columns = table.columns | {"state": ["finished"] * len(measured), "psnr_after": np.array(measured)}
+    path = tmp_path / "page.html"
+    finished = Table(columns, table.axes, ("psnr_after",))
+    path.write_text(campaign_page(plan, standings(plan, {}), finished, path), encoding="utf-8")
+    page = Page(path)
+    check(page)
+    assert page.texts["figcaption"][:3] == ["psnr_after"] * 3
+    assert page.texts["span"][1:4] == [f"model.n_latents: {n}" for n in (4, 5, 6)]
+    labels = [svg["aria-label"] for svg in page.all("svg")]
+    assert "Mean of psnr_after over estep.n_states, model.n_latents: 5. 20: 30 at 6, 40 at 8; 30: 30 at 6" in labels[1]
 
 
 def test_links_lead_to_the_pages_of_runs_that_have_one(plan, page, tmp_path, capsys):
