@@ -15,10 +15,10 @@ from prosper_ng.models._maximum_kernels import Prepared, Projected
 from prosper_ng.models._maximum_tree import NEGLIGIBLE, Weighed, Weighing, weigh_states
 from prosper_ng.models.interface import Batch, Floats
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.numerics.superposition import power_mean, power_shares, superpose, winners
+from prosper_ng.numerics.superposition import log_power_sum, power_shares, superpose, winners
 
 # How many numbers are collected for distinct states before they are shared out.
-_COLLECTED_NUMBERS = 1 << 17
+_COLLECTED_NUMBERS = 1 << 19
 
 
 class States(NamedTuple):
@@ -92,7 +92,7 @@ class MaximumPosterior:
         power = prepared.powers
         _share_singletons(masses, values, observed, complete, shares)
         _share_states(
-            fields, power.powers, power.slopes, power.scale, prepared.rho, values, observed, self.chosen.candidates,
+            fields, power.powers, power.slopes, prepared.rho, values, observed, self.chosen.candidates,
             tree, states, weights, state_table(len(fields), capacity), collected, shares,
         )  # fmt: skip
         sums["n"] += len(values) if kept is None else np.count_nonzero(kept)
@@ -173,9 +173,7 @@ def _collect(
 
 
 @njit(cache=True, error_model="numpy")
-def _share_out(
-    fields: Any, powers: Any, slopes: Any, scale: Any, rho: float, table: Any, collected: Any, shares: Any
-) -> None:
+def _share_out(fields: Any, powers: Any, slopes: Any, rho: float, table: Any, collected: Any, shares: Any) -> None:
     """Share out what was collected for the states of the table among their latents."""
     n_latents, n_dimensions = fields.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
@@ -189,7 +187,7 @@ def _share_out(
                 for d in range(n_dimensions):
                     share[i, d] = 1.0 if scratch[row, d] == i else 0.0
         else:
-            power_mean(fields, powers, scale, rho, latents, k, scratch)
+            log_power_sum(powers, latents, k, scratch)
             power_shares(slopes, rho, latents, k, scratch, share)
         for i in range(k):
             h = latents[i]
@@ -201,7 +199,7 @@ def _share_out(
 
 @njit(cache=True)
 def _share_states(
-    fields: Any, powers: Any, slopes: Any, scale: Any, rho: float, values: Any, observed: Any, candidates: Any,
+    fields: Any, powers: Any, slopes: Any, rho: float, values: Any, observed: Any, candidates: Any,
     tree: Any, states: Any, weights: Any, table: Any, collected: Any, shares: Any,
 ) -> None:  # fmt: skip
     """Add what larger states come to: collected for each distinct state, which is then shared out once."""
@@ -211,10 +209,10 @@ def _share_states(
         placed = place_states(table, done, candidates, states.rows, tree, states.nodes, places)
         _collect(done, placed, n_known, values, observed, states, weights, places, collected)
         if placed < weights.shape[0]:
-            _share_out(fields, powers, slopes, scale, rho, table, collected, shares)
+            _share_out(fields, powers, slopes, rho, table, collected, shares)
             clear(table)
         done = placed
-    _share_out(fields, powers, slopes, scale, rho, table, collected, shares)
+    _share_out(fields, powers, slopes, rho, table, collected, shares)
 
 
 @njit(cache=True)

@@ -80,10 +80,27 @@ def winners(fields: Any, latents: Any, k: int, scratch: Any) -> int:
 
 
 @njit(cache=True, error_model="numpy")
+def log_power_sum(powers: Any, latents: Any, k: int, scratch: Any) -> None:
+    """Put v / scale^rho, v = sum sign(w) |w|^rho over k entries w, into row 0, and the logarithm of its magnitude into
+    row 2.
+    """
+    n_dimensions = powers.shape[1]
+    for d in range(n_dimensions):
+        scratch[0, d] = 0.0
+    for i in range(k):
+        h = latents[i]
+        for d in range(n_dimensions):
+            scratch[0, d] += powers[h, d]
+    for d in range(n_dimensions):
+        magnitude = abs(scratch[0, d])
+        scratch[2, d] = fast_log(magnitude if magnitude > _SMALLEST else _SMALLEST)
+
+
+@njit(cache=True, error_model="numpy")
 def power_mean(fields: Any, powers: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any) -> None:
     """Put sign(v) |v|^(1/rho), v = sum sign(w) |w|^rho over k entries w, into row 1; zeros where k is 0.
 
-    Where k > 1, row 2 gets the logarithm of |v| / scale^rho.
+    Where k > 1, rows 0 and 2 are as `log_power_sum` leaves them.
     """
     n_dimensions = fields.shape[1]
     if k < 2:
@@ -91,24 +108,16 @@ def power_mean(fields: Any, powers: Any, scale: Any, rho: float, latents: Any, k
         for d in range(n_dimensions):
             scratch[1, d] = fields[h, d] * k
         return
-    for d in range(n_dimensions):
-        scratch[0, d] = 0.0
-    for i in range(k):
-        h = latents[i]
-        for d in range(n_dimensions):
-            scratch[0, d] += powers[h, d]
+    log_power_sum(powers, latents, k, scratch)
     exponent = 1.0 / rho
     for d in range(n_dimensions):
-        total = scratch[0, d]
-        log_total = fast_log(abs(total) if abs(total) > _SMALLEST else _SMALLEST)
-        root = scale[d] * fast_exp(log_total * exponent)
-        scratch[1, d] = -root if total < 0.0 else root
-        scratch[2, d] = log_total
+        root = scale[d] * fast_exp(scratch[2, d] * exponent)
+        scratch[1, d] = -root if scratch[0, d] < 0.0 else root
 
 
 @njit(cache=True)
 def power_shares(slopes: Any, rho: float, latents: Any, k: int, scratch: Any, shares: Any) -> None:
-    """Fill the first k rows of `shares` (H, D) with min(1, |w / mean|)^(rho - 1), after `power_mean` left its rows."""
+    """Fill the first k rows of `shares` (H, D) with min(1, |w / mean|)^(rho - 1), after `log_power_sum`."""
     if k == 1:
         shares[0] = 1.0
         return
