@@ -1,7 +1,7 @@
 """exp and log of one number, written so that loops over them compile to vector instructions.
 
-The system's exp and log are calls, one number at a time. These are some forty multiplications and additions without a
-branch; results are within 2 units in the last place.
+The system's exp and log are calls, one number at a time. These are some twenty multiplications with additions, fused
+and without a branch; results are within 2 units in the last place.
 """
 
 from math import factorial
@@ -43,19 +43,27 @@ def _float_of(typingctx: Any, word: Any) -> Any:
     return types.float64(types.uint64), codegen
 
 
+@intrinsic
+def _fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fma(*args)
+
+    return types.float64(types.float64, types.float64, types.float64), codegen
+
+
 @njit(cache=True, error_model="numpy")
 def fast_exp(x: Any) -> Any:
     """exp(x) for x up to 700, which is 0 below `SMALLEST_EXPONENT`."""
-    rounded = x * _LOG2_E + _ROUNDER
+    rounded = _fma(x, _LOG2_E, _ROUNDER)
     n = rounded - _ROUNDER
-    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
+    r = _fma(-n, _LN2_LOW, _fma(-n, _LN2_HIGH, x))
     c = _EXP_SERIES
     r2 = r * r
     r4 = r2 * r2
-    low = (c[2] + c[3] * r) + (c[4] + c[5] * r) * r2
-    middle = (c[6] + c[7] * r) + (c[8] + c[9] * r) * r2
-    high = (c[10] + c[11] * r) + (c[12] + c[13] * r) * r2
-    series = 1.0 + (r + r2 * (low + r4 * (middle + r4 * high)))
+    low = _fma(_fma(c[5], r, c[4]), r2, _fma(c[3], r, c[2]))
+    middle = _fma(_fma(c[9], r, c[8]), r2, _fma(c[7], r, c[6]))
+    high = _fma(_fma(c[13], r, c[12]), r2, _fma(c[11], r, c[10]))
+    series = 1.0 + _fma(r2, _fma(r4, _fma(r4, high, middle), low), r)
     power = _float_of((_bits_of(rounded) + _EXPONENT_BIAS) << _EXPONENT_BITS)
     return series * power if x >= SMALLEST_EXPONENT else 0.0
 
@@ -73,7 +81,7 @@ def fast_log(x: Any) -> Any:
     c = _LOG_SERIES
     z2 = z * z
     z4 = z2 * z2
-    low = (c[1] + c[2] * z) + (c[3] + c[4] * z) * z2
-    high = (c[5] + c[6] * z) + (c[7] + c[8] * z) * z2
-    series = c[0] + z * (low + z4 * (high + z4 * (c[9] + c[10] * z)))
-    return n * _LN2_HIGH + (t * series + n * _LN2_LOW)
+    low = _fma(_fma(c[4], z, c[3]), z2, _fma(c[2], z, c[1]))
+    high = _fma(_fma(c[8], z, c[7]), z2, _fma(c[6], z, c[5]))
+    series = _fma(z, _fma(z4, _fma(z4, _fma(c[10], z, c[9]), high), low), c[0])
+    return _fma(n, _LN2_HIGH, _fma(t, series, n * _LN2_LOW))
