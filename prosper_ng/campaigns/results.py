@@ -2,14 +2,14 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.campaigns.plan import Plan
+from prosper_ng.campaigns.plan import Plan, PlannedRun
 from prosper_ng.campaigns.standing import Standing
 from prosper_ng.config.canonical import inline
 from prosper_ng.storage import atomic, hdf5
@@ -21,6 +21,7 @@ LOWER_IS_BETTER = frozenset({"elapsed", "n_evaluated", "sweeps", "entropy_gap"})
 _FIRST_MEASURES = ("recovered_all", "recovered_found", "psnr_after", "ssim_after", "free_energy", "sigma", "elapsed")
 
 Column = NDArray[Any] | list[Any]
+Pair = tuple[PlannedRun, Standing]
 
 
 class Table(NamedTuple):
@@ -34,9 +35,15 @@ class Table(NamedTuple):
     """Columns with measured numbers, what people ask for first before the others."""
 
 
-def collect(plan: Plan, standings: Sequence[Standing]) -> Table:
-    """One row a run, in the order of the plan; failed and unfinished runs too, with what they have measured so far."""
-    numbers = [_numbers(run.folder, standing) for run, standing in zip(plan.runs, standings, strict=True)]
+def collect(
+    plan: Plan, standings: Sequence[Standing], watched: Callable[[Sequence[Pair]], Iterable[Pair]] = iter
+) -> Table:
+    """One row a run, in the order of the plan; failed and unfinished runs too, with what they have measured so far.
+
+    `watched` passes the runs on, and may show how many of them were read.
+    """
+    pairs = list(zip(plan.runs, standings, strict=True))
+    numbers = [_numbers(run.folder, standing) for run, standing in watched(pairs)]
     known = dict.fromkeys(name for row in numbers for name in row)
     measures = tuple(dict.fromkeys((*(name for name in _FIRST_MEASURES if name in known), *known)))
     columns: dict[str, Column] = {"id": [run.id for run in plan.runs]}

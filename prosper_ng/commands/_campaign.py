@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from prosper_ng.campaigns.plan import Plan
+    from prosper_ng.campaigns.results import Table
     from prosper_ng.campaigns.standing import Standing
     from prosper_ng.slurm.queue import QueuedJob
 
@@ -53,6 +54,19 @@ def queued_jobs(plan: "Plan") -> "Mapping[str, QueuedJob]":
         if latest_jobs(plan.folder):
             print(f"warning: jobs that wait are not known: {error}", file=sys.stderr)
         return {}
+
+
+def collected(plan: "Plan", found: "Sequence[Standing]", quiet: bool) -> "Table":
+    """What the runs came to; a terminal is shown meanwhile how many of them were read."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from prosper_ng.campaigns.results import collect
+
+    terminal = Console(stderr=True)
+    if quiet or not terminal.is_terminal:
+        return collect(plan, found)
+    return collect(plan, found, lambda runs: track(runs, "reading runs", console=terminal, transient=True))
 
 
 def counts(standings: Sequence["Standing"]) -> str:

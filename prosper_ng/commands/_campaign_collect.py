@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._campaign import add_campaign_arguments, console, counts, load_campaign, queued_jobs
+from prosper_ng.commands._campaign import add_campaign_arguments, collected, console, counts, load_campaign, queued_jobs
 
 if TYPE_CHECKING:
     from prosper_ng.campaigns.results import Table
@@ -27,13 +27,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 once all is written, also where runs are unfinished: they are rows with a reason."""
-    from prosper_ng.campaigns.results import collect, summarise, write_tables
+    from prosper_ng.campaigns.results import summarise, write_tables
     from prosper_ng.campaigns.standing import standings
     from prosper_ng.errors import UserError
 
     plan = load_campaign(arguments)
     found = standings(plan, queued_jobs(plan))
-    table = collect(plan, found)
+    table = collected(plan, found, arguments.quiet)
     points = summarise(table)
     try:
         written = write_tables(table, points, plan.folder)

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     require_packages()
     if _is_campaign(arguments.of):
-        lines = _write_campaign(load_plan(arguments.of), arguments.output, arguments.runs)
+        lines = _write_campaign(load_plan(arguments.of), arguments.output, arguments.runs, arguments.quiet)
     elif arguments.runs:
         raise UserError(f"{arguments.of} is no campaign; --runs goes with the folder or the YAML file of one")
     else:
@@ -68,11 +68,10 @@ def _write_run(folder: Path, output: Path | None) -> Path:
     return path
 
 
-def _write_campaign(plan: "Plan", output: Path | None, with_runs: bool) -> list[str]:
+def _write_campaign(plan: "Plan", output: Path | None, with_runs: bool, quiet: bool) -> list[str]:
     """The lines to print: where the page is, and what could not be shown of the runs."""
-    from prosper_ng.campaigns.results import collect
     from prosper_ng.campaigns.standing import standings
-    from prosper_ng.commands._campaign import queued_jobs
+    from prosper_ng.commands._campaign import collected, queued_jobs
     from prosper_ng.report.campaign_page import campaign_page
     from prosper_ng.report.page import NAME, write_page
     from prosper_ng.storage import run_file
@@ -87,5 +86,5 @@ def _write_campaign(plan: "Plan", output: Path | None, with_runs: bool) -> list[
                 notes.append(str(error))
     path = output or plan.folder / NAME
     found = standings(plan, queued_jobs(plan))
-    write_page(path, campaign_page(plan, found, collect(plan, found), path))
+    write_page(path, campaign_page(plan, found, collected(plan, found, quiet), path))
     return [str(path), *notes]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 
 import pytest
 
@@ -12,6 +13,7 @@ from prosper_ng.campaigns.standing import Standing
 from prosper_ng.report.campaign_progress import CampaignProgress
 from prosper_ng.storage.status import Status
 from tests.unit.campaigns import planned, write_campaign
+from tests.unit.terminals import on_a_terminal
 
 GRID = "repeats: 2\ngrid:\n  model.n_latents: [4, 6]\n  estep.n_states: [8, 12]\n"
 
@@ -128,3 +130,14 @@ def test_quiet_progress_says_nothing(tmp_path):
     progress.close()
     progress.conclude([], "8 finished", plan)
     assert out.getvalue() == ""
+
+
+def test_a_terminal_is_shown_how_many_runs_were_read(tmp_path, capsys):
+    plan = planned(tmp_path, "repeats: 3")
+    plan.folder.mkdir()
+    arguments = ("collect", plan.path, "--output", plan.folder, "--no-figures")
+    text = on_a_terminal(sys.executable, "-m", "prosper_ng", "campaign", *arguments)
+    assert "reading runs" in text
+    assert "100%" in text
+    status, *both = said(capsys, *arguments)
+    assert (status, "reading runs" in "".join(both)) == (0, False)

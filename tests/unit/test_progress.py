@@ -1,8 +1,6 @@
 """Progress on a terminal and in a batch log, and the log file."""
 
 import io
-import os
-import pty
 import resource
 import subprocess
 import sys
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 
 from prosper_ng.report.log import NAME, close_log, open_log
 from prosper_ng.report.progress import Progress, duration
+from tests.unit.terminals import on_a_terminal
 
 VALUES = {"free_energy": -12.3456, "sigma": 24.5, "pi": 0.0123, "psnr": 28.123, "temperature": 1.0, "seconds": 3.0}
 
@@ -102,19 +101,7 @@ for sweep in (1, 2, 3):
     print("a warning", file=sys.stderr)
 progress.close("the end")
 """
-    leader, follower = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
-    done = subprocess.Popen([sys.executable, "-c", code], stdout=follower, stderr=follower, env=environment)
-    os.close(follower)
-    found = b""
-    while True:
-        try:
-            piece = os.read(leader, 4096)
-        except OSError:
-            break
-        found += piece
-    assert done.wait() == 0
-    text = found.decode()
+    text = on_a_terminal(sys.executable, "-c", code)
     assert "\u2501" in text
     assert "sweep 3/3" in text
     assert text.count("a warning") == 3
