@@ -42,7 +42,14 @@ def load_campaign(arguments: argparse.Namespace) -> "Plan":
     return plan
 
 
-def queued_jobs(plan: "Plan") -> "Mapping[str, QueuedJob]":
+def standings_now(plan: "Plan") -> "list[Standing]":
+    """How each run of the plan stands, with a look at Slurm's queue."""
+    from prosper_ng.campaigns.standing import standings
+
+    return standings(plan, _queued_jobs(plan))
+
+
+def _queued_jobs(plan: "Plan") -> "Mapping[str, QueuedJob]":
     """The jobs that Slurm knows, by one call; none where there is no Slurm, or one that does not answer."""
     from prosper_ng.campaigns.submissions import latest_jobs
     from prosper_ng.errors import UserError

@@ -5,7 +5,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._campaign import add_campaign_arguments, collected, console, counts, load_campaign, queued_jobs
+from prosper_ng.commands._campaign import (
+    add_campaign_arguments,
+    collected,
+    console,
+    counts,
+    load_campaign,
+    standings_now,
+)
 
 if TYPE_CHECKING:
     from prosper_ng.campaigns.results import Table
@@ -28,11 +35,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0 once all is written, also where runs are unfinished: they are rows with a reason."""
     from prosper_ng.campaigns.results import summarise, write_tables
-    from prosper_ng.campaigns.standing import standings
     from prosper_ng.errors import UserError
 
     plan = load_campaign(arguments)
-    found = standings(plan, queued_jobs(plan))
+    found = standings_now(plan)
     table = collected(plan, found, arguments.quiet)
     points = summarise(table)
     try:

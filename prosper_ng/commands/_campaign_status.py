@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._campaign import add_campaign_arguments, console, counts, load_campaign, queued_jobs
+from prosper_ng.commands._campaign import add_campaign_arguments, console, counts, load_campaign, standings_now
 
 if TYPE_CHECKING:
     from prosper_ng.campaigns.plan import Plan, PlannedRun
@@ -22,10 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 once it is printed."""
-    from prosper_ng.campaigns.standing import standings
-
     plan = load_campaign(arguments)
-    found = standings(plan, queued_jobs(plan))
+    found = standings_now(plan)
     if arguments.json:
         _print_json(plan, found)
         return 0

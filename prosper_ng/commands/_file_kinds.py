@@ -6,13 +6,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
-from prosper_ng.campaigns.campaign_config import CampaignConfig
 from prosper_ng.config import ConfigError
 from prosper_ng.config.loader import read_file
 from prosper_ng.config.tree import MappingNode
 from prosper_ng.config.yaml_reader import read_yaml
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.run_config import RunConfig
 
 Kind = Literal["run", "campaign"]
 
@@ -26,6 +24,9 @@ _WHAT_TO_DO: dict[Kind, str] = {
 
 def kind_of_file(path: Path) -> Kind | None:
     """What a YAML file describes by the names of its fields; None where they do not tell, or it cannot be read."""
+    from prosper_ng.campaigns.campaign_config import CampaignConfig
+    from prosper_ng.experiments.run_config import RunConfig
+
     try:
         root = read_yaml(read_file(path), [])
     except ConfigError:

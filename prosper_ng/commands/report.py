@@ -70,8 +70,7 @@ def _write_run(folder: Path, output: Path | None) -> Path:
 
 def _write_campaign(plan: "Plan", output: Path | None, with_runs: bool, quiet: bool) -> list[str]:
     """The lines to print: where the page is, and what could not be shown of the runs."""
-    from prosper_ng.campaigns.standing import standings
-    from prosper_ng.commands._campaign import collected, queued_jobs
+    from prosper_ng.commands._campaign import collected, standings_now
     from prosper_ng.report.campaign_page import campaign_page
     from prosper_ng.report.page import NAME, write_page
     from prosper_ng.storage import run_file
@@ -85,6 +84,6 @@ def _write_campaign(plan: "Plan", output: Path | None, with_runs: bool, quiet: b
             except RunFileError as error:
                 notes.append(str(error))
     path = output or plan.folder / NAME
-    found = standings(plan, queued_jobs(plan))
+    found = standings_now(plan)
     write_page(path, campaign_page(plan, found, collected(plan, found, quiet), path))
     return [str(path), *notes]

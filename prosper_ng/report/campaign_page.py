@@ -78,7 +78,6 @@ def campaign_page(plan: Plan, standings: Sequence[Standing], table: Table, path:
         for run, each in zip(plan.runs, standings, strict=True)
         if each.state != "finished"
     ]
-    measures = table.measures
     counts = Counter[str](each.state for each in standings)
     return render(
         "campaign.html",
@@ -86,9 +85,9 @@ def campaign_page(plan: Plan, standings: Sequence[Standing], table: Table, path:
         kind="campaign",
         sentence=_sentence(plan),
         states=[(state, counts[state], 100 * counts[state] / len(plan.runs)) for state in STATES if counts[state]],
-        runs=_runs(table, measures, links),
-        points=_points(table, measures, links),
-        plots=_plots(table, measures),
+        runs=_runs(table, links),
+        points=_points(table, links),
+        plots=_plots(table),
         failed=[each for each in troubles if each.state in BROKEN],
         unfinished=[each for each in troubles if each.state not in BROKEN],
         text=_text_of(plan.path),
@@ -118,9 +117,9 @@ def _done(n_sweeps: int, standing: Standing) -> str:
     return f"{0 if standing.status is None else standing.status.iteration:,} of {n_sweeps:,}"
 
 
-def _runs(table: Table, measures: Sequence[str], links: dict[str, str | None]) -> Grid:
+def _runs(table: Table, links: dict[str, str | None]) -> Grid:
     """One row a run."""
-    names = [*table.axes, "repeat", "state", *measures, "seed"]
+    names = [*table.axes, "repeat", "state", *table.measures, "seed"]
     columns = [("run", False), *((name, _is_numeric(table.columns[name])) for name in names)]
     rows, values = [], _brief(table)
     for row, run in enumerate(table.columns["id"]):
@@ -129,9 +128,9 @@ def _runs(table: Table, measures: Sequence[str], links: dict[str, str | None]) -
     return Grid(columns, rows)
 
 
-def _points(table: Table, measures: Sequence[str], links: dict[str, str | None]) -> Grid | None:
+def _points(table: Table, links: dict[str, str | None]) -> Grid | None:
     """One row a point, with mean and standard deviation; None where no point has several runs."""
-    points = summarise(table)
+    points, measures = summarise(table), table.measures
     if len(points.columns["n_runs"]) == 0 or max(points.columns["n_runs"]) < 2:
         return None
     columns = [(axis, _is_numeric(points.columns[axis])) for axis in points.axes] or [("point", False)]
@@ -184,11 +183,11 @@ def _number(name: str, value: float, digits: str = ".6g") -> str:
     return f"{value:{digits}}".replace("-", "−")
 
 
-def _plots(table: Table, measures: Sequence[str]) -> list[tuple[str, list[Plot], list[Plot]]]:
+def _plots(table: Table) -> list[tuple[str, list[Plot], list[Plot]]]:
     """Axes with what is shown and what is folded away: the measures that differ from run to run, as the axis does."""
     found, count = [], itertools.count()
     for axis in table.axes:
-        each = (panels_of(table, axis, measure) for measure in measures)
+        each = (panels_of(table, axis, measure) for measure in table.measures)
         telling = [panels for panels in each if any(panel.is_telling for panel in panels)]
         plots = [[_plot(panel, panels, next(count)) for panel in panels] for panels in telling]
         if plots:
