@@ -275,12 +275,12 @@ def _repeats(
     from prosper_ng.experiments.run_config import not_science
 
     config, ignored = campaign.config, not_science(loaded.value)
-    of_point = "" if config.seeds == "shared" else identity(loaded.resolved, (*ignored, "seed"))
+    of_point = "" if config.seeds == "shared" else identity(loaded.lasting, (*ignored, "seed"))
     runs = []
     for repeat in range(config.repeats):
         digest = hashlib.sha256(f"{config.seed}/{of_point}/{repeat}".encode()).hexdigest()
         seed = loaded.value.seed if gives_seed else int(digest[:_SEED_LENGTH], 16)
-        full = identity(loaded.resolved | {"seed": seed}, ignored)
+        full = identity(loaded.lasting | {"seed": seed}, ignored)
         n_sweeps = loaded.value.training.n_sweeps
         runs.append(KeptRun(full[:_ID_LENGTH], point, repeat, seed, n_sweeps, config.ranks, number))
     return runs

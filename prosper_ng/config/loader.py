@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from prosper_ng.config import hints
 from prosper_ng.config.canonical import dotted, entries_of
 from prosper_ng.config.explain import explain, unusable_values
+from prosper_ng.config.first_fields import lasting
 from prosper_ng.config.overrides import apply, read_override
 from prosper_ng.config.problems import ConfigError, Place, Problem, SourceText, listing, printable
 from prosper_ng.config.tree import ListNode, MappingNode, Node, child, from_plain, plain
@@ -36,6 +38,11 @@ class Loaded(Generic[T]):
     """Where each value of `flatten(resolved)` came from: `run.yaml:12:3`, `--set model.n_latents=64` or `default`."""
     text: str
     """The text of the file."""
+
+    @cached_property
+    def lasting(self) -> dict[str, Any]:
+        """What counts for the identity: `resolved` without the options that came later and are not used."""
+        return dict(lasting(self.value, self.resolved))
 
 
 def load(source: str | os.PathLike[str] | SourceText, schema: type[T], overrides: Sequence[str] = ()) -> Loaded[T]:

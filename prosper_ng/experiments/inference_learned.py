@@ -10,7 +10,7 @@ import numpy as np
 
 import prosper_ng
 from prosper_ng.components import kind_of
-from prosper_ng.config import SourceText, annotated_yaml, load
+from prosper_ng.config import ConfigError, SourceText, annotated_yaml, from_mapping, load
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.models.interface import Model
@@ -87,11 +87,24 @@ def _from_run(path: Path, overrides: Sequence[str]) -> Learned:
     record = read_run(path)
     if not record.parameters:
         raise UserError(f"{record.path} holds no parameters yet; they come with the first sweep")
+    try:
+        from_mapping(record.config, RunConfig)
+    except ConfigError as error:
+        raise not_of_this_version(record.path, record.writer, error) from error
     text = SourceText(f"configuration of {path}", annotated_yaml(record.config, record.origins))
     config = load(text, RunConfig, overrides).value
     n_observed = int(record.attributes["n_observed"])
-    params = _complete(config.model, record.parameters, n_observed, str(record.path))
+    where = f"{record.path} (written by {record.writer})"
+    params = _complete(config.model, record.parameters, n_observed, where)
     return Learned(path, config, params, n_observed, record.attributes.get("digest"), record.sweeps)
+
+
+def not_of_this_version(path: Path, writer: str, error: ConfigError) -> UserError:
+    """The error that the configuration in a run's file says what this version does not know."""
+    return UserError(
+        f"{path} was written by {writer}, and its configuration is none of prosper_ng {prosper_ng.__version__}: "
+        f"{error.problems[0].message}"
+    )
 
 
 def _from_config(path: Path) -> Learned:

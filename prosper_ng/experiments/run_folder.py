@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prosper_ng.config import Loaded, differences, identity
+from prosper_ng import __version__
+from prosper_ng.config import Loaded
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.run_config import RunConfig, not_science
+from prosper_ng.experiments.continuation import STATISTICS, VERSION, require_fitting, require_same, written_by
+from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.failure import collectively
@@ -116,7 +118,7 @@ class RunFolder:
                 # The rows of a damaged checkpoint may be in the place of the first ones.
                 _overwrite(state.sets, fresh._asdict())
             return False
-        self._check_same(found.attributes["config"])
+        require_same(self.path, found.attributes["config"], written_by(found.attributes), self.loaded)
         n_sweeps = self.loaded.value.training.n_sweeps
         if found.iteration > n_sweeps:
             raise UserError(
@@ -124,6 +126,7 @@ class RunFolder:
                 f"{n_sweeps}; choose {found.iteration} or more, or another output folder"
             )
         with collectively(comm, "taking up the checkpoint"):
+            require_fitting(self.path, found, state)
             self._restore(found, state)
         comm.broadcast_in_place(state.params.buffer)
         self._last_checkpoint = (state.sweep, time.monotonic())
@@ -186,7 +189,11 @@ class RunFolder:
             root={"params": state.params, **totals, **self.history.to_arrays()},
             rows=sets,
             starts=self.problem.blocks.starts(self.problem.comm.size),
-            attributes={"config": self.loaded.resolved},
+            attributes={
+                "config": self.loaded.resolved,
+                VERSION: __version__,
+                STATISTICS: {name: list(shape) for name, shape in state.totals.shapes.items()},
+            },
         )
         self._tell(warning)
         self._last_checkpoint = (state.sweep, time.monotonic())
@@ -221,31 +228,22 @@ class RunFolder:
         if self.problem.comm.is_root:
             params = found.root["params"]
             assert isinstance(params, NamedArrays)
-            state.params = params.copy()
+            for name in state.params:
+                state.params[name] = params[name]
             names = state.totals.arrays()
             state.totals.restore({name: np.asarray(found.root[f"totals/{name}"]) for name in names})
             self.history = History.from_arrays(found.root)
-
-    def _check_same(self, before: Mapping[str, Any]) -> None:
-        ignored = not_science(self.loaded.value)
-        if identity(before, ignored) == identity(self.loaded.resolved, ignored):
-            return
-        lines = "\n".join(f"  {line}" for line in differences(before, self.loaded.resolved, ignored))
-        raise UserError(
-            f"{self.path} holds a run of another configuration, which differs in\n{lines}\n"
-            "choose another output folder, or the configuration that the run was started with"
-        )
 
     def _refuse_strangers(self) -> None:
         """A folder without a checkpoint may be begun anew, but not over another run."""
         with collectively(self.problem.comm, "looking into the run folder"):
             if self.problem.comm.is_root and (self.path / RUN_FILE).exists():
                 try:
-                    before = read_run(self.path).config
+                    before = read_run(self.path)
                 except RunFileError as error:
                     self.say(f"{error}; the run is begun anew")
                     return
-                self._check_same(before)
+                require_same(self.path, before.config, before.writer, self.loaded)
                 self.say(f"{self.path} holds this run without a checkpoint; it is begun anew")
 
     def _tell(self, message: str | None) -> None:

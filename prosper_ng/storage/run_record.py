@@ -56,6 +56,13 @@ class RunRecord:
         """Sweeps done, as far as the file knows."""
         return int(max(self.history.get("sweep", ()), default=0))
 
+    @property
+    def writer(self) -> str:
+        """The program that wrote it last, with its version."""
+        attempts = sorted(name for name in self.provenance if name.startswith("attempt-"))
+        last = self.provenance[attempts[-1]] if attempts else self.provenance
+        return f"prosper_ng {last.get('prosper_ng', 'of unknown version')}"
+
     def last(self, column: str) -> float | None:
         """The last number of a column of the history, None where there is none."""
         values = self.history.get(column, np.empty(0))
@@ -137,9 +144,9 @@ def _record(path: Path, file: h5py.File, status: Status | None) -> RunRecord:
     return RunRecord(
         path=path,
         attributes=attributes,
-        config=json.loads(file["config/resolved"].asstr()[()]),
+        config=dict(json.loads(file["config/resolved"].asstr()[()])),
         config_text=file["config/text"].asstr()[()],
-        origins=json.loads(file["config/origins"].asstr()[()]),
+        origins=dict(json.loads(file["config/origins"].asstr()[()])),
         provenance=_provenance(file["provenance"]),
         history=_values(file["history"]),
         parameters=_values(file["parameters/latest"]) if "latest" in names else {},

@@ -36,7 +36,7 @@ def test_every_combination_is_a_run_with_an_id_and_a_seed_of_its_own(tmp_path):
         assert (config.model.n_latents, config.estep.n_states) == tuple(run.point.values())
         assert (config.seed, config.training.n_sweeps) == (run.seed, run.n_sweeps) == (run.seed, 6)
         assert run.folder == tmp_path / "out" / "runs" / run.id
-        assert run.id == identity(run.loaded.resolved, not_science(config))[:12]
+        assert run.id == identity(run.loaded.lasting, not_science(config))[:12]
 
 
 def test_ids_and_seeds_do_not_depend_on_order_or_on_what_else_is_planned(tmp_path):
@@ -193,7 +193,7 @@ def test_a_frozen_configuration_gives_the_run_of_its_id(tmp_path):
     run = planned(tmp_path, GRID).runs[-1]
     found = load(freeze(run), RunConfig)
     assert flatten(found.resolved) == flatten(run.loaded.resolved)
-    assert identity(found.resolved, not_science(found.value))[:12] == run.id
+    assert identity(found.lasting, not_science(found.value))[:12] == run.id
     assert f"{tmp_path / 'campaign.yaml'}:6:23, axis estep.n_states" in (run.folder / CONFIG_FILE).read_text()
 
 

@@ -1,0 +1,87 @@
+"""What identities are made of: fields of the first version always, later ones where they are not at their default.
+
+Identities name campaign folders, give runs their seeds, and tell whether a run may be gone on with. They outlive a new
+option, because a configuration that does not use it says what it said before. Nobody has to remember anything when a
+field is added: what is not in the list came later. Its default has to do what was done before there was a choice.
+
+Whoever changes the default of a later field adds the field to the list: from then on its value counts always. A class
+that is renamed or moved is renamed here; a test finds those that are not there any more.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+_KIND = "kind"
+
+FIRST_FIELDS = {
+    "estep.auto.Auto": "n_states",
+    "estep.exhaustive.Exhaustive": "",
+    "estep.preselection.Preselection": "n_candidates max_active selection corrects_prior",
+    "estep.search.Search": "n_states variations share",
+    "estep.variations.evolution.Evolution": (
+        "n_parents n_children n_generations selection parents crossover mutation mean_flips active"
+    ),
+    "estep.variations.neighbourhood.Neighbourhood": "n_parents n_candidates n_steps active",
+    "estep.variations.preselection.Preselection": "n_candidates max_active selection active",
+    "estep.variations.sampling.Sampling": "n_samples source n_draws active",
+    "experiments.memory_settings.Memory": "precision data_budget states_budget scratch",
+    "experiments.run_config.Output": (
+        "folder checkpoint_sweeps checkpoint_minutes keep_checkpoints parameter_sweeps figures"
+    ),
+    "experiments.run_config.RunConfig": "name seed data model estep training task memory output",
+    "experiments.tasks.denoise.Denoise": "every",
+    "experiments.tasks.train.Train": "",
+    "models.bsc.BSC": "n_latents shared_pi data_mean unused",
+    "models.dsc.DSC": "n_latents values shared_pi data_mean unused",
+    "models.gsc.GSC": "n_latents noise slab shared_pi unused",
+    "models.mca.MCA": "n_latents superposition shared_pi unused",
+    "models.mmca.MMCA": "n_latents superposition shared_pi unused",
+    "models.tsc.TSC": "n_latents shared_pi data_mean unused",
+    "storage.sources.bars.Bars": (
+        "n_bars n_rows amplitude negative_bars activity noise missing superposition latents values "
+        "probabilities slab_mean slab_std"
+    ),
+    "storage.sources.hdf5.Hdf5": "path missing remove_mean whiten whiten_epsilon dataset",
+    "storage.sources.image.Image": (
+        "image crop channels noise missing patch_size stride remove_mean whiten whiten_epsilon"
+    ),
+    "storage.sources.mat.Mat": "path missing remove_mean whiten whiten_epsilon variable",
+    "storage.sources.npy.Npy": "path missing remove_mean whiten whiten_epsilon",
+    "storage.sources.npz.Npz": "path missing remove_mean whiten whiten_epsilon array",
+    "storage.sources.sample.Sample": "model n_rows missing path group parameters",
+    "training.annealing.Annealing": "temperature anneal_prior data_pruning row_fraction data_noise parameter_noise",
+    "training.settings.Training": "n_sweeps updates_per_sweep learn initial initial_file annealing stopping block_rows",
+    "training.stopping.Stopping": "relative_change entropy_gap patience wall_time",
+}
+"""The fields of the first version, besides `kind`, by the name of their class in this package."""
+
+
+def name_of(cls: type) -> str:
+    """The name of a settings class in FIRST_FIELDS."""
+    return f"{cls.__module__}.{cls.__qualname__}".partition(".")[2]
+
+
+def lasting(value: Any, resolved: Any) -> Any:
+    """What counts of a resolved configuration, `value` being the settings that it says."""
+    if dataclasses.is_dataclass(value):
+        return {
+            field.name: lasting(getattr(value, field.name), resolved[field.name])
+            for field in dataclasses.fields(value)
+            if field.name in resolved and _counts(field, value)
+        }
+    if isinstance(value, Mapping):
+        items = zip(value.values(), resolved.items(), strict=True)
+        return {key: lasting(inner, plain) for inner, (key, plain) in items}
+    if isinstance(value, list | tuple):
+        return [lasting(inner, plain) for inner, plain in zip(value, resolved, strict=True)]
+    return resolved
+
+
+def _counts(field: dataclasses.Field[Any], value: Any) -> bool:
+    if field.name in (_KIND, *FIRST_FIELDS.get(name_of(type(value)), "").split()):
+        return True
+    default = field.default
+    if field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    return bool(getattr(value, field.name) != default)
