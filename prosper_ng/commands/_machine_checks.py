@@ -100,9 +100,9 @@ def _write_hdf5(folder: Path) -> None:
 
     with tempfile.TemporaryDirectory(prefix=".prosper-ng-doctor-", dir=folder) as inside:
         path = Path(inside, "test.h5")
-        with h5py.File(path, "w") as file:
+        with h5py.File(path, "w", locking="best-effort") as file:
             file["numbers"] = [1.0, 2.0]
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking="best-effort") as file:
             if file["numbers"][()].tolist() != [1.0, 2.0]:
                 raise OSError("an HDF5 file that was just written reads differently")
 

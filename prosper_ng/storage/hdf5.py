@@ -2,16 +2,23 @@
 
 import contextlib
 import errno
+import fcntl
 import io
 import os
+import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import h5py
 
+from prosper_ng.storage import access
+
 _MOST_OBJECTS = 1_000_000
 """Links can make a few groups look like endlessly many."""
+_WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
+"""What file systems answer that know no locks."""
 _NOT_STORED = 1 << 20
 """Bytes that may be missing in a file: small datasets are stored in its headers."""
 
@@ -78,7 +85,7 @@ def written(path: Path, mode: Literal["w", "r+"] = "w") -> Iterator[h5py.File]:
     """An HDF5 file to fill, closed and synced at the end of the body; OSError where the disk did not take it all."""
     with contextlib.closing(_Disk(path, mode)) as disk:
         try:
-            with h5py.File(disk, mode) as file:
+            with h5py.File(disk, mode, locking="best-effort") as file:
                 yield file
         except Exception:
             # What HDF5 says after a lost write is about bytes that are not there, not about the disk.
@@ -91,16 +98,41 @@ def written(path: Path, mode: Literal["w", "r+"] = "w") -> Iterator[h5py.File]:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file of this program to read; OSError where it is missing or damaged, or leads to other files."""
-    if not path.is_file():
+    """An HDF5 file of this program to read; OSError where it is missing or damaged, or leads to other files.
+
+    CannotOpen is raised, here and while it is read, where another program holds it or the system does not let it be
+    read.
+    """
+    mode = access.kind(path)
+    if mode is not None and stat.S_ISDIR(mode):
+        raise access.CannotOpen(f"{path} is a folder, not a file")
+    if mode is None or not stat.S_ISREG(mode):
         raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
     try:
-        with h5py.File(path, "r", locking="best-effort") as file:
+        with access.telling_from_damage(path), h5py.File(path, "r", locking="best-effort") as file:
             _require_own(file)
             yield file
     except (RuntimeError, KeyError) as error:
         # h5py has no error class of its own for damage: it raises whatever is nearest.
         raise OSError(f"not a sound HDF5 file ({error})") from error
+
+
+def copy(path: Path, to: Path) -> None:
+    """Copy a file that no other program writes to in the meantime; CannotOpen where one does."""
+    with contextlib.ExitStack() as files:
+        with access.telling_from_damage(path):
+            source = files.enter_context(path.open("rb"))
+            _lock(source)
+        shutil.copyfileobj(source, files.enter_context(to.open("wb")))
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Keep programs that use HDF5 from opening a file for writing, where the file system knows locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _WITHOUT_LOCKS:
+            raise
 
 
 def _require_own(file: h5py.File) -> None:

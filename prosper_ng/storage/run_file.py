@@ -15,7 +15,6 @@ Layout, for plain h5py and MATLAB:
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.storage import atomic, hdf5
+from prosper_ng.storage import access, atomic, hdf5
 from prosper_ng.storage.history import History
 
 NAME = "run.h5"
@@ -38,6 +37,7 @@ _LARGEST_SHARE = 0.02
 """Of the wall time that may go into writing between checkpoints."""
 _LONGEST_ATTRIBUTE = 4096
 _CHUNK = 512
+_LATEST = "parameters/latest/"
 
 
 class StoredConfig(NamedTuple):
@@ -49,6 +49,12 @@ class StoredConfig(NamedTuple):
     """As the user wrote it."""
     origins: Mapping[str, str]
     """Where each value came from, by its dotted name."""
+
+
+class _Stamp(NamedTuple):
+    inode: int
+    n_bytes: int
+    changed: int
 
 
 class RunFile:
@@ -69,19 +75,33 @@ class RunFile:
         """A new file, or the continuation of the one in `folder` where a history to go on from is given.
 
         On continuation the history on disk is replaced by the given one, which is that of the checkpoint, and what came
-        after its last sweep is removed: results and kept parameters. A damaged file is set aside and begun anew.
+        after its last sweep is removed: results and kept parameters. A damaged file is set aside and begun anew; one
+        that another program holds is gone on with once that lets it go. Raises CannotOpen where it cannot be read for
+        another reason.
         """
         self.path = folder / NAME
         self.history = history or History()
         self.notes: list[str] = []
         """What the user should hear of."""
         self._attributes = {"format": FORMAT, "format_version": FORMAT_VERSION, **attributes}
+        self._pending = dict(self._attributes)
         self._arrays: dict[str, NDArray[Any]] = {}
         self._results: dict[str, Any] = {}
-        self._start: tuple[StoredConfig, Mapping[str, str | int]] | None = (config, provenance)
+        self._config, self._provenance = config, provenance
+        self._is_started = False
+        """Whether this start is in the file."""
         self._n_written = 0
         self._flushed_at, self._flush_seconds = -np.inf, 0.0
-        self._exists = history is not None and self._is_sound()
+        self._told: str | None = None
+        self._continues, self._exists = history is not None, False
+        """Whether a file of this run is to be gone on with, and whether there is one."""
+        self._seen: _Stamp | None = None
+        """What the file looked like when it was written or looked into last; None where it is to be looked into."""
+        if history is not None:
+            try:
+                self._look()
+            except access.InUse as error:
+                self.notes.append(f"{error}; the run goes on, and brings it up to date then")
 
     def record(self, sweep: int, values: Mapping[str, float]) -> None:
         """Add an entry to the history."""
@@ -95,19 +115,27 @@ class RunFile:
     def set_attributes(self, **attributes: Any) -> None:
         """Set attributes of the file, such as `digest`."""
         self._attributes |= attributes
+        self._pending |= attributes
 
     def set_results(self, results: Mapping[str, Any]) -> None:
         """Add results: numbers, texts, arrays, and mappings of these; None is left out."""
         self._results |= results
 
     def flush_when_due(self) -> str | None:
-        """Flush if the last time is long enough ago; what `flush` returns."""
+        """Flush if the last time is long enough ago; what `flush` returns, but no sentence twice in a row."""
         pause = max(_LEAST_SECONDS, self._flush_seconds / _LARGEST_SHARE)
-        return self.flush() if time.monotonic() - self._flushed_at >= pause else None
+        if time.monotonic() - self._flushed_at < pause:
+            return None
+        before, self._told = self._told, self.flush()
+        return None if self._told == before else self._told
 
     def flush(self) -> str | None:
-        """None once everything is on disk, else a sentence on why it is not; then nothing is lost for the next time."""
+        """None once everything is on disk, else a sentence on why it is not; then nothing is lost for the next time.
+
+        A file that was damaged or removed since the last time is begun anew, and a sentence says so.
+        """
         begun = time.monotonic()
+        n_notes = len(self.notes)
         try:
             self._replace()
         except OSError as error:
@@ -115,46 +143,61 @@ class RunFile:
         finally:
             self._flushed_at = time.monotonic()
             self._flush_seconds = self._flushed_at - begun
-        self._exists, self._start, self._n_written = True, None, len(self.history)
-        for pending in (self._attributes, self._arrays, self._results):
-            pending.clear()
-        return None
+        self._exists, self._is_started, self._n_written = True, True, len(self.history)
+        self._arrays = {path: array for path, array in self._arrays.items() if path.startswith(_LATEST)}
+        self._pending.clear()
+        self._results.clear()
+        return "; ".join(self.notes[n_notes:]) or None
 
     def _replace(self) -> None:
+        if self._continues and self._seen != _stamp(self.path):
+            self._look()
         with atomic.replacing(self.path) as temporary:
             if self._exists:
-                shutil.copyfile(self.path, temporary)
+                hdf5.copy(self.path, temporary)
             with hdf5.written(temporary, "r+" if self._exists else "w") as file:
                 self._write(file)
+        self._continues, self._seen = True, _stamp(self.path)
+
+    def _look(self) -> None:
+        """Find out whether the file of the run so far can be gone on with; a damaged one is set aside.
+
+        Raises CannotOpen where that cannot be told now.
+        """
+        self._exists = self._is_sound()
+        if not self._exists:
+            self._is_started, self._n_written = False, 0
+            self._pending = dict(self._attributes)
+        self._seen = _stamp(self.path)
 
     def _is_sound(self) -> bool:
-        """Whether the file of the run so far can be gone on with; a damaged one is set aside."""
-        if not self.path.exists():
-            self.notes.append(f"{self.path} is missing; it is begun anew, with the history of the checkpoint")
+        if access.kind(self.path) is None:
+            self.notes.append(f"{self.path} is missing; it is begun anew, with the history so far")
             return False
         try:
             with hdf5.opened(self.path) as file:
                 hdf5.read_through(file)
-                _check_layout(file)
+                _check_layout(file, self._n_written)
+        except access.CannotOpen:
+            raise
         except (OSError, ValueError, TypeError) as error:
             aside = self.path.with_name(f"{NAME}.bad")
             self.path.replace(aside)
             self.notes.append(
                 f"{self.path} is damaged ({error}); it was renamed to {aside.name} and is begun anew, "
-                "with the history of the checkpoint"
+                "with the history so far"
             )
             return False
         return True
 
     def _write(self, file: h5py.File) -> None:
-        if self._start is not None:
-            config, provenance = self._start
+        if not self._is_started:
             self._forget_the_future(file)
-            _write_config(file, config)
+            _write_config(file, self._config)
             n_starts = 1 + sum(name.startswith("attempt-") for name in file.get("provenance", ()))
-            first = "provenance" not in file
-            _write_provenance(file, "provenance" if first else f"provenance/attempt-{n_starts + 1:04d}", provenance)
-        for name, value in self._attributes.items():
+            path = f"provenance/attempt-{n_starts + 1:04d}" if "provenance" in file else "provenance"
+            _write_provenance(file, path, self._provenance)
+        for name, value in self._pending.items():
             if value is not None:
                 file.attrs[name] = value
         for name, values in self.history.columns(self._n_written).items():
@@ -180,8 +223,17 @@ class RunFile:
         file.attrs.pop("digest", None)
 
 
-def _check_layout(file: h5py.File) -> None:
-    """Raise ValueError or OSError where a sound file is none that a run can go on with."""
+def _stamp(path: Path) -> _Stamp | None:
+    """What tells one version of a file from another; None where there is none, or it cannot be told."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return _Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _check_layout(file: h5py.File, n_written: int) -> None:
+    """Raise ValueError or OSError where a sound file is none that a run can go on with, after so many sweeps."""
     for name in ("config", "provenance", "history", "parameters", "results"):
         if name in file and not isinstance(file[name], h5py.Group):
             raise ValueError(f"{name} is no group")
@@ -189,6 +241,10 @@ def _check_layout(file: h5py.File) -> None:
         is_column = isinstance(column, h5py.Dataset) and column.maxshape == (None,) and column.dtype == np.float64
         if not is_column:
             raise ValueError(f"history/{name} is no column of numbers that can grow")
+        if len(column) < n_written:
+            raise ValueError(f"history/{name} was shortened by another program")
+    if n_written and not ("history" in file and "config" in file):
+        raise ValueError("its history or configuration was removed by another program")
     for name in file.get("parameters", ()):
         if not re.fullmatch(r"latest|sweep-\d+", name) or not isinstance(file["parameters"][name], h5py.Group):
             raise ValueError(f"parameters/{name} holds no parameters")
