@@ -87,7 +87,7 @@ def load_plan(path: Path, overrides: Sequence[str] = (), folder: Path | None = N
     Of a campaign's folder, it is the plan that is kept there. Files are read, none is written. Raises ConfigError with
     file, line and column of everything that is wrong.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return _kept_in(path)
     campaign = read_campaign(path, overrides)
     folder = folder or Path(campaign.config.folder or Path("runs") / campaign.config.name)

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -32,11 +33,11 @@ def load_campaign(arguments: argparse.Namespace) -> "Plan":
     from prosper_ng.commands._file_kinds import expecting
     from prosper_ng.errors import UserError
 
-    if arguments.file.is_dir() and (arguments.overrides or arguments.output):
+    if os.path.isdir(arguments.file) and (arguments.overrides or arguments.output):
         raise UserError(f"{arguments.file} is a campaign's folder; --set and --output go with a campaign's file")
     with expecting("campaign", arguments.file):
         plan = load_plan(arguments.file, arguments.overrides, arguments.output)
-    if plan.folder.is_dir():
+    if os.path.isdir(plan.folder):
         with contextlib.suppress(OSError):  # the folder may be somebody else's to look into
             keep(plan)  # so that thousands of runs need not be checked the next time
     return plan

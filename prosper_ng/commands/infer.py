@@ -1,6 +1,7 @@
 """`prosper-ng infer RUN [DATA]`: the posterior of each row under a learned model."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
         wanted_of(arguments),
         options_of(arguments),
     )
-    folder = arguments.run.parent if arguments.run.is_file() else arguments.run
+    folder = arguments.run.parent if os.path.isfile(arguments.run) else arguments.run
     output = arguments.output or folder / "inference.h5"
     inferred = write_inference(output, known, wanted, options, arguments.top_k, comm, arguments.force)
     if comm.is_root and not arguments.quiet:

@@ -1,6 +1,7 @@
 """`prosper-ng report RUN|CAMPAIGN`: all there is to see of a run or of a campaign, as one HTML file."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,8 +51,8 @@ def _is_campaign(path: Path) -> bool:
     from prosper_ng.errors import UserError
     from prosper_ng.storage import run_file
 
-    if path.is_dir():
-        return (path / kept_plan.NAME).exists() and not (path / run_file.NAME).exists()
+    if os.path.isdir(path):
+        return os.path.exists(path / kept_plan.NAME) and not os.path.exists(path / run_file.NAME)
     if kind_of_file(path) == "run":
         raise UserError(f"{path} is the configuration of a run: name the folder of its results, such as runs/NAME")
     return path.suffix in (".yaml", ".yml")
@@ -78,7 +79,7 @@ def _write_campaign(plan: "Plan", output: Path | None, with_runs: bool, quiet: b
 
     notes = []
     for run in plan.runs if with_runs else ():
-        if (run.folder / run_file.NAME).exists():
+        if os.path.exists(run.folder / run_file.NAME):
             try:
                 _write_run(run.folder, None)
             except RunFileError as error:

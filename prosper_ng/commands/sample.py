@@ -1,6 +1,7 @@
 """`prosper-ng sample RUN_OR_CONFIG --rows N --output FILE`: data generated from a model."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
     from prosper_ng.experiments.inference_learned import given, learned
     from prosper_ng.experiments.inference_samples import write_samples
 
-    is_config = arguments.source.suffix.lower() in (".yaml", ".yml") and not arguments.source.is_dir()
+    is_config = arguments.source.suffix.lower() in (".yaml", ".yml") and not os.path.isdir(arguments.source)
     known = given(arguments.source, comm) if is_config else learned(arguments.source, comm)
     write_samples(arguments.output, known, arguments.rows, arguments.seed, comm, arguments.states, arguments.force)
     if comm.is_root and not arguments.quiet:

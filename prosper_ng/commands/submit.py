@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """0 where the jobs were handed over, or nothing is left to do."""
     from prosper_ng.commands._file_kinds import kind_of_file
 
-    if arguments.file.is_dir() or kind_of_file(arguments.file) == "campaign":
+    if os.path.isdir(arguments.file) or kind_of_file(arguments.file) == "campaign":
         return submit_campaign(arguments)
     return _submit_run(arguments)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ from prosper_ng.storage.lock import LockError, RunLock
 from prosper_ng.storage.provenance import Provenance, code
 from prosper_ng.storage.run_file import NAME as RUN_FILE
 from prosper_ng.storage.run_file import RunFile, StoredConfig
-from prosper_ng.storage.run_record import RunFileError, read_run
+from prosper_ng.storage.run_record import RunFileError, Unreachable, read_run
 from prosper_ng.storage.status import StatusError, StatusFile, read_status
 from prosper_ng.training.em import Problem, TrainingState, start
 
@@ -133,11 +134,14 @@ class RunFolder:
         return True
 
     def begin(self, provenance: Provenance, attributes: Mapping[str, Any], resumed: bool) -> None:
-        """Open status and run file (on root)."""
+        """Open status and run file (on root); UserError where the run file so far can neither be read nor set aside."""
         if self._lock is None:
             return
         config = StoredConfig(self.loaded.resolved, self.loaded.text, self.loaded.origins)
-        run_file = RunFile(self.path, config, provenance, attributes, self.history if resumed else None)
+        try:
+            run_file = RunFile(self.path, config, provenance, attributes, self.history if resumed else None)
+        except OSError as error:
+            raise UserError(f"the run cannot go on in {self.path}: {error}") from error
         self.history = run_file.history
         self._kept = Kept(self._lock, StatusFile(self.path, self.loaded.value.training.n_sweeps), run_file)
         for note in run_file.notes:
@@ -172,7 +176,7 @@ class RunFolder:
 
     def is_asked(self, name: str) -> bool:
         """Whether somebody has put a file of this name into the folder."""
-        return (self.path / name).exists()
+        return os.path.exists(self.path / name)
 
     def checkpoint(self, state: TrainingState) -> None:
         """Write a checkpoint, unless the newest one is of this sweep."""
@@ -237,9 +241,11 @@ class RunFolder:
     def _refuse_strangers(self) -> None:
         """A folder without a checkpoint may be begun anew, but not over another run."""
         with collectively(self.problem.comm, "looking into the run folder"):
-            if self.problem.comm.is_root and (self.path / RUN_FILE).exists():
+            if self.problem.comm.is_root and os.path.lexists(self.path / RUN_FILE):
                 try:
                     before = read_run(self.path)
+                except Unreachable:
+                    raise  # it may be a sound run, and another one
                 except RunFileError as error:
                     self.say(f"{error}; the run is begun anew")
                     return

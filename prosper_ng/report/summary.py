@@ -24,7 +24,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": record.attributes.get("name"),
         "state": status.state if status else None,
-        "reason": status.reason if status else None,
+        "reason": status.reason if status else record.status_trouble,
         "iterations": status.iteration if status and is_ahead else record.sweeps,
         "n_iterations": status.n_iterations if status else None,
         "free_energy": status.free_energy if status and is_ahead else record.last("free_energy"),

@@ -17,7 +17,7 @@ from prosper_ng.errors import NumericalError
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import at, collectively
-from prosper_ng.storage import checkpoint_file, manifest
+from prosper_ng.storage import access, checkpoint_file, manifest
 from prosper_ng.storage.checkpoint_file import Array, Header, RootArray, Writer
 from prosper_ng.storage.checkpoint_folder import CheckpointFolder
 from prosper_ng.storage.manifest import CheckpointError, Damaged, DataFile, Manifest
@@ -133,7 +133,7 @@ class Checkpoints:
             if checkpoint is not None:
                 return checkpoint, notes
             if trouble is not None and not trouble.is_damage:
-                raise CheckpointError(f"{path} cannot be read: {trouble.reason}")
+                raise CheckpointError(f"{path} cannot be taken up: {trouble.reason}")
             reason = trouble.reason if trouble else ""
             notes.append(self._on_root("", partial(self.folder.set_aside, found.iteration, reason)))
 
@@ -232,7 +232,7 @@ class Checkpoints:
         except Damaged as error:
             return _Trouble(str(error), True)
         except OSError as error:
-            is_damage = self.comm.is_root and not isinstance(error, PermissionError)
+            is_damage = self.comm.is_root and not isinstance(error, access.CannotOpen)
             return _Trouble(str(error) if self.comm.is_root else f"rank {self.comm.rank}: {error}", is_damage)
         return None
 

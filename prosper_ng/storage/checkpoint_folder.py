@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.storage import atomic, checkpoint_file, manifest
+from prosper_ng.storage import access, atomic, checkpoint_file, manifest
 from prosper_ng.storage.checkpoint_file import Header, RootArray
 from prosper_ng.storage.manifest import CheckpointError, Damaged, DataFile, Manifest
 
@@ -66,15 +66,22 @@ class CheckpointFolder:
         self._remove_orphans(iterations[: self.keep])
 
     def newest(self) -> tuple[Manifest | None, list[str]]:
-        """The newest manifest that makes sense, and a note on each other one, which is set aside."""
+        """The newest manifest that makes sense, and a note on each other one, which is set aside.
+
+        Raises CheckpointError where one cannot be read just now: what is older would take its place for good.
+        """
         notes: list[str] = []
-        for iteration in manifest.iterations_in(self.path):
+        try:
+            iterations = manifest.iterations_in(self.path)
+        except access.CannotOpen as error:
+            raise CheckpointError(f"the checkpoints of the run cannot be looked for: {error}") from error
+        for iteration in iterations:
             if iteration in self._passed:
                 continue
             try:
                 return manifest.read(self.path, iteration), notes
-            except PermissionError as error:
-                raise CheckpointError(f"{self.path}/{manifest.stem(iteration)}* may not be read ({error})") from error
+            except access.CannotOpen as error:
+                raise CheckpointError(f"the newest checkpoint cannot be taken up: {error}") from error
             except (Damaged, OSError) as error:
                 notes.append(self.set_aside(iteration, str(error)))
         return None, notes
@@ -98,7 +105,7 @@ class CheckpointFolder:
         for iteration in iterations:
             try:
                 named.update(file.name for file in manifest.read(self.path, iteration).files)
-            except (Damaged, CheckpointError):
+            except (Damaged, CheckpointError, access.CannotOpen):
                 unknown.add(iteration)
         for path in self.path.iterdir():
             match = manifest.DATA_NAME.fullmatch(path.name)

@@ -1,6 +1,7 @@
 """Images in and out: loading on the 8-bit scale, quality of an estimate, PNG files."""
 
 import importlib
+import os
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -87,7 +88,7 @@ def save_png(path: Path, image: Floats) -> None:
 
 def _is_name(image: str) -> bool:
     """Whether this is a name in scikit-image; an existing file, or anything that looks like a path, is none."""
-    if Path(image).exists() or Path(image).suffix or len(Path(image).parts) != 1 or image.startswith("~"):
+    if os.path.exists(image) or Path(image).suffix or len(Path(image).parts) != 1 or image.startswith("~"):
         return False
     if image not in SHIPPED:
         raise missing("image", image, Path("scikit-image"), SHIPPED)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from prosper_ng.errors import UserError
-from prosper_ng.storage import batch_job
+from prosper_ng.storage import access, batch_job
 from prosper_ng.storage.status import now
 
 NAME = "run.lock"
@@ -53,7 +53,7 @@ class RunLock:
         self.release()
 
     def acquire(self) -> None:
-        """Take the lock; raises LockError that names the holder where somebody has it."""
+        """Take the lock; raises LockError that names the holder where somebody has it, or says why nobody can tell."""
         while not self._create():
             holder = _read(self.path)
             if holder is None:
@@ -174,20 +174,24 @@ class RunLock:
 def is_held(folder: Path) -> bool:
     """Whether a process that seems alive holds the folder; no scheduler is asked for the jobs of other hosts."""
     lock = RunLock(folder)
-    holder = _read(lock.path)
+    try:
+        holder = _read(lock.path)
+    except LockError:
+        holder = {}
     if holder is None or (holder.get("host") == socket.gethostname() and not _is_alive(holder)):
         return False
     return lock.silence() <= _HEARTBEAT_SECONDS * _MISSED_HEARTBEATS
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """What the lock file says, {} where it says nothing that can be read, None where there is none."""
+    """What the lock file says, {} where that makes no sense, None where there is none; LockError where it is kept."""
     try:
         content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        return {}
+    except (OSError, ValueError) as error:
+        found = access.cannot_open(error, path)
+        if found is not None:
+            raise LockError(f"whether {path.parent} is in use cannot be told: {found}") from error
+        return None if isinstance(error, FileNotFoundError) else {}
     return content if isinstance(content, dict) else {}
 
 

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from prosper_ng.errors import UserError
-from prosper_ng.storage import atomic
+from prosper_ng.storage import access, atomic
 
 FORMAT_VERSION = 1
 _NAME = re.compile(r"checkpoint-(\d{6,})\.json")
@@ -34,14 +36,16 @@ class DataFile(NamedTuple):
     stop: int
 
     def verify(self, folder: Path) -> None:
-        """Compare the bytes on disk with the digest; raises Damaged."""
+        """Compare the bytes on disk with the digest; raises Damaged, or CannotOpen."""
         path = folder / self.name
-        if not path.is_file():
+        n_bytes = _size(path)
+        if n_bytes is None:
             raise Damaged(f"its file {self.name} is missing")
-        n_bytes = path.stat().st_size
         if n_bytes != self.n_bytes:
             raise Damaged(f"its file {self.name} has {n_bytes} bytes, not {self.n_bytes}")
-        if atomic.sha256_of(path) != self.sha256:
+        with access.telling_from_damage(path):
+            sha256 = atomic.sha256_of(path)
+        if sha256 != self.sha256:
             raise Damaged(f"the bytes of its file {self.name} do not match their SHA-256")
 
 
@@ -65,15 +69,20 @@ def stem(iteration: int) -> str:
 
 
 def iterations_in(folder: Path) -> list[int]:
-    """The numbers of the checkpoints in a folder, newest first."""
-    if not folder.is_dir():
+    """The numbers of the checkpoints in a folder, newest first; CannotOpen where it is there and cannot be read."""
+    mode = access.kind(folder)
+    if mode is None:
         return []
-    matches = (_NAME.fullmatch(path.name) for path in folder.iterdir())
+    if not stat.S_ISDIR(mode):
+        raise access.CannotOpen(f"{folder} is a file, not a folder")
+    with access.telling_from_damage(folder):
+        names = os.listdir(folder)
+    matches = (_NAME.fullmatch(name) for name in names)
     return sorted((int(match[1]) for match in matches if match), reverse=True)
 
 
 def read(folder: Path, iteration: int) -> Manifest:
-    """The manifest of a checkpoint; raises Damaged, or CheckpointError where a newer version wrote it."""
+    """The manifest of a checkpoint; Damaged, CannotOpen, or CheckpointError where a newer version wrote it."""
     path = folder / f"{stem(iteration)}.json"
     content = _content(path)
     version = content.pop("format_version", None)
@@ -105,16 +114,25 @@ def _makes_sense(found: Manifest) -> bool:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    if not path.is_file() or path.stat().st_size > _LARGEST:
+    n_bytes = _size(path)
+    if n_bytes is None or n_bytes > _LARGEST:
         raise Damaged("its manifest is no file, or far too large for one")
+    with access.telling_from_damage(path):
+        text = path.read_bytes()
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(text)
         digest = content.pop("digest")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise Damaged("its manifest cannot be read") from error
     if digest != _digest(content):
         raise Damaged("its manifest was altered")
     return dict(content)
+
+
+def _size(path: Path) -> int | None:
+    """The bytes of a regular file, None where there is none; CannotOpen where that cannot be told."""
+    mode = access.kind(path)
+    return os.stat(path).st_size if mode is not None and stat.S_ISREG(mode) else None
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Parameters from a file: of an earlier run, or given by hand."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def read_parameters(path: Path) -> dict[str, Floats]:
 
     Raises UserError where there are none to be read.
     """
-    if path.is_dir() or path.suffix == ".h5":
+    if path.suffix == ".h5" or os.path.isdir(path):
         return dict(read_run(path).parameters)
     existing_file(str(path))
     try:

@@ -1,6 +1,7 @@
 """Results in an HDF5 file that comes into being as a whole, or not at all."""
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -113,11 +114,11 @@ class ResultFile:
 
 def require_place(path: Path, force: bool) -> None:
     """Raise UserError where no file can come into being at this path, or one is there that must not be replaced."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UserError(f"{path} is a folder; give the name of a file to write")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise UserError(f"{path} cannot be written: there is no folder {path.parent}")
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise UserError(f"{path} exists already; choose another output, or replace it with --force")
 
 

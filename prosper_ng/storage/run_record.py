@@ -1,6 +1,7 @@
 """What a run folder says about its run."""
 
 import json
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.errors import UserError
-from prosper_ng.storage import hdf5, run_file
+from prosper_ng.storage import access, hdf5, run_file
 from prosper_ng.storage.dataset import require_memory
 from prosper_ng.storage.status import Status, StatusError, read_status
 
@@ -24,6 +25,10 @@ Floats = NDArray[np.float64]
 
 class RunFileError(UserError):
     """There is no run to read, or it cannot be read."""
+
+
+class Unreachable(RunFileError):
+    """The run may be sound, but cannot be read just now."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,9 @@ class RunRecord:
     """Sweeps whose parameters `parameters_after` gives."""
     results: dict[str, Any]
     status: Status | None
-    """None where there is none, or a damaged one."""
+    """None where there is none, or it cannot be read."""
+    status_trouble: str | None = None
+    """Why the status cannot be read."""
 
     @property
     def sweeps(self) -> int:
@@ -79,14 +86,13 @@ class RunRecord:
 
 def read_run(folder: Path) -> RunRecord:
     """The run in a folder, or of a run.h5 itself; RunFileError in one sentence where there is none or it is damaged."""
-    path = folder if folder.is_file() else folder / run_file.NAME
-    if not path.is_file():
-        raise RunFileError(_absence(folder))
+    path = _run_file(folder)
+    status, trouble = None, None
     try:
         status = read_status(path.parent)
-    except StatusError:
-        status = None
-    return _reading(path, lambda file: _record(path, file, status))
+    except StatusError as error:
+        trouble = str(error)
+    return _reading(path, lambda file: _record(path, file, status, trouble))
 
 
 def last_numbers(folder: Path) -> dict[str, float]:
@@ -123,14 +129,29 @@ def _reading(path: Path, read: Callable[[h5py.File], T]) -> T:
     try:
         with hdf5.opened(path) as file:
             return read(file)
-    except PermissionError as error:
-        raise RunFileError(f"{path} may not be read: {error.strerror}") from error
+    except access.CannotOpen as error:
+        raise Unreachable(str(error)) from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise RunFileError(f"{path} is damaged or no file of a run: {reason}") from error
 
 
-def _record(path: Path, file: h5py.File, status: Status | None) -> RunRecord:
+def _run_file(folder: Path) -> Path:
+    """The run.h5 of a folder, or the file itself; RunFileError where there is none."""
+    try:
+        mode = access.kind(folder)
+        path = folder if mode is not None and stat.S_ISREG(mode) else folder / run_file.NAME
+        found = access.kind(path)
+    except access.CannotOpen as error:
+        raise Unreachable(str(error)) from error
+    except OSError as error:
+        raise RunFileError(f"{folder} cannot be looked into: {error.strerror}") from error
+    if found is None or not (stat.S_ISREG(found) or stat.S_ISDIR(found)):
+        raise RunFileError(_absence(folder))
+    return path
+
+
+def _record(path: Path, file: h5py.File, status: Status | None, trouble: str | None) -> RunRecord:
     attributes = _attributes(file)
     if attributes.get("format") != run_file.FORMAT:
         raise ValueError("it does not say that it is one")
@@ -153,6 +174,7 @@ def _record(path: Path, file: h5py.File, status: Status | None) -> RunRecord:
         kept_sweeps=sorted(int(name.removeprefix("sweep-")) for name in names if name.startswith("sweep-")),
         results=_values(file["results"]) if "results" in file else {},
         status=status,
+        status_trouble=trouble,
     )
 
 

@@ -1,5 +1,6 @@
 """`status.json`: how a run stands, in one small file that is always whole."""
 
+import errno
 import json
 import math
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from prosper_ng.errors import UserError
-from prosper_ng.storage import atomic
+from prosper_ng.storage import access, atomic
 from prosper_ng.storage.batch_job import job_id
 
 State = Literal["running", "finished", "stopped", "failed"]
@@ -88,10 +89,12 @@ class StatusFile:
 
 
 def read_status(folder: Path) -> Status | None:
-    """The status of the run in a folder, None where it has none; StatusError where the file is damaged."""
+    """The status of the run in a folder, None where it has none; StatusError where it cannot be read or is damaged."""
     path = folder / NAME
     try:
         about = path.stat()
+        if stat.S_ISDIR(about.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
         if not stat.S_ISREG(about.st_mode) or about.st_size > _LARGEST:
             raise ValueError("it is no file, or far too large for one")
         content = json.loads(path.read_bytes())
@@ -99,10 +102,12 @@ def read_status(folder: Path) -> Status | None:
         status.heartbeat_age()
         if status.state not in get_args(State):
             raise ValueError(f"{status.state} is no state")
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if (link := access.cannot_open(error, path)) is not None:
+            raise StatusError(str(link)) from error
         return None
     except OSError as error:
-        raise StatusError(f"{path} cannot be read ({error})") from error
+        raise StatusError(str(access.cannot_open(error, path) or f"{path} cannot be read: {error.strerror}")) from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise StatusError(f"{path} is damaged ({error}); it is written anew when the run goes on") from error
     return status

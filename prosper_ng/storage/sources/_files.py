@@ -1,9 +1,11 @@
 """Files that a user named: found, or a sentence that says what there is instead."""
 
 import difflib
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from prosper_ng.storage import access
 from prosper_ng.storage.dataset import DataError
 
 
@@ -11,17 +13,21 @@ def existing_file(path: str) -> Path:
     """The regular file at `path`; raises DataError where there is none that can be read."""
     file = Path(path).expanduser()
     try:
-        if not file.exists():
+        mode = access.kind(file)
+        if mode is None:
             raise DataError(f"{file}: no such file{_alternative(file)}")
-        if file.is_dir():
+        if stat.S_ISDIR(mode):
             raise DataError(f"{file} is a folder; give the path of a file")
-        if not file.is_file():
+        if not stat.S_ISREG(mode):
             raise DataError(f"{file} is not a regular file")
         with file.open("rb") as stream:
             if not stream.read(1):
                 raise DataError(f"{file} is empty")
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        reason = (
+            access.cannot_open(error, file) or f"{file} cannot be read: {getattr(error, 'strerror', None) or error}"
+        )
+        raise DataError(str(reason)) from error
     return file
 
 
@@ -35,7 +41,12 @@ def missing(what: str, name: str, where: Path, names: Iterable[str]) -> DataErro
 
 
 def unreadable(where: object, expected: str, error: Exception) -> DataError:
-    """The error that a file is damaged or of another format, with the first line of what its library said."""
+    """The error that a file cannot be opened just now, or is damaged or of another format.
+
+    With the first line of what its library said.
+    """
+    if (found := access.cannot_open(error, where)) is not None:
+        return DataError(str(found))
     reason = str(error).strip().splitlines()
     return DataError(f"{where} is not {expected}, or is damaged ({reason[0] if reason else type(error).__name__})")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py
 
+from prosper_ng.storage import access
 from prosper_ng.storage.dataset import DataError, require_memory
 from prosper_ng.storage.sources._arrays import Table, table_shape
 from prosper_ng.storage.sources._files import missing, unreadable
@@ -32,9 +33,9 @@ def hdf5_table(path: Path, name: str, transposed: bool = False) -> Table:
         try:
             return dataset[:, start:stop].T if transposed else dataset[start:stop]
         except _DAMAGE as error:
-            raise DataError(
-                f"{where}: rows {start} to {stop} cannot be read, is the file damaged? ({error})"
-            ) from error
+            found = access.cannot_open(error, path)
+            reason = f"{where}: rows {start} to {stop} cannot be read, is the file damaged? ({error})"
+            raise DataError(str(found or reason)) from error
 
     return Table(where, shape, rows)
 

@@ -8,6 +8,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.storage import access
 from prosper_ng.storage.dataset import DataError, require_memory
 from prosper_ng.storage.sources._files import missing, unreadable
 from prosper_ng.storage.sources._npy_header import NpyHeader, read_header
@@ -28,7 +29,8 @@ class NpzArray(NamedTuple):
             self.stream.seek(self.header.offset + offset)
             content = self.stream.read(n_bytes)
         except _DAMAGE as error:
-            raise DataError(f"{self.where} cannot be unpacked, the file is damaged ({error})") from error
+            found = access.cannot_open(error, self.where)
+            raise DataError(str(found or f"{self.where} cannot be unpacked, the file is damaged ({error})")) from error
         if len(content) != n_bytes:
             raise DataError(f"{self.where} is cut off")
         return content
