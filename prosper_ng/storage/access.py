@@ -6,10 +6,12 @@ anew, but named in a sentence. Damage is what remains: libraries speak of it wit
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 _BUSY = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EBUSY, errno.ETXTBSY, errno.EDEADLK}
 _DENIED = {errno.EACCES, errno.EPERM}
@@ -20,6 +22,8 @@ _OTHERS = {
     errno.ENETDOWN, errno.ENETUNREACH, errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.EREMOTEIO,
 }  # fmt: skip
 # Not among them: EINVAL, EOVERFLOW, EFBIG and ENOMEM, to which the bytes of a damaged file can lead.
+_WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
+"""What file systems answer that know no locks."""
 _NUMBER = re.compile(r"\berrno = (\d+)")
 
 
@@ -70,6 +74,23 @@ def telling_from_damage(path: Path) -> Iterator[None]:
         if found is None or found is error:
             raise
         raise found from error
+
+
+@contextlib.contextmanager
+def at_rest(path: Path) -> Iterator[IO[bytes]]:
+    """A file to read that no program changes through HDF5 in the meantime; CannotOpen where one holds it for writing.
+
+    Where the file system knows no locks, nobody can tell.
+    """
+    with contextlib.ExitStack() as files:
+        with telling_from_damage(path):
+            file = files.enter_context(path.open("rb"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in _WITHOUT_LOCKS:
+                    raise
+        yield file
 
 
 def kind(path: Path) -> int | None:

@@ -2,14 +2,13 @@
 
 import contextlib
 import errno
-import fcntl
 import io
 import os
 import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import h5py
 
@@ -17,8 +16,6 @@ from prosper_ng.storage import access
 
 _MOST_OBJECTS = 1_000_000
 """Links can make a few groups look like endlessly many."""
-_WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
-"""What file systems answer that know no locks."""
 _NOT_STORED = 1 << 20
 """Bytes that may be missing in a file: small datasets are stored in its headers."""
 
@@ -119,20 +116,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 def copy(path: Path, to: Path) -> None:
     """Copy a file that no other program writes to in the meantime; CannotOpen where one does."""
-    with contextlib.ExitStack() as files:
-        with access.telling_from_damage(path):
-            source = files.enter_context(path.open("rb"))
-            _lock(source)
-        shutil.copyfileobj(source, files.enter_context(to.open("wb")))
-
-
-def _lock(file: IO[bytes]) -> None:
-    """Keep programs that use HDF5 from opening a file for writing, where the file system knows locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in _WITHOUT_LOCKS:
-            raise
+    with access.at_rest(path) as source, to.open("wb") as target:
+        shutil.copyfileobj(source, target)
 
 
 def _require_own(file: h5py.File) -> None:

@@ -41,10 +41,12 @@ class DataFile(NamedTuple):
         n_bytes = _size(path)
         if n_bytes is None:
             raise Damaged(f"its file {self.name} is missing")
-        if n_bytes != self.n_bytes:
-            raise Damaged(f"its file {self.name} has {n_bytes} bytes, not {self.n_bytes}")
-        with access.telling_from_damage(path):
-            sha256 = atomic.sha256_of(path)
+        # HDF5 marks a file that is open for writing in its first bytes, and takes the mark away in the end.
+        with access.at_rest(path):
+            if n_bytes != self.n_bytes:
+                raise Damaged(f"its file {self.name} has {n_bytes} bytes, not {self.n_bytes}")
+            with access.telling_from_damage(path):
+                sha256 = atomic.sha256_of(path)
         if sha256 != self.sha256:
             raise Damaged(f"the bytes of its file {self.name} do not match their SHA-256")
 

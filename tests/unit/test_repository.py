@@ -90,6 +90,14 @@ def pickle_in_files(text: str) -> Iterator[Place]:
             yield node.lineno, ast.unparse(node)
 
 
+def unlocked_hdf5(text: str) -> Iterator[Place]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"h5py.File", "File"}:
+            words = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            if words.get("locking") != "'best-effort'":
+                yield node.lineno, ast.unparse(node)
+
+
 def lenient_yaml(text: str) -> Iterator[Place]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Attribute) and re.fullmatch(r"yaml\.(\w+_)?load(_all)?", ast.unparse(node)):
@@ -149,6 +157,9 @@ RULES = {
     "files hold no pickles": Rule(
         PROGRAM, pickle_in_files, ("import pickle", "from joblib import dump", "np.load(path, allow_pickle=True)")
     ),
+    "HDF5 files are locked where that is possible": Rule(
+        PROGRAM, unlocked_hdf5, ("h5py.File(path)", "h5py.File(path, 'r+', locking=False)", "File(p, 'w')")
+    ),
     "YAML is read strictly": Rule(
         PROGRAM, lenient_yaml, ("yaml.load(text)", "yaml.safe_load(text)", "yaml.load_all(t)")
     ),
@@ -188,6 +199,7 @@ def test_rule_can_be_broken(name, text):
         (global_randomness, "np.random.default_rng(1)\nfrom hypothesis import strategies"),
         (pickle_in_files, "np.load(path, allow_pickle=False)"),
         (lenient_yaml, "yaml.compose(text)"),
+        (unlocked_hdf5, "with h5py.File(path, 'r', locking='best-effort') as file:\n    file['x']"),
         (machine_path, "../work/x and example.org/home/someone and runs/root/"),
         (broken_script, "#!/bin/bash\nset -euo pipefail\ntrue"),
     ],
