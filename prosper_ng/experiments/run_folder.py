@@ -134,16 +134,22 @@ class RunFolder:
         return True
 
     def begin(self, provenance: Provenance, attributes: Mapping[str, Any], resumed: bool) -> None:
-        """Open status and run file (on root); UserError where the run file so far can neither be read nor set aside."""
-        if self._lock is None:
-            return
+        """Open status and run file (on root).
+
+        Raises UserError, on all ranks, where the run file so far can neither be read nor set aside.
+        """
+        with collectively(self.problem.comm, ""):
+            if self._lock is not None:
+                self._begin(self._lock, provenance, attributes, resumed)
+
+    def _begin(self, lock: RunLock, provenance: Provenance, attributes: Mapping[str, Any], resumed: bool) -> None:
         config = StoredConfig(self.loaded.resolved, self.loaded.text, self.loaded.origins)
         try:
             run_file = RunFile(self.path, config, provenance, attributes, self.history if resumed else None)
         except OSError as error:
             raise UserError(f"the run cannot go on in {self.path}: {error}") from error
         self.history = run_file.history
-        self._kept = Kept(self._lock, StatusFile(self.path, self.loaded.value.training.n_sweeps), run_file)
+        self._kept = Kept(lock, StatusFile(self.path, self.loaded.value.training.n_sweeps), run_file)
         for note in run_file.notes:
             self._tell(note)
         self._tell(run_file.flush())

@@ -208,6 +208,22 @@ def test_a_row_that_only_one_rank_reads_is_named_by_it(mpiexec, tmp_path):
     assert "while reading the data on rank 2 of 3" in done.stderr
 
 
+@pytest.mark.parametrize("place", ["run.h5", "checkpoints"])
+def test_what_is_there_and_cannot_be_read_is_said_once_and_kept(mpiexec, alone, tmp_path, place):
+    arguments = ("run", alone / "search.yaml", "--output", tmp_path / "run")
+    assert mpiexec(2, *COMMAND, *arguments).returncode == 0
+    path = tmp_path / "run" / place
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to("nowhere")
+    done = mpiexec(3, *COMMAND, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.count(f"{path} is a link to nowhere, and there is nothing") == 1
+    path.unlink()
+    (tmp_path / "elsewhere").rename(path)
+    assert mpiexec(3, *COMMAND, *arguments).returncode == 0
+    assert_same_bits(alone / "search", tmp_path / "run")
+
+
 def test_two_groups_in_one_folder(mpiexec, alone, tmp_path):
     """The second finds the lock of the first, which is this process."""
     from prosper_ng.storage.lock import RunLock
