@@ -75,7 +75,7 @@ def check_no_folder(comm, folder):
 def check_other_disk(comm, folder):
     """A rank that does not see root's files makes all ranks end with its name."""
     elsewhere = folder if comm.is_root else folder / "elsewhere"
-    with pytest.raises(CheckpointError, match=r"cannot be read: rank 1: "):
+    with pytest.raises(CheckpointError, match=r"cannot be taken up: rank 1: "):
         load(comm, elsewhere)
 
 
