@@ -22,7 +22,7 @@ from prosper_ng.experiments.memory_settings import Memory
 from prosper_ng.experiments.rehearsal import rehearse
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.tasks.train import Train
-from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.exact_sum import message_length
 from prosper_ng.parallel.rows import RowBlocks
@@ -142,7 +142,7 @@ def traffic_of(config: RunConfig, n_observed: int, n_ranks: int) -> Traffic:
     bins.
     """
     sizes, n_updates = sizes_of(config, n_observed), config.training.updates_per_sweep
-    n_segments = len(config.model.statistics(n_observed)) + 2
+    n_segments = len(segments(config.model.statistics(n_observed))) + 2
     n_numbers = message_length(sizes.n_statistics, n_segments, 3 + n_ranks)
     return Traffic(8 * n_numbers * n_updates, 8 * sizes.n_parameters * n_updates)
 

@@ -12,7 +12,7 @@ from scipy import linalg
 
 from prosper_ng.models.interface import SMALLEST_SCALE, Floats, MStep, ParameterSpec
 from prosper_ng.numerics.cholesky import at_least, positive_definite
-from prosper_ng.numerics.linear import times_symmetric
+from prosper_ng.numerics.linear import diagonal_of_packed, packed, packed_size, times_symmetric, unpacked
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
 SMALLEST_VARIANCE = 1e-200
@@ -147,13 +147,14 @@ class GaussianNoise:
         return np.broadcast_to(params["sigma"], len(params["W"]))
 
     def _noise_statistics(self, n_observed: int) -> dict[str, Shape]:
-        shapes: dict[str, Shape] = {"scalar": (), "diagonal": (n_observed,), "full": (n_observed, n_observed)}
+        # Packed, since entries of a vector are summed apart: a product of two columns has units of its own.
+        shapes: dict[str, Shape] = {"scalar": (), "diagonal": (n_observed,), "full": (packed_size(n_observed),)}
         return {"y_y": shapes[self.noise]}
 
     def _squares(self, values: Floats) -> Floats:
-        """sum y yᵀ over rows (n, D), or as much of it as the noise needs."""
+        """sum y yᵀ over rows (n, D), packed, or as much of it as the noise needs."""
         if self.noise == "full":
-            return values.T @ values
+            return packed(values.T @ values)
         squares = np.einsum("nd,nd->d", values, values)
         return np.asarray(squares if self.noise == "diagonal" else squares.sum())
 
@@ -174,22 +175,25 @@ class GaussianNoise:
         n_rows, W = float(sums["n"]), params["W"]
         squares = np.full(len(W), self._mean_square(sums))
         if self.noise != "scalar":
-            own = np.diagonal(sums["y_y"]) if self.noise == "full" else sums["y_y"]
+            own = self._own_squares(sums)
             squares = np.where(own > 0, own / n_rows, squares)
         rounded = 4 * _EPS * np.abs(np.einsum("dh,dh->d", W, predicted)) / n_rows
         return np.maximum(np.maximum(_NARROWEST_NOISE * squares, rounded), SMALLEST_SCALE**2)
 
+    def _own_squares(self, sums: NamedArrays) -> Floats:
+        """(D,) sum of y_d², or () over all dimensions where the noise has one variance."""
+        return diagonal_of_packed(sums["y_y"]) if self.noise == "full" else sums["y_y"]
+
     def _mean_square(self, sums: NamedArrays) -> float:
         """Mean of y_d² over rows and dimensions."""
-        total = np.trace(sums["y_y"]) if self.noise == "full" else np.sum(sums["y_y"])
-        return float(total) / (float(sums["n"]) * len(sums["y_sz"]))
+        return float(np.sum(self._own_squares(sums))) / (float(sums["n"]) * len(sums["y_sz"]))
 
     def _residual_moment(self, params: NamedArrays, sums: NamedArrays, predicted: Floats) -> Floats:
         """sum_n <(y - W z)(y - W z)ᵀ>_n, or as much of it as the noise needs; predicted (D, H) is W sum <z zᵀ>."""
         W, y_y, y_sz = params["W"], sums["y_y"], sums["y_sz"]
         if self.noise == "full":
             crossed = y_sz @ W.T
-            return np.asarray(y_y - crossed - crossed.T + predicted @ W.T)
+            return np.asarray(unpacked(y_y) - crossed - crossed.T + predicted @ W.T)
         parts = np.einsum("dh,dh->d", W, predicted - 2 * y_sz)
         return np.asarray(y_y + (parts if self.noise == "diagonal" else parts.sum()))
 
@@ -207,7 +211,7 @@ class GaussianNoise:
 
         The bound |<z_h z_k>|² <= <z_h²> <z_k²> spares a product of large matrices.
         """
-        W, y_y = params["W"], sums["y_y"]
+        W, y_y = params["W"], self._own_squares(sums)
         predicted = (np.abs(W) @ np.sqrt(np.diagonal(sums["szsz"]))) ** 2
         if self.noise != "full":
             together = y_y + (predicted if self.noise == "diagonal" else predicted.sum())
@@ -216,7 +220,7 @@ class GaussianNoise:
         variances = np.einsum("de,de->d", factor, factor)
         # How much less each entry varies once all others are known: rounding grows by that.
         inflation = variances @ np.diagonal(linalg.cho_solve((factor, True), np.eye(len(W))))
-        return float(inflation * np.sum((np.diagonal(y_y) + predicted) / variances))
+        return float(inflation * np.sum((y_y + predicted) / variances))
 
     def _noise_entropy(self, params: NamedArrays) -> float:
         """½ log |2 pi e Sigma|."""

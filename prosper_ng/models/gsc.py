@@ -47,7 +47,7 @@ from prosper_ng.models._slab import add_moments, log_joint_of_states
 from prosper_ng.models._slab_neighbours import fill_neighbours
 from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.cholesky import positive_definite
-from prosper_ng.numerics.linear import solve_least_change, symmetric
+from prosper_ng.numerics.linear import packed, solve_least_change, symmetric
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import log_odds
 
@@ -247,7 +247,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
             else:
                 second = symmetric(found.second)
                 y_y, y_sz = completed(piece, values[piece.rows], prepared.W, found.means, second, n_rows)
-                sums["y_y"] += y_y
+                sums["y_y"] += packed(y_y)
                 sums["y_sz"] += y_sz
                 sums["hidden_entropy"] += n_rows * entropies(cholesky(piece.remainder)).sum()
             if len(found.y_y):

@@ -1,5 +1,6 @@
 """Linear algebra that survives singular matrices."""
 
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,33 @@ def _mirror(lower: Any, whole: Any) -> None:
             for i in range(top, min(top + _SQUARE, n)):
                 for j in range(left, min(left + _SQUARE, i + 1)):
                     whole[i, j] = whole[j, i] = lower[i, j]
+
+
+def packed_size(n: int) -> int:
+    """The number of entries of the lower triangle of an (n, n) matrix."""
+    return n * (n + 1) // 2
+
+
+def packed(matrix: Floats) -> Floats:
+    """The lower triangle of a matrix (n, n), row by row: entry (i, j) lies at i (i + 1) / 2 + j."""
+    return np.asarray(matrix[np.tril_indices(len(matrix))])
+
+
+def unpacked(triangle: Floats) -> Floats:
+    """The symmetric matrix of which this is the lower triangle, row by row."""
+    n = _side(triangle)
+    lower = np.zeros((n, n))
+    lower[np.tril_indices(n)] = triangle
+    return symmetric(lower)
+
+
+def diagonal_of_packed(triangle: Floats) -> Floats:
+    """(n,) the diagonal of the matrix of which this is the lower triangle, row by row."""
+    return triangle[np.cumsum(np.arange(1, _side(triangle) + 1)) - 1]
+
+
+def _side(triangle: Floats) -> int:
+    return (isqrt(8 * len(triangle) + 1) - 1) // 2
 
 
 def times_symmetric(left: Floats, lower: Floats) -> Floats:

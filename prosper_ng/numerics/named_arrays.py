@@ -63,10 +63,6 @@ class NamedArrays(Mapping[str, NDArray[np.float64]]):
     def __repr__(self) -> str:
         return f"NamedArrays({', '.join(f'{name}{list(shape)}' for name, shape in self.shapes.items())})"
 
-    def lengths(self) -> list[int]:
-        """The number of buffer entries under each name, in buffer order."""
-        return [math.prod(shape) for shape in self.shapes.values()]
-
     def copy(self) -> "NamedArrays":
         """The same names and shapes over a copy of the buffer."""
         return NamedArrays(self.shapes, self.buffer.copy())
@@ -74,3 +70,14 @@ class NamedArrays(Mapping[str, NDArray[np.float64]]):
     def zeros_like(self) -> "NamedArrays":
         """The same names and shapes over zeros."""
         return NamedArrays(self.shapes)
+
+
+def segments(shapes: Mapping[str, Shape]) -> list[int]:
+    """The lengths of the pieces of a buffer whose entries may be thought of as of one scale.
+
+    Each entry of a vector is a piece, and each row of a matrix: columns of the data, and latents, have their own units.
+    """
+    lengths: list[int] = []
+    for shape in shapes.values():
+        lengths += [shape[-1]] * math.prod(shape[:-1]) if len(shape) > 1 else [1] * math.prod(shape)
+    return lengths

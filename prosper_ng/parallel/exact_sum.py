@@ -9,8 +9,13 @@ half the unit of the bin above. Pieces of one bin add up without any rounding as
 Only the 3 highest bins are kept, counted from the bin of the largest magnitude among *all* summands of a segment on
 *all* ranks. A number's pieces do not depend on where the cutting starts, so bins below can be forgotten at any time:
 the result is a function of the multiset of summands alone. What is forgotten of a summand is less than 2^-64 of that
-largest magnitude; a plain addition forgets up to 2^-53 of the running total.
+largest magnitude; a plain addition forgets up to 2^-53 of the running total. So numbers of different units belong into
+different segments, or the small ones are cut: `NamedArrays.segments` gives one to each row of a matrix and to each
+entry of a vector.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -33,18 +38,23 @@ _UNITS = np.ldexp(1.0, BIN_BITS * np.arange(64) + _SMALLEST_EXPONENT)
 # x + 1.5 * 2^52 u has u as its last place, so adding and subtracting this rounds x to a multiple of u.
 _ROUNDERS = np.where(_UNITS < 1.0, 1.5 * 2.0**52 * _UNITS, 1.5 * (2.0**52 * _UNITS))
 _REACH = np.ldexp(0.5, BIN_BITS * np.arange(1, 65) + _SMALLEST_EXPONENT)  # bin i cuts magnitudes up to _REACH[i]
+_REACH_BITS = _REACH.view(np.int64)
+_HUGE_BITS = np.float64(HUGE).view(np.int64)
+_MAGNITUDE = np.int64(0x7FFFFFFFFFFFFFFF)
 _CHUNK = 1024
+_ABOVE = 2.0**26
+"""The vote of a rank whose top is above the expected one; more than all ranks that vote 1 for a top that is level."""
 
 
 class ExactSum:
     """A running order-free sum of float64 buffers, first over what a rank adds, then over the ranks.
 
-    A buffer is a row of segments (the named arrays of some statistics), each with bins of its own, so that segments of
+    A buffer is a row of segments (rows and entries of some statistics), each with bins of its own, so that segments of
     different scales do not disturb each other. An entry with a NaN or an infinity among its summands ends as IEEE
     arithmetic would have it: NaN, or the infinity.
     """
 
-    def __init__(self, lengths: list[int]) -> None:
+    def __init__(self, lengths: Sequence[int] | Ints) -> None:
         """An empty sum of buffers with segments of the given numbers of entries."""
         self.starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         n_entries = int(self.starts[-1])
@@ -66,7 +76,7 @@ class ExactSum:
             self._is_special = False
 
     def add(self, buffer: Floats) -> None:
-        """Add one summand to every entry.
+        """Add one summand to every entry; segments of zeros cost no more than a look.
 
         Raises ValueError for a buffer of the wrong form and OverflowError after `MAX_SUMMANDS` summands.
         """
@@ -75,55 +85,65 @@ class ExactSum:
             raise ValueError(f"expected {n_entries} contiguous float64 numbers, got {buffer.dtype} {buffer.shape}")
         self._n_summands += 1
         _check_count(self._n_summands)
-        self._is_special |= _add(buffer, self.starts, self._tops, self._folds, self._special, _REACH, _ROUNDERS)
+        self._is_special |= _add(buffer, self.starts, self._tops, self._folds, self._special, _REACH_BITS, _ROUNDERS)
 
     def reduce(self, comm: Communicator, extras: Floats) -> tuple[Floats, Floats]:
         """The sum over all that all ranks added, and the plain sum of `extras` over the ranks, on every rank.
 
         One collective in the common case: the ranks send their bins aligned to the tops of the reduction before. Only
-        where a segment's largest magnitude has since moved to another bin, which all learn from that same collective,
+        of segments whose largest magnitude has since moved to another bin, which all learn from that same collective,
         the right tops are found and the bins sent again. The tops sent first never show in the result.
         Raises OverflowError on all ranks where all together added more than `MAX_SUMMANDS` buffers.
         """
+        every = np.arange(self._tops.size)
         if self._expected_tops is None:
-            self._expected_tops = self._agreed_tops(comm)
-        rest = self._sum_aligned(comm, self._expected_tops, extras)
-        above, level = rest[: self._tops.size], rest[self._tops.size : -1 - extras.size]
-        if above.any() or not level.all():
-            self._expected_tops = self._agreed_tops(comm)
-            rest = self._sum_aligned(comm, self._expected_tops, extras)
-        _check_count(int(rest[-1 - extras.size]))
+            self._expected_tops = self._agreed_tops(comm, every)
+        folds, votes, rest = self._first_sum(comm, self._expected_tops, every, extras)
+        moved = np.flatnonzero((votes < 1) | (votes >= _ABOVE))
+        if moved.size:
+            self._expected_tops[moved] = self._agreed_tops(comm, moved)
+            folds[:, self._entries(moved)] = self._second_sum(comm, self._expected_tops, moved)
+        _check_count(int(rest[0]))
         total = np.empty(self._special.size)
-        _round(self._message[: self._folds.size].reshape(self._folds.shape), total)
-        return total, rest[rest.size - extras.size :]
+        _round(folds, total)
+        return total, rest[1:]
 
-    def _agreed_tops(self, comm: Communicator) -> Ints:
-        tops = self._tops.copy()
+    def _agreed_tops(self, comm: Communicator, segments: Ints) -> Ints:
+        tops = self._tops[segments]
         comm.max_in_place(tops)
         return tops
 
-    def _sum_aligned(self, comm: Communicator, tops: Ints, extras: Floats) -> Floats:
-        """Sum the bins below `tops` over the ranks into the message; the votes, the count and the extras, summed."""
+    def _first_sum(self, comm: Communicator, tops: Ints, every: Ints, extras: Floats) -> tuple[Floats, Floats, Floats]:
+        """Over the ranks: the bins below `tops`, the votes on these tops, and the count of summands with the extras."""
         n_folded, n_segments = self._folds.size, tops.size
         self._message.resize(message_length(self._special.size, n_segments, extras.size), refcheck=False)
         folds = self._message[:n_folded].reshape(self._folds.shape)
-        for segment in range(n_segments):
-            entries = slice(self.starts[segment], self.starts[segment + 1])
-            _align(self._folds[:, entries], int(tops[segment] - self._tops[segment]), folds[:, entries])
+        votes, rest = np.split(self._message[n_folded:], [n_segments])
+        _align(self._folds, self.starts, self._tops, tops, every, folds)
         if self._is_special:
             folds[0] += self._special
-        rest = self._message[n_folded:]
-        rest[:n_segments] = self._tops > tops
-        rest[n_segments : 2 * n_segments] = self._tops == tops
-        rest[2 * n_segments] = self._n_summands
-        rest[2 * n_segments + 1 :] = extras
+        votes[...] = np.where(self._tops > tops, _ABOVE, self._tops == tops)
+        rest[0], rest[1:] = self._n_summands, extras
         comm.sum_in_place(self._message)
-        return rest.copy()
+        return folds, votes, rest.copy()
+
+    def _second_sum(self, comm: Communicator, tops: Ints, segments: Ints) -> Floats:
+        """The bins of some segments below `tops`, one behind the other, over the ranks."""
+        entries = self._entries(segments)
+        folds = np.empty((N_FOLDS, entries.size))
+        _align(self._folds, self.starts, self._tops, tops, segments, folds)
+        if self._is_special:
+            folds[0] += self._special[entries]
+        comm.sum_in_place(folds.reshape(-1))
+        return folds
+
+    def _entries(self, segments: Ints) -> Ints:
+        return np.concatenate([np.arange(self.starts[each], self.starts[each + 1]) for each in segments])
 
 
 def message_length(n_entries: int, n_segments: int, n_extras: int) -> int:
-    """How many numbers a rank sends in a reduction: bins, two votes for each segment, its summands, the extras."""
-    return N_FOLDS * n_entries + 2 * n_segments + 1 + n_extras
+    """How many numbers a rank sends in a reduction: bins, a vote for each segment, its summands, the extras."""
+    return N_FOLDS * n_entries + n_segments + 1 + n_extras
 
 
 def _check_count(n_summands: int) -> None:
@@ -131,10 +151,25 @@ def _check_count(n_summands: int) -> None:
         raise OverflowError(f"an exact sum holds at most {MAX_SUMMANDS} summands: use larger blocks of rows")
 
 
-def _align(folds: Floats, down: int, into: Floats) -> None:
-    """Copy bins to where they belong below a top that is `down` bins higher; zeros where there are none."""
-    for fold in range(N_FOLDS):
-        into[fold] = folds[fold - down] if 0 <= fold - down < N_FOLDS else 0.0
+@njit(cache=True)
+def _align(folds: Floats, starts: Ints, own: Ints, tops: Ints, segments: Ints, into: Floats) -> None:
+    """Copy the bins of segments to where they belong below `tops`; zeros where there are none."""
+    place = 0
+    for segment in segments:
+        start, stop = starts[segment], starts[segment + 1]
+        down = tops[segment] - own[segment]
+        for fold in range(N_FOLDS):
+            if 0 <= fold - down < N_FOLDS:
+                _copy(folds[fold - down, start:stop], into[fold, place : place + stop - start])
+            else:
+                into[fold, place : place + stop - start] = 0.0
+        place += stop - start
+
+
+@njit(cache=True)
+def _copy(values: Floats, into: Floats) -> None:
+    for i in range(values.size):
+        into[i] = values[i]
 
 
 @njit(cache=True)
@@ -152,22 +187,28 @@ def _round(folds: Floats, total: Floats) -> None:
 
 @njit(cache=True)
 def _add(
-    buffer: Floats, starts: Ints, tops: Ints, folds: Floats, special: Floats, reach: Floats, rounders: Floats
+    buffer: Floats, starts: Ints, tops: Ints, folds: Floats, special: Floats, reach: Ints, rounders: Floats
 ) -> bool:
     """Add a buffer to the bins; whether any of its entries was NaN, infinite or huge."""
     any_special = False
-    chunk = np.empty(_CHUNK)
+    chunk, bits = np.empty(_CHUNK), buffer.view(np.int64)
     for segment in range(tops.size):
-        for start in range(starts[segment], starts[segment + 1], _CHUNK):
+        first = starts[segment]
+        if starts[segment + 1] - first == 1 and 0 < bits[first] & _MAGNITUDE <= reach[tops[segment]]:
+            _add_one(buffer[first], folds, first, rounders, tops[segment])
+            continue
+        for start in range(first, starts[segment + 1], _CHUNK):
             stop = min(start + _CHUNK, starts[segment + 1])
+            largest = _largest_magnitude(bits[start:stop])
+            if largest == 0:
+                continue
             values = buffer[start:stop]
-            largest = _largest_magnitude(values)
-            if not largest <= HUGE:
+            if largest > _HUGE_BITS:
                 any_special = True
                 values = _without_special(values, chunk, special[start:stop])
-                largest = _largest_magnitude(values)
+                largest = _largest_magnitude(values.view(np.int64))
             if largest > reach[tops[segment]]:
-                _raise_top(folds[:, starts[segment] : starts[segment + 1]], tops, segment, largest, reach)
+                _raise_top(folds[:, first : starts[segment + 1]], tops, segment, largest, reach)
             top = tops[segment]
             _add_to_folds(
                 values,
@@ -182,15 +223,23 @@ def _add(
 
 
 @njit(cache=True)
-def _largest_magnitude(values: Floats) -> float:
-    """The largest magnitude, NaN counting as larger than infinity: what the bits say as integers."""
-    bits = values.view(np.int64)
+def _add_one(value: float, folds: Floats, place: int, rounders: Floats, top: int) -> None:
+    """`_add_to_folds` for a single value, which has not to be cut out of anything."""
+    rest = value
+    for fold in range(N_FOLDS - 1):
+        piece = (rest + rounders[top - fold]) - rounders[top - fold]
+        folds[fold, place] += piece
+        rest -= piece
+    folds[N_FOLDS - 1, place] += (rest + rounders[top - N_FOLDS + 1]) - rounders[top - N_FOLDS + 1]
+
+
+@njit(cache=True)
+def _largest_magnitude(bits: Ints) -> Any:
+    """The bits of the largest magnitude, which order as it does; a NaN comes after infinity."""
     largest = np.int64(0)
     for i in range(bits.size):
-        largest = max(largest, bits[i] & np.int64(0x7FFFFFFFFFFFFFFF))
-    result = np.empty(1, np.int64)
-    result[0] = largest
-    return result.view(np.float64)[0]
+        largest = max(largest, bits[i] & _MAGNITUDE)
+    return largest
 
 
 @njit(cache=True)
@@ -205,7 +254,7 @@ def _without_special(values: Floats, chunk: Floats, special: Floats) -> Floats:
 
 
 @njit(cache=True)
-def _raise_top(folds: Floats, tops: Ints, segment: int, largest: float, reach: Floats) -> None:
+def _raise_top(folds: Floats, tops: Ints, segment: int, largest: Any, reach: Ints) -> None:
     """Move the bins of a segment down to make room above for a larger magnitude; the lowest fall off."""
     old = tops[segment]
     while largest > reach[tops[segment]]:

@@ -14,7 +14,7 @@ from prosper_ng.estep.interface import EStep, Task
 from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.interface import Model
-from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
@@ -106,7 +106,7 @@ class TruncatedEM:
         self.problem, self.training, self.interrupted = problem, training, interrupted
         shapes = statistics_of(problem)
         self._block_sums = NamedArrays(shapes)
-        self._sum = ExactSum(self._block_sums.lengths())
+        self._sum = ExactSum(segments(shapes))
         self._maximization = Maximization(problem.model, problem.estep, training, problem.n_observed, problem.seed)
 
     def sweeps(self, state: TrainingState) -> Iterator[SweepReport]:

@@ -23,7 +23,7 @@ from prosper_ng.experiments.memory import needs_of, sizes_of
 from prosper_ng.experiments.memory_settings import text_of
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.models.interface import MStep
-from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.em import statistics_of
@@ -90,7 +90,7 @@ def of_large_matrices(kind: str, H: int, D: int = 256) -> tuple[float, float, fl
     size = Size(N=64, D=D, H=H, S=60, active=8, block_rows=64)
     problem, params, _ = problem_of(kind, size)
     shapes = statistics_of(problem)
-    total = ExactSum([int(np.prod(shape)) for shape in shapes.values()])
+    total = ExactSum(segments(shapes))
     rng = np.random.default_rng(0)
     model = problem.model
     prepare = shortest(lambda: model.prepare(params, 1.0)) / (D * H**2)

@@ -25,11 +25,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5, help="measuring time per number (default: %(default)s)")
     seconds = parser.parse_args().seconds
     rng = np.random.default_rng(0)
-    print(f"{'entries':>10}  {'plain ns':>9}  {'exact ns':>9}  {'ratio':>6}  {'clear ns':>9}  {'reduce ns':>9}")
-    for n_entries in (1_000, 10_000, 80_000, 300_000, 1_000_000):
+    print("   entries   segment   plain ns   exact ns   ratio   clear ns  reduce ns")
+    cases = [(1_000, 1), (10_000, 10), (10_000, 100), (80_000, 256), (300_000, 512), (1_000_000, 1_000)]
+    for n_entries, length in [*cases, (1_000_000, 1_000_000)]:
         x = rng.normal(size=n_entries)
         total = np.zeros(n_entries)
-        exact = ExactSum([n_entries])
+        exact = ExactSum(np.diff(np.append(np.arange(0, n_entries, length), n_entries)))
         exact.add(x)
 
         def plain(total: np.ndarray = total, x: np.ndarray = x) -> None:
@@ -47,8 +48,8 @@ def main() -> None:
         exact.add(x)
         times.append(best_time(reduce, seconds) / n_entries * 1e9)
         print(
-            f"{n_entries:>10}  {times[0]:>9.3f}  {times[1]:>9.3f}  {times[1] / times[0]:>6.2f}  {times[2]:>9.3f}"
-            f"  {times[3]:>9.3f}"
+            f"{n_entries:>10}  {length:>8}  {times[0]:>9.3f}  {times[1]:>9.3f}  {times[1] / times[0]:>6.2f}"
+            f"  {times[2]:>9.3f}  {times[3]:>9.3f}"
         )
 
 

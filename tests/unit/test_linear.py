@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prosper_ng.numerics.linear import solve_least_change, symmetric, times_symmetric
+from prosper_ng.numerics.linear import (
+    diagonal_of_packed,
+    packed,
+    packed_size,
+    solve_least_change,
+    symmetric,
+    times_symmetric,
+    unpacked,
+)
 
 CASES = settings(deadline=None, max_examples=100)
 SEEDS = st.integers(0, 2**32)
@@ -117,3 +125,14 @@ def test_of_a_symmetric_matrix_only_the_lower_triangle_is_looked_at(n_observed, 
     lower[np.triu_indices(n_latents, 1)] = np.nan
     assert np.array_equal(symmetric(lower), whole)
     assert times_symmetric(left, lower) == pytest.approx(left @ whole, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_a_packed_triangle_is_its_matrix(n):
+    values = np.random.default_rng(n).standard_normal((n + 3, n))
+    matrix = values.T @ values
+    triangle = packed(matrix)
+    assert triangle.shape == (packed_size(n),)
+    assert (unpacked(triangle) == np.tril(matrix) + np.tril(matrix, -1).T).all()
+    assert (diagonal_of_packed(triangle) == np.diagonal(matrix)).all()
+    assert all(triangle[i * (i + 1) // 2 + j] == matrix[i, j] for i in range(n) for j in range(i + 1))

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from prosper_ng.numerics.named_arrays import segments
 from prosper_ng.parallel import exact_sum
 from prosper_ng.parallel.communicator import SerialCommunicator
-from prosper_ng.parallel.exact_sum import HUGE, ExactSum
+from prosper_ng.parallel.exact_sum import HUGE, ExactSum, message_length
 
 NO_EXTRAS = np.empty(0)
 moderate = st.floats(-1e6, 1e6)
@@ -101,6 +102,17 @@ def test_small_segments_are_not_disturbed_by_large_ones():
     assert bits(serial_sum(summands, [1, 1])) == bits([2e250, 1e-250 + 3e-250])
 
 
+def test_entries_of_other_units_keep_their_digits():
+    shapes = {"vector": (2,), "matrix": (2, 2), "number": ()}
+    summands = np.random.default_rng(4).random((1000, 7)) * [1e14, 1.0, 1e14, 1e14, 1.0, 1.0, 1e-20]
+    result = serial_sum(summands, segments(shapes))
+    np.testing.assert_array_equal(result, [math.fsum(column) for column in summands.T])
+
+
+def test_each_row_and_each_entry_of_a_vector_is_a_segment():
+    assert segments({"a": (), "b": (3,), "c": (2, 4), "d": (0,), "e": (2, 2, 3)}) == [1, 1, 1, 1, 4, 4, 3, 3, 3, 3]
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300, -sys.float_info.max])
 @pytest.mark.parametrize("place", [0, 1])
 def test_what_is_not_finite_survives_in_its_entry_only(bad, place):
@@ -125,10 +137,11 @@ def test_clear_forgets_what_is_not_finite():
 
 class CountingCommunicator(SerialCommunicator):
     def __init__(self):
-        self.n_calls = 0
+        self.n_calls, self.sizes = 0, []
 
     def sum_in_place(self, values):
         self.n_calls += 1
+        self.sizes.append(len(values))
 
     def max_in_place(self, values):
         self.n_calls += 1
@@ -147,6 +160,15 @@ def test_result_does_not_depend_on_the_tops_remembered_and_most_reductions_are_o
         assert bits(sums.reduce(comm, NO_EXTRAS)[0]) == bits(serial_sum(summands, [2, 1]))
         calls.append(comm.n_calls - before)
     assert calls == [2, 1, 3, 1, 3, 1, 3, 3]
+
+
+def test_only_segments_that_moved_are_sent_again():
+    comm, sums = CountingCommunicator(), ExactSum([5, 1, 2])
+    for values in (np.ones(8), np.array([1, 1, 1, 1, 1, 1e30, 1, 1])):
+        sums.clear()
+        sums.add(values)
+        assert bits(sums.reduce(comm, NO_EXTRAS)[0]) == bits(values)
+    assert comm.sizes == [message_length(8, 3, 0), message_length(8, 3, 0), 3]
 
 
 def test_extras_are_summed_over_the_ranks(on_threads):
