@@ -79,7 +79,8 @@ def run(
             listener.opened(folder, state.sweep)
             listener.note(str(parts.plan))
             listener.note(f"E-step: {loaded.value.chosen_estep.reason}")
-            kept.begin(_provenance(parts, argv), _attributes(loaded.value, parts), resumed)
+            stored = parts.dataset.preprocessing.arrays()
+            kept.begin(_provenance(parts, argv), _attributes(loaded.value, parts), stored, resumed)
             endings = Endings(loaded.value, kept, requests, began, time_limit) if comm.is_root else None
             ending = _train(loaded.value, parts, state, kept, listener, requests, endings)
             kept.checkpoint(state)
@@ -177,11 +178,10 @@ def _conclude(config: RunConfig, parts: Assembly, state: TrainingState, kept: Ru
 
 def _dictionary_to_show(parts: Assembly, state: TrainingState) -> dict[str, Any]:
     """The dictionary in the units of the source, where the rows were whitened."""
-    if "W" not in state.params:
+    preprocessing = parts.dataset.preprocessing
+    if "W" not in state.params or preprocessing.whitening is None:
         return {}
-    fields = np.ascontiguousarray(state.params["W"].T)
-    shown = parts.dataset.unwhiten(fields)
-    return {} if shown is fields else {"dictionary": shown.T}
+    return {"dictionary": preprocessing.undo_directions(state.params["W"].T).T}
 
 
 def _attributes(config: RunConfig, parts: Assembly) -> dict[str, Any]:

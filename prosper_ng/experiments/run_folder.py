@@ -129,12 +129,15 @@ class RunFolder:
         self._last_checkpoint = (state.sweep, time.monotonic())
         return True
 
-    def begin(self, provenance: Provenance, attributes: Mapping[str, Any], resumed: bool) -> None:
-        """Open status and run file (on root)."""
+    def begin(
+        self, provenance: Provenance, attributes: Mapping[str, Any], preprocessing: Mapping[str, Any], resumed: bool
+    ) -> None:
+        """Open status and run file (on root); `preprocessing` is what `Preprocessing.arrays` gives."""
         if self._lock is None:
             return
         config = StoredConfig(self.loaded.resolved, self.loaded.text, self.loaded.origins)
         run_file = RunFile(self.path, config, provenance, attributes, self.history if resumed else None)
+        run_file.set_preprocessing(preprocessing)
         self.history = run_file.history
         self._kept = Kept(self._lock, StatusFile(self.path, self.loaded.value.training.n_sweeps), run_file)
         for note in run_file.notes:

@@ -10,6 +10,8 @@ Layout, for plain h5py and MATLAB:
     /history/<column>         one entry for each sweep; NaN where nothing was recorded
     /parameters/latest/<name>
     /parameters/sweep-000010/<name>
+    /preprocessing/...        what was done to the rows: remove_mean, whiten; of whitened ones also mean (D,), matrix
+                              and inverse (D, D): rows are learned from as (row - mean) @ matrix
     /results/...              numbers, texts and arrays
 """
 
@@ -77,6 +79,7 @@ class RunFile:
         """What the user should hear of."""
         self._attributes = {"format": FORMAT, "format_version": FORMAT_VERSION, **attributes}
         self._arrays: dict[str, NDArray[Any]] = {}
+        self._preprocessing: dict[str, Any] = {}
         self._results: dict[str, Any] = {}
         self._start: tuple[StoredConfig, Mapping[str, str | int]] | None = (config, provenance)
         self._n_written = 0
@@ -95,6 +98,10 @@ class RunFile:
     def set_attributes(self, **attributes: Any) -> None:
         """Set attributes of the file, such as `digest`."""
         self._attributes |= attributes
+
+    def set_preprocessing(self, preprocessing: Mapping[str, Any]) -> None:
+        """Set what was done to the rows before they were learned from: numbers, texts and arrays."""
+        self._preprocessing |= preprocessing
 
     def set_results(self, results: Mapping[str, Any]) -> None:
         """Add results: numbers, texts, arrays, and mappings of these; None is left out."""
@@ -116,7 +123,7 @@ class RunFile:
             self._flushed_at = time.monotonic()
             self._flush_seconds = self._flushed_at - begun
         self._exists, self._start, self._n_written = True, None, len(self.history)
-        for pending in (self._attributes, self._arrays, self._results):
+        for pending in (self._attributes, self._arrays, self._preprocessing, self._results):
             pending.clear()
         return None
 
@@ -161,6 +168,7 @@ class RunFile:
             _append(file, f"history/{name}", self._n_written, values)
         for path, array in self._arrays.items():
             _put(file, path, array)
+        _put_all(file, "preprocessing", self._preprocessing)
         _put_all(file, "results", self._results)
 
     def _forget_the_future(self, file: h5py.File) -> None:
@@ -182,7 +190,7 @@ class RunFile:
 
 def _check_layout(file: h5py.File) -> None:
     """Raise ValueError or OSError where a sound file is none that a run can go on with."""
-    for name in ("config", "provenance", "history", "parameters", "results"):
+    for name in ("config", "provenance", "history", "parameters", "preprocessing", "results"):
         if name in file and not isinstance(file[name], h5py.Group):
             raise ValueError(f"{name} is no group")
     for name, column in file.get("history", {}).items():

@@ -73,7 +73,9 @@ def denoised(setting: Setting, state: TrainingState) -> Floats:
     total = ExactSum([image.size])
     for task, posterior in posteriors(problem, state, vary=False):
         image[...] = 0.0
-        dataset.add_patches(int(task.batch.rows[0]), posterior.reconstruct(), image)
+        first, patches = int(task.batch.rows[0]), posterior.reconstruct()
+        raw = dataset.raw(first, first + len(patches))
+        dataset.add_patches(first, dataset.preprocessing.undo(patches, raw, dataset.level), image)
         total.add(image.ravel())
     merged, _ = total.reduce(problem.comm, np.zeros(0))
     return dataset.merge(merged.reshape(image.shape))
