@@ -74,13 +74,12 @@ def run(
         _note_idle_ranks(parts, listener)
         warm_up(comm, lambda: rehearse(loaded.value, parts))
         state = parts.start()
-        with RunFolder(folder, loaded, parts.problem, listener.say) as kept:
+        with RunFolder(folder, loaded, parts, listener.say) as kept:
             resumed = kept.resume(state)
             listener.opened(folder, state.sweep)
             listener.note(str(parts.plan))
             listener.note(f"E-step: {loaded.value.chosen_estep.reason}")
-            stored = parts.dataset.preprocessing.arrays()
-            kept.begin(_provenance(parts, argv), _attributes(loaded.value, parts), stored, resumed)
+            kept.begin(_provenance(parts, argv), _attributes(loaded.value, parts), resumed)
             endings = Endings(loaded.value, kept, requests, began, time_limit) if comm.is_root else None
             ending = _train(loaded.value, parts, state, kept, listener, requests, endings)
             kept.checkpoint(state)

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prosper_ng.config import Loaded, differences, identity
+from prosper_ng.config import Loaded
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.run_config import RunConfig, not_science
+from prosper_ng.experiments.assembly import Assembly
+from prosper_ng.experiments.continuation import DATA_DIGEST, check_same, source_identity
+from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.failure import collectively
@@ -25,7 +27,7 @@ from prosper_ng.storage.run_file import NAME as RUN_FILE
 from prosper_ng.storage.run_file import RunFile, StoredConfig
 from prosper_ng.storage.run_record import RunFileError, read_run
 from prosper_ng.storage.status import StatusError, StatusFile, read_status
-from prosper_ng.training.em import Problem, TrainingState, start
+from prosper_ng.training.em import TrainingState, start
 
 Say = Callable[[str], None]
 
@@ -46,11 +48,11 @@ class Kept(NamedTuple):
 class RunFolder:
     """Opens or continues a run folder: `with RunFolder(...) as folder`."""
 
-    def __init__(self, path: Path, loaded: Loaded[RunConfig], problem: Problem, say: Say) -> None:
+    def __init__(self, path: Path, loaded: Loaded[RunConfig], parts: Assembly, say: Say) -> None:
         """`say` tells the user what they should hear of (on root)."""
-        self.path, self.loaded, self.problem, self.say = path, loaded, problem, say
+        self.path, self.loaded, self.parts, self.problem, self.say = path, loaded, parts, parts.problem, say
         output = loaded.value.output
-        self.checkpoints = Checkpoints(path / "checkpoints", problem.comm, output.keep_checkpoints)
+        self.checkpoints = Checkpoints(path / "checkpoints", self.problem.comm, output.keep_checkpoints)
         self.history = History()
         self.io_seconds = 0.0
         """What writing took after the sweep before."""
@@ -101,7 +103,8 @@ class RunFolder:
     def resume(self, state: TrainingState) -> bool:
         """Bring the state up to date with the newest good checkpoint; whether there was one.
 
-        Raises UserError where the folder holds a run of another configuration, or more sweeps than are wanted.
+        Raises UserError where the folder holds a run of another configuration or on other data, or more sweeps than
+        are wanted.
         """
         blocks, comm = self.problem.blocks, self.problem.comm
         rows = blocks.owned_rows(comm.rank, comm.size)
@@ -116,7 +119,7 @@ class RunFolder:
                 # The rows of a damaged checkpoint may be in the place of the first ones.
                 _overwrite(state.sets, fresh._asdict())
             return False
-        self._check_same(found.attributes["config"])
+        self._check_same(found.attributes["config"], found.attributes.get(DATA_DIGEST))
         n_sweeps = self.loaded.value.training.n_sweeps
         if found.iteration > n_sweeps:
             raise UserError(
@@ -129,15 +132,15 @@ class RunFolder:
         self._last_checkpoint = (state.sweep, time.monotonic())
         return True
 
-    def begin(
-        self, provenance: Provenance, attributes: Mapping[str, Any], preprocessing: Mapping[str, Any], resumed: bool
-    ) -> None:
-        """Open status and run file (on root); `preprocessing` is what `Preprocessing.arrays` gives."""
+    def begin(self, provenance: Provenance, attributes: Mapping[str, Any], resumed: bool) -> None:
+        """Open status and run file (on root)."""
         if self._lock is None:
             return
+        data_digest = self.parts.data_digest
+        attributes = {**attributes, DATA_DIGEST: data_digest}
         config = StoredConfig(self.loaded.resolved, self.loaded.text, self.loaded.origins)
         run_file = RunFile(self.path, config, provenance, attributes, self.history if resumed else None)
-        run_file.set_preprocessing(preprocessing)
+        run_file.set_preprocessing(self.parts.dataset.preprocessing.arrays())
         self.history = run_file.history
         self._kept = Kept(self._lock, StatusFile(self.path, self.loaded.value.training.n_sweeps), run_file)
         for note in run_file.notes:
@@ -145,7 +148,8 @@ class RunFolder:
         self._tell(run_file.flush())
         done = {name: values[-1] for name, values in self.history.columns().items() if len(values)}
         self._standing = {"iteration": int(done.get("sweep", 0)), "free_energy": done.get("free_energy")}
-        self._write_status(code=code(provenance))
+        data_source = source_identity(self.loaded.value, self.loaded.resolved)
+        self._write_status(code=code(provenance), data_digest=data_digest, data_source=data_source)
 
     def record(self, state: TrainingState, values: Mapping[str, float]) -> None:
         """Add a sweep to the history (on root)."""
@@ -189,7 +193,7 @@ class RunFolder:
             root={"params": state.params, **totals, **self.history.to_arrays()},
             rows=sets,
             starts=self.problem.blocks.starts(self.problem.comm.size),
-            attributes={"config": self.loaded.resolved},
+            attributes={"config": self.loaded.resolved, DATA_DIGEST: self.parts.data_digest},
         )
         self._tell(warning)
         self._last_checkpoint = (state.sweep, time.monotonic())
@@ -224,31 +228,30 @@ class RunFolder:
         if self.problem.comm.is_root:
             params = found.root["params"]
             assert isinstance(params, NamedArrays)
+            if params.shapes != state.params.shapes:
+                raise UserError(
+                    f"{self.path} holds a run on other data: its parameters do not fit rows of "
+                    f"{self.problem.n_observed} values, which {self.parts.dataset.where} has; choose another output "
+                    "folder, or bring its data back"
+                )
             state.params = params.copy()
             names = state.totals.arrays()
             state.totals.restore({name: np.asarray(found.root[f"totals/{name}"]) for name in names})
             self.history = History.from_arrays(found.root)
 
-    def _check_same(self, before: Mapping[str, Any]) -> None:
-        ignored = not_science(self.loaded.value)
-        if identity(before, ignored) == identity(self.loaded.resolved, ignored):
-            return
-        lines = "\n".join(f"  {line}" for line in differences(before, self.loaded.resolved, ignored))
-        raise UserError(
-            f"{self.path} holds a run of another configuration, which differs in\n{lines}\n"
-            "choose another output folder, or the configuration that the run was started with"
-        )
+    def _check_same(self, before: Mapping[str, Any], data_digest: str | None) -> None:
+        self._tell(check_same(self.path, before, data_digest, self.loaded, self.parts))
 
     def _refuse_strangers(self) -> None:
         """A folder without a checkpoint may be begun anew, but not over another run."""
         with collectively(self.problem.comm, "looking into the run folder"):
             if self.problem.comm.is_root and (self.path / RUN_FILE).exists():
                 try:
-                    before = read_run(self.path).config
+                    before = read_run(self.path)
                 except RunFileError as error:
                     self.say(f"{error}; the run is begun anew")
                     return
-                self._check_same(before)
+                self._check_same(before.config, before.attributes.get(DATA_DIGEST))
                 self.say(f"{self.path} holds this run without a checkpoint; it is begun anew")
 
     def _tell(self, message: str | None) -> None:
