@@ -32,8 +32,9 @@ class Denoise:
             raise UserError("task denoise needs the patches of an image; use data of kind image, or task train")
 
     def rehearse(self, setting: Setting, state: TrainingState) -> None:
-        """Merge a few patches."""
-        denoised(setting, state)
+        """Merge a few patches, unless the image has only one."""
+        if setting.dataset.n_rows >= setting.problem.blocks.n_rows:
+            denoised(setting, state)
 
     def measure(self, setting: Setting, state: TrainingState) -> Numbers:
         """`psnr` in dB, in the sweeps that are measured; NaN in others."""
