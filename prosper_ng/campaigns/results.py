@@ -53,6 +53,7 @@ def collect(
         "seed": np.array([run.seed for run in plan.runs]),
         "state": [standing.state for standing in standings],
         "reason": [standing.reason for standing in standings],
+        "data_digest": [(standing.status and standing.status.data_digest) or "" for standing in standings],
     }
     columns |= {name: np.array([row.get(name, np.nan) for row in numbers], dtype=np.float64) for name in measures}
     return Table(columns, plan.axes, measures)

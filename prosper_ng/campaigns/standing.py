@@ -32,6 +32,11 @@ _REPAIR = (
     "and `campaign rerun` begins it anew"
 )
 
+_OTHER_DATA = (
+    "runs of one table should have the same data: bring the data of the others back, or begin these anew with "
+    "`campaign rerun ID`"
+)
+
 
 class Standing(NamedTuple):
     """How a run stands."""
@@ -42,6 +47,8 @@ class Standing(NamedTuple):
     """Why it ended or waits."""
     advice: str = ""
     """What to do."""
+    on_other_data: bool = False
+    """Whether other runs, of which there are no fewer, have found other rows in the same data source."""
 
 
 class _Cause(NamedTuple):
@@ -77,7 +84,7 @@ _CAUSES = (
 def standings(plan: Plan, queue: Mapping[str, QueuedJob]) -> list[Standing]:
     """How each run of the plan stands; `queue` holds the jobs that Slurm knows, by id such as 123 or 123_4."""
     jobs = latest_jobs(plan.folder)
-    return [_standing(run, plan.folder, jobs.get(run.id), queue) for run in plan.runs]
+    return _telling_data_apart([_standing(run, plan.folder, jobs.get(run.id), queue) for run in plan.runs])
 
 
 def standing_of(plan: Plan, run: PlannedRun) -> Standing:
@@ -94,6 +101,45 @@ def other_versions(found: Sequence[Standing]) -> str | None:
         return None
     told = ", ".join(f"{number} by {version}" for version, number in sorted(others.items()))
     return f"finished runs were made by another version of the program ({told}), which is {now} now"
+
+
+def other_data(found: Sequence[Standing]) -> str | None:
+    """A sentence where runs with the same data source have learned from different rows; None where not."""
+    n_runs = sum(each.on_other_data for each in found)
+    if n_runs == 0:
+        return None
+    runs = "1 run has" if n_runs == 1 else f"{n_runs} runs have"
+    return f"{runs} learned from other data than other runs with the same data source; `campaign status` names them"
+
+
+def _telling_data_apart(found: list[Standing]) -> list[Standing]:
+    """The standings, with a reason where a run has learned from other rows than most with the same data source.
+
+    By their status files alone: those of earlier versions say nothing of the data.
+    """
+    digests: dict[str, Counter[str]] = {}
+    for status in (each.status for each in found):
+        if status is not None and status.data_source and status.data_digest:
+            digests.setdefault(status.data_source, Counter())[status.data_digest] += 1
+    return [_told(each, _n_on_other_data(each.status, digests)) for each in found]
+
+
+def _n_on_other_data(status: Status | None, digests: Mapping[str, Counter[str]]) -> int:
+    """How many runs with the same data source have learned from other rows; 0 where this run is one of the most."""
+    if status is None or not status.data_source or not status.data_digest:
+        return 0
+    known = digests[status.data_source]
+    others = [number for digest, number in known.items() if digest != status.data_digest]
+    return sum(others) if max(others, default=0) >= known[status.data_digest] else 0
+
+
+def _told(standing: Standing, n_others: int) -> Standing:
+    if n_others == 0:
+        return standing
+    runs = "1 run" if n_others == 1 else f"{n_others} runs"
+    reason = f"learned from other data than {runs} with the same data source"
+    reason = f"{standing.reason}; {reason}" if standing.reason else reason
+    return standing._replace(reason=reason, advice=standing.advice or _OTHER_DATA, on_other_data=True)
 
 
 def _standing(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, QueuedJob]) -> Standing:

@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0 once all is written, also where runs are unfinished: they are rows with a reason."""
     from prosper_ng.campaigns.results import summarise, write_tables
+    from prosper_ng.campaigns.standing import other_data
     from prosper_ng.errors import UserError
 
     plan = load_campaign(arguments)
@@ -47,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"the tables cannot be written into {plan.folder}: {error.strerror}") from None
     if not arguments.no_figures and table.measures:
         written += _draw(table, plan.folder / FIGURES, arguments)
+    if warning := other_data(found):
+        print(f"warning: {warning}", file=sys.stderr)
     if not arguments.quiet:
         print(f"{plan.name}: {counts(found)}")
         wanted = (arguments.measure,) if arguments.measure in table.measures else ()

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 def run_unfinished(plan: "Plan", runs: Sequence["PlannedRun"], arguments: argparse.Namespace) -> int:
     """Run those of the runs that are unfinished, and say how the campaign stands; the exit status."""
     from prosper_ng.campaigns.local import run_side_by_side, stop_requests
-    from prosper_ng.campaigns.standing import BROKEN, other_versions, standings
+    from prosper_ng.campaigns.standing import BROKEN, other_data, other_versions, standings
     from prosper_ng.environment import limit_threads
     from prosper_ng.experiments.run import MORE_TO_DO
     from prosper_ng.parallel.last_words import INTERRUPTED
@@ -63,8 +63,12 @@ def run_unfinished(plan: "Plan", runs: Sequence["PlannedRun"], arguments: argpar
             run_side_by_side(plan, todo, n_cores, progress, stop, NEEDED_BY_ALL)
         finally:
             progress.close()
-        after = [standing for run, standing in zip(plan.runs, standings(plan, {}), strict=True) if run.id in wanted]
+        now = standings(plan, {})
+        after = [standing for run, standing in zip(plan.runs, now, strict=True) if run.id in wanted]
         progress.conclude(after, counts(after), plan)
+        warning = other_data(now)
+        if warning is not None:
+            progress.say(f"warning: {warning}")
     if stop.level:
         return INTERRUPTED if stop.name == "SIGINT" else MORE_TO_DO
     if any(standing.state in BROKEN for standing in after):

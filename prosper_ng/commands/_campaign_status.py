@@ -29,7 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     print(f"{plan.name}: {len(plan.runs)} runs in {plan.folder}: {counts(found)}")
     hidden = () if arguments.all else ("finished", "waiting")
-    rows = [(run, standing) for run, standing in zip(plan.runs, found, strict=True) if standing.state not in hidden]
+    pairs = zip(plan.runs, found, strict=True)
+    rows = [(run, standing) for run, standing in pairs if standing.on_other_data or standing.state not in hidden]
     _print_rows(rows if arguments.all else rows[:_MOST_SHOWN])
     if len(rows) > _MOST_SHOWN and not arguments.all:
         print(f"and {len(rows) - _MOST_SHOWN} more; --all shows them")
@@ -62,6 +63,8 @@ def _print_json(plan: "Plan", found: "list[Standing]") -> None:
             "id": run.id, "point": run.point, "repeat": run.repeat, "seed": run.seed, "folder": str(run.folder),
             "state": standing.state, "sweeps": standing.status.iteration if standing.status else 0,
             "n_sweeps": run.n_sweeps, "reason": standing.reason, "advice": standing.advice,
+            "data_digest": standing.status.data_digest if standing.status else None,
+            "on_other_data": standing.on_other_data,
         }
         for run, standing in zip(plan.runs, found, strict=True)
     ]  # fmt: skip

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 def submit_campaign(arguments: argparse.Namespace) -> int:
     """Submit the runs that are neither finished nor running nor in the queue."""
     from prosper_ng.campaigns.arrays import cut, submit_arrays
-    from prosper_ng.campaigns.standing import TO_DO, other_versions, standings
+    from prosper_ng.campaigns.standing import TO_DO, other_data, other_versions, standings
     from prosper_ng.slurm.queue import queue
     from prosper_ng.slurm.submission import largest_array
 
@@ -52,8 +52,9 @@ def submit_campaign(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         _show(plan, cut(todo, _largest_or_guess(), arguments.parallel), options, site_lines(arguments))
         return 0
-    if warning := other_versions(found):
-        print(f"warning: {warning}", file=sys.stderr)
+    for warning in (other_versions(found), other_data(found)):
+        if warning is not None:
+            print(f"warning: {warning}", file=sys.stderr)
     arrays = cut(todo, largest_array(), arguments.parallel)
     for array, job in submit_arrays(plan, arrays, options, site_lines(arguments)):
         if not arguments.quiet:

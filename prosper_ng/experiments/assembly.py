@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.errors import UserError
 from prosper_ng.experiments import memory
+from prosper_ng.experiments.digest import Content, compile_reading
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.models.interface import Moments, ParameterSpec
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -19,6 +20,7 @@ from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
+from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.storage.dataset import Dataset
 from prosper_ng.storage.parameter_file import read_parameters
 from prosper_ng.storage.row_file import StoredRows, mapped_array, stored_rows, written_rows
@@ -39,6 +41,8 @@ class Assembly(NamedTuple):
     initial: NamedArrays
     plan: memory.Plan | None
     """The memory of all ranks, on root."""
+    data_digest: str
+    """Of what the source holds; see `Content`."""
     allocate: Callable[..., Any] = np.empty
     """Makes the arrays of the state sets by shape and type."""
 
@@ -64,31 +68,34 @@ def assemble(config: RunConfig, comm: Communicator, folder: Path = Path()) -> As
         sizes = memory.sizes_of(config, dataset.n_observed)
     plan = memory.planned(config, sizes, blocks, comm)
     owned = blocks.owned_rows(comm.rank, comm.size)
+    content = Content(dataset)
+    warm_up(comm, compile_reading)
     with collectively(comm, "reading the data"):
-        values = _values(config, dataset, owned, scratch)
+        values = _values(config, content, owned, scratch)
     problem = Problem(config.model, config.chosen_estep.estep, values, blocks, comm, config.seed)
     with collectively(comm, "initializing the parameters"):
         given = _given_parameters(config, dataset)
     keeps_states = config.memory.keeps_states(len(owned) * sizes.state_bytes)
     allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
-    return Assembly(dataset, problem, _initial(config, problem, given), plan, allocate)
+    return Assembly(dataset, problem, _initial(config, problem, given), plan, content.digest(comm), allocate)
 
 
-def _values(config: RunConfig, dataset: Dataset, owned: range, scratch: Path) -> Rows:
+def _values(config: RunConfig, content: Content, owned: range, scratch: Path) -> Rows:
     """This rank's rows in memory, or where they go beyond the budget in a file: the dataset's own if it will do."""
+    dataset = content.dataset
     dtype, shape = np.dtype(config.memory.dtype), (len(owned), dataset.n_observed)
     n_together = max(1, _PIECE_BYTES // (8 * dataset.n_observed))
     pieces = [range(start, min(start + n_together, owned.stop)) for start in owned[::n_together]]
     if config.memory.keeps_data(shape[0] * shape[1] * dtype.itemsize):
         values = np.empty(shape, dtype)
         for rows in pieces:
-            values[rows.start - owned.start : rows.stop - owned.start] = dataset.read(rows.start, rows.stop)
+            values[rows.start - owned.start : rows.stop - owned.start] = content.read(rows.start, rows.stop)
         return values
     stored: StoredRows | None = getattr(dataset, "stored", None)
     if stored is None or stored.dtype != dtype:
-        return written_rows((dataset.read(rows.start, rows.stop) for rows in pieces), shape, dtype, scratch)
+        return written_rows((content.read(rows.start, rows.stop) for rows in pieces), shape, dtype, scratch)
     for rows in pieces:
-        dataset.read(rows.start, rows.stop)  # raises where the rows are no data to learn from
+        content.read(rows.start, rows.stop)  # raises where the rows are no data to learn from
     return stored_rows(stored, owned.start, shape)
 
 

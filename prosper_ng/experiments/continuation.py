@@ -1,14 +1,15 @@
-"""What a run may go on from: a checkpoint or run file of the same configuration, of this version or an earlier one."""
+"""What a run may go on from: the same computation on the same data, kept by this version or an earlier one."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from prosper_ng import __version__
 from prosper_ng.config import ConfigError, Loaded, differences, from_mapping, identity
 from prosper_ng.errors import UserError
+from prosper_ng.experiments.assembly import Assembly
 from prosper_ng.experiments.inference_learned import not_of_this_version
 from prosper_ng.experiments.run_config import RunConfig, not_science
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
@@ -17,6 +18,8 @@ from prosper_ng.training.em import TrainingState
 
 VERSION, STATISTICS = "prosper_ng", "statistics"
 """Attributes of a checkpoint: the version that wrote it, and the shapes of the statistics."""
+DATA_DIGEST = "data_digest"
+"""What checkpoints and run.h5 call the digest of what the data source holds."""
 _SILENT_VERSION = "0.1.0"
 """The only version that did not say so in its checkpoints."""
 
@@ -26,30 +29,75 @@ def written_by(attributes: Mapping[str, Any]) -> str:
     return f"prosper_ng {attributes.get(VERSION, _SILENT_VERSION)}"
 
 
-def require_same(path: Path, before: Mapping[str, Any], writer: str, loaded: Loaded[RunConfig]) -> None:
-    """Raise UserError unless the run in a folder, of the configuration `before`, computes what `loaded` says.
+class Before(NamedTuple):
+    """What a run folder says of the run that it holds."""
 
-    An option that `before` does not know, because it was added later, is at its default there.
+    config: Mapping[str, Any]
+    """The resolved configuration."""
+    writer: str
+    """The version that wrote it."""
+    data_digest: str | None
+    """Of what the data source held; None where an earlier version kept none."""
+
+
+def require_same(path: Path, before: Before, loaded: Loaded[RunConfig], parts: Assembly) -> str | None:
+    """What the user should hear about the data of a run that goes on in a folder.
+
+    An option that `before` does not know, because it was added later, is at its default there. Where the data hold the
+    same rows, it does not matter where they lie and in what kind of file.
+    Raises UserError where what the folder holds computes something else, or from other data.
     """
-    ignored = not_science(loaded.value)
     try:
-        stored = from_mapping(before, RunConfig)
+        stored = from_mapping(before.config, RunConfig)
     except ConfigError as error:
-        raise not_of_this_version(path, writer, error) from error
-    if identity(stored.lasting, ignored) == identity(loaded.lasting, ignored):
-        return
-    lines = "\n".join(f"  {line}" for line in differences(stored.resolved, loaded.resolved, ignored))
-    raise UserError(
-        f"{path} holds a run of another configuration, which differs in\n{lines}\n"
-        "choose another output folder, or the configuration that the run was started with"
-    )
+        raise not_of_this_version(path, before.writer, error) from error
+    then, now = stored.resolved["data"], loaded.resolved["data"]
+    is_same_data = before.data_digest == parts.data_digest and _prepared(then) == _prepared(now)
+    ignored = (*not_science(loaded.value), *(["data"] if is_same_data else []))
+    if identity(stored.lasting, ignored) != identity(loaded.lasting, ignored):
+        lines = "\n".join(f"  {line}" for line in differences(stored.resolved, loaded.resolved, ignored))
+        raise UserError(
+            f"{path} holds a run of another configuration, which differs in\n{lines}\n"
+            "choose another output folder, or the configuration that the run was started with"
+        )
+    where = parts.dataset.where
+    if before.data_digest is None:
+        return (
+            f"whether {where} still holds the rows that this run began with cannot be told: it is a run of an earlier "
+            "version, which kept no digest of the data"
+        )
+    if not is_same_data:
+        raise UserError(
+            f"{path} holds a run on other data: {where} does not hold the rows that it began with; choose another "
+            "output folder, or bring these data back"
+        )
+    moved = differences({"data": then}, {"data": now})
+    return f"the data hold the same rows as before, though {'; '.join(moved)}" if moved else None
 
 
-def require_fitting(path: Path, found: Checkpoint, state: TrainingState) -> None:
+def source_identity(config: RunConfig, resolved: Mapping[str, Any]) -> str:
+    """A digest of what a configuration says of its data: runs that agree in it should have the same data."""
+    seed = config.seed if config.data.depends_on_seed else None
+    return identity({"data": resolved["data"], "seed": seed})[:16]
+
+
+def _prepared(source: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a resolved data section says of what is done to rows."""
+    kind = source.get("whiten", "none")
+    return bool(source.get("remove_mean", False)), kind, None if kind == "none" else source["whiten_epsilon"]
+
+
+def require_fitting(path: Path, found: Checkpoint, state: TrainingState, parts: Assembly) -> None:
     """Raise UserError where a checkpoint does not hold what the state needs; what root keeps is looked at where it is.
 
     Such a checkpoint is sound, but was written by a version with other parameters, statistics or states.
     """
+    params = found.root.get("params")
+    if isinstance(params, NamedArrays) and list(params) == list(state.params) and params.shapes != state.params.shapes:
+        raise UserError(
+            f"{path} holds a run on other data: its parameters do not fit rows of {parts.problem.n_observed} values, "
+            f"which {parts.dataset.where} has; choose another output folder, or bring its data back"
+        )
     for fault in _faults(found, state):
         writer = written_by(found.attributes)
         raise UserError(

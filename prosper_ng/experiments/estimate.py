@@ -27,6 +27,7 @@ from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.exact_sum import message_length
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.storage.dataset import Dataset
+from prosper_ng.storage.preprocessing import PreparedRows
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import TruncatedEM
 from prosper_ng.training.stopping import Stopping
@@ -153,10 +154,11 @@ def checkpoint_bytes(sizes: Sizes, blocks: RowBlocks) -> int:
     return blocks.n_rows * sizes.state_bytes + 8 * (totals + sizes.n_parameters)
 
 
-class _Sample:
+class _Sample(PreparedRows):
     """Some blocks of a dataset, as a source and the dataset that it opens."""
 
     truth: NamedArrays | None = None
+    depends_on_seed = False
 
     def __init__(self, dataset: Dataset, blocks: RowBlocks, missing: bool) -> None:
         """Up to eight blocks, evenly spread; the last may be smaller than the others."""
@@ -164,25 +166,22 @@ class _Sample:
         self._dataset, self._rows = dataset, [blocks.rows(int(block)) for block in chosen]
         self.n_rows, self.n_observed = sum(map(len, self._rows)), dataset.n_observed
         self.row_shape, self.missing = dataset.row_shape, missing
+        self.where, self.preprocessing = dataset.where, dataset.preprocessing
         self.n_blocks = len(chosen)
 
     def open(self, seed: int) -> Dataset:
         """Itself."""
         return self
 
-    def read(self, start: int, stop: int) -> NDArray[np.float64]:
+    def raw(self, start: int, stop: int) -> NDArray[np.float64]:
         """Rows start..stop of the sample."""
         found, first = [np.empty((0, self.n_observed))], 0
         for rows in self._rows:
             begin, end = max(start - first, 0), min(stop - first, len(rows))
             if begin < end:
-                found.append(self._dataset.read(rows.start + begin, rows.start + end))
+                found.append(self._dataset.raw(rows.start + begin, rows.start + end))
             first += len(rows)
         return np.concatenate(found)
-
-    def unwhiten(self, directions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Nothing of a pilot is looked at."""
-        return directions
 
 
 def _pilot(config: RunConfig, dataset: Dataset, blocks: RowBlocks) -> Costs | str:

@@ -38,7 +38,7 @@ _MEANINGS = {
     "free_energy": "(N,) log of the sum of p(s, y) over the states that were looked at: a lower bound of log p(y)",
     "n_widened": "(N,) how many times a row was looked at harder",
     "unsettled": "(N,) 1 where a state better than the best one found may have been missed",
-    "prediction": "(N, D) posterior predictive means",
+    "prediction": "(N, D) posterior predictive means in the units of the data",
     "filled": "(N, D) the data where they were observed, the predictions where they are missing",
 }
 
@@ -83,8 +83,10 @@ def write_reconstruction(
         if picture is not None:
             _check_picture(picture, force, comm)
         inferred = infer(Inference(known, options), rows, _predict)
-        prediction = inferred.local["prediction"]
-        inferred.local["filled"] = np.where(np.isnan(rows.values), prediction, rows.values)
+        level = rows.level() if rows.preprocessing.remove_mean else 0.0
+        prediction = rows.preprocessing.undo(inferred.local["prediction"], rows.raw, level)
+        inferred.local["prediction"] = prediction
+        inferred.local["filled"] = np.where(np.isnan(rows.raw), prediction, rows.raw)
         results.set_attributes({"format": RECONSTRUCTION_FORMAT, "format_version": FORMAT_VERSION})
         _put_common(results, known, options, rows, inferred)
         for name, values in inferred.local.items():

@@ -18,6 +18,7 @@ from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.storage.parameter_file import read_parameters
+from prosper_ng.storage.preprocessing import NOTHING_DONE, Preprocessing
 from prosper_ng.storage.provenance import source, versions
 from prosper_ng.storage.run_record import read_run
 
@@ -36,6 +37,10 @@ class Learned:
     """Of the run, once it has ended."""
     n_sweeps: int | None = None
     """Sweeps that the parameters come after."""
+    preprocessing: Preprocessing | None = NOTHING_DONE
+    """What was done to the rows that were learned from, and is done to others; None where it is not known."""
+    data_digest: str | None = None
+    """Of what the source held that was learned from, where it is known."""
 
     @property
     def model(self) -> Model:
@@ -45,7 +50,9 @@ class Learned:
     def provenance(self) -> dict[str, Any]:
         """Where results of this model come from: the same for the same results, so without time, host and ranks."""
         found: dict[str, Any] = {"run": str(self.path), "run_name": self.config.name, "run_digest": self.digest}
-        found |= {"run_sweeps": self.n_sweeps, "model": as_json(self.model)}
+        found |= {"run_sweeps": self.n_sweeps, "model": as_json(self.model), "run_data_digest": self.data_digest}
+        if self.preprocessing is not None:
+            found["preprocessing"] = json.dumps(self.preprocessing.settings)
         return found | {"prosper_ng": prosper_ng.__version__} | versions() | source()
 
 
@@ -96,7 +103,8 @@ def _from_run(path: Path, overrides: Sequence[str]) -> Learned:
     n_observed = int(record.attributes["n_observed"])
     where = f"{record.path} (written by {record.writer})"
     params = _complete(config.model, record.parameters, n_observed, where)
-    return Learned(path, config, params, n_observed, record.attributes.get("digest"), record.sweeps)
+    digest, data_digest = record.attributes.get("digest"), record.attributes.get("data_digest")
+    return Learned(path, config, params, n_observed, digest, record.sweeps, record.preprocessing(), data_digest)
 
 
 def not_of_this_version(path: Path, writer: str, error: ConfigError) -> UserError:
@@ -122,7 +130,14 @@ def _from_config(path: Path) -> Learned:
     for name, spec in config.model.parameters(n_observed).items():
         if name in training.initial:
             values[name] = np.full(spec.shape, training.initial[name])
-    return Learned(path, config, _complete(config.model, values, n_observed, str(path)), n_observed)
+    params = _complete(config.model, values, n_observed, str(path))
+    return Learned(path, config, params, n_observed, preprocessing=_of_parameters(training.initial_file))
+
+
+def _of_parameters(file: str | None) -> Preprocessing | None:
+    """That of the run that parameters come from; of those given by hand none is known, and none is assumed."""
+    is_run = file is not None and (Path(file).is_dir() or Path(file).suffix == ".h5")
+    return read_run(Path(file)).preprocessing() if file is not None and is_run else NOTHING_DONE
 
 
 def _complete(model: Model, values: Mapping[str, Any], n_observed: int, where: str) -> NamedArrays:
@@ -143,11 +158,25 @@ def _complete(model: Model, values: Mapping[str, Any], n_observed: int, where: s
 
 
 def _shared(found: Learned | None, comm: Communicator) -> Learned:
-    """What root found, on all ranks; parameters travel as numbers."""
-    parts = comm.broadcast(None if found is None else (found.path, found.config, found.n_observed))
+    """What root found, on all ranks; parameters and whitening travel as numbers."""
+    parts = comm.broadcast(None if found is None else (found.path, found.config, found.n_observed, found.data_digest))
     assert parts is not None
-    path, config, n_observed = parts
+    path, config, n_observed, data_digest = parts
     shapes = {name: spec.shape for name, spec in config.model.parameters(n_observed).items()}
     params = NamedArrays(shapes) if found is None else found.params
     comm.broadcast_in_place(params.buffer)
-    return found or Learned(path, config, params, n_observed)
+    preprocessing = _shared_preprocessing(found, n_observed, comm)
+    return found or Learned(path, config, params, n_observed, None, None, preprocessing, data_digest)
+
+
+def _shared_preprocessing(found: Learned | None, n_observed: int, comm: Communicator) -> Preprocessing | None:
+    own = found.preprocessing if found is not None else None
+    settings = comm.broadcast(own.settings if own is not None else None)
+    if settings is None or settings["whiten"] == "none":
+        return None if settings is None else Preprocessing(settings["remove_mean"])
+    arrays = NamedArrays({"mean": (n_observed,), "matrix": 2 * (n_observed,), "inverse": 2 * (n_observed,)})
+    if own is not None and own.whitening is not None:
+        for name in arrays:
+            arrays[name] = getattr(own.whitening, name)
+    comm.broadcast_in_place(arrays.buffer)
+    return Preprocessing.from_arrays({**settings, **arrays}, n_observed)

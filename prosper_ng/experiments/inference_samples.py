@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.errors import NumericalError, UserError
 from prosper_ng.estep.interface import Floats
+from prosper_ng.experiments.inference_data import unknown_whitening
 from prosper_ng.experiments.inference_files import state_type
 from prosper_ng.experiments.inference_learned import Learned
 from prosper_ng.models.interface import Samples
@@ -16,6 +17,7 @@ from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.parallel.warm_up import warm_up
+from prosper_ng.storage.preprocessing import Preprocessing
 from prosper_ng.storage.result_file import ResultFile
 
 FORMAT = "prosper_ng sample"
@@ -38,6 +40,8 @@ def write_samples(
     model, space = known.model, known.model.space
     if not isinstance(model, Samples):
         raise UserError(f"model {kind_of(known.model)} cannot generate data")
+    if known.preprocessing is None:
+        raise UserError(unknown_whitening(known))
     streams = stream(seed, "samples of a learned model")
 
     def rehearse() -> None:
@@ -47,7 +51,7 @@ def write_samples(
     blocks = RowBlocks(n_rows, BLOCK_ROWS)
     with ResultFile(path, comm, force) as results:
         results.set_attributes({"format": FORMAT, "format_version": FORMAT_VERSION, "seed": seed, "n_rows": n_rows})
-        results.set_attributes(known.provenance())
+        results.set_attributes(known.provenance() | {"units": _units(known.preprocessing)})
         for name, values in known.params.items():
             results.put(f"parameters/{name}", values)
         results.announce("data", (n_rows, known.n_observed), np.float64, "(N, D) the rows")
@@ -59,6 +63,16 @@ def write_samples(
             results.gather("data", values, starts)
             if with_states:
                 results.gather("states", states, starts)
+
+
+def _units(preprocessing: Preprocessing) -> str:
+    """What the numbers of the rows mean."""
+    if not preprocessing.remove_mean:
+        return "those of the data that were learned from"
+    return (
+        "those of the data that were learned from, but for the mean of each row: it was removed before the model saw "
+        "the rows, and is left out"
+    )
 
 
 def _waves(known: Learned, n_blocks: int) -> list[range]:
@@ -81,6 +95,7 @@ def _made(
     with collectively(comm, "generating data"):
         for block in range(shares[comm.rank], shares[comm.rank + 1]):
             rows, indices = _block(known, streams, block)
+            rows = known.preprocessing.undo(rows) if known.preprocessing is not None else rows
             place = slice(blocks.rows(block).start - starts[comm.rank], blocks.rows(block).stop - starts[comm.rank])
             n_kept = len(blocks.rows(block))
             values[place], states[place] = rows[:n_kept], alphabet[indices[:n_kept]]

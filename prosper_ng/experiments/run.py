@@ -74,7 +74,7 @@ def run(
         _note_idle_ranks(parts, listener)
         warm_up(comm, lambda: rehearse(loaded.value, parts))
         state = parts.start()
-        with RunFolder(folder, loaded, parts.problem, listener.say) as kept:
+        with RunFolder(folder, loaded, parts, listener.say) as kept:
             resumed = kept.resume(state)
             listener.opened(folder, state.sweep)
             listener.note(str(parts.plan))
@@ -177,11 +177,10 @@ def _conclude(config: RunConfig, parts: Assembly, state: TrainingState, kept: Ru
 
 def _dictionary_to_show(parts: Assembly, state: TrainingState) -> dict[str, Any]:
     """The dictionary in the units of the source, where the rows were whitened."""
-    if "W" not in state.params:
+    preprocessing = parts.dataset.preprocessing
+    if "W" not in state.params or preprocessing.whitening is None:
         return {}
-    fields = np.ascontiguousarray(state.params["W"].T)
-    shown = parts.dataset.unwhiten(fields)
-    return {} if shown is fields else {"dictionary": shown.T}
+    return {"dictionary": preprocessing.undo_directions(state.params["W"].T).T}
 
 
 def _attributes(config: RunConfig, parts: Assembly) -> dict[str, Any]:

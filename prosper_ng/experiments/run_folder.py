@@ -13,7 +13,17 @@ import numpy as np
 from prosper_ng import __version__
 from prosper_ng.config import Loaded
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.continuation import STATISTICS, VERSION, require_fitting, require_same, written_by
+from prosper_ng.experiments.assembly import Assembly
+from prosper_ng.experiments.continuation import (
+    DATA_DIGEST,
+    STATISTICS,
+    VERSION,
+    Before,
+    require_fitting,
+    require_same,
+    source_identity,
+    written_by,
+)
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -28,7 +38,7 @@ from prosper_ng.storage.run_file import NAME as RUN_FILE
 from prosper_ng.storage.run_file import RunFile, StoredConfig
 from prosper_ng.storage.run_record import RunFileError, Unreachable, read_run
 from prosper_ng.storage.status import StatusError, StatusFile, read_status
-from prosper_ng.training.em import Problem, TrainingState, start
+from prosper_ng.training.em import TrainingState, start
 
 Say = Callable[[str], None]
 
@@ -49,11 +59,11 @@ class Kept(NamedTuple):
 class RunFolder:
     """Opens or continues a run folder: `with RunFolder(...) as folder`."""
 
-    def __init__(self, path: Path, loaded: Loaded[RunConfig], problem: Problem, say: Say) -> None:
+    def __init__(self, path: Path, loaded: Loaded[RunConfig], parts: Assembly, say: Say) -> None:
         """`say` tells the user what they should hear of (on root)."""
-        self.path, self.loaded, self.problem, self.say = path, loaded, problem, say
+        self.path, self.loaded, self.parts, self.problem, self.say = path, loaded, parts, parts.problem, say
         output = loaded.value.output
-        self.checkpoints = Checkpoints(path / "checkpoints", problem.comm, output.keep_checkpoints)
+        self.checkpoints = Checkpoints(path / "checkpoints", self.problem.comm, output.keep_checkpoints)
         self.history = History()
         self.io_seconds = 0.0
         """What writing took after the sweep before."""
@@ -104,7 +114,8 @@ class RunFolder:
     def resume(self, state: TrainingState) -> bool:
         """Bring the state up to date with the newest good checkpoint; whether there was one.
 
-        Raises UserError where the folder holds a run of another configuration, or more sweeps than are wanted.
+        Raises UserError where the folder holds a run of another configuration or on other data, or more sweeps than
+        are wanted.
         """
         blocks, comm = self.problem.blocks, self.problem.comm
         rows = blocks.owned_rows(comm.rank, comm.size)
@@ -119,7 +130,9 @@ class RunFolder:
                 # The rows of a damaged checkpoint may be in the place of the first ones.
                 _overwrite(state.sets, fresh._asdict())
             return False
-        require_same(self.path, found.attributes["config"], written_by(found.attributes), self.loaded)
+        attributes = found.attributes
+        before = Before(attributes["config"], written_by(attributes), attributes.get(DATA_DIGEST))
+        self._tell(require_same(self.path, before, self.loaded, self.parts))
         n_sweeps = self.loaded.value.training.n_sweeps
         if found.iteration > n_sweeps:
             raise UserError(
@@ -127,7 +140,7 @@ class RunFolder:
                 f"{n_sweeps}; choose {found.iteration} or more, or another output folder"
             )
         with collectively(comm, "taking up the checkpoint"):
-            require_fitting(self.path, found, state)
+            require_fitting(self.path, found, state, self.parts)
             self._restore(found, state)
         comm.broadcast_in_place(state.params.buffer)
         self._last_checkpoint = (state.sweep, time.monotonic())
@@ -143,11 +156,13 @@ class RunFolder:
                 self._begin(self._lock, provenance, attributes, resumed)
 
     def _begin(self, lock: RunLock, provenance: Provenance, attributes: Mapping[str, Any], resumed: bool) -> None:
+        attributes = {**attributes, DATA_DIGEST: self.parts.data_digest}
         config = StoredConfig(self.loaded.resolved, self.loaded.text, self.loaded.origins)
         try:
             run_file = RunFile(self.path, config, provenance, attributes, self.history if resumed else None)
         except OSError as error:
             raise UserError(f"the run cannot go on in {self.path}: {error}") from error
+        run_file.set_preprocessing(self.parts.dataset.preprocessing.arrays())
         self.history = run_file.history
         self._kept = Kept(lock, StatusFile(self.path, self.loaded.value.training.n_sweeps), run_file)
         for note in run_file.notes:
@@ -155,7 +170,8 @@ class RunFolder:
         self._tell(run_file.flush())
         done = {name: values[-1] for name, values in self.history.columns().items() if len(values)}
         self._standing = {"iteration": int(done.get("sweep", 0)), "free_energy": done.get("free_energy")}
-        self._write_status(code=code(provenance))
+        data_source = source_identity(self.loaded.value, self.loaded.resolved)
+        self._write_status(code=code(provenance), data_digest=self.parts.data_digest, data_source=data_source)
 
     def record(self, state: TrainingState, values: Mapping[str, float]) -> None:
         """Add a sweep to the history (on root)."""
@@ -202,6 +218,7 @@ class RunFolder:
             attributes={
                 "config": self.loaded.resolved,
                 VERSION: __version__,
+                DATA_DIGEST: self.parts.data_digest,
                 STATISTICS: {name: list(shape) for name, shape in state.totals.shapes.items()},
             },
         )
@@ -255,7 +272,8 @@ class RunFolder:
                 except RunFileError as error:
                     self.say(f"{error}; the run is begun anew")
                     return
-                require_same(self.path, before.config, before.writer, self.loaded)
+                found = Before(before.config, before.writer, before.attributes.get(DATA_DIGEST))
+                self._tell(require_same(self.path, found, self.loaded, self.parts))
                 self.say(f"{self.path} holds this run without a checkpoint; it is begun anew")
 
     def _tell(self, message: str | None) -> None:

@@ -25,6 +25,25 @@ def row_hashes(rows: NDArray[np.float64]) -> Words:
     return found
 
 
+def combined(hashes: Words, first_row: int) -> Words:
+    """(2,) what the rows first_row.. with these hashes (n, 2) add to the hash of all rows of a table.
+
+    The hash of a table is the sum, modulo 2^64, of what its rows add, each once, in any order and grouping; it changes
+    with the values of any row and with the order of the rows.
+    """
+    total = np.zeros(2, np.uint64)
+    _add(hashes, np.uint64(first_row), total)
+    return total
+
+
+@njit(cache=True)
+def _add(hashes: Words, first_row: np.uint64, total: Words) -> None:
+    for n in range(hashes.shape[0]):
+        row = mixed(first_row + np.uint64(n) + _SEED_0)
+        total[0] += mixed(hashes[n, 0] ^ row)
+        total[1] += mixed(hashes[n, 1] ^ row)
+
+
 @njit(cache=True)
 def _fill(rows: NDArray[np.float64], found: Words) -> None:
     for n in range(rows.shape[0]):

@@ -53,7 +53,7 @@ class CampaignProgress:
         """A run has ended."""
         self._running -= 1
         self._n_ended += 1
-        state, status, reason, _ = ended.standing
+        state, status, reason = ended.standing[:3]
         self._n_done += state == "finished"
         parts = [f"{self._n_done:>{len(str(self._n_runs))}}/{self._n_runs}", ended.run.id, f"{state:<8}"]
         parts += [f"{ended.seconds:6.1f} s", ended.run.title]

@@ -64,13 +64,24 @@ def images_of(record: RunRecord) -> list[tuple[str, Floats]]:
 
 def dictionary_of(record: RunRecord) -> tuple[Floats | None, tuple[int, ...]]:
     """The columns to draw, in the units of the data where these were whitened, and the shape of each."""
-    W = np.asarray(record.results.get("dictionary", record.parameters.get("W", ())))
+    W = _in_units_of_the_data(record)
     shape = tuple(int(side) for side in np.atleast_1d(record.attributes.get("patch_shape", ())))
     shape = (*shape, 1) if len(shape) == 2 else shape
     is_patch = len(shape) == 3 and shape[2] in (1, 3)
     if not is_patch or W.ndim != 2 or W.shape[1] == 0 or math.prod(shape) != W.shape[0] or not np.isfinite(W).all():
         return None, ()
     return W, shape
+
+
+def _in_units_of_the_data(record: RunRecord) -> Floats:
+    W = np.asarray(record.parameters.get("W", ()))
+    if W.ndim != 2 or len(W) != record.attributes.get("n_observed"):
+        return W
+    preprocessing = record.preprocessing()
+    if preprocessing is None:
+        # Earlier versions kept no whitening, but this, once a run had finished.
+        return np.asarray(record.results.get("dictionary", W))
+    return preprocessing.undo_directions(W.T).T
 
 
 def use_of(record: RunRecord, n_fields: int) -> Floats | None:

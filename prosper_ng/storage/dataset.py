@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.errors import UserError
 from prosper_ng.numerics.named_arrays import NamedArrays
+
+if TYPE_CHECKING:
+    from prosper_ng.storage.preprocessing import Preprocessing
 
 Floats = NDArray[np.float64]
 
@@ -31,22 +34,32 @@ class Dataset(Protocol):
     """The shape to look at a row in: (height, width, channels) of a patch, (D,) where nothing is known."""
     truth: NamedArrays | None
     """The parameters that made the data, where they are known."""
+    where: str
+    """What to call the rows in an error: the file, or what makes them."""
+    preprocessing: "Preprocessing"
+    """What is done to raw rows before they are learned from."""
 
-    def read(self, start: int, stop: int) -> Floats:
-        """Rows start..stop as a contiguous (stop - start, D) float64 array, NaN where a value was not observed.
+    def raw(self, start: int, stop: int) -> Floats:
+        """Rows start..stop as the source holds them: a (stop - start, D) float64 array of its own, NaN where a value
+        was not observed.
 
         Raises DataError where a row cannot be read or holds a value that is not finite, and NaN too unless the source
         allows for missing values; IndexError where the rows do not exist.
         """
         ...
 
-    def unwhiten(self, directions: Floats) -> Floats:
-        """Directions (n, D) among the rows, such as the columns of a dictionary, in the units of the source."""
+    def read(self, start: int, stop: int) -> Floats:
+        """Rows start..stop as they are learned from, contiguous; raises what `raw` raises."""
         ...
 
 
 class Source(Protocol):
     """A component that says where rows come from; a file of its own in `storage/sources`."""
+
+    @property
+    def depends_on_seed(self) -> bool:
+        """Whether another seed makes other rows."""
+        ...
 
     def open(self, seed: int) -> Dataset:
         """The dataset; raises DataError with file, dataset and place where it cannot be read or makes no sense."""
@@ -60,9 +73,11 @@ class ImageDataset(Dataset, Protocol):
     """(height, width, channels) the image before noise, 8-bit scale."""
     noisy: Floats
     """(height, width, channels) the image that the patches were cut from, NaN where a pixel is missing."""
+    level: float
+    """The mean of all pixels that are not missing."""
 
     def add_patches(self, start: int, patches: Floats, into: Floats) -> None:
-        """Add estimates (n, D) of rows start.. to an image-shaped sum, whitening undone and means put back.
+        """Add estimates (n, D) of raw rows start.. to an image-shaped sum.
 
         Estimates have no missing values, whatever the rows lack.
         """

@@ -8,12 +8,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.storage.dataset import DataError, observed_means, read_in_pieces, require_finite, require_rows
-from prosper_ng.storage.sources._whitening import Kind, fit_whitening
+from prosper_ng.storage.dataset import DataError, observed_means, require_finite, require_rows
+from prosper_ng.storage.preprocessing import Kind, PreparedRows, fit
 
 Floats = NDArray[np.float64]
-
-_PIECE_ROWS = 4096
 
 
 class PatchGrid:
@@ -63,7 +61,7 @@ class PatchGrid:
         return np.repeat(np.outer(down, across)[:, :, None], n_channels, axis=2)
 
 
-class PatchDataset:
+class PatchDataset(PreparedRows):
     """The patches of an image as rows, with their means removed and whitened where asked for.
 
     The image is held as a whole; patches are cut when they are read. Missing pixels are NaN in the image and in every
@@ -81,43 +79,32 @@ class PatchDataset:
         whiten: Kind = "none",
         whiten_epsilon: float = 1e-4,
         missing: bool = False,
+        where: str = "the image",
     ) -> None:
         """Patches of `noisy` (height, width, channels); `clean` is the same image before noise.
 
         `missing` says whether NaN marks missing pixels in `noisy`. Raises DataError where all are missing, or where
         they would be whitened.
         """
-        require_finite(noisy.reshape(noisy.shape[0], -1), 0, "the image", missing)
+        require_finite(noisy.reshape(noisy.shape[0], -1), 0, where, missing)
         if np.isnan(noisy).all():
-            raise DataError("the image has no pixel that is not missing; at least one is needed")
+            raise DataError(f"{where} has no pixel that is not missing; at least one is needed")
         self.clean, self.noisy, self.grid = clean, noisy, grid
         self.n_rows, self.n_observed, self.row_shape = grid.n_patches, grid.n_values, grid.patch_shape
-        self.remove_mean = remove_mean
-        self._level = observed_means(noisy.reshape(1, -1)).item()
-        self.whitening = fit_whitening(whiten, whiten_epsilon, self._plain, self.n_rows, "the image", missing)
+        self.where = where
+        self.level = observed_means(noisy.reshape(1, -1)).item()
+        self.preprocessing = fit(remove_mean, whiten, whiten_epsilon, self.raw, self.n_rows, where, missing)
 
-    def read(self, start: int, stop: int) -> Floats:
-        """Patches start..stop as rows (stop - start, D), as they are learned from; NaN where a pixel is missing."""
-        return read_in_pieces(self._piece, start, stop, (self.n_rows, self.n_observed), "the image")
-
-    def unwhiten(self, directions: Floats) -> Floats:
-        """Directions (n, D) among the rows on the 8-bit scale."""
-        return directions if self.whitening is None else self.whitening.undo_directions(directions)
+    def raw(self, start: int, stop: int) -> Floats:
+        """Patches start..stop as rows (stop - start, D) on the 8-bit scale, NaN where a pixel is missing."""
+        return self.grid.extract(self.noisy, start, stop)
 
     def add_patches(self, start: int, patches: Floats, into: Floats) -> None:
-        """Add estimates (n, D) of rows start.. to an image-shaped sum, whitening undone and means put back.
+        """Add estimates (n, D) of raw patches start.. to an image-shaped sum; they have no missing values.
 
-        Estimates have no missing values; the means are those of the observed pixels, of the whole image where a patch
-        has none. The sum has the same bits however the rows are cut into calls, as long as they come in order.
+        The sum has the same bits however the rows are cut into calls, as long as they come in order.
         """
-        for first in range(0, len(patches), _PIECE_ROWS):
-            piece = patches[first : first + _PIECE_ROWS]
-            if self.whitening is not None:
-                piece = self.whitening.undo(piece)
-            if self.remove_mean:
-                cut = self.grid.extract(self.noisy, start + first, start + first + len(piece))
-                piece = piece + observed_means(cut, otherwise=self._level)
-            self.grid.add(start + first, piece, into)
+        self.grid.add(start, patches, into)
 
     def coverage(self) -> Floats:
         """(height, width, channels) how many patches cover each pixel."""
@@ -127,16 +114,6 @@ class PatchDataset:
         """The average of the patches added to `sums`; pixels that no patch covers stay as they were, or missing."""
         coverage = self.coverage()
         return np.where(coverage > 0, sums / np.maximum(coverage, 1), self.noisy)
-
-    def _piece(self, start: int, stop: int) -> Floats:
-        rows = self._plain(start, stop)
-        return rows if self.whitening is None else self.whitening.apply(rows)
-
-    def _plain(self, start: int, stop: int) -> Floats:
-        rows = self.grid.extract(self.noisy, start, stop)
-        if self.remove_mean:
-            rows -= observed_means(rows)
-        return rows
 
 
 def _corners(length: int, size: int, stride: int) -> NDArray[np.int64]:

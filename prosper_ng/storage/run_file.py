@@ -10,6 +10,8 @@ Layout, for plain h5py and MATLAB:
     /history/<column>         one entry for each sweep; NaN where nothing was recorded
     /parameters/latest/<name>
     /parameters/sweep-000010/<name>
+    /preprocessing/...        what was done to the rows: remove_mean, whiten; of whitened ones also mean (D,), matrix
+                              and inverse (D, D): rows are learned from as (row - mean) @ matrix
     /results/...              numbers, texts and arrays
 """
 
@@ -86,6 +88,7 @@ class RunFile:
         self._attributes = {"format": FORMAT, "format_version": FORMAT_VERSION, **attributes}
         self._pending = dict(self._attributes)
         self._arrays: dict[str, NDArray[Any]] = {}
+        self._preprocessing: dict[str, Any] = {}
         self._results: dict[str, Any] = {}
         self._config, self._provenance = config, provenance
         self._is_started = False
@@ -117,6 +120,10 @@ class RunFile:
         self._attributes |= attributes
         self._pending |= attributes
 
+    def set_preprocessing(self, preprocessing: Mapping[str, Any]) -> None:
+        """Set what was done to the rows before they were learned from: numbers, texts and arrays."""
+        self._preprocessing |= preprocessing
+
     def set_results(self, results: Mapping[str, Any]) -> None:
         """Add results: numbers, texts, arrays, and mappings of these; None is left out."""
         self._results |= results
@@ -145,8 +152,8 @@ class RunFile:
             self._flush_seconds = self._flushed_at - begun
         self._exists, self._is_started, self._n_written = True, True, len(self.history)
         self._arrays = {path: array for path, array in self._arrays.items() if path.startswith(_LATEST)}
-        self._pending.clear()
-        self._results.clear()
+        for pending in (self._pending, self._preprocessing, self._results):
+            pending.clear()
         return "; ".join(self.notes[n_notes:]) or None
 
     def _replace(self) -> None:
@@ -204,6 +211,7 @@ class RunFile:
             _append(file, f"history/{name}", self._n_written, values)
         for path, array in self._arrays.items():
             _put(file, path, array)
+        _put_all(file, "preprocessing", self._preprocessing)
         _put_all(file, "results", self._results)
 
     def _forget_the_future(self, file: h5py.File) -> None:
@@ -234,7 +242,7 @@ def _stamp(path: Path) -> _Stamp | None:
 
 def _check_layout(file: h5py.File, n_written: int) -> None:
     """Raise ValueError or OSError where a sound file is none that a run can go on with, after so many sweeps."""
-    for name in ("config", "provenance", "history", "parameters", "results"):
+    for name in ("config", "provenance", "history", "parameters", "preprocessing", "results"):
         if name in file and not isinstance(file[name], h5py.Group):
             raise ValueError(f"{name} is no group")
     for name, column in file.get("history", {}).items():

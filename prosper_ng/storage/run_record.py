@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from prosper_ng.errors import UserError
 from prosper_ng.storage import access, hdf5, run_file
 from prosper_ng.storage.dataset import require_memory
+from prosper_ng.storage.preprocessing import Preprocessing
 from prosper_ng.storage.status import Status, StatusError, read_status
 
 _COURSE = {"sweep", "temperature", "data_pruning", "settled", "n_rows_used", "n_accepted"}
@@ -82,6 +83,17 @@ class RunRecord:
             kept = ", ".join(map(str, self.kept_sweeps)) or "none"
             raise RunFileError(f"{self.path} has no parameters after sweep {sweep}; kept are: {kept}")
         return _reading(self.path, lambda file: _values(file[f"parameters/sweep-{sweep:06d}"]))
+
+    def preprocessing(self) -> Preprocessing | None:
+        """What was done to the rows before they were learned from; None where rows were whitened by an earlier version,
+        which kept no whitening. RunFileError where it is damaged.
+        """
+        found = _reading(self.path, lambda file: _preprocessing(file, self.attributes))
+        source = self.config.get("data")
+        settings = source if isinstance(source, dict) else {}
+        if found is None and settings.get("whiten", "none") == "none":
+            return Preprocessing(bool(settings.get("remove_mean", False)))
+        return found
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -176,6 +188,12 @@ def _record(path: Path, file: h5py.File, status: Status | None, trouble: str | N
         status=status,
         status_trouble=trouble,
     )
+
+
+def _preprocessing(file: h5py.File, attributes: dict[str, Any]) -> Preprocessing | None:
+    if "preprocessing" not in file:
+        return None
+    return Preprocessing.from_arrays(_values(file["preprocessing"]), int(attributes.get("n_observed", 0)))
 
 
 def _attributes(group: h5py.Group) -> dict[str, Any]:

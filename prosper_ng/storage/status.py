@@ -48,6 +48,10 @@ class Status:
     """How many times the run was started."""
     code: str | None = None
     """Version and state of the program that began or resumed the run last."""
+    data_digest: str | None = None
+    """Of the rows that the data source holds."""
+    data_source: str | None = None
+    """Of what the configuration says of the data: where it is the same, `data_digest` should be."""
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
     job: str | None = field(default_factory=job_id)

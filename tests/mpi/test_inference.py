@@ -32,13 +32,18 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two runs: over rows with missing values, and over the patches of an image."""
+    """Runs over rows with missing values, over the patches of an image, and over rows that were prepared."""
     folder = tmp_path_factory.mktemp("runs")
     i, j = np.indices((16, 15))
     save_png(folder / "picture.png", 120.0 + 60 * ((i + j) % 5 > 2))
     image = {"kind": "image", "image": str(folder / "picture.png"), "patch_size": 4, "noise": 5.0}
     search = {"kind": "search", "n_states": 6}
-    for name, sections in (("bars", {}), ("patches", {"data": image, "estep": search})):
+    np.save(folder / "rows.npy", np.random.default_rng(3).standard_normal((200, 9)) + np.arange(9))
+    white = {"kind": "npy", "path": str(folder / "rows.npy"), "remove_mean": True, "whiten": "zca"}
+    means = {"kind": "npy", "path": str(folder / "rows.npy"), "remove_mean": True}
+    np.save(folder / "gaps.npy", np.where(np.arange(200)[:, None] % 50 == 7, np.nan, np.load(folder / "rows.npy")))
+    runs = {"bars": {}, "patches": {"data": image, "estep": search}, "white": {"data": white}, "means": {"data": means}}
+    for name, sections in runs.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(CONFIG | sections), encoding="utf-8")
         assert main(["run", str(folder / f"{name}.yaml"), "--output", str(folder / name), "--quiet"]) == 0
     return folder
@@ -49,6 +54,9 @@ COMMANDS = {
     "infer.h5": "infer bars --adaptive --top-k 3",
     "search.h5": "infer patches --adaptive --sweeps 3",
     "filled.h5": "reconstruct bars",
+    "white.h5": "reconstruct white rows.npy",
+    "drawn.h5": "sample white --rows 700",
+    "level.h5": "reconstruct means gaps.npy --missing",
     "image.h5": 'reconstruct patches --set estep={"kind":"preselection"}',
 }
 

@@ -29,6 +29,7 @@ def assert_same_bits(expected_folder, folder):
     expected, found = read_run(expected_folder), read_run(folder)
     assert found.attributes["digest"] == expected.attributes["digest"]
     assert found.attributes["digest"] == read_status(folder).digest
+    assert found.attributes["data_digest"] == expected.attributes["data_digest"] == read_status(folder).data_digest
     for name, values in expected.parameters.items():
         assert np.asarray(found.parameters[name]).tobytes() == np.asarray(values).tobytes(), name
     for name, image in expected.results.get("images", {}).items():
@@ -222,6 +223,29 @@ def test_what_is_there_and_cannot_be_read_is_said_once_and_kept(mpiexec, alone, 
     (tmp_path / "elsewhere").rename(path)
     assert mpiexec(3, *COMMAND, *arguments).returncode == 0
     assert_same_bits(alone / "search", tmp_path / "run")
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2, 3])
+def test_other_data_are_refused_once_and_the_same_data_go_on(mpiexec, tmp_path, n_ranks):
+    """Also where only the rows of one rank are others."""
+    rows = np.random.default_rng(0).standard_normal((120, 4))
+    np.save(tmp_path / "rows.npy", rows)
+    file, folder = tmp_path / "run.yaml", tmp_path / "run"
+    source = f"{{kind: npy, path: {tmp_path}/rows.npy, whiten: zca}}"
+    file.write_text(SEARCH.replace("{kind: bars, n_bars: 6, n_rows: 120}", source))
+    arguments = (*COMMAND, "run", file, "--output", folder)
+    assert mpiexec(2, *arguments, "--set", "training.n_sweeps=2").returncode == 0
+    digest = read_status(folder).data_digest
+    np.save(tmp_path / "rows.npy", np.vstack([rows[:-1], rows[-1:] + 1]))
+    done = mpiexec(n_ranks, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count(f"{tmp_path}/rows.npy does not hold the rows that it began with") == 1
+    assert len(done.stderr.splitlines()) == 1
+    np.save(tmp_path / "moved.npy", rows.astype(np.float64))
+    done = mpiexec(n_ranks, *arguments, "--set", f"data.path={tmp_path}/moved.npy", "--set", "training.n_sweeps=3")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("the data hold the same rows as before") == 1
+    assert read_status(folder).data_digest == digest
 
 
 def test_two_groups_in_one_folder(mpiexec, alone, tmp_path):

@@ -26,11 +26,16 @@ def dataset_of(image, size, stride, **options):
     return PatchDataset(image, image, PatchGrid(image.shape, size, stride), **options)
 
 
+def restored(dataset, start, rows):
+    """Rows as they are learned from, on the 8-bit scale again."""
+    return dataset.preprocessing.undo(rows, dataset.raw(start, start + len(rows)), dataset.level)
+
+
 def merged(dataset, n_pieces=1):
     sums = np.zeros_like(dataset.noisy)
     edges = np.linspace(0, dataset.n_rows, n_pieces + 1).astype(int)
     for start, stop in pairwise(edges):
-        dataset.add_patches(start, dataset.read(start, stop), sums)
+        dataset.add_patches(start, restored(dataset, start, dataset.read(start, stop)), sums)
     return dataset.merge(sums)
 
 
@@ -103,7 +108,7 @@ def test_estimates_fill_the_gaps_at_the_level_of_what_was_observed(cut, data, n_
     estimates = true - np.array(levels)[:, None]
     sums = np.zeros(image.shape)
     for start, stop in pairwise(np.linspace(0, dataset.n_rows, n_pieces + 1).astype(int)):
-        dataset.add_patches(start, estimates[start:stop], sums)
+        dataset.add_patches(start, restored(dataset, start, estimates[start:stop]), sums)
     expected = np.where(dataset.coverage() > 0, image, noisy)
     np.testing.assert_allclose(dataset.merge(sums), expected, rtol=0, atol=1e-10)
 
@@ -171,15 +176,17 @@ def test_directions_are_unwhitened_without_the_mean():
     dataset = dataset_of(textured(), (4, 4), 1, remove_mean=False, whiten="zca")
     plain = dataset_of(textured(), (4, 4), 1, remove_mean=False)
     white, rows = dataset.read(0, 20), plain.read(0, 20)
-    np.testing.assert_allclose(dataset.unwhiten(white[1:] - white[:-1]), rows[1:] - rows[:-1], atol=1e-9)
-    np.testing.assert_array_equal(plain.unwhiten(rows), rows)
+    np.testing.assert_allclose(
+        dataset.preprocessing.undo_directions(white[1:] - white[:-1]), rows[1:] - rows[:-1], atol=1e-9
+    )
+    np.testing.assert_array_equal(plain.preprocessing.undo_directions(rows), rows)
 
 
 def test_pixels_in_gaps_stay_as_they_are():
     image = textured((11, 13, 1))
     dataset = dataset_of(image, (2, 2), 4)
     sums = np.zeros_like(image)
-    dataset.add_patches(0, dataset.read(0, dataset.n_rows) + 7, sums)
+    dataset.add_patches(0, restored(dataset, 0, dataset.read(0, dataset.n_rows)) + 7, sums)
     covered = dataset.coverage() > 0
     assert 0 < covered.sum() < covered.size
     np.testing.assert_allclose(dataset.merge(sums), np.where(covered, image + 7, image))

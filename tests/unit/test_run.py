@@ -125,6 +125,13 @@ def test_a_picture_is_denoised(runner, tmp_path):
     assert record.results["ssim"]["before"] < record.results["ssim"]["after"] <= 1
 
 
+def test_an_image_of_one_patch_is_denoised(runner, tmp_path):
+    write_image(tmp_path / "clean.png", (4, 4))
+    run = runner(DENOISE.replace("IMAGE", str(tmp_path / "clean.png")).replace("updates_per_sweep: 4", "block_rows: 1"))
+    assert run("training.n_sweeps=2").status == 0
+    assert read_run(run.folder).results["images"]["denoised"].shape == (4, 4, 1)
+
+
 def test_how_often_a_picture_is_measured_changes_no_bit(runner, tmp_path, reference):
     write_image(tmp_path / "clean.png")
     text = DENOISE.replace("IMAGE", str(tmp_path / "clean.png"))

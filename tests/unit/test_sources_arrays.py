@@ -136,13 +136,15 @@ def test_whitened_rows_are_uncorrelated_and_of_unit_variance(tmp_path, kind):
     rows = dataset.read(0, 2500)
     np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-10)
     np.testing.assert_allclose(np.cov(rows.T, bias=True), np.eye(6), atol=1e-9)
-    np.testing.assert_allclose(dataset.whitening.undo(rows), values, atol=1e-10)
-    np.testing.assert_allclose(dataset.unwhiten(rows[:5] - rows[5:10]), values[:5] - values[5:10], atol=1e-10)
+    np.testing.assert_allclose(dataset.preprocessing.whitening.undo(rows), values, atol=1e-10)
+    np.testing.assert_allclose(
+        dataset.preprocessing.undo_directions(rows[:5] - rows[5:10]), values[:5] - values[5:10], atol=1e-10
+    )
 
 
 def test_zca_is_symmetric_and_pca_sorts_by_variance(tmp_path):
     np.save(tmp_path / "d.npy", correlated(2500, 6))
-    zca = Npy(path=str(tmp_path / "d.npy"), whiten="zca").open(0).whitening
+    zca = Npy(path=str(tmp_path / "d.npy"), whiten="zca").open(0).preprocessing.whitening
     np.testing.assert_allclose(zca.matrix, zca.matrix.T, atol=1e-12)
     pca = Npy(path=str(tmp_path / "d.npy"), whiten="pca", whiten_epsilon=1.0).open(0)
     assert np.all(np.diff(pca.read(0, 2500).var(axis=0)) < 0)
@@ -155,7 +157,9 @@ def test_whitening_keeps_a_direction_without_variance_finite(tmp_path, kind):
     dataset = Npy(path=str(tmp_path / "d.npy"), remove_mean=True, whiten=kind).open(0)
     rows = dataset.read(0, 500)
     assert np.abs(rows).max() < 100
-    np.testing.assert_allclose(dataset.whitening.undo(rows), values - values.mean(axis=1, keepdims=True), atol=1e-10)
+    np.testing.assert_allclose(
+        dataset.preprocessing.whitening.undo(rows), values - values.mean(axis=1, keepdims=True), atol=1e-10
+    )
 
 
 def test_whitening_of_a_long_file_looks_at_all_of_it(tmp_path):

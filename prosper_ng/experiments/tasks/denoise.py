@@ -32,8 +32,9 @@ class Denoise:
             raise UserError("task denoise needs the patches of an image; use data of kind image, or task train")
 
     def rehearse(self, setting: Setting, state: TrainingState) -> None:
-        """Merge a few patches."""
-        denoised(setting, state)
+        """Merge a few patches, unless the image has only one."""
+        if setting.dataset.n_rows >= setting.problem.blocks.n_rows:
+            denoised(setting, state)
 
     def measure(self, setting: Setting, state: TrainingState) -> Numbers:
         """`psnr` in dB, in the sweeps that are measured; NaN in others."""
@@ -73,7 +74,9 @@ def denoised(setting: Setting, state: TrainingState) -> Floats:
     total = ExactSum([image.size])
     for task, posterior in posteriors(problem, state, vary=False):
         image[...] = 0.0
-        dataset.add_patches(int(task.batch.rows[0]), posterior.reconstruct(), image)
+        first, patches = int(task.batch.rows[0]), posterior.reconstruct()
+        raw = dataset.raw(first, first + len(patches))
+        dataset.add_patches(first, dataset.preprocessing.undo(patches, raw, dataset.level), image)
         total.add(image.ravel())
     merged, _ = total.reduce(problem.comm, np.zeros(0))
     return dataset.merge(merged.reshape(image.shape))

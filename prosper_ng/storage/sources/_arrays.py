@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import settings
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.storage.dataset import DataError, observed_means, read_in_pieces, require_finite
+from prosper_ng.storage.dataset import DataError, require_finite, require_rows
+from prosper_ng.storage.preprocessing import LEAVE_OUT, Kind, PreparedRows, fit
 from prosper_ng.storage.row_file import StoredRows
-from prosper_ng.storage.sources._whitening import NEEDS_ALL, Kind, fit_whitening
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ class Table(NamedTuple):
     """Where the array lies in the file, if as C has it and unpacked."""
 
 
-class ArrayDataset:
+class ArrayDataset(PreparedRows):
     """The rows of a table, with their means removed and whitened where asked for."""
 
     truth: NamedArrays | None = None
@@ -48,11 +48,11 @@ class ArrayDataset:
         missing: bool = False,
     ) -> None:
         """Read nothing yet, but for what whitening needs; `missing` says whether NaN marks missing values."""
-        self.table = table
+        self.table, self.where = table, table.where
         self.n_rows, self.n_observed = table.shape
         self.row_shape: tuple[int, ...] = (self.n_observed,)
-        self.remove_mean, self.missing = remove_mean, missing
-        self.whitening = fit_whitening(whiten, whiten_epsilon, self._plain, self.n_rows, table.where, missing)
+        self.missing = missing
+        self.preprocessing = fit(remove_mean, whiten, whiten_epsilon, self.raw, self.n_rows, table.where, missing)
 
     @classmethod
     def of(cls, values: NDArray[Any], where: str = "the array", missing: bool = False) -> "ArrayDataset":
@@ -60,28 +60,16 @@ class ArrayDataset:
         shape = table_shape(where, values.shape, values.dtype)
         return cls(Table(where, shape, lambda start, stop: values[start:stop]), missing=missing)
 
-    def read(self, start: int, stop: int) -> Floats:
-        """Rows start..stop as they are learned from."""
-        return read_in_pieces(self._piece, start, stop, self.table.shape, self.table.where)
-
     @property
     def stored(self) -> StoredRows | None:
         """Where the file holds the rows just as they are learned from; None where something is done to them."""
-        return None if self.remove_mean or self.whitening is not None else self.table.stored
+        return self.table.stored if self.preprocessing.is_identity else None
 
-    def unwhiten(self, directions: Floats) -> Floats:
-        """Directions (n, D) among the rows in the units of the file."""
-        return directions if self.whitening is None else self.whitening.undo_directions(directions)
-
-    def _piece(self, start: int, stop: int) -> Floats:
-        rows = self._plain(start, stop)
-        return rows if self.whitening is None else self.whitening.apply(rows)
-
-    def _plain(self, start: int, stop: int) -> Floats:
+    def raw(self, start: int, stop: int) -> Floats:
+        """Rows start..stop in the units of the file."""
+        require_rows(start, stop, self.n_rows)
         rows = np.array(self.table.rows(start, stop), dtype=np.float64, order="C")
-        require_finite(rows, start, self.table.where, self.missing)
-        if self.remove_mean:
-            rows -= observed_means(rows)
+        require_finite(rows, start, self.where, self.missing)
         return rows
 
 
@@ -104,7 +92,12 @@ class ArraySource:
     def __post_init__(self) -> None:
         """Raise ValueError where rows with missing values would be whitened."""
         if self.missing and self.whiten != "none":
-            raise ValueError(NEEDS_ALL)
+            raise ValueError(LEAVE_OUT)
+
+    @property
+    def depends_on_seed(self) -> bool:
+        """Never: a file holds what it holds."""
+        return False
 
     def table(self) -> Table:
         """The array; raises DataError where it cannot be read or is no table of numbers."""

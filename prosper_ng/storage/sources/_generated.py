@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import Stream
 from prosper_ng.storage.dataset import require_finite, require_memory, require_rows
+from prosper_ng.storage.preprocessing import PreparedRows
 
 Floats = NDArray[np.float64]
 Generate = Callable[[int, np.random.Generator], Floats]
@@ -15,7 +16,7 @@ Generate = Callable[[int, np.random.Generator], Floats]
 BLOCK_ROWS = 256
 
 
-class GeneratedDataset:
+class GeneratedDataset(PreparedRows):
     """Rows that are a function of the seed and their index alone.
 
     Block b holds rows 256 b to 256 b + 255 and is always made as a whole, from the generator of block b; so any rank
@@ -38,12 +39,13 @@ class GeneratedDataset:
         self.n_rows, self.n_observed = n_rows, int(np.prod(row_shape))
         self.row_shape = row_shape
         self.truth: NamedArrays | None = truth
-        self._generate, self._stream, self._where, self._missing = generate, stream, where, missing
+        self.where = where
+        self._generate, self._stream, self._missing = generate, stream, missing
 
-    def read(self, start: int, stop: int) -> Floats:
+    def raw(self, start: int, stop: int) -> Floats:
         """Rows start..stop, NaN where a value is hidden."""
         require_rows(start, stop, self.n_rows)
-        require_memory(8 * (stop - start) * self.n_observed, f"{self._where}: rows {start} to {stop}")
+        require_memory(8 * (stop - start) * self.n_observed, f"{self.where}: rows {start} to {stop}")
         rows = np.empty((stop - start, self.n_observed))
         hidden = np.zeros(rows.shape, dtype=bool)
         for first in range(start - start % BLOCK_ROWS, stop, BLOCK_ROWS):
@@ -51,13 +53,9 @@ class GeneratedDataset:
             values, are_hidden = self._block(first // BLOCK_ROWS)
             rows[begin - start : end - start] = values[begin - first : end - first]
             hidden[begin - start : end - start] = are_hidden[begin - first : end - first]
-        require_finite(rows, start, self._where)
+        require_finite(rows, start, self.where)
         rows[hidden] = np.nan
         return rows
-
-    def unwhiten(self, directions: Floats) -> Floats:
-        """The directions themselves: generated rows are not whitened."""
-        return directions
 
     def _block(self, block: int) -> tuple[Floats, NDArray[np.bool_]]:
         """All values of a block, and which of them are hidden: drawn apart, so that hiding changes no value."""

@@ -63,6 +63,11 @@ class Bars:
         if self.latents == "discrete":
             _check_alphabet(self.values, self.probabilities)
 
+    @property
+    def depends_on_seed(self) -> bool:
+        """Always: rows are drawn."""
+        return True
+
     def open(self, seed: int) -> GeneratedDataset:
         """The images; each is a function of the seed and its row."""
         side = self.n_bars // 2

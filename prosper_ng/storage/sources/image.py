@@ -9,7 +9,7 @@ from prosper_ng.components import component
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.storage.images import Channels, load
 from prosper_ng.storage.patches import PatchDataset, PatchGrid
-from prosper_ng.storage.sources._whitening import NEEDS_ALL, Kind
+from prosper_ng.storage.preprocessing import LEAVE_OUT, Kind
 
 Positive = Annotated[int, annotated_types.Gt(0)]
 NonNegative = Annotated[int, annotated_types.Ge(0)]
@@ -47,7 +47,12 @@ class Image:
     def __post_init__(self) -> None:
         """Raise ValueError where patches with missing pixels would be whitened."""
         if self.missing > 0 and self.whiten != "none":
-            raise ValueError(NEEDS_ALL)
+            raise ValueError(LEAVE_OUT)
+
+    @property
+    def depends_on_seed(self) -> bool:
+        """Whether anything is drawn: noise, or which pixels are missing."""
+        return self.noise > 0 or self.missing > 0
 
     def open(self, seed: int) -> PatchDataset:
         """The patches; noise and missing pixels are a function of the seed and the shape of the image."""
@@ -61,5 +66,6 @@ class Image:
             hidden = stream(seed, "missing pixels").generator().random(clean.shape[:2]) < self.missing
             noisy = np.where(hidden[:, :, None], np.nan, noisy)
         return PatchDataset(
-            clean, noisy, grid, self.remove_mean, self.whiten, self.whiten_epsilon, missing=self.missing > 0
-        )
+            clean, noisy, grid, self.remove_mean, self.whiten, self.whiten_epsilon, self.missing > 0,
+            f"image {self.image}",
+        )  # fmt: skip

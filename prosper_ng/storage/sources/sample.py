@@ -43,6 +43,11 @@ class Sample:
         if self.path is None and self.group != "/":
             raise ValueError("group says where parameters lie in an HDF5 file; give its path")
 
+    @property
+    def depends_on_seed(self) -> bool:
+        """Always: rows are drawn."""
+        return True
+
     def open(self, seed: int) -> GeneratedDataset:
         """The data points; each is a function of the seed, the parameters and its row."""
         model = self.model
