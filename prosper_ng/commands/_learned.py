@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prosper_ng.components import LARGEST_SEED
+
 if TYPE_CHECKING:
     from prosper_ng.experiments.inference import Inferred, Options
     from prosper_ng.experiments.inference_data import Wanted
@@ -16,10 +18,11 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def not_negative(text: str) -> int:
-    """The number that an argument gives; argparse.ArgumentTypeError where it is not a whole number of 0 or more."""
-    if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+def seed(text: str) -> int:
+    """The seed that an argument gives; argparse.ArgumentTypeError where it is none."""
+    is_short = text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST_SEED))
+    if not (is_short and int(text) <= LARGEST_SEED):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {LARGEST_SEED}")
     return int(text)
 
 
