@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.errors import UserError
 from prosper_ng.experiments import memory
+from prosper_ng.experiments.census import Census, equal_columns, take_census
+from prosper_ng.experiments.census_warnings import Case, warnings_of
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.models.interface import Moments, ParameterSpec
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
-from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
-from prosper_ng.storage.dataset import Dataset
+from prosper_ng.storage.dataset import NO_COLUMNS, Dataset
 from prosper_ng.storage.parameter_file import read_parameters
 from prosper_ng.storage.row_file import StoredRows, mapped_array, stored_rows, written_rows
 from prosper_ng.training.data_selection import Rows
@@ -39,8 +40,12 @@ class Assembly(NamedTuple):
     initial: NamedArrays
     plan: memory.Plan | None
     """The memory of all ranks, on root."""
+    census: Census
+    """What the rows and columns hold."""
     allocate: Callable[..., Any] = np.empty
     """Makes the arrays of the state sets by shape and type."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about the data."""
 
     def start(self) -> TrainingState:
         """The state before the first sweep."""
@@ -50,7 +55,8 @@ class Assembly(NamedTuple):
 def assemble(config: RunConfig, comm: Communicator, folder: Path = Path()) -> Assembly:
     """Data, model and first parameters; each rank reads its own rows. Scratch files go to `folder`.
 
-    Raises UserError on all ranks where data and configuration do not fit together, or into the memory.
+    Raises UserError on all ranks where data and configuration do not fit together, or into the memory, or where there
+    is nothing to learn from.
     """
     scratch = folder if config.memory.scratch is None else Path(config.memory.scratch)
     with collectively(comm, "opening the data"):
@@ -71,7 +77,9 @@ def assemble(config: RunConfig, comm: Communicator, folder: Path = Path()) -> As
         given = _given_parameters(config, dataset)
     keeps_states = config.memory.keeps_states(len(owned) * sizes.state_bytes)
     allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
-    return Assembly(dataset, problem, _initial(config, problem, given), plan, allocate)
+    census = take_census(problem)
+    initial = _initial(config, problem, given, census.moments)
+    return Assembly(dataset, problem, initial, plan, census, allocate, _warnings(config, dataset, problem, census))
 
 
 def _values(config: RunConfig, dataset: Dataset, owned: range, scratch: Path) -> Rows:
@@ -142,11 +150,21 @@ def _given_parameters(config: RunConfig, dataset: Dataset) -> dict[str, Floats]:
     return given
 
 
-def _initial(config: RunConfig, problem: Problem, given: dict[str, Floats]) -> NamedArrays:
+def _warnings(config: RunConfig, dataset: Dataset, problem: Problem, census: Census) -> tuple[str, ...]:
+    """What is doubtful about the data; all ranks call it together."""
+    stored: StoredRows | None = getattr(dataset, "stored", None)
+    types = [np.dtype(config.memory.dtype), *([stored.dtype] if stored and stored.dtype.kind == "f" else [])]
+    epsilon = max(float(np.finfo(each).eps) for each in types)
+    has_covariance = "Sigma" in config.model.parameters(problem.n_observed)
+    repeated = equal_columns(problem, census) if has_covariance else NO_COLUMNS
+    return warnings_of(Case(census, config.model, config.data, epsilon, repeated))
+
+
+def _initial(config: RunConfig, problem: Problem, given: dict[str, Floats], moments: Moments) -> NamedArrays:
     """Parameters to start from: of the data, else of the file, else as configured; the same bits on all ranks."""
     training = config.training
     generator = stream(config.seed, "initial parameters").generator()
-    params = config.model.initial(moments(problem), generator)
+    params = config.model.initial(moments, generator)
     for name, spec in config.model.parameters(problem.n_observed).items():
         origin = f"the start found from the data: {name}"
         if name in given:
@@ -165,21 +183,3 @@ def _check_legal(values: Floats, spec: ParameterSpec, origin: str) -> None:
             f"{origin} ({spec.meaning}) must be a number from {spec.low:.12g} to {spec.high:.12g}, "
             f"not {values[~legal].flat[0]:g}"
         )
-
-
-def moments(problem: Problem) -> Moments:
-    """Mean and variance of what was observed of each dimension, over all rows of all ranks."""
-    center = np.zeros(problem.n_observed)
-    for power in (1, 2):
-        total = ExactSum([problem.n_observed, problem.n_observed])
-        for block in problem.blocks.owned(problem.comm.rank, problem.comm.size):
-            rows = problem.blocks.rows(block)
-            values = problem.values[rows.start - problem.first_row : rows.stop - problem.first_row]
-            with np.errstate(over="ignore"):  # what becomes infinite here is refused as a parameter
-                powers = np.nansum((values - center) ** power, axis=0)
-            total.add(np.concatenate([powers, np.count_nonzero(~np.isnan(values), axis=0)]))
-        summed, _ = total.reduce(problem.comm, np.zeros(0))
-        average = summed[: problem.n_observed] / np.maximum(summed[problem.n_observed :], 1.0)
-        if power == 1:
-            center = average
-    return Moments(problem.blocks.n_rows, center, average)

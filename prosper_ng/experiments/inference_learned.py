@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from prosper_ng.models.interface import Model
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
+from prosper_ng.storage.dataset import NO_COLUMNS, Columns
 from prosper_ng.storage.parameter_file import read_parameters
 from prosper_ng.storage.provenance import source, versions
-from prosper_ng.storage.run_record import read_run
+from prosper_ng.storage.run_record import RunRecord, read_run
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Learned:
     """Of the run, once it has ended."""
     n_sweeps: int | None = None
     """Sweeps that the parameters come after."""
+    never_observed: Columns = field(default_factory=NO_COLUMNS.copy)
+    """Columns of which no value was observed in training: nothing is known of them."""
 
     @property
     def model(self) -> Model:
@@ -91,7 +94,8 @@ def _from_run(path: Path, overrides: Sequence[str]) -> Learned:
     config = load(text, RunConfig, overrides).value
     n_observed = int(record.attributes["n_observed"])
     params = _complete(config.model, record.parameters, n_observed, str(record.path))
-    return Learned(path, config, params, n_observed, record.attributes.get("digest"), record.sweeps)
+    never = _never_observed(record, n_observed)
+    return Learned(path, config, params, n_observed, record.attributes.get("digest"), record.sweeps, never)
 
 
 def _from_config(path: Path) -> Learned:
@@ -129,12 +133,24 @@ def _complete(model: Model, values: Mapping[str, Any], n_observed: int, where: s
     return params
 
 
+def _never_observed(record: RunRecord, n_observed: int) -> Columns:
+    """The columns without any value in training; none where the run is too old to say so."""
+    columns = np.atleast_1d(np.asarray(record.attributes.get("never_observed", ())))
+    if columns.size == 0:
+        return NO_COLUMNS
+    if columns.dtype.kind not in "iu" or columns.ndim != 1 or not ((columns >= 0) & (columns < n_observed)).all():
+        raise UserError(f"{record.path} is damaged: never_observed holds no columns from 0 to {n_observed - 1}")
+    return columns.astype(np.intp)
+
+
 def _shared(found: Learned | None, comm: Communicator) -> Learned:
     """What root found, on all ranks; parameters travel as numbers."""
-    parts = comm.broadcast(None if found is None else (found.path, found.config, found.n_observed))
+    parts = comm.broadcast(
+        None if found is None else (found.path, found.config, found.n_observed, found.never_observed)
+    )
     assert parts is not None
-    path, config, n_observed = parts
+    path, config, n_observed, never_observed = parts
     shapes = {name: spec.shape for name, spec in config.model.parameters(n_observed).items()}
     params = NamedArrays(shapes) if found is None else found.params
     comm.broadcast_in_place(params.buffer)
-    return found or Learned(path, config, params, n_observed)
+    return found or Learned(path, config, params, n_observed, never_observed=never_observed)

@@ -32,7 +32,7 @@ class RunRecord:
 
     path: Path
     attributes: dict[str, Any]
-    """name, n_rows, n_observed, patch_shape, digest and whatever else the run says of itself."""
+    """name, n_rows, n_observed, never_observed, patch_shape, digest and whatever else the run says of itself."""
     config: dict[str, Any]
     """The complete configuration."""
     config_text: str
@@ -124,7 +124,7 @@ def _reading(path: Path, read: Callable[[h5py.File], T]) -> T:
 
 
 def _record(path: Path, file: h5py.File, status: Status | None) -> RunRecord:
-    attributes = _attributes(file)
+    attributes = _attributes(file) | _values({name: each for name, each in file.items() if _is_array(each)})
     if attributes.get("format") != run_file.FORMAT:
         raise ValueError("it does not say that it is one")
     version = attributes["format_version"]
@@ -158,7 +158,11 @@ def _provenance(group: h5py.Group) -> dict[str, Any]:
     return {**_attributes(group), **_values(group), **later}
 
 
-def _values(group: h5py.Group) -> dict[str, Any]:
+def _is_array(item: object) -> bool:
+    return isinstance(item, h5py.Dataset)
+
+
+def _values(group: h5py.Group | dict[str, h5py.Dataset]) -> dict[str, Any]:
     """The datasets below a group: texts as str, numbers as numbers, arrays as arrays, groups as mappings."""
     found: dict[str, Any] = {}
     for name, item in group.items():

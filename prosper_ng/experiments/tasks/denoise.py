@@ -67,16 +67,21 @@ class Denoise:
 
 
 def denoised(setting: Setting, state: TrainingState) -> Floats:
-    """The image (height, width, channels) at the present parameters, with the same bits on every rank."""
+    """The image (height, width, channels) at the present parameters, with the same bits on every rank.
+
+    NaN where pixels are missing that lie only in columns without any observed value.
+    """
     problem, dataset = setting.problem, cast(ImageDataset, setting.dataset)
     image = np.zeros(dataset.noisy.shape)
     total = ExactSum([image.size])
     for task, posterior in posteriors(problem, state, vary=False):
         image[...] = 0.0
-        dataset.add_patches(int(task.batch.rows[0]), posterior.reconstruct(), image)
+        estimates = posterior.reconstruct()
+        estimates[:, setting.never_observed] = np.nan
+        dataset.add_patches(int(task.batch.rows[0]), estimates, image)
         total.add(image.ravel())
     merged, _ = total.reduce(problem.comm, np.zeros(0))
-    return dataset.merge(merged.reshape(image.shape))
+    return dataset.merge(merged.reshape(image.shape), setting.never_observed)
 
 
 def _save(path: Path, image: Floats) -> None:
