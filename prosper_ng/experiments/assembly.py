@@ -20,8 +20,8 @@ from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
-from prosper_ng.storage.dataset import NO_COLUMNS, Dataset
-from prosper_ng.storage.parameter_file import read_parameters
+from prosper_ng.storage.dataset import NO_COLUMNS, Columns, Dataset
+from prosper_ng.storage.parameter_file import read_parameters, unknown_columns
 from prosper_ng.storage.row_file import StoredRows, mapped_array, stored_rows, written_rows
 from prosper_ng.training.data_selection import Rows
 from prosper_ng.training.em import Problem, TrainingState, start
@@ -40,8 +40,8 @@ class Assembly(NamedTuple):
     initial: NamedArrays
     plan: memory.Plan | None
     """The memory of all ranks, on root."""
-    census: Census
-    """What the rows and columns hold."""
+    unknown: Columns
+    """The columns of which nothing can be known: no value is observed, and no file of parameters tells of them."""
     allocate: Callable[..., Any] = np.empty
     """Makes the arrays of the state sets by shape and type."""
     warnings: tuple[str, ...] = ()
@@ -75,11 +75,14 @@ def assemble(config: RunConfig, comm: Communicator, folder: Path = Path()) -> As
     problem = Problem(config.model, config.chosen_estep.estep, values, blocks, comm, config.seed)
     with collectively(comm, "initializing the parameters"):
         given = _given_parameters(config, dataset)
+        told = _columns_told(config, dataset, given)
     keeps_states = config.memory.keeps_states(len(owned) * sizes.state_bytes)
     allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
     census = take_census(problem)
+    unknown = np.setdiff1d(census.never_observed, told)
+    warnings = _warnings(config, dataset, problem, census, unknown)
     initial = _initial(config, problem, given, census.moments)
-    return Assembly(dataset, problem, initial, plan, census, allocate, _warnings(config, dataset, problem, census))
+    return Assembly(dataset, problem, initial, plan, unknown, allocate, warnings)
 
 
 def _values(config: RunConfig, dataset: Dataset, owned: range, scratch: Path) -> Rows:
@@ -90,7 +93,8 @@ def _values(config: RunConfig, dataset: Dataset, owned: range, scratch: Path) ->
     if config.memory.keeps_data(shape[0] * shape[1] * dtype.itemsize):
         values = np.empty(shape, dtype)
         for rows in pieces:
-            values[rows.start - owned.start : rows.stop - owned.start] = dataset.read(rows.start, rows.stop)
+            with np.errstate(over="ignore"):  # the census refuses what single precision cannot hold
+                values[rows.start - owned.start : rows.stop - owned.start] = dataset.read(rows.start, rows.stop)
         return values
     stored: StoredRows | None = getattr(dataset, "stored", None)
     if stored is None or stored.dtype != dtype:
@@ -150,14 +154,24 @@ def _given_parameters(config: RunConfig, dataset: Dataset) -> dict[str, Floats]:
     return given
 
 
-def _warnings(config: RunConfig, dataset: Dataset, problem: Problem, census: Census) -> tuple[str, ...]:
+def _columns_told(config: RunConfig, dataset: Dataset, given: dict[str, Floats]) -> Columns:
+    """The columns that the dictionary to start from tells of, where it comes from a file."""
+    training = config.training
+    if training.initial_file is None or "W" not in given or "W" in training.initial:
+        return NO_COLUMNS
+    return np.setdiff1d(np.arange(dataset.n_observed), unknown_columns(Path(training.initial_file)))
+
+
+def _warnings(
+    config: RunConfig, dataset: Dataset, problem: Problem, census: Census, unknown: Columns
+) -> tuple[str, ...]:
     """What is doubtful about the data; all ranks call it together."""
     stored: StoredRows | None = getattr(dataset, "stored", None)
     types = [np.dtype(config.memory.dtype), *([stored.dtype] if stored and stored.dtype.kind == "f" else [])]
     epsilon = max(float(np.finfo(each).eps) for each in types)
     has_covariance = "Sigma" in config.model.parameters(problem.n_observed)
     repeated = equal_columns(problem, census) if has_covariance else NO_COLUMNS
-    return warnings_of(Case(census, config.model, config.data, epsilon, repeated))
+    return warnings_of(Case(census, config.model, config.data, epsilon, repeated, unknown))
 
 
 def _initial(config: RunConfig, problem: Problem, given: dict[str, Floats], moments: Moments) -> NamedArrays:

@@ -195,8 +195,8 @@ def _refuse_impossible(problem: Problem, total: _Total) -> None:
     in_precision = "double precision" if precision == np.float64 else "single precision (memory.precision)"
     if magnitudes[column] > highest:
         raise UserError(
-            f"column {column} (counted from 0) holds values of magnitude {magnitudes[column]:.3g}; in {in_precision} "
-            f"data can be learned from up to {highest:g}: divide them by a power of 10"
+            f"column {column} (counted from 0) holds a value of magnitude {magnitudes[column]:.3g}; in "
+            f"{in_precision} data can be learned from up to {highest:g}: divide them by a power of 10"
         )
     if 0 < magnitudes[column] < lowest:
         raise UserError(

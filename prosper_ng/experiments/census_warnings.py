@@ -18,7 +18,8 @@ _TRANSPOSED = 4
 """So many times as many columns as rows are more than there are in most tables of data points."""
 _LOST_NATS = 1e-6
 """Of the free energy of one value."""
-_LEAST_DIGITS = 4
+_LEAST_DIGITS, _FAR = 4, 30
+"""Of what varies; nearer to 0 than so many standard deviations it is the type of the values that has few, not they."""
 _UNITS = 1e6
 """Ratio of standard deviations."""
 _NEGATIVE_ENERGY = 0.2
@@ -36,6 +37,8 @@ class Case(NamedTuple):
     """Relative rounding error of the values as they came, or as they are held."""
     repeated: Columns
     """Columns that repeat others."""
+    unknown: Columns
+    """Columns without any value, of which no file of parameters tells either."""
 
     @property
     def n_observed(self) -> int:
@@ -80,6 +83,11 @@ def columns_named(columns: Columns) -> str:
     return f"column{'' if len(columns) == 1 else 's'} {named(columns)} (counted from 0)"
 
 
+def _columns_that(verb: str, columns: Columns) -> str:
+    """`column 3 (counted from 0) lies` and the like."""
+    return f"{columns_named(columns)} {verb}{'s' if len(columns) == 1 else ''}"
+
+
 def _of_size(case: Case) -> Iterator[str]:
     n_rows, D, H = case.census.moments.n_rows, case.n_observed, int(case.model.n_latents)
     if n_rows == 1:
@@ -101,13 +109,15 @@ def _of_size(case: Case) -> Iterator[str]:
 
 
 def _of_what_is_missing(case: Case) -> Iterator[str]:
-    never, census = case.census.never_observed, case.census
-    if len(never):
-        them = "it" if len(never) == 1 else "them"
+    census = case.census
+    if len(case.unknown):
         yield (
-            f"no value of {columns_named(never)} was observed: nothing can be learned of {them}, and reconstructions "
-            f"leave {them} NaN"
+            f"no value of {columns_named(case.unknown)} was observed: nothing can be learned there, and "
+            "reconstructions leave NaN"
         )
+    told = np.setdiff1d(census.never_observed, case.unknown)
+    if len(told):
+        yield f"no value of {columns_named(told)} was observed: what training.initial_file says of them stays"
     if census.n_empty:
         yield (
             f"{census.n_empty} of {census.moments.n_rows} rows hold no observed value "
@@ -130,12 +140,12 @@ def _of_what_is_constant(case: Case) -> Iterator[str]:
     flat = np.flatnonzero((census.n_observed > 0) & (census.spread < 1e5 * SMALLEST_SCALE))
     if len(flat):
         yield (
-            f"the values of {columns_named(flat)} are all the same: the noise there shrinks until rounding ends it, "
-            "and raises the free energy meanwhile; leave them out, or choose model.noise: scalar"
+            f"the values of {columns_named(flat)} are all the same, or as good as that: the noise there shrinks until "
+            "rounding ends it, and raises the free energy meanwhile; leave them out, or choose model.noise: scalar"
         )
     if len(case.repeated):
         yield (
-            f"{columns_named(case.repeated)} repeat{'s' if len(case.repeated) == 1 else ''} others value by value: the covariance of the noise becomes "
+            f"{_columns_that('repeat', case.repeated)} others value by value: the covariance of the noise becomes "
             "singular, and raises the free energy until rounding ends it; leave them out, or choose model.noise: "
             "diagonal or scalar"
         )
@@ -172,15 +182,15 @@ def _of_negative_values(case: Case) -> Iterator[str]:
 
 def _of_lost_digits(case: Case) -> Iterator[str]:
     """Values so far from 0 that their own rounding shows in what varies."""
-    spread, varies = case.census.spread, case.varies
-    error = case.epsilon * np.abs(case.census.moments.mean)
-    kept = -np.log10(np.divide(error, spread, out=np.full_like(spread, 1e-99), where=varies & (error > 0)))
-    lost = np.flatnonzero(varies & (kept < _LEAST_DIGITS))
+    spread, offset = case.census.spread, np.abs(case.census.moments.mean)
+    far = case.varies & (offset > _FAR * spread)
+    kept = -np.log10(case.epsilon * np.divide(offset, spread, out=np.ones_like(spread), where=far))
+    lost = np.flatnonzero(far & (kept < _LEAST_DIGITS))
     if len(lost) == 0:
         return
     worst = int(lost[kept[lost].argmin()])
     yield (
-        f"{columns_named(lost)} lie{'s' if len(lost) == 1 else ''} so far from 0 that {max(kept[worst], 0.0):.0f} of the digits of what varies are "
+        f"{_columns_that('lie', lost)} so far from 0 that {max(kept[worst], 0.0):.0f} of the digits of what varies are "
         f"left ({_level(case, worst)}, rounded to a share of {case.epsilon:.1g}); subtract the offset where the data "
         "are made, or keep them in double precision"
     )
@@ -211,7 +221,7 @@ def _remedy(case: Case) -> str:
     ways = ["set model.data_mean: true"] if hasattr(case.model, "data_mean") else []
     if getattr(case.source, "remove_mean", None) is False and np.ptp(mean) < 0.1 * np.abs(mean).max():
         ways.append("set data.remove_mean: true")
-    return " or ".join([*ways, "subtract the mean of each column from the data"])
+    return ", or ".join([*ways, "subtract the mean of each column from the data"])
 
 
 def _of_units(case: Case) -> Iterator[str]:
@@ -223,8 +233,8 @@ def _of_units(case: Case) -> Iterator[str]:
     own = ", or choose model.noise: diagonal" if hasattr(case.model, "noise") else ""
     yield (
         f"column {most} (counted from 0) has a standard deviation of {spread[most]:.3g} and column {least} one of "
-        f"{spread[least]:.3g}: under one noise for all, {columns_named(small)} "
-        f"count{'s' if len(small) == 1 else ''} for nothing; divide each column by its standard deviation{own}"
+        f"{spread[least]:.3g}: under one noise for all, {_columns_that('count', small)} for nothing; divide each "
+        f"column by its standard deviation{own}"
     )
 
 

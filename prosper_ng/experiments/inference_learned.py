@@ -20,7 +20,7 @@ from prosper_ng.parallel.failure import collectively
 from prosper_ng.storage.dataset import NO_COLUMNS, Columns
 from prosper_ng.storage.parameter_file import read_parameters
 from prosper_ng.storage.provenance import source, versions
-from prosper_ng.storage.run_record import RunRecord, read_run
+from prosper_ng.storage.run_record import read_run
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Learned:
     n_sweeps: int | None = None
     """Sweeps that the parameters come after."""
     never_observed: Columns = field(default_factory=NO_COLUMNS.copy)
-    """Columns of which no value was observed in training: nothing is known of them."""
+    """Columns of which the model knows nothing, since no value was observed."""
 
     @property
     def model(self) -> Model:
@@ -94,8 +94,8 @@ def _from_run(path: Path, overrides: Sequence[str]) -> Learned:
     config = load(text, RunConfig, overrides).value
     n_observed = int(record.attributes["n_observed"])
     params = _complete(config.model, record.parameters, n_observed, str(record.path))
-    never = _never_observed(record, n_observed)
-    return Learned(path, config, params, n_observed, record.attributes.get("digest"), record.sweeps, never)
+    digest = record.attributes.get("digest")
+    return Learned(path, config, params, n_observed, digest, record.sweeps, record.never_observed)
 
 
 def _from_config(path: Path) -> Learned:
@@ -131,16 +131,6 @@ def _complete(model: Model, values: Mapping[str, Any], n_observed: int, where: s
     if not np.isfinite(params.buffer).all():
         raise UserError(f"{where} holds parameters that are not finite numbers")
     return params
-
-
-def _never_observed(record: RunRecord, n_observed: int) -> Columns:
-    """The columns without any value in training; none where the run is too old to say so."""
-    columns = np.atleast_1d(np.asarray(record.attributes.get("never_observed", ())))
-    if columns.size == 0:
-        return NO_COLUMNS
-    if columns.dtype.kind not in "iu" or columns.ndim != 1 or not ((columns >= 0) & (columns < n_observed)).all():
-        raise UserError(f"{record.path} is damaged: never_observed holds no columns from 0 to {n_observed - 1}")
-    return columns.astype(np.intp)
 
 
 def _shared(found: Learned | None, comm: Communicator) -> Learned:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.errors import UserError
 from prosper_ng.storage import hdf5, run_file
-from prosper_ng.storage.dataset import require_memory
+from prosper_ng.storage.dataset import NO_COLUMNS, Columns, require_memory
 from prosper_ng.storage.status import Status, StatusError, read_status
 
 _COURSE = {"sweep", "temperature", "data_pruning", "settled", "n_rows_used", "n_accepted"}
@@ -55,6 +55,18 @@ class RunRecord:
     def sweeps(self) -> int:
         """Sweeps done, as far as the file knows."""
         return int(max(self.history.get("sweep", ()), default=0))
+
+    @property
+    def never_observed(self) -> Columns:
+        """Columns of the data of which the model knows nothing; none where the run is too old to say so.
+
+        Raises RunFileError where they are none of the data.
+        """
+        n_observed = self.attributes.get("n_observed", 0)
+        columns = np.atleast_1d(self.attributes.get("never_observed", NO_COLUMNS))
+        if columns.dtype.kind not in "iu" or columns.ndim != 1 or not ((columns >= 0) & (columns < n_observed)).all():
+            raise RunFileError(f"{self.path} is damaged: never_observed holds no columns from 0 to {n_observed - 1}")
+        return columns.astype(np.intp)
 
     def last(self, column: str) -> float | None:
         """The last number of a column of the history, None where there is none."""

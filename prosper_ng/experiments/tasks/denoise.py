@@ -69,7 +69,7 @@ class Denoise:
 def denoised(setting: Setting, state: TrainingState) -> Floats:
     """The image (height, width, channels) at the present parameters, with the same bits on every rank.
 
-    NaN where pixels are missing that lie only in columns without any observed value.
+    NaN where pixels are missing that lie only in columns of which nothing can be known.
     """
     problem, dataset = setting.problem, cast(ImageDataset, setting.dataset)
     image = np.zeros(dataset.noisy.shape)
@@ -77,11 +77,11 @@ def denoised(setting: Setting, state: TrainingState) -> Floats:
     for task, posterior in posteriors(problem, state, vary=False):
         image[...] = 0.0
         estimates = posterior.reconstruct()
-        estimates[:, setting.never_observed] = np.nan
+        estimates[:, setting.unknown] = np.nan
         dataset.add_patches(int(task.batch.rows[0]), estimates, image)
         total.add(image.ravel())
     merged, _ = total.reduce(problem.comm, np.zeros(0))
-    return dataset.merge(merged.reshape(image.shape), setting.never_observed)
+    return dataset.merge(merged.reshape(image.shape), setting.unknown)
 
 
 def _save(path: Path, image: Floats) -> None:

@@ -14,8 +14,8 @@ class Setting(NamedTuple):
 
     problem: Problem
     dataset: Dataset
-    never_observed: Columns = NO_COLUMNS
-    """The columns of the data of which no value was observed."""
+    unknown: Columns = NO_COLUMNS
+    """The columns of the data of which nothing can be known."""
 
 
 class Task(Protocol):
