@@ -8,9 +8,15 @@ import importlib
 import pkgutil
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar, dataclass_transform
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+
+from annotated_types import Ge, Le
 
 T = TypeVar("T")
+
+LARGEST_SEED = (1 << 64) - 1
+Seed = Annotated[int, Ge(0), Le(LARGEST_SEED)]
+"""What random numbers are drawn from: one word of the key of their generator."""
 
 # Read by pydantic when it validates these dataclasses; spelled as a plain mapping so that no layer imports pydantic.
 _VALIDATION = {"extra": "forbid", "strict": True, "allow_inf_nan": False}

@@ -3,9 +3,9 @@
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Gt, Le, MinLen
 
-from prosper_ng.components import settings
+from prosper_ng.components import Seed, settings
 
 Axes = dict[str, Annotated[tuple[Any, ...], MinLen(1)]]
 Point = dict[str, Any]
@@ -68,7 +68,7 @@ class CampaignConfig(Block):
 
     name: Annotated[str, MinLen(1)]
     """A name for people; also the default folder."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Seed = 0
     """The seeds of all runs are a function of it."""
     seeds: Literal["distinct", "shared"] = "distinct"
     """Whether every point has seeds of its own, or all have the same ones and so see the same generated data."""

@@ -50,7 +50,7 @@ def collect(
     columns |= {axis: [run.point[axis] for run in plan.runs] for axis in plan.axes}
     columns |= {
         "repeat": np.array([run.repeat for run in plan.runs]),
-        "seed": np.array([run.seed for run in plan.runs]),
+        "seed": np.array([run.seed for run in plan.runs], dtype=np.uint64),
         "state": [standing.state for standing in standings],
         "reason": [standing.reason for standing in standings],
         "data_digest": [(standing.status and standing.status.data_digest) or "" for standing in standings],

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prosper_ng.components import LARGEST_SEED
+
 if TYPE_CHECKING:
     from prosper_ng.experiments.inference import Inferred, Options
     from prosper_ng.experiments.inference_data import Wanted
@@ -16,10 +18,11 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def not_negative(text: str) -> int:
-    """The number that an argument gives; argparse.ArgumentTypeError where it is not a whole number of 0 or more."""
-    if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+def seed(text: str) -> int:
+    """The seed that an argument gives; argparse.ArgumentTypeError where it is none."""
+    is_short = text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST_SEED))
+    if not (is_short and int(text) <= LARGEST_SEED):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {LARGEST_SEED}")
     return int(text)
 
 
@@ -78,8 +81,16 @@ def report(inferred: "Inferred", adaptive: bool, *written: Path | None) -> None:
     print(f"free energy {inferred.free_energy:.6g} per row")
     if inferred.n_unsettled:
         advice = "even at the largest effort" if adaptive else "--adaptive looks harder at them"
-        rows = "1 row" if inferred.n_unsettled == 1 else f"{inferred.n_unsettled} rows"
-        print(f"{rows} may have a better state than the best one found; {advice}")
+        print(f"{_rows(inferred.n_unsettled)} may have a better state than the best one found; {advice}")
+    if inferred.n_empty:
+        print(f"{_rows(inferred.n_empty)} without any observed value of use: the model's prior is all that is known")
+    if inferred.n_ignored:
+        values = "1 value" if inferred.n_ignored == 1 else f"{inferred.n_ignored} values"
+        print(f"{values} not used: in training no value of their columns was observed")
     for path in written:
         if path is not None:
             print(f"results are in {path}")
+
+
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{number} rows"

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._learned import add_force, not_negative, positive
+from prosper_ng.commands._learned import add_force, positive, seed
 
 if TYPE_CHECKING:
     from prosper_ng.parallel.communicator import Communicator
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the folder of a run, whose last parameters are used, or a configuration with training.initial_file",
     )
     parser.add_argument("--rows", type=positive, metavar="N", required=True, help="how many rows")
-    parser.add_argument("--seed", type=not_negative, default=0, metavar="S", help="all randomness follows from it (0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="all randomness follows from it (0)")
     parser.add_argument("--states", action="store_true", help="write the states that made the rows as well")
     parser.add_argument("--output", type=Path, metavar="FILE", required=True, help="the HDF5 file to write")
     add_force(parser)

@@ -4,7 +4,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._learned import not_negative, positive
+from prosper_ng.commands._learned import positive, seed
 
 if TYPE_CHECKING:
     from prosper_ng.commands._selftest_trials import Result
@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("--ranks", type=positive, metavar="N", default=2, help="the largest number of ranks (2)")
     parser.add_argument("--cycles", type=positive, metavar="M", default=5, help="how often each is tried (5)")
-    parser.add_argument("--seed", type=not_negative, metavar="S", default=1, help="of the moments and places (1)")
+    parser.add_argument("--seed", type=seed, metavar="S", default=1, help="of the moments and places (1)")
     parser.add_argument("--folder", metavar="FOLDER", default=".", help="on the file system to be tried (.)")
     parser.add_argument(
         "--launcher",

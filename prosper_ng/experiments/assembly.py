@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.errors import UserError
 from prosper_ng.experiments import memory
+from prosper_ng.experiments.census import Census, equal_columns, take_census
+from prosper_ng.experiments.census_warnings import Case, warnings_of
 from prosper_ng.experiments.digest import Content, compile_reading
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.models.interface import Moments, ParameterSpec
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
-from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
 from prosper_ng.parallel.warm_up import warm_up
-from prosper_ng.storage.dataset import Dataset
-from prosper_ng.storage.parameter_file import read_parameters
+from prosper_ng.storage.dataset import NO_COLUMNS, Columns, Dataset
+from prosper_ng.storage.parameter_file import read_parameters, unknown_columns
 from prosper_ng.storage.row_file import StoredRows, mapped_array, stored_rows, written_rows
 from prosper_ng.training.data_selection import Rows
 from prosper_ng.training.em import Problem, TrainingState, start
@@ -43,8 +44,12 @@ class Assembly(NamedTuple):
     """The memory of all ranks, on root."""
     data_digest: str
     """Of what the source holds; see `Content`."""
+    unknown: Columns
+    """The columns of which nothing can be known: no value is observed, and no file of parameters tells of them."""
     allocate: Callable[..., Any] = np.empty
     """Makes the arrays of the state sets by shape and type."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about the data."""
 
     def start(self) -> TrainingState:
         """The state before the first sweep."""
@@ -54,7 +59,8 @@ class Assembly(NamedTuple):
 def assemble(config: RunConfig, comm: Communicator, folder: Path = Path()) -> Assembly:
     """Data, model and first parameters; each rank reads its own rows. Scratch files go to `folder`.
 
-    Raises UserError on all ranks where data and configuration do not fit together, or into the memory.
+    Raises UserError on all ranks where data and configuration do not fit together, or into the memory, or where there
+    is nothing to learn from.
     """
     scratch = folder if config.memory.scratch is None else Path(config.memory.scratch)
     with collectively(comm, "opening the data"):
@@ -75,9 +81,14 @@ def assemble(config: RunConfig, comm: Communicator, folder: Path = Path()) -> As
     problem = Problem(config.model, config.chosen_estep.estep, values, blocks, comm, config.seed)
     with collectively(comm, "initializing the parameters"):
         given = _given_parameters(config, dataset)
+        told = _columns_told(config, dataset, given)
     keeps_states = config.memory.keeps_states(len(owned) * sizes.state_bytes)
     allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
-    return Assembly(dataset, problem, _initial(config, problem, given), plan, content.digest(comm), allocate)
+    census = take_census(problem)
+    unknown = np.setdiff1d(census.never_observed, told)
+    warnings = _warnings(config, dataset, problem, census, unknown)
+    initial = _initial(config, problem, given, census.moments)
+    return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, allocate, warnings)
 
 
 def _values(config: RunConfig, content: Content, owned: range, scratch: Path) -> Rows:
@@ -89,7 +100,8 @@ def _values(config: RunConfig, content: Content, owned: range, scratch: Path) ->
     if config.memory.keeps_data(shape[0] * shape[1] * dtype.itemsize):
         values = np.empty(shape, dtype)
         for rows in pieces:
-            values[rows.start - owned.start : rows.stop - owned.start] = content.read(rows.start, rows.stop)
+            with np.errstate(over="ignore"):  # the census refuses what single precision cannot hold
+                values[rows.start - owned.start : rows.stop - owned.start] = content.read(rows.start, rows.stop)
         return values
     stored: StoredRows | None = getattr(dataset, "stored", None)
     if stored is None or stored.dtype != dtype:
@@ -149,11 +161,31 @@ def _given_parameters(config: RunConfig, dataset: Dataset) -> dict[str, Floats]:
     return given
 
 
-def _initial(config: RunConfig, problem: Problem, given: dict[str, Floats]) -> NamedArrays:
+def _columns_told(config: RunConfig, dataset: Dataset, given: dict[str, Floats]) -> Columns:
+    """The columns that the dictionary to start from tells of, where it comes from a file."""
+    training = config.training
+    if training.initial_file is None or "W" not in given or "W" in training.initial:
+        return NO_COLUMNS
+    return np.setdiff1d(np.arange(dataset.n_observed), unknown_columns(Path(training.initial_file)))
+
+
+def _warnings(
+    config: RunConfig, dataset: Dataset, problem: Problem, census: Census, unknown: Columns
+) -> tuple[str, ...]:
+    """What is doubtful about the data; all ranks call it together."""
+    stored: StoredRows | None = getattr(dataset, "stored", None)
+    types = [np.dtype(config.memory.dtype), *([stored.dtype] if stored and stored.dtype.kind == "f" else [])]
+    epsilon = max(float(np.finfo(each).eps) for each in types)
+    has_covariance = "Sigma" in config.model.parameters(problem.n_observed)
+    repeated = equal_columns(problem, census) if has_covariance else NO_COLUMNS
+    return warnings_of(Case(census, config.model, config.data, epsilon, repeated, unknown))
+
+
+def _initial(config: RunConfig, problem: Problem, given: dict[str, Floats], moments: Moments) -> NamedArrays:
     """Parameters to start from: of the data, else of the file, else as configured; the same bits on all ranks."""
     training = config.training
     generator = stream(config.seed, "initial parameters").generator()
-    params = config.model.initial(moments(problem), generator)
+    params = config.model.initial(moments, generator)
     for name, spec in config.model.parameters(problem.n_observed).items():
         origin = f"the start found from the data: {name}"
         if name in given:
@@ -172,21 +204,3 @@ def _check_legal(values: Floats, spec: ParameterSpec, origin: str) -> None:
             f"{origin} ({spec.meaning}) must be a number from {spec.low:.12g} to {spec.high:.12g}, "
             f"not {values[~legal].flat[0]:g}"
         )
-
-
-def moments(problem: Problem) -> Moments:
-    """Mean and variance of what was observed of each dimension, over all rows of all ranks."""
-    center = np.zeros(problem.n_observed)
-    for power in (1, 2):
-        total = ExactSum([problem.n_observed, problem.n_observed])
-        for block in problem.blocks.owned(problem.comm.rank, problem.comm.size):
-            rows = problem.blocks.rows(block)
-            values = problem.values[rows.start - problem.first_row : rows.stop - problem.first_row]
-            with np.errstate(over="ignore"):  # what becomes infinite here is refused as a parameter
-                powers = np.nansum((values - center) ** power, axis=0)
-            total.add(np.concatenate([powers, np.count_nonzero(~np.isnan(values), axis=0)]))
-        summed, _ = total.reduce(problem.comm, np.zeros(0))
-        average = summed[: problem.n_observed] / np.maximum(summed[problem.n_observed :], 1.0)
-        if power == 1:
-            center = average
-    return Moments(problem.blocks.n_rows, center, average)

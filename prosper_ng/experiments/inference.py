@@ -47,6 +47,10 @@ class Inferred(NamedTuple):
     """F per row, over all ranks."""
     n_unsettled: int
     """Rows of all ranks that may have missed their best state."""
+    n_empty: int
+    """Rows of all ranks without any observed value of which the model knows something."""
+    n_ignored: int
+    """Values of all ranks in columns of which the model knows nothing."""
 
 
 class Inference:
@@ -133,6 +137,10 @@ class Inference:
         return self._efforts[level]
 
     def _task(self, rows: Rows, values: Floats) -> Task:
+        if len(self.known.never_observed):
+            # What the model knows nothing of must not count in the choice of states.
+            values = values.copy()
+            values[:, self.known.never_observed] = np.nan
         batch = batch_of(rows, values)
         projected = self.model.project(self._prepared, batch)
         return Task(self.model, self._prepared, projected, batch, self._activity, stream(0, "no draws"))
@@ -163,15 +171,19 @@ def infer(inference: Inference, rows: LocalRows, summarize: Summarize) -> Inferr
     missing = bool(getattr(rows.source, "missing", False))
     warm_up(comm, lambda: layout.append(inference.rehearse(summarize, missing)))
     parts = {name: [values[:0]] for name, values in layout[-1].items()}
-    total = ExactSum([1, 1])
+    total, counts, never = ExactSum([1, 1]), np.zeros(2), inference.known.never_observed
     for block in rows.owned_blocks():
+        observed = ~np.isnan(rows.of_block(block))
+        counts[1] += np.count_nonzero(observed[:, never])
+        observed[:, never] = False
+        counts[0] += np.count_nonzero(~observed.any(axis=1))
         found = inference.of_rows(np.arange(block.start, block.stop), rows.of_block(block), summarize)
         for name, values in found.items():
             parts[name].append(values)
         total.add(np.array([found["free_energy"].sum(), float(found["unsettled"].sum())]))
-    summed, _ = total.reduce(comm, np.zeros(0))
+    summed, counts = total.reduce(comm, counts)
     local = {name: np.concatenate(values) for name, values in parts.items()}
-    return Inferred(local, float(summed[0]) / rows.blocks.n_rows, int(summed[1]))
+    return Inferred(local, float(summed[0]) / rows.blocks.n_rows, int(summed[1]), int(counts[0]), int(counts[1]))
 
 
 def attributes_of(known: Learned, options: Options, rows: LocalRows, inferred: Inferred) -> dict[str, Any]:

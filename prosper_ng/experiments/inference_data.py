@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
 
 import numpy as np
-from annotated_types import Ge
 from numpy.typing import NDArray
 
-from prosper_ng.components import OneOf, kind_of, settings
+from prosper_ng.components import OneOf, Seed, kind_of, settings
 from prosper_ng.config import SourceText, load
 from prosper_ng.config.canonical import inline
 from prosper_ng.config.loader import DEFAULT, read_file
@@ -44,7 +43,7 @@ _NAMES: dict[type, str] = {Hdf5: "dataset", Npz: "array", Mat: "variable"}
 class DataConfig:
     """The part of a configuration that says where rows come from."""
 
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Seed = 0
     """All random numbers of the data are a function of it."""
     data: Annotated[Source, OneOf("prosper_ng.storage.sources")]
     """Where the rows come from."""

@@ -20,7 +20,7 @@ from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.storage import atomic
-from prosper_ng.storage.dataset import ImageDataset
+from prosper_ng.storage.dataset import Columns, ImageDataset
 from prosper_ng.storage.images import save_png
 from prosper_ng.storage.result_file import ResultFile, require_place
 
@@ -30,6 +30,7 @@ INFERENCE_FORMAT = "prosper_ng inference"
 RECONSTRUCTION_FORMAT = "prosper_ng reconstruction"
 FORMAT_VERSION = 1
 
+UNKNOWN = ", NaN in columns of which no value was observed in training"
 _MEANINGS = {
     "states": "(N, k, H) the k best states of each row, best first, as values of the latents",
     "probabilities": "(N, k) their posterior probabilities, normalized over all states that were looked at",
@@ -38,7 +39,7 @@ _MEANINGS = {
     "free_energy": "(N,) log of the sum of p(s, y) over the states that were looked at: a lower bound of log p(y)",
     "n_widened": "(N,) how many times a row was looked at harder",
     "unsettled": "(N,) 1 where a state better than the best one found may have been missed",
-    "prediction": "(N, D) posterior predictive means in the units of the data",
+    "prediction": f"(N, D) posterior predictive means in the units of the data{UNKNOWN}",
     "filled": "(N, D) the data where they were observed, the predictions where they are missing",
 }
 
@@ -85,6 +86,7 @@ def write_reconstruction(
         inferred = infer(Inference(known, options), rows, _predict)
         level = rows.level() if rows.preprocessing.remove_mean else 0.0
         prediction = rows.preprocessing.undo(inferred.local["prediction"], rows.raw, level)
+        prediction[:, known.never_observed] = np.nan
         inferred.local["prediction"] = prediction
         inferred.local["filled"] = np.where(np.isnan(rows.raw), prediction, rows.raw)
         results.set_attributes({"format": RECONSTRUCTION_FORMAT, "format_version": FORMAT_VERSION})
@@ -92,7 +94,7 @@ def write_reconstruction(
         for name, values in inferred.local.items():
             _gather(results, name, values, rows)
         if picture is not None:
-            merged = _merged(rows, prediction)
+            merged = _merged(rows, prediction, known.never_observed)
             results.put("image", merged, "(height, width, channels) the predictions of all patches, averaged")
             _write_picture(picture, merged, comm)
     return inferred, picture
@@ -137,7 +139,7 @@ def _gather(results: ResultFile, name: str, values: NDArray[Any], rows: LocalRow
     results.gather(name, values, rows.starts)
 
 
-def _merged(rows: LocalRows, prediction: Floats) -> Floats:
+def _merged(rows: LocalRows, prediction: Floats, unknown: Columns) -> Floats:
     """The image that the predicted patches of all ranks average to, with the same bits on every rank."""
     dataset = cast(ImageDataset, rows.dataset)
     image = np.zeros(dataset.noisy.shape)
@@ -147,7 +149,7 @@ def _merged(rows: LocalRows, prediction: Floats) -> Floats:
         dataset.add_patches(block.start, prediction[block.start - rows.first : block.stop - rows.first], image)
         total.add(image.ravel())
     merged, _ = total.reduce(rows.comm, np.zeros(0))
-    return dataset.merge(merged.reshape(image.shape))
+    return dataset.merge(merged.reshape(image.shape), unknown)
 
 
 def _check_picture(picture: Path, force: bool, comm: Communicator) -> None:

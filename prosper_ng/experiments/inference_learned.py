@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from prosper_ng.models.interface import Model
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
+from prosper_ng.storage.dataset import NO_COLUMNS, Columns
 from prosper_ng.storage.parameter_file import read_parameters
 from prosper_ng.storage.preprocessing import NOTHING_DONE, Preprocessing
 from prosper_ng.storage.provenance import source, versions
@@ -41,6 +42,8 @@ class Learned:
     """What was done to the rows that were learned from, and is done to others; None where it is not known."""
     data_digest: str | None = None
     """Of what the source held that was learned from, where it is known."""
+    never_observed: Columns = field(default_factory=NO_COLUMNS.copy)
+    """Columns of which the model knows nothing, since no value was observed."""
 
     @property
     def model(self) -> Model:
@@ -104,7 +107,10 @@ def _from_run(path: Path, overrides: Sequence[str]) -> Learned:
     where = f"{record.path} (written by {record.writer})"
     params = _complete(config.model, record.parameters, n_observed, where)
     digest, data_digest = record.attributes.get("digest"), record.attributes.get("data_digest")
-    return Learned(path, config, params, n_observed, digest, record.sweeps, record.preprocessing(), data_digest)
+    return Learned(
+        path, config, params, n_observed, digest, record.sweeps, record.preprocessing(), data_digest,
+        record.never_observed,
+    )  # fmt: skip
 
 
 def not_of_this_version(path: Path, writer: str, error: ConfigError) -> UserError:
@@ -159,14 +165,17 @@ def _complete(model: Model, values: Mapping[str, Any], n_observed: int, where: s
 
 def _shared(found: Learned | None, comm: Communicator) -> Learned:
     """What root found, on all ranks; parameters and whitening travel as numbers."""
-    parts = comm.broadcast(None if found is None else (found.path, found.config, found.n_observed, found.data_digest))
+    parts = None
+    if found is not None:
+        parts = found.path, found.config, found.n_observed, found.data_digest, found.never_observed
+    parts = comm.broadcast(parts)
     assert parts is not None
-    path, config, n_observed, data_digest = parts
+    path, config, n_observed, data_digest, never_observed = parts
     shapes = {name: spec.shape for name, spec in config.model.parameters(n_observed).items()}
     params = NamedArrays(shapes) if found is None else found.params
     comm.broadcast_in_place(params.buffer)
     preprocessing = _shared_preprocessing(found, n_observed, comm)
-    return found or Learned(path, config, params, n_observed, None, None, preprocessing, data_digest)
+    return found or Learned(path, config, params, n_observed, None, None, preprocessing, data_digest, never_observed)
 
 
 def _shared_preprocessing(found: Learned | None, n_observed: int, comm: Communicator) -> Preprocessing | None:

@@ -9,7 +9,7 @@ from prosper_ng.components import kind_of
 from prosper_ng.errors import NumericalError, UserError
 from prosper_ng.estep.interface import Floats
 from prosper_ng.experiments.inference_data import unknown_whitening
-from prosper_ng.experiments.inference_files import state_type
+from prosper_ng.experiments.inference_files import UNKNOWN, state_type
 from prosper_ng.experiments.inference_learned import Learned
 from prosper_ng.models.interface import Samples
 from prosper_ng.numerics.random_streams import Stream, stream
@@ -54,7 +54,7 @@ def write_samples(
         results.set_attributes(known.provenance() | {"units": _units(known.preprocessing)})
         for name, values in known.params.items():
             results.put(f"parameters/{name}", values)
-        results.announce("data", (n_rows, known.n_observed), np.float64, "(N, D) the rows")
+        results.announce("data", (n_rows, known.n_observed), np.float64, "(N, D) the rows" + UNKNOWN)
         if with_states:
             shape, meaning = (n_rows, space.n_latents), "(N, H) the values of the latents that made them"
             results.announce("states", shape, state_type(space), meaning, compress=True)
@@ -99,6 +99,7 @@ def _made(
             place = slice(blocks.rows(block).start - starts[comm.rank], blocks.rows(block).stop - starts[comm.rank])
             n_kept = len(blocks.rows(block))
             values[place], states[place] = rows[:n_kept], alphabet[indices[:n_kept]]
+    values[:, known.never_observed] = np.nan
     return starts, values, states
 
 

@@ -72,6 +72,8 @@ def run(
         began = time.monotonic()
         parts = assemble(loaded.value, comm, folder)
         _note_idle_ranks(parts, listener)
+        for warning in parts.warnings:
+            listener.say(warning)
         warm_up(comm, lambda: rehearse(loaded.value, parts))
         state = parts.start()
         with RunFolder(folder, loaded, parts, listener.say) as kept:
@@ -107,7 +109,7 @@ def _train(
 ) -> Ending:
     """Sweep until the last sweep, a stopping rule or a request to stop; root, which has `endings`, decides for all."""
     comm, training = parts.problem.comm, config.training
-    setting = Setting(parts.problem, parts.dataset)
+    setting = Setting(parts.problem, parts.dataset, parts.unknown)
     before, began = _elapsed(kept.history), time.monotonic()
     ending = comm.broadcast(endings.before() if endings else None)
     if ending is not None:
@@ -165,7 +167,8 @@ def _conclude(config: RunConfig, parts: Assembly, state: TrainingState, kept: Ru
     results: dict[str, Any] = {}
     sentence = ending.sentence
     if ending.finished:
-        results = config.task.finish(Setting(parts.problem, parts.dataset), state, kept.path)
+        setting = Setting(parts.problem, parts.dataset, parts.unknown)
+        results = config.task.finish(setting, state, kept.path)
         results |= _dictionary_to_show(parts, state)
         line = config.task.closing_line(results) if parts.problem.comm.is_root else None
         sentence = line or sentence
@@ -188,6 +191,8 @@ def _attributes(config: RunConfig, parts: Assembly) -> dict[str, Any]:
     attributes: dict[str, Any] = {"name": config.name, "n_rows": dataset.n_rows, "n_observed": dataset.n_observed}
     if len(dataset.row_shape) > 1:
         attributes["patch_shape"] = np.array(dataset.row_shape)
+    if len(parts.unknown):
+        attributes["never_observed"] = parts.unknown
     return attributes
 
 

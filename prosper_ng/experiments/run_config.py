@@ -5,7 +5,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, MinLen
 
-from prosper_ng.components import OneOf, settings
+from prosper_ng.components import OneOf, Seed, settings
 from prosper_ng.estep.auto import Auto, Choice
 from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.memory_settings import Memory
@@ -40,7 +40,7 @@ class RunConfig:
 
     name: Annotated[str, MinLen(1)]
     """A name for people; also the default folder."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Seed = 0
     """All random numbers of the run are a function of it."""
     data: Annotated[Source, OneOf("prosper_ng.storage.sources")]
     """Where the rows come from."""

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from prosper_ng.storage.preprocessing import Preprocessing
 
 Floats = NDArray[np.float64]
+Columns = NDArray[np.intp]
 
+NO_COLUMNS: Columns = np.empty(0, np.intp)
 _PIECE_ROWS = 4096
 
 
@@ -79,18 +81,19 @@ class ImageDataset(Dataset, Protocol):
     def add_patches(self, start: int, patches: Floats, into: Floats) -> None:
         """Add estimates (n, D) of raw rows start.. to an image-shaped sum.
 
-        Estimates have no missing values, whatever the rows lack.
+        Estimates are numbers whatever the rows lack, or NaN in a column of which nothing is known, which adds nothing.
         """
         ...
 
-    def coverage(self) -> Any:
-        """(height, width, channels) how many patches cover each pixel."""
+    def coverage(self, unknown: Columns = NO_COLUMNS) -> Any:
+        """(height, width, channels) how many patches estimate each pixel where `unknown` columns have no estimates."""
         ...
 
-    def merge(self, sums: Floats) -> Floats:
+    def merge(self, sums: Floats, unknown: Columns = NO_COLUMNS) -> Floats:
         """The image (height, width, channels) that the sums of all patches average to.
 
-        Pixels that no patch covers stay as they were cut from, missing ones included.
+        `unknown` columns were NaN in all estimates. Pixels without an estimate stay as they were cut from, missing ones
+        included.
         """
         ...
 

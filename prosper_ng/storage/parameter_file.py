@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.storage.dataset import DataError
+from prosper_ng.storage.dataset import NO_COLUMNS, Columns, DataError
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.sources._files import existing_file, unreadable
 from prosper_ng.storage.sources._npz_array import npz_array
@@ -20,7 +20,7 @@ def read_parameters(path: Path) -> dict[str, Floats]:
 
     Raises UserError where there are none to be read.
     """
-    if path.suffix == ".h5" or os.path.isdir(path):
+    if _is_run(path):
         return dict(read_run(path).parameters)
     existing_file(str(path))
     try:
@@ -29,6 +29,18 @@ def read_parameters(path: Path) -> dict[str, Floats]:
         # A damaged archive leads zipfile into any exception.
         raise unreadable(path, "an npz file of parameters", error) from error
     return {name: _numbers(path, name) for name in names}
+
+
+def unknown_columns(path: Path) -> Columns:
+    """The columns of the data of which these parameters know nothing; none where the file is not that of a run.
+
+    Raises UserError where it cannot be read.
+    """
+    return read_run(path).never_observed if _is_run(path) else NO_COLUMNS
+
+
+def _is_run(path: Path) -> bool:
+    return path.suffix == ".h5" or os.path.isdir(path)
 
 
 def _numbers(path: Path, name: str) -> Floats:

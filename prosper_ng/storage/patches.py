@@ -8,7 +8,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.storage.dataset import DataError, observed_means, require_finite, require_rows
+from prosper_ng.storage.dataset import (
+    NO_COLUMNS,
+    Columns,
+    DataError,
+    observed_means,
+    require_finite,
+    require_rows,
+)
 from prosper_ng.storage.preprocessing import Kind, PreparedRows, fit
 
 Floats = NDArray[np.float64]
@@ -53,12 +60,18 @@ class PatchGrid:
         tops, lefts = self.corners(start, start + len(patches))
         _add_patches(np.ascontiguousarray(patches).reshape(-1, *self.patch_shape), tops, lefts, into)
 
-    def coverage(self) -> Floats:
-        """(height, width, channels) how many patches cover each pixel; 0 in the gaps of a stride above the size."""
+    def coverage(self, unknown: Columns = NO_COLUMNS) -> Floats:
+        """(height, width, channels) how many patches cover each pixel with a column that is not `unknown`.
+
+        It is 0 in the gaps of a stride above the size.
+        """
         height, width, n_channels = self.image_shape
         down = _cover(self.tops, self.patch_shape[0], height)
         across = _cover(self.lefts, self.patch_shape[1], width)
-        return np.repeat(np.outer(down, across)[:, :, None], n_channels, axis=2)
+        counts = np.repeat(np.outer(down, across)[:, :, None], n_channels, axis=2)
+        for i, j, channel in zip(*np.unravel_index(unknown, self.patch_shape), strict=True):
+            counts[np.ix_(self.tops + i, self.lefts + j, [channel])] -= 1
+        return counts
 
 
 class PatchDataset(PreparedRows):
@@ -102,17 +115,21 @@ class PatchDataset(PreparedRows):
     def add_patches(self, start: int, patches: Floats, into: Floats) -> None:
         """Add estimates (n, D) of raw patches start.. to an image-shaped sum; they have no missing values.
 
-        The sum has the same bits however the rows are cut into calls, as long as they come in order.
+        Estimates that are NaN add nothing. The sum has the same bits however the rows are cut into calls, as long as
+        they come in order.
         """
-        self.grid.add(start, patches, into)
+        self.grid.add(start, np.where(np.isnan(patches), 0.0, patches), into)
 
-    def coverage(self) -> Floats:
-        """(height, width, channels) how many patches cover each pixel."""
-        return self.grid.coverage()
+    def coverage(self, unknown: Columns = NO_COLUMNS) -> Floats:
+        """(height, width, channels) how many patches cover each pixel with a column that is not `unknown`."""
+        return self.grid.coverage(unknown)
 
-    def merge(self, sums: Floats) -> Floats:
-        """The average of the patches added to `sums`; pixels that no patch covers stay as they were, or missing."""
-        coverage = self.coverage()
+    def merge(self, sums: Floats, unknown: Columns = NO_COLUMNS) -> Floats:
+        """The average of the patches added to `sums`, whose `unknown` columns were NaN.
+
+        Pixels of which there is no estimate stay as they were, or missing.
+        """
+        coverage = self.coverage(unknown)
         return np.where(coverage > 0, sums / np.maximum(coverage, 1), self.noisy)
 
 

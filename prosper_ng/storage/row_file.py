@@ -101,7 +101,8 @@ def written_rows(pieces: Iterable[Floats], shape: tuple[int, int], dtype: DTypeL
     file = _scratch(folder, shape[0] * shape[1] * dtype.itemsize)
     try:
         for piece in pieces:
-            left = piece.astype(dtype, copy=False).reshape(-1).view(np.uint8).data
+            with np.errstate(over="ignore"):  # whoever asks for a narrow type looks for infinities
+                left = piece.astype(dtype, copy=False).reshape(-1).view(np.uint8).data
             while left:
                 left = left[file.write(left) :]
     except OSError as error:

@@ -2,7 +2,9 @@
 
 Layout, for plain h5py and MATLAB:
 
-    /                         attributes: format, format_version, digest and what else the run says of itself
+    /                         attributes, long ones as datasets: format, format_version, digest, n_rows, n_observed,
+                              never_observed (columns of the data without any value), and what else the run says of
+                              itself
     /config/resolved          the complete configuration as JSON
     /config/text              the configuration as the user wrote it
     /config/origins           where each value came from, as JSON
@@ -202,11 +204,10 @@ class RunFile:
             self._forget_the_future(file)
             _write_config(file, self._config)
             n_starts = 1 + sum(name.startswith("attempt-") for name in file.get("provenance", ()))
-            path = f"provenance/attempt-{n_starts + 1:04d}" if "provenance" in file else "provenance"
+            first = "provenance" not in file
+            path = "provenance" if first else f"provenance/attempt-{n_starts + 1:04d}"
             _write_provenance(file, path, self._provenance)
-        for name, value in self._pending.items():
-            if value is not None:
-                file.attrs[name] = value
+        _write_attributes(file, self._pending)
         for name, values in self.history.columns(self._n_written).items():
             _append(file, f"history/{name}", self._n_written, values)
         for path, array in self._arrays.items():
@@ -265,12 +266,16 @@ def _write_config(file: h5py.File, config: StoredConfig) -> None:
 
 
 def _write_provenance(file: h5py.File, path: str, provenance: Mapping[str, str | int]) -> None:
-    group = file.create_group(path)
-    for name, value in provenance.items():
-        # HDF5 has no room for long texts in an attribute.
-        if len(str(value)) > _LONGEST_ATTRIBUTE:
+    _write_attributes(file.create_group(path), provenance)
+
+
+def _write_attributes(group: h5py.Group, attributes: Mapping[str, Any]) -> None:
+    for name, value in attributes.items():
+        # HDF5 has no room for long texts and arrays in an attribute.
+        length = value.nbytes if isinstance(value, np.ndarray) else len(str(value))
+        if length > _LONGEST_ATTRIBUTE:
             _put(group, name, value)
-        else:
+        elif value is not None:
             group.attrs[name] = value
 
 

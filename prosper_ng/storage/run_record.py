@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.errors import UserError
 from prosper_ng.storage import access, hdf5, run_file
-from prosper_ng.storage.dataset import require_memory
+from prosper_ng.storage.dataset import NO_COLUMNS, Columns, require_memory
 from prosper_ng.storage.preprocessing import Preprocessing
 from prosper_ng.storage.status import Status, StatusError, read_status
 
@@ -38,7 +38,7 @@ class RunRecord:
 
     path: Path
     attributes: dict[str, Any]
-    """name, n_rows, n_observed, patch_shape, digest and whatever else the run says of itself."""
+    """name, n_rows, n_observed, never_observed, patch_shape, digest and whatever else the run says of itself."""
     config: dict[str, Any]
     """The complete configuration."""
     config_text: str
@@ -70,6 +70,18 @@ class RunRecord:
         attempts = sorted(name for name in self.provenance if name.startswith("attempt-"))
         last = self.provenance[attempts[-1]] if attempts else self.provenance
         return f"prosper_ng {last.get('prosper_ng', 'of unknown version')}"
+
+    @property
+    def never_observed(self) -> Columns:
+        """Columns of the data of which the model knows nothing; none where the run is too old to say so.
+
+        Raises RunFileError where they are none of the data.
+        """
+        n_observed = self.attributes.get("n_observed", 0)
+        columns = np.atleast_1d(self.attributes.get("never_observed", NO_COLUMNS))
+        if columns.dtype.kind not in "iu" or columns.ndim != 1 or not ((columns >= 0) & (columns < n_observed)).all():
+            raise RunFileError(f"{self.path} is damaged: never_observed holds no columns from 0 to {n_observed - 1}")
+        return columns.astype(np.intp)
 
     def last(self, column: str) -> float | None:
         """The last number of a column of the history, None where there is none."""
@@ -164,7 +176,7 @@ def _run_file(folder: Path) -> Path:
 
 
 def _record(path: Path, file: h5py.File, status: Status | None, trouble: str | None) -> RunRecord:
-    attributes = _attributes(file)
+    attributes = _attributes(file) | _values({name: each for name, each in file.items() if _is_array(each)})
     if attributes.get("format") != run_file.FORMAT:
         raise ValueError("it does not say that it is one")
     version = attributes["format_version"]
@@ -205,7 +217,11 @@ def _provenance(group: h5py.Group) -> dict[str, Any]:
     return {**_attributes(group), **_values(group), **later}
 
 
-def _values(group: h5py.Group) -> dict[str, Any]:
+def _is_array(item: object) -> bool:
+    return isinstance(item, h5py.Dataset)
+
+
+def _values(group: h5py.Group | dict[str, h5py.Dataset]) -> dict[str, Any]:
     """The datasets below a group: texts as str, numbers as numbers, arrays as arrays, groups as mappings."""
     found: dict[str, Any] = {}
     for name, item in group.items():

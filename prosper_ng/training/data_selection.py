@@ -1,5 +1,6 @@
 """Which rows a sweep learns from, and as what: all as they are, a random share, noisy ones, the best explained."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,13 +39,45 @@ def batch_of(rows: NDArray[np.int64], values: Floats) -> Batch:
     return Batch(rows, values) if observed.all() else Batch(rows, np.where(observed, values, 0.0), observed)
 
 
-def visited_rows(seed: int, sweep: int, block: range, point: AnnealingPoint | None) -> NDArray[np.int64]:
-    """The global rows of a block that a sweep visits: each with the probability `row_fraction`, drawn by its block."""
-    rows = np.arange(block.start, block.stop)
-    if point is None or point.row_fraction == 1:
-        return rows
-    generator = stream(seed, "visited rows", sweep).generator(block.start)
-    return rows[generator.random(len(rows)) < point.row_fraction]
+def visited_rows(
+    seed: int, sweep: int, mine: Iterable[range], everyone: Iterable[range], point: AnnealingPoint | None
+) -> Iterator[NDArray[np.int64]]:
+    """The global rows that a sweep visits, block by block of `mine`: each with the probability `row_fraction`.
+
+    Where none is drawn among the blocks of `everyone`, to which `mine` belong, the row of the smallest draw is visited
+    after all. A rank needs no other to find that out: draws are a function of the row. It looks at foreign ones only
+    if it has drawn no row of its own, and only up to the first that is drawn, about the 1 / row_fraction-th.
+    """
+    fraction = 1.0 if point is None else point.row_fraction
+    n_visited, own_rows = 0, []
+    for block in mine:
+        rows = np.arange(block.start, block.stop)
+        if fraction < 1:
+            rows = rows[_draws(seed, sweep, block) < fraction]
+        n_visited += len(rows)
+        own_rows.append(block)
+        yield rows
+    if n_visited == 0 and own_rows:
+        substitute = _smallest_draw(seed, sweep, everyone, fraction)
+        if any(substitute in block for block in own_rows):
+            yield np.array([substitute])
+
+
+def _smallest_draw(seed: int, sweep: int, blocks: Iterable[range], fraction: float) -> int | None:
+    """The row of the smallest draw, the first of equal ones; None where some row is drawn."""
+    row, smallest = None, np.inf
+    for block in blocks:
+        draws = _draws(seed, sweep, block)
+        if draws.min() < fraction:
+            return None
+        if draws.min() < smallest:
+            row, smallest = block.start + int(draws.argmin()), draws.min()
+    return row
+
+
+def _draws(seed: int, sweep: int, block: range) -> Floats:
+    """A number from [0, 1) for each row of a block."""
+    return stream(seed, "visited rows", sweep).generator(block.start).random(len(block))
 
 
 def noisy_values(

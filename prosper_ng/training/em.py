@@ -245,9 +245,9 @@ def posteriors(
     activity = model.activity(state.params)
     tempering = Tempering(point.temperature, point.anneal_prior) if point else UNTEMPERED
     streams = stream(problem.seed, "variation", state.sweep)
-    owned = blocks.owned(problem.comm.rank, problem.comm.size)
-    for block in owned if part is None else blocks.blocks(part, owned):
-        rows = visited_rows(problem.seed, state.sweep, blocks.rows(block), point)
+    mine = _pieces(blocks, part, blocks.owned(problem.comm.rank, problem.comm.size))
+    everyone = _pieces(blocks, part, range(blocks.n_blocks))
+    for rows in visited_rows(problem.seed, state.sweep, mine, everyone, point):
         # Fancy indexing copies, so that linear algebra sees the same alignment whoever owns the block.
         values = noisy_values(problem.seed, state.sweep, rows, problem.values[rows - problem.first_row], point)
         batch = batch_of(rows, values)
@@ -260,6 +260,11 @@ def posteriors(
         if state.sets is not None and sets is not None and not isinstance(places, slice):
             state.sets.codes[places], state.sets.log_joint[places] = sets
         yield task, posterior
+
+
+def _pieces(blocks: RowBlocks, part: int | None, among: range) -> Iterator[range]:
+    """The global rows of each of some blocks, of one part or of all."""
+    return map(blocks.rows, among) if part is None else blocks.pieces(part, among)
 
 
 def _places(rows: NDArray[np.int64], first_row: int) -> slice | NDArray[np.int64]:

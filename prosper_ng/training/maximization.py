@@ -63,8 +63,6 @@ class Maximization:
         self._check_finite("statistic", sums, where)
         self._check_estep(params, totals, sums, part, point, where)
         total = totals.replace(part, sums)
-        if total["n"] == 0:
-            raise NumericalError(f"{where}: no rows to learn from")
         corrected = self.estep.max_active if self.estep.corrects_prior else None
         generator = stream(self.seed, "M-step", sweep, part).generator()
         new = self.model.maximize(params, total, MStep(self._learn, corrected, generator, self._notes))

@@ -19,7 +19,7 @@ prepare_environment()
 import numpy as np
 
 from prosper_ng.estep.search import Search
-from prosper_ng.experiments.assembly import moments
+from prosper_ng.experiments.census import take_census
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.bsc import BSC
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -93,7 +93,7 @@ def sweep_seconds(options: argparse.Namespace) -> float:
     model = BSC(n_latents=options.latents)
     estep = Search(n_states=options.states)
     problem = Problem(model, estep, values, RowBlocks(n_rows, default_block_rows(n_rows, 1)), comm, 1)
-    params = model.initial(moments(problem), stream(1, "initial parameters").generator())
+    params = model.initial(take_census(problem).moments, stream(1, "initial parameters").generator())
     seconds, before = [], time.process_time()
     for _ in TruncatedEM(problem, Training(n_sweeps=4)).sweeps(start(problem, params)):
         now = time.process_time()

@@ -9,7 +9,7 @@ from prosper_ng.errors import NumericalError
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
-from prosper_ng.experiments.assembly import moments
+from prosper_ng.experiments.census import take_census
 from prosper_ng.models.dsc import DSC
 from prosper_ng.models.interface import Model
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -86,7 +86,7 @@ def test_learning_stays_finite_and_legal(make, values):
         if name == names[-1] and model.space.n_states > 500:
             name = names[0]
         problem = problem_of(model, ESTEPS[name], values)
-        params = model.initial(moments(problem), stream(0, "initial parameters").generator())
+        params = model.initial(take_census(problem).moments, stream(0, "initial parameters").generator())
         if how == "sharp" and not values.any():
             continue  # noise of 1e-106 is no legal start
         change(params, how)
@@ -112,6 +112,6 @@ def test_alphabets_of_any_size(n_values, n_latents):
     model = DSC(n_latents=n_latents, values=tuple(np.linspace(-1.0, 0.0, n_values)))
     for estep in (Preselection(n_candidates=4, max_active=5), Search(n_states=6)):
         problem = problem_of(model, estep, ROWS)
-        params = model.initial(moments(problem), stream(0, "initial parameters").generator())
+        params = model.initial(take_census(problem).moments, stream(0, "initial parameters").generator())
         reports = list(TruncatedEM(problem, Training(n_sweeps=5)).sweeps(start(problem, params)))
         assert reports[-1].free_energy > reports[0].free_energy

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from prosper_ng.config import from_mapping
 from prosper_ng.errors import UserError
 from prosper_ng.estep.exhaustive import Exhaustive
-from prosper_ng.experiments.assembly import assemble, moments
+from prosper_ng.experiments.assembly import assemble
+from prosper_ng.experiments.census import take_census
 from prosper_ng.experiments.digest import input_digest
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.models.bsc import BSC
@@ -44,7 +45,7 @@ def problem_of(values: np.ndarray, block_rows: int) -> Problem:
 @given(st.integers(1, 60), st.integers(1, 20), st.floats(-1e6, 1e6), st.integers(0, 2**32))
 def test_moments_are_those_of_all_rows(n_rows, block_rows, offset, seed):
     values = np.random.default_rng(seed).standard_normal((n_rows, 3)) + offset
-    found = moments(problem_of(values, block_rows))
+    found = take_census(problem_of(values, block_rows)).moments
     assert found.n_rows == n_rows
     assert found.mean == pytest.approx(values.mean(axis=0), rel=1e-12, abs=1e-12)
     assert found.variance == pytest.approx(values.var(axis=0), rel=1e-9, abs=1e-12 * (1 + abs(offset)))
@@ -54,7 +55,7 @@ def test_moments_of_what_was_observed():
     values = np.random.default_rng(0).standard_normal((50, 3))
     values[np.random.default_rng(1).random((50, 3)) < 0.4] = np.nan
     values[:, 2] = np.nan
-    found = moments(problem_of(values, 7))
+    found = take_census(problem_of(values, 7)).moments
     assert found.mean[:2] == pytest.approx(np.nanmean(values[:, :2], axis=0))
     assert found.variance[:2] == pytest.approx(np.nanvar(values[:, :2], axis=0))
     assert (found.mean[2], found.variance[2]) == (0.0, 0.0)
@@ -137,7 +138,7 @@ def test_parameters_in_a_file_must_fit_the_model(tmp_path):
 def test_data_beyond_what_can_be_squared_are_refused(tmp_path):
     np.save(tmp_path / "huge.npy", 1e200 * np.random.default_rng(0).standard_normal((50, 3)))
     said = refusal(data={"kind": "npy", "path": str(tmp_path / "huge.npy")})
-    assert said.startswith("the start found from the data: ")
+    assert said.startswith("column 0 (counted from 0) holds a value of magnitude ")
 
 
 def test_denoising_needs_an_image():

@@ -167,10 +167,12 @@ def test_rows_that_cannot_be_ranked_are_an_error_that_says_where():
     assert str(caught.value) == f"{where}: cannot rank 60 numbers: 60 of them are NaN"
 
 
-def test_no_rows_to_learn_from_is_an_error_that_says_where():
-    problem, params = make(n_rows=3)
-    with pytest.raises(NumericalError, match=r"^sweep \d+, update 1: no rows to learn from"):
-        train(problem, params, 200, annealing=Annealing(row_fraction=0.01))
+@pytest.mark.parametrize("pruning", [0.0, 1.0])
+@pytest.mark.parametrize("n_parts", [1, 3])
+def test_every_update_learns_from_a_row_however_small_the_share(n_parts, pruning):
+    problem, params = make(estep=Preselection(n_candidates=4, max_active=2), n_rows=9, block_rows=2, n_parts=n_parts)
+    _, reports = train(problem, params, 60, annealing=Annealing(row_fraction=1e-9, data_pruning=pruning))
+    assert {report.n_rows_used for report in reports[1:]} == {n_parts}
 
 
 @pytest.mark.parametrize("name", ESTEPS)

@@ -68,7 +68,10 @@ class Denoise:
 
 
 def denoised(setting: Setting, state: TrainingState) -> Floats:
-    """The image (height, width, channels) at the present parameters, with the same bits on every rank."""
+    """The image (height, width, channels) at the present parameters, with the same bits on every rank.
+
+    NaN where pixels are missing that lie only in columns of which nothing can be known.
+    """
     problem, dataset = setting.problem, cast(ImageDataset, setting.dataset)
     image = np.zeros(dataset.noisy.shape)
     total = ExactSum([image.size])
@@ -76,10 +79,12 @@ def denoised(setting: Setting, state: TrainingState) -> Floats:
         image[...] = 0.0
         first, patches = int(task.batch.rows[0]), posterior.reconstruct()
         raw = dataset.raw(first, first + len(patches))
-        dataset.add_patches(first, dataset.preprocessing.undo(patches, raw, dataset.level), image)
+        estimates = dataset.preprocessing.undo(patches, raw, dataset.level)
+        estimates[:, setting.unknown] = np.nan
+        dataset.add_patches(first, estimates, image)
         total.add(image.ravel())
     merged, _ = total.reduce(problem.comm, np.zeros(0))
-    return dataset.merge(merged.reshape(image.shape))
+    return dataset.merge(merged.reshape(image.shape), setting.unknown)
 
 
 def _save(path: Path, image: Floats) -> None:

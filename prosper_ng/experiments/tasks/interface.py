@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from prosper_ng.storage.dataset import Dataset
+from prosper_ng.storage.dataset import NO_COLUMNS, Columns, Dataset
 from prosper_ng.training.em import Problem, TrainingState
 
 Numbers = dict[str, float]
@@ -14,6 +14,8 @@ class Setting(NamedTuple):
 
     problem: Problem
     dataset: Dataset
+    unknown: Columns = NO_COLUMNS
+    """The columns of the data of which nothing can be known."""
 
 
 class Task(Protocol):

@@ -1,0 +1,210 @@
+"""What the rows and columns of the data hold: counted over all ranks before anything is learned from them."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.errors import UserError
+from prosper_ng.models.interface import Model, Moments
+from prosper_ng.parallel.exact_sum import ExactSum
+from prosper_ng.storage.dataset import Columns
+from prosper_ng.training.em import Problem
+
+Floats = NDArray[np.float64]
+
+SHOWN = 3
+"""Rows or columns that are named before the others are counted."""
+_LEGAL_MAGNITUDES = {np.dtype(np.float64): (1e-90, 1e140), np.dtype(np.float32): (1e-30, 1e38)}
+"""Of the largest value among the data: squares of such data, and of what is left of them, are numbers."""
+
+
+class Census(NamedTuple):
+    """What was counted; the same on all ranks, and to the last bit on any number of them."""
+
+    moments: Moments
+    n_observed: Floats
+    """(D,) how many values of each column were observed."""
+    low: Floats
+    """(D,) the smallest value of each column, inf where none was observed."""
+    high: Floats
+    """(D,) the largest, -inf where none was observed."""
+    n_empty: int
+    """Rows without any observed value."""
+    first_empty: tuple[int, ...]
+    """The first of them."""
+    n_negative: int
+    """Rows with values below 0; counted only for models whose dictionary is not negative."""
+    negative_energy: float
+    """The share of these values in the sum of squares of all."""
+
+    @property
+    def never_observed(self) -> Columns:
+        """The columns of which no value was observed."""
+        return np.flatnonzero(self.n_observed == 0)
+
+    @property
+    def constant(self) -> Columns:
+        """The columns in which all observed values are the same."""
+        return np.flatnonzero(self.low == self.high)
+
+    @property
+    def spread(self) -> Floats:
+        """(D,) the standard deviation of each column, 0 only where it is constant or was never observed."""
+        varies = self.high > self.low
+        half = 0.5 * (np.where(varies, self.high, 0.0) - np.where(varies, self.low, 0.0))
+        deviation = np.sqrt(self.moments.variance)
+        return np.where(varies, np.where(deviation > 0, deviation, half), 0.0)  # tiny squares are 0
+
+
+def take_census(problem: Problem) -> Census:
+    """Pass twice over the rows; all ranks call it together.
+
+    Raises UserError on all ranks where no value was observed, or where values are so large or small that their squares
+    are no numbers.
+    """
+    counts, comm = _Counts(problem), problem.comm
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused below
+        for rows, values in _owned(problem):
+            counts.add(rows, values)
+    total = counts.reduce()
+    _refuse_impossible(problem, total)
+    mean = total.sums / np.maximum(total.n_observed, 1.0)
+    variance = _squares(problem, mean) / np.maximum(total.n_observed, 1.0)
+    energy = float(np.sum(total.n_observed * (variance + mean**2)))
+    first_empty = comm.broadcast(_first(comm.gather(counts.first_empty))) if total.n_empty else ()
+    return Census(
+        Moments(problem.blocks.n_rows, mean, variance), total.n_observed, total.low, total.high, total.n_empty,
+        first_empty, total.n_negative, total.negative_squares / energy if energy > 0 else 0.0,
+    )  # fmt: skip
+
+
+class _Total(NamedTuple):
+    """What the first pass counts, over all ranks."""
+
+    sums: Floats
+    n_observed: Floats
+    low: Floats
+    high: Floats
+    negative_squares: float
+    n_empty: int
+    n_negative: int
+
+
+class _Counts:
+    """The first pass over the rows of a rank."""
+
+    def __init__(self, problem: Problem) -> None:
+        D = problem.n_observed
+        self._comm, self._total = problem.comm, ExactSum([1] * (2 * D + 1))
+        self._counts_negative = has_no_negative_fields(problem.model, D)
+        self._buffer = np.empty(2 * D + 1)
+        self._extremes = np.full((2, D), -np.inf)  # minus the smallest, and the largest
+        self._n_empty = self._n_negative = 0
+        self.first_empty: list[int] = []
+
+    def add(self, rows: range, values: Floats) -> None:
+        """Count a block (n, D)."""
+        D = values.shape[1]
+        sums, n_observed, low, high = values.sum(axis=0), np.full(D, float(len(values))), values.min(0), values.max(0)
+        if np.isnan(sums).any():
+            missing = np.isnan(values)
+            sums, n_observed = np.where(missing, 0.0, values).sum(axis=0), np.count_nonzero(~missing, axis=0)
+            low, high = np.where(missing, np.inf, values).min(axis=0), np.where(missing, -np.inf, values).max(axis=0)
+            self._count_empty(rows, np.flatnonzero(missing.all(axis=1)))
+        self._buffer[:D], self._buffer[D : 2 * D], self._buffer[2 * D] = sums, n_observed, 0.0
+        if self._counts_negative and low.min() < 0:
+            self._count_negative(values)
+        self._total.add(self._buffer)
+        np.maximum(self._extremes, [-low, high], out=self._extremes)
+
+    def _count_empty(self, rows: range, empty: NDArray[np.intp]) -> None:
+        self._n_empty += len(empty)
+        if len(self.first_empty) < SHOWN:
+            self.first_empty += [rows.start + int(row) for row in empty[:SHOWN]]
+
+    def _count_negative(self, values: Floats) -> None:
+        below = np.fmin(values, 0.0)
+        self._n_negative += int(np.count_nonzero((below < 0).any(axis=1)))
+        self._buffer[-1] = np.sum(below * below)
+
+    def reduce(self) -> _Total:
+        """The counts of all ranks."""
+        D = self._extremes.shape[1]
+        summed, counts = self._total.reduce(self._comm, np.array([float(self._n_empty), float(self._n_negative)]))
+        self._comm.max_in_place(self._extremes)
+        low, high = -self._extremes[0], self._extremes[1]
+        return _Total(summed[:D], summed[D:-1], low, high, float(summed[-1]), int(counts[0]), int(counts[1]))
+
+
+def has_no_negative_fields(model: Model, n_observed: int) -> bool:
+    """Whether the entries of the dictionary W are 0 or more."""
+    specs = model.parameters(n_observed)
+    return "W" in specs and specs["W"].low >= 0
+
+
+def equal_columns(problem: Problem, census: Census) -> Columns:
+    """The columns that repeat one before them, value by value, and are not constant; all ranks call it together.
+
+    Only columns of the same moments and extremes are compared, so in most data no row is read for it.
+    """
+    marks = np.stack([census.n_observed, *census.moments[1:], census.low, census.high], axis=1)
+    _, first, group = np.unique(marks, axis=0, return_index=True, return_inverse=True)
+    original = first[group.ravel()]
+    later = np.flatnonzero((original != np.arange(len(original))) & (census.high > census.low))
+    if len(later) == 0:
+        return later
+    differs = np.zeros(len(later), np.int64)
+    for _, values in _owned(problem):
+        mine, others = values[:, later], values[:, original[later]]
+        differs |= ((mine != others) & ~(np.isnan(mine) & np.isnan(others))).any(axis=0)
+    problem.comm.max_in_place(differs)
+    return later[differs == 0]
+
+
+def _owned(problem: Problem) -> Iterator[tuple[range, Floats]]:
+    """The global rows of each block of this rank, with their values (n, D) in double precision."""
+    for block in problem.blocks.owned(problem.comm.rank, problem.comm.size):
+        rows = problem.blocks.rows(block)
+        values = problem.values[rows.start - problem.first_row : rows.stop - problem.first_row]
+        yield rows, np.asarray(values, np.float64)
+
+
+def _squares(problem: Problem, center: Floats) -> Floats:
+    """(D,) sum of the squared deviations of what was observed, over all ranks."""
+    total = ExactSum([1] * problem.n_observed)
+    for _, values in _owned(problem):
+        deviations = values - center
+        deviations *= deviations
+        squares = deviations.sum(axis=0)
+        total.add(np.nansum(deviations, axis=0) if np.isnan(squares).any() else squares)
+    summed, _ = total.reduce(problem.comm, np.zeros(0))
+    return summed
+
+
+def _refuse_impossible(problem: Problem, total: _Total) -> None:
+    """Raise UserError where there is nothing to learn from that could be computed with."""
+    if not total.n_observed.any():
+        raise UserError(
+            "all values of the data are NaN, which marks what was not observed; at least one must be a number"
+        )
+    magnitudes = np.where(total.n_observed > 0, np.maximum(-total.low, total.high), 0.0)
+    column, precision = int(magnitudes.argmax()), np.dtype(getattr(problem.values, "dtype", np.float64))
+    lowest, highest = _LEGAL_MAGNITUDES[precision]
+    in_precision = "double precision" if precision == np.float64 else "single precision (memory.precision)"
+    if magnitudes[column] > highest:
+        raise UserError(
+            f"column {column} (counted from 0) holds a value of magnitude {magnitudes[column]:.3g}; in "
+            f"{in_precision} data can be learned from up to {highest:g}: divide them by a power of 10"
+        )
+    if 0 < magnitudes[column] < lowest:
+        raise UserError(
+            f"no value of the data exceeds {magnitudes[column]:.3g} in magnitude; in {in_precision} the largest one "
+            f"must be {lowest:g} or more to be learned from: multiply the data by a power of 10"
+        )
+
+
+def _first(found: list[list[int]] | None) -> tuple[int, ...]:
+    """The first rows of those that the ranks found, on root."""
+    return tuple(row for rows in found or () for row in rows)[:SHOWN]
