@@ -131,10 +131,10 @@ def _complete(model: Model, values: Mapping[str, Any], n_observed: int, where: s
 
 def _shared(found: Learned | None, comm: Communicator) -> Learned:
     """What root found, on all ranks; parameters travel as numbers."""
-    parts = comm.broadcast(None if found is None else (found.path, found.config, found.n_observed))
+    parts = comm.broadcast(None if found is None else (found.path, found.config, found.n_observed, found.n_sweeps))
     assert parts is not None
-    path, config, n_observed = parts
+    path, config, n_observed, n_sweeps = parts
     shapes = {name: spec.shape for name, spec in config.model.parameters(n_observed).items()}
     params = NamedArrays(shapes) if found is None else found.params
     comm.broadcast_in_place(params.buffer)
-    return found or Learned(path, config, params, n_observed)
+    return found or Learned(path, config, params, n_observed, n_sweeps=n_sweeps)

@@ -371,3 +371,24 @@ def add_moments(
                     _add_missing(k, stop - start, lanes, fields, observed, moment, y_y, y_sz)
                 start = stop
     return log_determinant
+
+
+@njit(cache=True)
+def add_means(
+    b: Any, mu: Any, gram: Any, Psi: Any, fields: Any, observed: Any, codes: Any, weights: Any, means: Any
+) -> None:
+    """Add the posterior means <s z> (n, H), each row for itself: how it is rounded does not depend on the others.
+
+    The arguments are those of `add_moments`.
+    """
+    n_latents, n_joint, missing = mu.shape[0], Psi.shape[0], observed.shape[0] > 0
+    n_missing = fields.shape[1] if missing else 0
+    counts, second = np.zeros(n_latents), np.zeros((n_latents, n_latents))
+    shift, spread = np.zeros(n_joint), np.zeros((n_joint, n_joint))
+    y_y, y_sz = np.zeros(n_missing), np.zeros((n_missing, n_latents))
+    for n in range(codes.shape[0]):
+        own = slice(n, n + 1)
+        add_moments(
+            b[own], mu, gram, Psi, fields, observed[own] if missing else observed, codes[own], weights[own],
+            means[own], counts, second, shift, spread, y_y, y_sz,
+        )  # fmt: skip
