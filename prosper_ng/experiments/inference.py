@@ -37,7 +37,7 @@ class Options(NamedTuple):
     n_sweeps: int = 20
     """Sweeps of an E-step that stores its states, at most."""
     adaptive: bool = False
-    """Whether rows that may have missed their best state are looked at again, harder."""
+    """Whether rows are looked at again, harder, unless their best state is certain."""
 
 
 class Start(NamedTuple):
@@ -58,12 +58,17 @@ class Inferred(NamedTuple):
     """Arrays (n_local, ...) by name."""
     free_energy: float
     """F per row, over all ranks."""
+    n_rows: int
+    """Rows of all ranks."""
     n_unsettled: int
     """Rows of all ranks in which something hints at a better state than the best one found."""
     n_certain: int
     """Rows of all ranks of which all states were looked at."""
     unimproved: int | None
-    """For how many sweeps, at least, the best states of all other rows have not improved; None where there are none."""
+    """For how many sweeps, or neighbourhoods looked at, the best states of all others have not improved, at least.
+
+    None where there are no others.
+    """
     start: Start
 
 
@@ -213,14 +218,9 @@ def infer(inference: Inference, rows: LocalRows, summarize: Summarize, start: St
     summed, _ = total.reduce(comm, np.zeros(0))
     local = {name: np.concatenate(values) for name, values in parts.items()}
     unimproved = _least(local["unimproved"][(local["certain"] == 0) & (local["unsettled"] == 0)], comm)
-    return Inferred(
-        local,
-        float(summed[0]) / rows.blocks.n_rows,
-        int(summed[1]),
-        int(summed[2]),
-        unimproved,
-        start._replace(sets=None),
-    )
+    n_rows = rows.blocks.n_rows
+    free_energy, n_unsettled, n_certain = float(summed[0]) / n_rows, int(summed[1]), int(summed[2])
+    return Inferred(local, free_energy, n_rows, n_unsettled, n_certain, unimproved, start._replace(sets=None))
 
 
 def _least(numbers: NDArray[np.int32], comm: Communicator) -> int | None:

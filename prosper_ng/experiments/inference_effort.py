@@ -33,8 +33,11 @@ _FEWEST_BEST = 16
 """How many best states have their neighbourhoods looked at, at first."""
 _STEPS = 8
 """Neighbourhoods that may be looked at for each of these."""
-_ALL_RATHER = 16
-"""All states are looked at where there are no more than these for each that would be kept."""
+_ALL_RATHER, _ALL_RATHER_LATER = 128, 256
+"""All states are looked at where there are no more than these for each that would be kept; of rows that are looked at
+again because their best state is in doubt, more."""
+_MOST_LOOKS = 3
+"""How many times neighbourhoods are looked at in the hope that fresh states lead to the same best state."""
 
 
 class Effort(NamedTuple):
@@ -69,8 +72,8 @@ class Explored(NamedTuple):
 def harder(effort: Effort, space: LatentSpace) -> Effort | None:
     """The next effort; None where the one before leaves nothing out, or more would be too much.
 
-    At first the neighbourhoods of 16 best states; then twice as many each time, and twice the states to keep. All
-    states where these are not many more.
+    At first the neighbourhoods of 16 best states, and of half as many that fresh states lead to; then twice as many
+    each time, and twice the states to keep. All states where these are not many more.
     """
     kept = n_kept(effort.estep, space)
     if kept >= space.n_states:
@@ -78,7 +81,7 @@ def harder(effort: Effort, space: LatentSpace) -> Effort | None:
     level, wanted = effort.level + 1, max(_FEWEST_STATES, kept)
     if effort.n_best or isinstance(effort.estep, Search):
         wanted = max(wanted, 2 * kept)
-    if space.n_states <= min(_ALL_RATHER * wanted, MOST_STATES):
+    if space.n_states <= min((_ALL_RATHER if level == 1 else _ALL_RATHER_LATER) * wanted, MOST_STATES):
         return Effort(Exhaustive(), effort.n_sweeps, level)
     if level > MOST_DOUBLINGS + 1 or wanted > MOST_STATES:
         return None
@@ -98,14 +101,14 @@ def explore(effort: Effort, task: Task, seed: int, before: StateSets | None = No
     After a preselection a better state is hinted at where the best one lies on the edge: it has gamma active latents,
     or the last of the H' candidates among them. After a search, where the best state was replaced by a better one in
     the last half of the sweeps. After looking at neighbourhoods, where they held a better state than was known before,
-    or their number was not enough.
+    where their number was not enough, or where fresh states by themselves do not lead to the best one.
     """
     sets = initial_sets(effort, task, seed)
     certain = np.full(len(task.batch.values), n_kept(effort.estep, task.model.space) >= task.model.space.n_states)
     if sets is not None:
         sets.log_joint[...] = task.log_joint(sets.codes)
         if before is not None:
-            sets.merge(before.codes, task.log_joint(before.codes))
+            before = StateSets(before.codes, task.log_joint(before.codes))
         explored = _search if effort.n_best == 0 else _look_around
         return explored(effort, task, seed, sets, before, certain)
     found = effort.estep.find(task, None)
@@ -124,6 +127,8 @@ def _search(
     All states are in use, whatever share of them the schedule ends with. The first sweep of fresh sets takes the
     variations that are meant for the first sweep of a run.
     """
+    if before is not None:
+        sets.merge(*before)
     estep = replace(effort.estep, share=1.0) if isinstance(effort.estep, Search) else effort.estep
     best, free_energy = sets.log_joint.max(axis=1), log_sum(sets.log_joint)
     replaced_at, improved_at = np.zeros((2, len(best)), np.int64)
@@ -153,12 +158,24 @@ def _search(
 def _look_around(
     effort: Effort, task: Task, seed: int, sets: StateSets, before: StateSets | None, certain: NDArray[np.bool_]
 ) -> Explored:
-    """The neighbourhoods of the best states, until they hold nothing better."""
-    known = before.log_joint.max(axis=1) if before is not None else np.full(len(certain), -np.inf)
+    """The neighbourhoods of the best states, until they hold nothing better.
+
+    Fresh states come first, by themselves: what they lead to may lie where nothing leads to from those found before,
+    and if they lead to the same best state that speaks for it.
+    """
+    close(task, sets, effort.n_best // 2, _STEPS * effort.n_best)
+    fresh = sets.log_joint.max(axis=1)
+    known = fresh
+    if before is not None:
+        known = before.log_joint.max(axis=1)
+        sets.merge(*before)
     closed = close(task, sets, effort.n_best, _STEPS * effort.n_best)
-    unsettled = ((sets.log_joint.max(axis=1) > known) | ~closed.is_closed) & ~certain
+    best = sets.log_joint.max(axis=1)
+    replaced, confirmed = (best > known) | ~closed.is_closed, best == fresh
+    unsettled = (replaced | ~confirmed) & ~certain
+    needs_more = (replaced | ~confirmed & (effort.level < _MOST_LOOKS)) & ~certain
     unimproved = (closed.n_looked - closed.improved_at).astype(np.int32)
-    return Explored(Found(*sets, 0), certain, unsettled, unimproved, unsettled, sets)
+    return Explored(Found(*sets, 0), certain, unsettled, unimproved, needs_more, sets)
 
 
 def n_kept(estep: EStep, space: LatentSpace) -> int:

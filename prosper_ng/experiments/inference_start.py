@@ -32,7 +32,10 @@ def states_of_run(inference: Inference, wanted: Wanted, rows: LocalRows) -> Star
         )
     if "codes" not in found.rows:
         return _without("the E-step that the run has learned with stores no states")
-    sentence = f"the search starts from the states that the run has stored for each row after sweep {found.iteration}"
+    sentence = (
+        f"the search starts from the states that the run has stored for each row after sweep {found.iteration}; what "
+        "it finds depends on these as well as on what a row holds"
+    )
     return Start(StateSets(found.rows["codes"], found.rows["log_joint"]), found.iteration, sentence)
 
 
