@@ -1,8 +1,8 @@
 """Tasks in which what is said of a row depends on nothing but what the row holds.
 
 Random streams are those of a row's content, wherever it lies. A matrix product rounds a row in ways that depend on how
-many rows it has: products of complete rows see always as many, and rows that miss values come one by one, since models
-treat those together that miss the same.
+many rows it has: products see always as many. Rows that miss values come one by one where the model treats those
+together that miss the same.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.estep.interface import Floats, Task
-from prosper_ng.models.interface import Batch, Model
+from prosper_ng.models.interface import Batch, GroupsMissing, Model
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.numerics.row_hash import row_hashes
 
 Ints = NDArray[np.int64]
 
-_TOGETHER = 32
-"""Complete rows in a product."""
+_TOGETHER = 64
+"""Rows in a product."""
 
 
 def keys_of(values: Floats) -> Ints:
@@ -29,7 +29,8 @@ def keys_of(values: Floats) -> Ints:
 
 def task_apart(model: Model, prepared: Any, batch: Batch, activity: Floats) -> Task:
     """The task of finding states for rows that either all are complete or all miss values."""
-    n_together = _TOGETHER if batch.observed is None else 1
+    one_by_one = batch.observed is not None and isinstance(model, GroupsMissing) and model.groups_missing
+    n_together = 1 if one_by_one else _TOGETHER
     parts = [model.project(prepared, _some_of_batch(batch, rows)) for rows, _ in _pieces(len(batch.values), n_together)]
     columns = zip(*parts, strict=True)
     # The last piece may repeat rows, which are cut off; what has no rows in any piece stays without.

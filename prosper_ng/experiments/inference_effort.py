@@ -28,14 +28,15 @@ MOST_STATES = 100_000
 MOST_DOUBLINGS = 6
 """How many times, after the first one, states and neighbourhoods are doubled."""
 
-_FEWEST_STATES = 64
 _FEWEST_BEST = 16
 """How many best states have their neighbourhoods looked at, at first."""
+_STATES = 4
+"""States that are kept meanwhile for each of these."""
 _STEPS = 8
 """Neighbourhoods that may be looked at for each of these."""
-_ALL_RATHER, _ALL_RATHER_LATER = 128, 256
-"""All states are looked at where there are no more than these for each that would be kept; of rows that are looked at
-again because their best state is in doubt, more."""
+_FEW, _NOT_MANY = 256, 1024
+"""All states are looked at where there are no more than these for each of these; of rows that are looked at again
+because their best state is in doubt, more."""
 _MOST_LOOKS = 3
 """How many times neighbourhoods are looked at in the hope that fresh states lead to the same best state."""
 
@@ -73,19 +74,17 @@ def harder(effort: Effort, space: LatentSpace) -> Effort | None:
     """The next effort; None where the one before leaves nothing out, or more would be too much.
 
     At first the neighbourhoods of 16 best states, and of half as many that fresh states lead to; then twice as many
-    each time, and twice the states to keep. All states where these are not many more.
+    each time. All states where these are not many more.
     """
     kept = n_kept(effort.estep, space)
     if kept >= space.n_states:
         return None
-    level, wanted = effort.level + 1, max(_FEWEST_STATES, kept)
-    if effort.n_best or isinstance(effort.estep, Search):
-        wanted = max(wanted, 2 * kept)
-    if space.n_states <= min((_ALL_RATHER if level == 1 else _ALL_RATHER_LATER) * wanted, MOST_STATES):
+    level, n_best = effort.level + 1, 2 * effort.n_best or _FEWEST_BEST
+    if space.n_states <= min((_FEW if level == 1 else _NOT_MANY) * n_best, MOST_STATES):
         return Effort(Exhaustive(), effort.n_sweeps, level)
+    wanted = max(_STATES * n_best, kept)
     if level > MOST_DOUBLINGS + 1 or wanted > MOST_STATES:
         return None
-    n_best = 2 * effort.n_best if effort.n_best else _FEWEST_BEST
     return Effort(Search(n_states=wanted), effort.n_sweeps, level, n_best)
 
 
@@ -103,14 +102,15 @@ def explore(effort: Effort, task: Task, seed: int, before: StateSets | None = No
     the last half of the sweeps. After looking at neighbourhoods, where they held a better state than was known before,
     where their number was not enough, or where fresh states by themselves do not lead to the best one.
     """
-    sets = initial_sets(effort, task, seed)
     certain = np.full(len(task.batch.values), n_kept(effort.estep, task.model.space) >= task.model.space.n_states)
+    if before is not None:
+        before = StateSets(before.codes, task.log_joint(before.codes))
+    if effort.n_best:
+        return _look_around(effort, task, seed, before)
+    sets = initial_sets(effort, task, seed)
     if sets is not None:
         sets.log_joint[...] = task.log_joint(sets.codes)
-        if before is not None:
-            before = StateSets(before.codes, task.log_joint(before.codes))
-        explored = _search if effort.n_best == 0 else _look_around
-        return explored(effort, task, seed, sets, before, certain)
+        return _search(effort, task, seed, sets, before, certain)
     found = effort.estep.find(task, None)
     on_edge = np.zeros(len(certain), bool)
     if isinstance(effort.estep, Preselection):
@@ -155,27 +155,32 @@ def _search(
     return Explored(Found(*sets, 0), certain, late, unimproved, ~certain, sets)
 
 
-def _look_around(
-    effort: Effort, task: Task, seed: int, sets: StateSets, before: StateSets | None, certain: NDArray[np.bool_]
-) -> Explored:
+def _look_around(effort: Effort, task: Task, seed: int, before: StateSets | None) -> Explored:
     """The neighbourhoods of the best states, until they hold nothing better.
 
     Fresh states come first, by themselves: what they lead to may lie where nothing leads to from those found before,
     and if they lead to the same best state that speaks for it.
     """
+    few = Search(n_states=_STATES * effort.n_best)
+    sets = initial_sets(effort._replace(estep=few), task, seed)
+    assert sets is not None
+    sets.log_joint[...] = task.log_joint(sets.codes)
     close(task, sets, effort.n_best // 2, _STEPS * effort.n_best)
-    fresh = sets.log_joint.max(axis=1)
-    known = fresh
+    known = fresh = sets.log_joint.max(axis=1)
     if before is not None:
         known = before.log_joint.max(axis=1)
         sets.merge(*before)
     closed = close(task, sets, effort.n_best, _STEPS * effort.n_best)
     best = sets.log_joint.max(axis=1)
     replaced, confirmed = (best > known) | ~closed.is_closed, best == fresh
-    unsettled = (replaced | ~confirmed) & ~certain
-    needs_more = (replaced | ~confirmed & (effort.level < _MOST_LOOKS)) & ~certain
+    needs_more = replaced | ~confirmed & (effort.level < _MOST_LOOKS)
+    if before is not None and before.codes.shape[1] > sets.codes.shape[1]:
+        merged = StateSets(before.codes.copy(), before.log_joint)
+        merged.merge(*sets)
+        sets = merged
     unimproved = (closed.n_looked - closed.improved_at).astype(np.int32)
-    return Explored(Found(*sets, 0), certain, unsettled, unimproved, needs_more, sets)
+    certain = np.zeros(len(best), bool)
+    return Explored(Found(*sets, 0), certain, replaced | ~confirmed, unimproved, needs_more, sets)
 
 
 def n_kept(estep: EStep, space: LatentSpace) -> int:

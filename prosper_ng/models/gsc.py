@@ -134,6 +134,11 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         """The M-step is the maximum."""
         return True
 
+    @property
+    def groups_missing(self) -> bool:
+        """Noise with a covariance is another one for each set of missing values."""
+        return self.noise == "full"
+
     @cached_property
     def space(self) -> LatentSpace:
         """Binary latents."""

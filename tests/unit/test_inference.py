@@ -296,10 +296,10 @@ def test_effort_grows_to_an_end(estep, n_latents):
 
 def test_all_states_are_looked_at_where_they_are_not_many_more_than_would_be_kept():
     narrow = Effort(Preselection(n_candidates=4, max_active=2), 10)
-    assert isinstance(harder(narrow, LatentSpace(13)).estep, Exhaustive)
-    around = harder(narrow, LatentSpace(14))
+    assert isinstance(harder(narrow, LatentSpace(12)).estep, Exhaustive)
+    around = harder(narrow, LatentSpace(13))
     assert (around.estep.n_states, around.n_best) == (64, 16)
-    assert isinstance(harder(around, LatentSpace(14)).estep, Exhaustive)
+    assert isinstance(harder(around, LatentSpace(15)).estep, Exhaustive)
     assert harder(around, LatentSpace(40)).n_best == 32
 
 
