@@ -45,8 +45,8 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--adaptive",
         action="store_true",
-        help="look harder at rows that may have missed their best state: more candidates and active latents for "
-        "preselection, more states and sweeps for search",
+        help="look harder: at all states where they are not too many, else at what lies around the best states of each "
+        "row, again and with more of them where that improves the best one",
     )
     parser.add_argument(
         "--sweeps", type=positive, default=20, metavar="N", help="sweeps of an E-step that searches, at most (20)"
@@ -77,8 +77,18 @@ def options_of(arguments: argparse.Namespace) -> "Options":
 
 
 def report(inferred: "Inferred", adaptive: bool, *written: Path | None) -> None:
-    """Print how well the rows are explained, and where the results are."""
+    """Print how well the rows are explained, how sure their best states are, and where the results are."""
     print(f"free energy {inferred.free_energy:.6g} per row")
+    if inferred.start.sentence is not None:
+        print(inferred.start.sentence)
+    if adaptive and inferred.n_certain:
+        print(f"{_rows(inferred.n_certain)}: the best state is certain, since all states were looked at")
+    if adaptive and inferred.unimproved is not None:
+        n_others = inferred.n_rows - inferred.n_certain - inferred.n_unsettled
+        print(
+            f"{_rows(n_others)}: the best state has not improved for {inferred.unimproved} sweeps or more, which is no "
+            "proof that there is none better"
+        )
     if inferred.n_unsettled:
         advice = "even at the largest effort" if adaptive else "--adaptive looks harder at them"
         print(f"{_rows(inferred.n_unsettled)} may have a better state than the best one found; {advice}")

@@ -31,6 +31,8 @@ class Task(NamedTuple):
     """How weights are made from log joints."""
     sweep: int = END
     """Of the run, counted from 0, for what changes over the sweeps."""
+    apart: bool = False
+    """Whether nothing said of a row may depend on the rows beside it, not even its rounding."""
 
     def log_joint(self, codes: Codes) -> Floats:
         """(n, S) log p(s, y) of codes (n, S, words)."""

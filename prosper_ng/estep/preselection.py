@@ -11,6 +11,7 @@ from prosper_ng.components import component
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import Floats, Found, Task
 from prosper_ng.estep.listed import Listed
+from prosper_ng.estep.row_by_row import in_pieces
 from prosper_ng.latents.candidates import CandidateTree, Preselected, candidate_tree, rank, small_states
 from prosper_ng.latents.posterior import Posterior
 from prosper_ng.latents.space import LatentSpace
@@ -85,7 +86,7 @@ class Preselection:
         model: Any = task.model
         space = model.space
         if self.selection == "model" and offers(model, Affinity):
-            return np.asarray(model.affinity(task.prepared, task.projected, task.batch))
+            return in_pieces(task, _affinity) if task.apart else _affinity(task)
         if offers(model, Preselects):
             alone = model.log_joint_of_singletons(task.prepared, task.projected)
         else:
@@ -98,3 +99,8 @@ class Preselection:
         n_candidates = min(self.n_candidates, space.n_latents)
         sizes = range(2, min(self.max_active, n_candidates) + 1)
         return sum(comb(n_candidates, k) * (space.n_values - 1) ** k for k in sizes)
+
+
+def _affinity(task: Task, *_: Any) -> Floats:
+    model: Any = task.model
+    return np.asarray(model.affinity(task.prepared, task.projected, task.batch))

@@ -1,4 +1,8 @@
-"""How hard to look for the states of a row, whether that was enough, and what to do where it was not."""
+"""How hard to look for the states of a row, how sure that makes of the best one, and what to do where it is too little.
+
+Only where all states were looked at is the best one certain. Elsewhere there is no bound: what is said is for how long
+the best state has not improved, and whether anything hints at a better one.
+"""
 
 from dataclasses import replace
 from math import comb
@@ -7,60 +11,81 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.estep.closure import close
+from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.interface import EStep, Found, Task
 from prosper_ng.estep.preselection import Preselection
+from prosper_ng.estep.row_by_row import some
 from prosper_ng.estep.search import Search
 from prosper_ng.latents.posterior import log_sum
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.numerics.random_streams import stream
+from prosper_ng.numerics.schedule import END
 
 MOST_STATES = 100_000
-"""No E-step is given more states than these."""
+"""No effort beyond the configured E-step is given more states than these."""
 MOST_DOUBLINGS = 6
-"""A search is given at most 64 times the states and, in its last attempt, 64 times the sweeps."""
+"""How many times, after the first one, states and neighbourhoods are doubled."""
+
+_FEWEST_BEST = 16
+"""How many best states have their neighbourhoods looked at, at first."""
+_STATES = 4
+"""States that are kept meanwhile for each of these."""
+_STEPS = 8
+"""Neighbourhoods that may be looked at for each of these."""
+_FEW, _NOT_MANY = 256, 1024
+"""All states are looked at where there are no more than these for each of these; of rows that are looked at again
+because their best state is in doubt, more."""
+_MOST_LOOKS = 3
+"""How many times neighbourhoods are looked at in the hope that fresh states lead to the same best state."""
 
 
 class Effort(NamedTuple):
-    """An E-step, and how many sweeps it gets if it stores its states."""
+    """A way to look for states: an E-step, or the neighbourhoods of the best states found before."""
 
     estep: EStep
+    """With `n_best`, a search that only says how many states are kept."""
     n_sweeps: int
+    """Sweeps of a configured E-step that stores its states, at most."""
     level: int = 0
     """How many times it was raised."""
-    n_before: int = 0
-    """Sweeps of lower levels, whose random numbers are used up."""
+    n_best: int = 0
+    """How many best states must have their neighbourhoods looked at; 0 for an E-step."""
 
 
 class Explored(NamedTuple):
     """The states of some rows, and how sure it is that the best one is among them."""
 
     found: Found
+    certain: NDArray[np.bool_]
+    """(n,) whether all states were looked at."""
     unsettled: NDArray[np.bool_]
-    """(n,) whether the best state shows that a better one may have been missed."""
+    """(n,) whether something hints at a better state than the best one found."""
+    unimproved: NDArray[np.int32]
+    """(n,) for how many sweeps, or neighbourhoods looked at, the best state has not improved."""
     needs_more: NDArray[np.bool_]
     """(n,) whether an adaptive inference looks at the row again, harder."""
     sets: StateSets | None = None
-    """What a search can go on from."""
+    """What can be gone on from."""
 
 
 def harder(effort: Effort, space: LatentSpace) -> Effort | None:
-    """The next effort; None where the E-step leaves nothing out, or more would be too much.
+    """The next effort; None where the one before leaves nothing out, or more would be too much.
 
-    Preselection gets one more candidate and one more active latent, a search twice the states and sweeps.
+    At first the neighbourhoods of 16 best states, and of half as many that fresh states lead to; then twice as many
+    each time. All states where these are not many more.
     """
-    estep, level = effort.estep, effort.level + 1
-    if isinstance(estep, Preselection):
-        if min(estep.n_candidates, estep.max_active) >= space.n_latents:
-            return None
-        wider = replace(estep, n_candidates=estep.n_candidates + 1, max_active=estep.max_active + 1)
-        return effort._replace(estep=wider, level=level) if n_preselected(wider, space) <= MOST_STATES else None
-    if isinstance(estep, Search) and estep.n_states < space.n_states:
-        if level > MOST_DOUBLINGS or 2 * estep.n_states > MOST_STATES:
-            return None
-        wider_search = replace(estep, n_states=2 * estep.n_states)
-        return Effort(wider_search, 2 * effort.n_sweeps, level, effort.n_before + effort.n_sweeps)
-    return None
+    kept = n_kept(effort.estep, space)
+    if kept >= space.n_states:
+        return None
+    level, n_best = effort.level + 1, 2 * effort.n_best or _FEWEST_BEST
+    if space.n_states <= min((_FEW if level == 1 else _NOT_MANY) * n_best, MOST_STATES):
+        return Effort(Exhaustive(), effort.n_sweeps, level)
+    wanted = max(_STATES * n_best, kept)
+    if level > MOST_DOUBLINGS + 1 or wanted > MOST_STATES:
+        return None
+    return Effort(Search(n_states=wanted), effort.n_sweeps, level, n_best)
 
 
 def initial_sets(effort: Effort, task: Task, seed: int) -> StateSets | None:
@@ -70,47 +95,101 @@ def initial_sets(effort: Effort, task: Task, seed: int) -> StateSets | None:
 
 
 def explore(effort: Effort, task: Task, seed: int, before: StateSets | None = None) -> Explored:
-    """The states that this effort finds for the rows of the task; a search goes on from the states found before.
+    """The states that this effort finds for the rows of the task, those found before included where it stores states.
 
-    After a preselection those rows are unsettled whose best state lies on the edge: it has gamma active latents, or the
-    last of the H' candidates among them. After a first search, those whose best state was replaced by a better one in
-    the second half of the sweeps; after one that went on, those whose best state is another one than before. An
-    adaptive inference makes sure of a search by going on at least once.
+    After a preselection a better state is hinted at where the best one lies on the edge: it has gamma active latents,
+    or the last of the H' candidates among them. After a search, where the best state was replaced by a better one in
+    the last half of the sweeps. After looking at neighbourhoods, where they held a better state than was known before,
+    where their number was not enough, or where fresh states by themselves do not lead to the best one.
     """
+    certain = np.full(len(task.batch.values), n_kept(effort.estep, task.model.space) >= task.model.space.n_states)
+    if before is not None:
+        before = StateSets(before.codes, task.log_joint(before.codes))
+    if effort.n_best:
+        return _look_around(effort, task, seed, before)
     sets = initial_sets(effort, task, seed)
     if sets is not None:
-        return _search(effort, task, seed, sets, before)
+        sets.log_joint[...] = task.log_joint(sets.codes)
+        return _search(effort, task, seed, sets, before, certain)
     found = effort.estep.find(task, None)
+    on_edge = np.zeros(len(certain), bool)
     if isinstance(effort.estep, Preselection):
         on_edge = _on_edge(effort.estep, task, found)
-        return Explored(found, on_edge, on_edge)
-    settled = np.zeros(len(found.codes), bool)
-    return Explored(found, settled, settled)
+    sets = StateSets(found.codes, found.log_joint)
+    return Explored(found, certain, on_edge, np.zeros(len(certain), np.int32), ~certain, sets)
 
 
-def _search(effort: Effort, task: Task, seed: int, sets: StateSets, before: StateSets | None) -> Explored:
-    """Sweeps at fixed parameters, until no free energy has improved for half as many sweeps as there are at most."""
-    sets.log_joint[...] = task.log_joint(sets.codes)
+def _search(
+    effort: Effort, task: Task, seed: int, sets: StateSets, before: StateSets | None, certain: NDArray[np.bool_]
+) -> Explored:
+    """Sweeps at fixed parameters; a row is done once its free energy has not improved for half of those it may have.
+
+    All states are in use, whatever share of them the schedule ends with. The first sweep of fresh sets takes the
+    variations that are meant for the first sweep of a run.
+    """
     if before is not None:
-        sets.merge(before.codes, before.log_joint)
+        sets.merge(*before)
+    estep = replace(effort.estep, share=1.0) if isinstance(effort.estep, Search) else effort.estep
     best, free_energy = sets.log_joint.max(axis=1), log_sum(sets.log_joint)
-    replaced_at, improved_at, patience = np.zeros(len(best), np.int64), 0, -(-effort.n_sweeps // 2)
-    found, sweep = Found(sets.codes, sets.log_joint, 0), 0
-    while sweep < effort.n_sweeps and sweep - improved_at < patience:
-        sweep += 1
-        streams = stream(seed, "variation for inference", effort.n_before + sweep)
-        found = effort.estep.find(task._replace(stream=streams), sets)
-        now = log_sum(found.log_joint)
-        if (now > free_energy).any():
-            improved_at = sweep
-        free_energy = np.maximum(free_energy, now)
-        replaced_at[found.log_joint.max(axis=1) > best] = sweep
-        best = found.log_joint.max(axis=1)
-    if before is None:
-        late = (replaced_at > 0) & (sweep - replaced_at < patience)
-        return Explored(found, late, np.ones(len(best), bool), sets)
-    changed = best > before.log_joint.max(axis=1)
-    return Explored(found, changed, changed, sets)
+    replaced_at, improved_at = np.zeros((2, len(best)), np.int64)
+    ended_at, patience = np.zeros(len(best), np.int64), -(-effort.n_sweeps // 2)
+    left, own = np.arange(len(best)), sets
+    for sweep in range(1, effort.n_sweeps + 1):
+        streams = stream(seed, "variation for inference", sweep)
+        position = 0 if sweep == 1 and before is None else END
+        estep.find(task._replace(stream=streams, sweep=position), own)
+        now, top = log_sum(own.log_joint), own.log_joint.max(axis=1)
+        improved_at[left[now > free_energy[left]]] = sweep
+        replaced_at[left[top > best[left]]] = sweep
+        free_energy[left], best[left], ended_at[left] = np.maximum(free_energy[left], now), top, sweep
+        going = sweep - improved_at[left] < patience
+        if not going.all():
+            sets.codes[left], sets.log_joint[left] = own
+            left, task = left[going], some(task, going)
+            own = StateSets(sets.codes[left], sets.log_joint[left])
+        if len(left) == 0:
+            break
+    sets.codes[left], sets.log_joint[left] = own
+    unimproved = (ended_at - replaced_at).astype(np.int32)
+    late = (replaced_at > 0) & (unimproved < patience) & ~certain
+    return Explored(Found(*sets, 0), certain, late, unimproved, ~certain, sets)
+
+
+def _look_around(effort: Effort, task: Task, seed: int, before: StateSets | None) -> Explored:
+    """The neighbourhoods of the best states, until they hold nothing better.
+
+    Fresh states come first, by themselves: what they lead to may lie where nothing leads to from those found before,
+    and if they lead to the same best state that speaks for it.
+    """
+    few = Search(n_states=_STATES * effort.n_best)
+    sets = initial_sets(effort._replace(estep=few), task, seed)
+    assert sets is not None
+    sets.log_joint[...] = task.log_joint(sets.codes)
+    close(task, sets, effort.n_best // 2, _STEPS * effort.n_best)
+    known = fresh = sets.log_joint.max(axis=1)
+    if before is not None:
+        known = before.log_joint.max(axis=1)
+        sets.merge(*before)
+    closed = close(task, sets, effort.n_best, _STEPS * effort.n_best)
+    best = sets.log_joint.max(axis=1)
+    replaced, confirmed = (best > known) | ~closed.is_closed, best == fresh
+    needs_more = replaced | ~confirmed & (effort.level < _MOST_LOOKS)
+    if before is not None and before.codes.shape[1] > sets.codes.shape[1]:
+        merged = StateSets(before.codes.copy(), before.log_joint)
+        merged.merge(*sets)
+        sets = merged
+    unimproved = (closed.n_looked - closed.improved_at).astype(np.int32)
+    certain = np.zeros(len(best), bool)
+    return Explored(Found(*sets, 0), certain, replaced | ~confirmed, unimproved, needs_more, sets)
+
+
+def n_kept(estep: EStep, space: LatentSpace) -> int:
+    """The states of an E-step for each row; of one that is not known, a single one."""
+    if isinstance(estep, Exhaustive):
+        return space.n_states
+    if isinstance(estep, Preselection):
+        return n_preselected(estep, space)
+    return min(int(getattr(estep, "n_states", 1)), space.n_states)
 
 
 def n_preselected(estep: Preselection, space: LatentSpace) -> int:

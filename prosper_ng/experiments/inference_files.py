@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import Found, Task
+from prosper_ng.estep.row_by_row import in_pieces
 from prosper_ng.experiments.inference import Inference, Inferred, Options, Summarize, attributes_of, infer
 from prosper_ng.experiments.inference_data import LocalRows, Wanted, open_rows
 from prosper_ng.experiments.inference_learned import Learned
+from prosper_ng.experiments.inference_start import states_of_run
 from prosper_ng.experiments.inference_summary import Summary, summarize
 from prosper_ng.latents.posterior import TruncatedPosterior
 from prosper_ng.latents.space import LatentSpace
@@ -38,7 +40,9 @@ _MEANINGS = {
     "means": "(N, H) posterior means of the latents",
     "free_energy": "(N,) log of the sum of p(s, y) over the states that were looked at: a lower bound of log p(y)",
     "n_widened": "(N,) how many times a row was looked at harder",
-    "unsettled": "(N,) 1 where a state better than the best one found may have been missed",
+    "certain": "(N,) 1 where all states were looked at: the best state is certain, probabilities and means are exact",
+    "unsettled": "(N,) 1 where something hints at a better state; 0 proves nothing where `certain` is 0",
+    "unimproved": "(N,) for how many sweeps, or neighbourhoods of states, the best state has not improved",
     "prediction": f"(N, D) posterior predictive means in the units of the data{UNKNOWN}",
     "filled": "(N, D) the data where they were observed, the predictions where they are missing",
 }
@@ -54,7 +58,7 @@ def write_inference(
     with ResultFile(path, comm, force) as results:
         rows = open_rows(known, wanted, comm)
         inference = Inference(known, options)
-        inferred = infer(inference, rows, keeping(inference, n_best))
+        inferred = infer(inference, rows, keeping(inference, n_best), states_of_run(inference, wanted, rows))
         k, space = inferred.local["states"].shape[1], known.model.space
         results.set_attributes({"format": INFERENCE_FORMAT, "format_version": FORMAT_VERSION, "n_best": k})
         _put_common(results, known, options, rows, inferred)
@@ -83,7 +87,8 @@ def write_reconstruction(
         picture = path.with_suffix(".png") if hasattr(rows.dataset, "add_patches") else None
         if picture is not None:
             _check_picture(picture, force, comm)
-        inferred = infer(Inference(known, options), rows, _predict)
+        inference = Inference(known, options)
+        inferred = infer(inference, rows, predicting, states_of_run(inference, wanted, rows))
         level = rows.level() if rows.preprocessing.remove_mean else 0.0
         prediction = rows.preprocessing.undo(inferred.local["prediction"], rows.raw, level)
         prediction[:, known.never_observed] = np.nan
@@ -109,6 +114,16 @@ def keeping(inference: Inference, n_best: int) -> Summarize:
     return summarized
 
 
+def predicting(task: Task, found: Found, posterior: TruncatedPosterior) -> Summary:
+    """The posterior predictive mean of each row, as many rows at a time as a product of rows apart sees."""
+    model = cast(Reconstructs, task.model)
+
+    def predicted(of: Task, rows: NDArray[np.int64]) -> Floats:
+        return model.reconstruct(of.prepared, of.projected, found.codes[rows], posterior.weights[rows])
+
+    return {"prediction": in_pieces(task, predicted), "free_energy": posterior.free_energy}
+
+
 def state_type(space: LatentSpace) -> type[np.generic]:
     """int8 for alphabets of small whole numbers, float64 for others."""
     small_whole = (space.values == np.rint(space.values)) & (abs(space.values) < 128)
@@ -118,12 +133,6 @@ def state_type(space: LatentSpace) -> type[np.generic]:
 def decoded(space: LatentSpace, codes: NDArray[np.uint64]) -> NDArray[Any]:
     """The values (..., H) of packed states (..., words)."""
     return space.values.astype(state_type(space))[space.decode(codes)]
-
-
-def _predict(task: Task, found: Found, posterior: TruncatedPosterior) -> Summary:
-    model = cast(Reconstructs, task.model)
-    prediction = model.reconstruct(task.prepared, task.projected, found.codes, posterior.weights)
-    return {"prediction": prediction, "free_energy": posterior.free_energy}
 
 
 def _put_common(results: ResultFile, known: Learned, options: Options, rows: LocalRows, inferred: Inferred) -> None:

@@ -167,15 +167,16 @@ def _shared(found: Learned | None, comm: Communicator) -> Learned:
     """What root found, on all ranks; parameters and whitening travel as numbers."""
     parts = None
     if found is not None:
-        parts = found.path, found.config, found.n_observed, found.data_digest, found.never_observed
+        parts = found.path, found.config, found.n_observed, found.n_sweeps, found.data_digest, found.never_observed
     parts = comm.broadcast(parts)
     assert parts is not None
-    path, config, n_observed, data_digest, never_observed = parts
+    path, config, n_observed, n_sweeps, data_digest, never_observed = parts
     shapes = {name: spec.shape for name, spec in config.model.parameters(n_observed).items()}
     params = NamedArrays(shapes) if found is None else found.params
     comm.broadcast_in_place(params.buffer)
     preprocessing = _shared_preprocessing(found, n_observed, comm)
-    return found or Learned(path, config, params, n_observed, None, None, preprocessing, data_digest, never_observed)
+    known = (preprocessing, data_digest, never_observed)
+    return found or Learned(path, config, params, n_observed, None, n_sweeps, *known)
 
 
 def _shared_preprocessing(found: Learned | None, n_observed: int, comm: Communicator) -> Preprocessing | None:

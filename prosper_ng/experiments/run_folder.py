@@ -29,7 +29,7 @@ from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.storage import atomic
-from prosper_ng.storage.checkpoint import Checkpoint, Checkpoints
+from prosper_ng.storage.checkpoint import FOLDER, Checkpoint, Checkpoints
 from prosper_ng.storage.history import History
 from prosper_ng.storage.lock import NAME as LOCK_FILE
 from prosper_ng.storage.lock import LockError, RunLock
@@ -63,7 +63,7 @@ class RunFolder:
         """`say` tells the user what they should hear of (on root)."""
         self.path, self.loaded, self.parts, self.problem, self.say = path, loaded, parts, parts.problem, say
         output = loaded.value.output
-        self.checkpoints = Checkpoints(path / "checkpoints", self.problem.comm, output.keep_checkpoints)
+        self.checkpoints = Checkpoints(path / FOLDER, self.problem.comm, output.keep_checkpoints)
         self.history = History()
         self.io_seconds = 0.0
         """What writing took after the sweep before."""

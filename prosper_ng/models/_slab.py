@@ -332,21 +332,21 @@ def _add_missing(
 @njit(cache=True)
 def add_moments(
     b: Any, mu: Any, gram: Any, Psi: Any, fields: Any, observed: Any, codes: Any, weights: Any,
-    means: Any, counts: Any, second: Any, shift: Any, spread: Any, y_y: Any, y_sz: Any,
+    means: Any, counts: Any, second: Any, shift: Any, spread: Any, y_y: Any, y_sz: Any, together: int = _ROWS_TOGETHER,
 ) -> float:  # fmt: skip
     """Add the posterior moments of codes (n, S, words) with weights (n, S); sum of weights times log |B|.
 
     means (n, H) <s z> of each row, counts (H,) <s>, second (H, H) lower triangle of <(s z)(s z)ᵀ>; with Psi also
     shift (H,) and the lower triangle spread (H, H), sums of t and T; with missing entries also what they add to
     sum y_d² (D,) and sum y <s z>ᵀ (D, H), in units of the noise. The other arguments are those of
-    `log_joint_of_states`.
+    `log_joint_of_states`. States of `together` rows are worked on side by side.
     """
     n_rows, n_states = codes.shape[:2]
     full, missing = Psi.shape[0] > 0, observed.shape[0] > 0
     sizes = np.empty((n_rows, n_states), np.int64)
     largest = _count_active(codes, weights, sizes)
     lanes, moment = _allocate(largest, full), np.empty((largest, largest))
-    together = 1 if missing else _ROWS_TOGETHER
+    together = 1 if missing else together
     order, ends = np.empty((2, together * n_states), np.int64), np.empty(largest + 1, np.int64)
     known = np.full(gram.shape if missing else (0, 0), -1)
     log_determinant = 0.0
@@ -371,3 +371,27 @@ def add_moments(
                     _add_missing(k, stop - start, lanes, fields, observed, moment, y_y, y_sz)
                 start = stop
     return log_determinant
+
+
+@njit(cache=True)
+def add_means(
+    b: Any, mu: Any, gram: Any, Psi: Any, fields: Any, observed: Any, codes: Any, weights: Any, means: Any
+) -> None:
+    """Add the posterior means <s z> (n, H), each row for itself: how it is rounded does not depend on the others.
+
+    The arguments are those of `add_moments`.
+    """
+    n_latents, n_joint, missing = mu.shape[0], Psi.shape[0], observed.shape[0] > 0
+    n_missing = fields.shape[1] if missing else 0
+    counts, second = np.zeros(n_latents), np.zeros((n_latents, n_latents))
+    shift, spread = np.zeros(n_joint), np.zeros((n_joint, n_joint))
+    y_y, y_sz = np.zeros(n_missing), np.zeros((n_missing, n_latents))
+    largest = _count_active(codes, weights, np.empty(codes.shape[:2], np.int64))
+    # How many lanes there are is said by the largest state, which may be that of another row.
+    n_together = max(codes.shape[0], 1) if _MATRIX_SIZE // (largest + 1) ** 2 >= _LANES else 1
+    for first in range(0, codes.shape[0], n_together):
+        own = slice(first, first + n_together)
+        add_moments(
+            b[own], mu, gram, Psi, fields, observed[own] if missing else observed, codes[own], weights[own],
+            means[own], counts, second, shift, spread, y_y, y_sz, 1,
+        )  # fmt: skip

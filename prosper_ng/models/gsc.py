@@ -43,7 +43,7 @@ from prosper_ng.models._gaussian import (
     pieces,
     whiten,
 )
-from prosper_ng.models._slab import add_moments, log_joint_of_states
+from prosper_ng.models._slab import add_means, add_moments, log_joint_of_states
 from prosper_ng.models._slab_neighbours import fill_neighbours
 from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.cholesky import positive_definite
@@ -133,6 +133,11 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
     def is_exact(self) -> bool:
         """The M-step is the maximum."""
         return True
+
+    @property
+    def groups_missing(self) -> bool:
+        """Noise with a covariance is another one for each set of missing values."""
+        return self.noise == "full"
 
     @cached_property
     def space(self) -> LatentSpace:
@@ -278,7 +283,10 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         """`s_z` (n, H), the posterior means of the amplitudes, 0 where a latent is not active."""
         means = np.empty_like(projected.b)
         for piece in pieces(prepared.factor, prepared.Sigma, projected.observed):
-            means[piece.rows] = _moments(prepared, projected, piece, codes[piece.rows], weights[piece.rows]).means
+            own = np.zeros_like(means[piece.rows])
+            arguments = _slab_arguments(prepared, projected, piece)
+            add_means(*arguments, _plain(codes[piece.rows]), _plain(weights[piece.rows]), own)
+            means[piece.rows] = own * prepared.root
         return {"s_z": means}
 
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:

@@ -200,6 +200,16 @@ class KnowsNeighbours(Protocol):
 
 
 @runtime_checkable
+class GroupsMissing(Protocol):
+    """Models that may treat rows together that miss the same values, so that rounding depends on how many do."""
+
+    @property
+    def groups_missing(self) -> bool:
+        """Whether it does."""
+        ...
+
+
+@runtime_checkable
 class Samples(Protocol):
     """Models that can generate data."""
 

@@ -24,6 +24,9 @@ from prosper_ng.storage.manifest import CheckpointError, Damaged, DataFile, Mani
 
 T = TypeVar("T")
 
+FOLDER = "checkpoints"
+"""In the folder of a run."""
+
 _SHARD_BYTES = 1 << 30
 
 
@@ -56,15 +59,23 @@ class _Trouble(NamedTuple):
 class Checkpoints:
     """The checkpoints in one folder; every method is called by all ranks together, root alone decides and commits."""
 
-    def __init__(self, folder: Path, comm: Communicator, keep: int = 2, shard_bytes: int = _SHARD_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        comm: Communicator,
+        keep: int = 2,
+        shard_bytes: int = _SHARD_BYTES,
+        reads_only: bool = False,
+    ) -> None:
         """Checkpoints under `folder`, of which the newest `keep` stay; ValueError where that is less than 2.
 
-        Rows of more than `shard_bytes` are written by several ranks, each into a file of about that size.
+        Rows of more than `shard_bytes` are written by several ranks, each into a file of about that size. Who
+        `reads_only` leaves damaged checkpoints where they are: the folder is that of somebody else's run.
         """
         if keep < 2:
             raise ValueError(f"keep is {keep}: at least 2, so that a good checkpoint outlives a damaged one")
         self.comm = comm
-        self.folder = CheckpointFolder(folder, keep)
+        self.folder = CheckpointFolder(folder, keep, reads_only)
         self._shard_bytes = shard_bytes
 
     def save(
@@ -112,10 +123,11 @@ class Checkpoints:
     ) -> tuple[Checkpoint | None, list[str]]:
         """The newest good checkpoint with rows start..stop of `n_rows`, or None; and notes on those passed over.
 
-        A damaged one is renamed to *.bad with the reason next to it, and the one before is taken. Rows are read into
-        the arrays `into` where these have the right shape and type, which saves the memory of a second copy; where a
-        checkpoint was passed over, numbers of it may be left in them. Raises CheckpointError on all ranks where the
-        newest was written by a newer version, holds another number of rows, or cannot be read by some rank.
+        A damaged one is renamed to *.bad with the reason next to it, unless nothing but reading is allowed, and the one
+        before is taken. Rows are read into the arrays `into` where these have the right shape and type, which saves the
+        memory of a second copy; where a checkpoint was passed over, numbers of it may be left in them. Raises
+        CheckpointError on all ranks where the newest was written by a newer version, holds another number of rows, or
+        cannot be read by some rank.
         """
         notes: list[str] = []
         while True:

@@ -18,10 +18,11 @@ _ROOM = 2
 class CheckpointFolder:
     """Commits, finds and removes checkpoints; errors of the disk come out as OSError."""
 
-    def __init__(self, path: Path, keep: int) -> None:
-        """Checkpoints under `path`, of which the newest `keep` stay."""
+    def __init__(self, path: Path, keep: int, reads_only: bool = False) -> None:
+        """Checkpoints under `path`, of which the newest `keep` stay; damaged ones, too, where it `reads_only`."""
         self.path = path
         self.keep = keep
+        self.reads_only = reads_only
         self._passed: set[int] = set()
 
     def temporary(self, iteration: int, first_row: int) -> Path:
@@ -117,6 +118,8 @@ class CheckpointFolder:
         # Where renaming fails, on a full or read-only disk, this process still must not come back to it.
         self._passed.add(iteration)
         stem = manifest.stem(iteration)
+        if self.reads_only:
+            return f"checkpoint {self.path / stem} is passed over: {reason}"
         with contextlib.suppress(OSError):
             for path in [self.path / f"{stem}.json", *self.path.glob(f"{stem}-*.h5")]:
                 path.rename(path.with_name(f"{path.name}.bad"))

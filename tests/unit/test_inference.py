@@ -1,5 +1,6 @@
 """Posteriors under a learned model: exact where they can be, better with more effort, the same in any pieces."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,14 @@ from scipy.special import logsumexp
 
 from prosper_ng.components import kind_of
 from prosper_ng.errors import NumericalError, UserError
+from prosper_ng.estep.closure import close
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.preselection import Preselection
+from prosper_ng.estep.row_by_row import keys_of, task_apart
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
-from prosper_ng.experiments import inference
 from prosper_ng.experiments.inference import Inference, Options
-from prosper_ng.experiments.inference_effort import MOST_DOUBLINGS, MOST_STATES, Effort, harder
+from prosper_ng.experiments.inference_effort import MOST_DOUBLINGS, MOST_STATES, Effort, harder, n_kept
 from prosper_ng.experiments.inference_files import decoded, keeping
 from prosper_ng.experiments.inference_learned import Learned
 from prosper_ng.experiments.inference_summary import best_states, posterior_means
@@ -22,7 +24,9 @@ from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models.bsc import BSC
 from prosper_ng.models.interface import PosteriorMeans
+from prosper_ng.numerics.random_streams import stream
 from prosper_ng.storage.sources.bars import Bars
+from prosper_ng.training.data_selection import batch_of
 from tests.contracts.references import JOINTS, instances, random_parameters, reference_of
 
 MODELS = pytest.mark.parametrize("make", list(instances().values()), ids=list(instances()))
@@ -35,11 +39,11 @@ def learned(model, estep, params) -> Learned:
     return Learned(Path("runs/test"), config, params, len(params["W"]))
 
 
-def problem(make, estep, n_latents=4, n_rows=40, seed=0):
+def problem(make, estep, n_latents=4, n_rows=40, seed=0, n_observed=5):
     """A learned model with random parameters, and rows drawn from it."""
     rng = np.random.default_rng(seed)
     model = make(n_latents)
-    params = random_parameters(model, 5, rng)
+    params = random_parameters(model, n_observed, rng)
     return learned(model, estep, params), model.sample(params, n_rows, rng)[0]
 
 
@@ -145,20 +149,78 @@ def test_a_row_without_a_finite_log_joint_is_named():
 # More effort
 
 
-def test_adaptive_preselection_finds_the_best_states_that_a_narrow_one_misses():
-    model, params, values = superimposed()
-    exact = infer(learned(model, Exhaustive(), params), values, n_best=1)
-    known = learned(model, Preselection(n_candidates=4, max_active=3), params)
-    narrow, wide = infer(known, values, n_best=1), infer(known, values, n_best=1, adaptive=True)
-    missed = (narrow["states"] != exact["states"])[:, 0, 0]
-    assert missed.mean() > 0.4
-    assert narrow["unsettled"][missed].mean() > 0.9
+STARTS = {
+    "preselection": Preselection(n_candidates=4, max_active=2),
+    "search": Search(n_states=10, variations=(Evolution(n_parents=5),)),
+}
+START = pytest.mark.parametrize("estep", list(STARTS.values()), ids=list(STARTS))
+
+
+@START
+@KINDS
+def test_adaptive_inference_misses_no_best_state_of_few_latents(make, estep):
+    known, values = problem(make, estep, n_latents=6, n_rows=200, seed=1)
+    exact = infer(learned(known.model, Exhaustive(), known.params), values, n_best=1)
+    plain, wide = infer(known, values, n_best=1), infer(known, values, n_best=1, adaptive=True)
+    assert (plain["free_energy"] < exact["free_energy"] - 1e-6).any()
+    assert wide["log_joints"] == pytest.approx(exact["log_joints"], rel=1e-9)
+    assert wide["certain"].all()
     assert not wide["unsettled"].any()
-    assert (wide["states"] == exact["states"]).mean() > 0.95
-    assert (wide["n_widened"] == 0).tolist() == (narrow["unsettled"] == 0).tolist()
-    assert (wide["free_energy"] >= narrow["free_energy"] - 1e-9).all()
-    n_active = decoded(model.space, wide["states"])[:, 0].sum(axis=1)
-    assert (n_active < 3 + wide["n_widened"])[wide["n_widened"] < 7].all()
+    assert wide["free_energy"] == pytest.approx(exact["free_energy"], rel=1e-9)
+    assert wide["means"] == pytest.approx(exact["means"], abs=1e-9)
+    assert not plain["certain"].any()
+
+
+@START
+@pytest.mark.parametrize("name", ["bsc", "mca", "gsc-scalar-diagonal", "tsc"])
+def test_where_all_states_are_too_many_those_around_the_best_are_looked_at(name, estep):
+    n_latents = 9 if name == "tsc" else 14
+    known, values = problem(instances()[name], estep, n_latents, n_rows=60, seed=2, n_observed=25)
+    exact = infer(learned(known.model, Exhaustive(), known.params), values, n_best=1)
+    plain, wide = infer(known, values, n_best=1), infer(known, values, n_best=1, adaptive=True)
+    right = np.isclose(wide["log_joints"], exact["log_joints"], rtol=1e-9)[:, 0]
+    assert right.all()
+    assert np.isclose(plain["log_joints"], exact["log_joints"], rtol=1e-9).mean() < 0.9
+    assert (wide["n_widened"] > 0).all()
+    assert (wide["n_widened"][wide["certain"] == 1] > 1).all()
+    assert (wide["unimproved"][(wide["certain"] == 0) & (wide["unsettled"] == 0)] > 0).all()
+    assert (wide["free_energy"] >= plain["free_energy"] - 1e-12).all()
+    assert (wide["log_joints"] >= plain["log_joints"]).all()
+
+
+def test_looking_around_ends_when_the_best_states_have_no_better_neighbour():
+    known, values = problem(instances()["bsc"], Exhaustive(), n_latents=7, n_rows=30)
+    model, space, n_best = known.model, known.model.space, 5
+    batch = batch_of(keys_of(values), values)
+    task = task_apart(model, model.prepare(known.params), batch, model.activity(known.params))
+    sets = Search(n_states=12).initial_sets(space, batch.rows, task.activity, stream(0, "test"))
+    sets.log_joint[...] = task.log_joint(sets.codes)
+    closed = close(task, sets, n_best, 50)
+    assert closed.is_closed.all()
+    assert (closed.n_looked >= n_best).all()
+    assert (closed.improved_at < closed.n_looked).all()
+    everything = space.decode(space.enumerate())
+    joint = task.log_joint(np.broadcast_to(space.enumerate(), (len(values), space.n_states, space.words)))
+    for n in range(len(values)):
+        best = np.argsort(-sets.log_joint[n])[:n_best]
+        known_states = {tuple(state) for state in space.decode(sets.codes[n, best])}
+        for state in known_states:
+            distance = np.abs(everything - state).sum(axis=1)
+            swapped = (distance == 2) & (everything.sum(axis=1) == sum(state))
+            better = ((distance == 1) | swapped) & (joint[n] > sets.log_joint[n, best[-1]] + 1e-9)
+            assert {tuple(each) for each in everything[better]} <= known_states
+
+
+def test_looking_around_that_is_cut_short_says_so():
+    known, values = problem(instances()["bsc"], Search(n_states=16), n_latents=20, n_rows=10)
+    model = known.model
+    batch = batch_of(keys_of(values), values)
+    task = task_apart(model, model.prepare(known.params), batch, model.activity(known.params))
+    sets = Search(n_states=16).initial_sets(model.space, batch.rows, task.activity, stream(0, "test"))
+    sets.log_joint[...] = task.log_joint(sets.codes)
+    closed = close(task, sets, 8, 7)
+    assert not closed.is_closed.any()
+    assert (closed.n_looked == 7).all()
 
 
 @pytest.mark.parametrize("selection", ["singleton", "model"])
@@ -185,24 +247,6 @@ def test_a_preselection_that_leaves_nothing_out_has_no_edge():
     assert not found["n_widened"].any()
 
 
-def test_an_adaptive_search_goes_on_until_the_best_state_stays():
-    model, params, values = superimposed(n_rows=40)
-    exact = infer(learned(model, Exhaustive(), params), values, n_best=1)
-    estep = Search(n_states=10, variations=(Evolution(n_parents=5),))
-    known = learned(model, estep, params)
-    short, long = infer(known, values, 1), infer(known, values, 1, adaptive=True)
-    assert 10 < short["unsettled"].sum() < 40
-    assert (short["n_widened"] == 0).all()
-    assert (long["n_widened"] > 0).all()
-    assert len(np.unique(long["n_widened"])) > 2
-    assert not long["unsettled"].any()
-    assert (long["log_joints"] >= short["log_joints"]).all()
-    assert (long["free_energy"] >= short["free_energy"] - 1e-12).all()
-    right = (long["states"] == exact["states"]).mean()
-    assert right > 0.8
-    assert right > (short["states"] == exact["states"]).mean() + 0.2
-
-
 def test_a_search_that_holds_all_states_is_settled_and_exact():
     known, values = problem(instances()["tsc"], Search(n_states=1000), n_latents=3)
     exact = infer(learned(known.model, Exhaustive(), known.params), values)
@@ -225,6 +269,7 @@ def test_a_search_ends_early_where_nothing_improves(monkeypatch):
     ("estep", "n_latents"),
     [
         (Preselection(n_candidates=3, max_active=2), 6),
+        (Preselection(n_candidates=3, max_active=2), 17),
         (Preselection(n_candidates=2, max_active=9), 300),
         (Search(n_states=5), 7),
         (Search(n_states=50), 300),
@@ -237,48 +282,25 @@ def test_effort_grows_to_an_end(estep, n_latents):
     while (more := harder(efforts[-1], space)) is not None:
         efforts.append(more)
         assert len(efforts) < 100
-    last = efforts[-1].estep
+    kept = [n_kept(effort.estep, space) for effort in efforts]
     assert [effort.level for effort in efforts] == list(range(len(efforts)))
-    if isinstance(last, Preselection):
-        complete = min(last.n_candidates, last.max_active) >= n_latents
-        assert complete == (n_latents == 6)
-        assert last.n_candidates - estep.n_candidates == last.max_active - estep.max_active == len(efforts) - 1
-    elif isinstance(last, Search):
-        assert last.n_states <= MOST_STATES
-        assert last.n_states >= space.n_states or len(efforts) == MOST_DOUBLINGS + 1 or last.n_states * 2 > MOST_STATES
-        # No two sweeps draw the same random numbers.
-        ends = [effort.n_before + effort.n_sweeps for effort in efforts]
-        assert [effort.n_before for effort in efforts] == [0, *ends[:-1]]
+    # What was found before has room, so that no free energy falls.
+    assert kept == sorted(kept)
+    assert kept[-1] <= max(MOST_STATES, kept[0])
+    assert all(2 * first.n_best == second.n_best for first, second in pairwise(efforts[1:]) if second.n_best)
+    if n_latents < 20:
+        assert kept[-1] == space.n_states or space.n_states > MOST_STATES
     else:
-        assert len(efforts) == 1
+        assert kept[-1] * 2 > MOST_STATES or len(efforts) == MOST_DOUBLINGS + 2
 
 
-# Nothing but the rows counts
-
-
-@pytest.mark.parametrize("estep", [Exhaustive(), Preselection(n_candidates=3, max_active=2), Search(n_states=9)])
-def test_what_is_found_does_not_depend_on_the_memory_at_hand(estep, monkeypatch):
-    model, params, values = crowded(n_rows=30)
-    known = learned(model, estep, params)
-    # A search ends early when the rows that it works on together no longer improve; a single sweep cannot.
-    options = {"n_sweeps": 1} if isinstance(estep, Search) else {"adaptive": True}
-    whole = infer(known, values, **options)
-    monkeypatch.setattr(inference, "_PIECE_BYTES", 2_000)
-    pieces = infer(known, values, **options)
-    assert (whole["states"] == pieces["states"]).all()
-    for name in set(whole) - {"states"}:
-        assert pieces[name] == pytest.approx(whole[name], rel=1e-10, abs=1e-10), name
-
-
-def test_random_draws_are_those_of_the_global_row():
-    known, values = problem(instances()["bsc"], Search(n_states=4), n_latents=12, n_rows=20)
-
-    def states(rows):
-        worker = Inference(known, Options(n_sweeps=1))
-        return worker.of_rows(rows, values[rows % 20], keeping(worker, 4))["states"]
-
-    assert (states(np.arange(20))[7:] == states(np.arange(7, 20))).all()
-    assert (states(np.arange(20)) != states(np.arange(20, 40))).any()
+def test_all_states_are_looked_at_where_they_are_not_many_more_than_would_be_kept():
+    narrow = Effort(Preselection(n_candidates=4, max_active=2), 10)
+    assert isinstance(harder(narrow, LatentSpace(12)).estep, Exhaustive)
+    around = harder(narrow, LatentSpace(13))
+    assert (around.estep.n_states, around.n_best) == (64, 16)
+    assert isinstance(harder(around, LatentSpace(15)).estep, Exhaustive)
+    assert harder(around, LatentSpace(40)).n_best == 32
 
 
 def test_an_estep_that_cannot_serve_the_model_says_so():

@@ -48,24 +48,33 @@ class Neighbourhood:
 
     def propose(self, task: Task, pool: StateSets) -> Codes:
         """Up to n_candidates states for each row; where there are fewer, some repeat a state of the pool."""
-        n, n_pool, words = pool.codes.shape
-        best = Candidates.none(n, self.n_candidates, words)
-        parents = np.empty((n, min(self.n_parents, n_pool)), np.int64)
+        parents = np.empty((len(pool.codes), min(self.n_parents, pool.codes.shape[1])), np.int64)
         rank(pool.log_joint, parents)
-        for chosen in parents.T:
-            self._look_around(task, pool, chosen, best)
-        unused = np.arange(self.n_candidates) >= best.filled[:, None]
-        best.codes[unused] = np.repeat(pool.codes[:, 0], unused.sum(axis=1), axis=0)
-        return best.codes
+        return best_neighbours(task, pool, parents, self.n_candidates)
 
-    def _look_around(self, task: Task, pool: StateSets, chosen: Ints, best: Candidates) -> None:
-        """Let the neighbours of one parent of each row compete."""
-        model: Any = task.model
-        rows, knows = np.arange(len(chosen)), offers(model, KnowsNeighbours)
-        parents, log_joint = pool.codes[rows, chosen], pool.log_joint[rows, chosen]
-        for hood in hoods(model.space, parents, log_joint, _NUMBERS if knows else None):
-            if knows:
-                found = model.log_joint_of_neighbours(task.prepared, task.projected, hood)
-            else:
-                found = evaluated(model.space, hood, task.log_joint)
-            choose(model.space, hood, found, pool, best)
+
+def best_neighbours(task: Task, pool: StateSets, parents: Ints, n_candidates: int) -> Codes:
+    """(n, n_candidates, words) the best neighbours of parents (n, P), places in the pool, that the pool does not hold.
+
+    Only those count that are better than the worst of the pool; where there are fewer, some repeat a state of the pool.
+    """
+    n, _, words = pool.codes.shape
+    best = Candidates.none(n, n_candidates, words)
+    for chosen in parents.T:
+        _look_around(task, pool, chosen, best)
+    unused = np.arange(n_candidates) >= best.filled[:, None]
+    best.codes[unused] = np.repeat(pool.codes[:, 0], unused.sum(axis=1), axis=0)
+    return best.codes
+
+
+def _look_around(task: Task, pool: StateSets, chosen: Ints, best: Candidates) -> None:
+    """Let the neighbours of one parent of each row compete."""
+    model: Any = task.model
+    rows, knows = np.arange(len(chosen)), offers(model, KnowsNeighbours)
+    parents, log_joint = pool.codes[rows, chosen], pool.log_joint[rows, chosen]
+    for hood in hoods(model.space, parents, log_joint, _NUMBERS if knows else None):
+        if knows:
+            found = model.log_joint_of_neighbours(task.prepared, task.projected, hood)
+        else:
+            found = evaluated(model.space, hood, task.log_joint)
+        choose(model.space, hood, found, pool, best)
