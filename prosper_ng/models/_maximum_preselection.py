@@ -15,7 +15,7 @@ from prosper_ng.models._maximum_kernels import Prepared, Projected
 from prosper_ng.models._maximum_tree import NEGLIGIBLE, Weighed, Weighing, weigh_states
 from prosper_ng.models.interface import Batch, Floats
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.numerics.superposition import log_power_sum, power_shares, superpose, winners
+from prosper_ng.numerics.superposition import power_mean, power_shares, sum_of_shares, superpose, winners
 
 # How many numbers are collected for distinct states before they are shared out.
 _COLLECTED_NUMBERS = 1 << 19
@@ -47,9 +47,9 @@ class Shares(NamedTuple):
     counts: Floats
     """(H,)."""
     A: Floats
-    """(H, D) sum <A>ᵀ."""
+    """(H, D) sum <A>ᵀ, soft sum <A S>ᵀ."""
     A_y: Floats
-    """(H, D) sum <A>ᵀ y."""
+    """(H, D) sum <A>ᵀ y, soft sum <A (y - Wbar + S W)>ᵀ."""
 
 
 class MaximumPosterior:
@@ -92,7 +92,7 @@ class MaximumPosterior:
         power = prepared.powers
         _share_singletons(masses, values, observed, complete, shares)
         _share_states(
-            fields, power.powers, power.slopes, prepared.rho, values, observed, self.chosen.candidates,
+            fields, power.powers, power.slopes, power.scale, prepared.rho, values, observed, self.chosen.candidates,
             tree, states, weights, state_table(len(fields), capacity), collected, shares,
         )  # fmt: skip
         sums["n"] += len(values) if kept is None else np.count_nonzero(kept)
@@ -172,34 +172,62 @@ def _collect(
             seen[place, d] += weight * observed[n, d]
 
 
-@njit(cache=True, error_model="numpy")
-def _share_out(fields: Any, powers: Any, slopes: Any, rho: float, table: Any, collected: Any, shares: Any) -> None:
-    """Share out what was collected for the states of the table among their latents."""
+@njit(cache=True)
+def _share_out_to_winners(fields: Any, table: Any, collected: Any, shares: Any) -> None:
+    """Give what was collected for each state of the table to the winner of each entry."""
     n_latents, n_dimensions = fields.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    scratch, share = np.empty((4, n_dimensions)), np.empty((n_latents, n_dimensions))
+    scratch = np.empty((4, n_dimensions))
     totals, seen, moments, A, A_y = collected.totals, collected.seen, collected.moments, shares.A, shares.A_y
     for place in range(table.n_states[0]):
         k = unpack(table.codes[place], 1, table.codes.shape[1], latents, indices)
-        if rho == np.inf:
-            row = winners(fields, latents, k, scratch)
-            for i in range(k):
-                for d in range(n_dimensions):
-                    share[i, d] = 1.0 if scratch[row, d] == i else 0.0
-        else:
-            log_power_sum(powers, latents, k, scratch)
-            power_shares(slopes, rho, latents, k, scratch, share)
+        row = winners(fields, latents, k, scratch)
         for i in range(k):
             h = latents[i]
             shares.counts[h] += totals[place]
             for d in range(n_dimensions):
-                A[h, d] += share[i, d] * (totals[place] if seen.shape[1] == 0 else seen[place, d])
-                A_y[h, d] += share[i, d] * moments[place, d]
+                share = 1.0 if scratch[row, d] == i else 0.0
+                A[h, d] += share * (totals[place] if seen.shape[1] == 0 else seen[place, d])
+                A_y[h, d] += share * moments[place, d]
+
+
+@njit(cache=True, error_model="numpy")
+def _share_out_softly(
+    fields: Any, powers: Any, slopes: Any, scale: Any, rho: float, table: Any, collected: Any, shares: Any
+) -> None:
+    """Share out what was collected for each state of the table among its latents."""
+    n_latents, n_dimensions = fields.shape
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    scratch, share = np.empty((4, n_dimensions)), np.empty((n_latents, n_dimensions))
+    totals, seen, moments, A, A_y = collected.totals, collected.seen, collected.moments, shares.A, shares.A_y
+    all_shares = scratch[0]
+    for place in range(table.n_states[0]):
+        k = unpack(table.codes[place], 1, table.codes.shape[1], latents, indices)
+        power_mean(fields, powers, scale, rho, latents, k, scratch)
+        power_shares(slopes, rho, latents, k, scratch, share)
+        sum_of_shares(k, share, all_shares)
+        for i in range(k):
+            h = latents[i]
+            shares.counts[h] += totals[place]
+            for d in range(n_dimensions):
+                part = share[i, d] * (totals[place] if seen.shape[1] == 0 else seen[place, d])
+                A[h, d] += part * all_shares[d]
+                A_y[h, d] += share[i, d] * moments[place, d] + part * (all_shares[d] * fields[h, d] - scratch[1, d])
+
+
+@njit(cache=True)
+def _share_out(
+    fields: Any, powers: Any, slopes: Any, scale: Any, rho: float, table: Any, collected: Any, shares: Any
+) -> None:
+    if rho == np.inf:
+        _share_out_to_winners(fields, table, collected, shares)
+    else:
+        _share_out_softly(fields, powers, slopes, scale, rho, table, collected, shares)
 
 
 @njit(cache=True)
 def _share_states(
-    fields: Any, powers: Any, slopes: Any, rho: float, values: Any, observed: Any, candidates: Any,
+    fields: Any, powers: Any, slopes: Any, scale: Any, rho: float, values: Any, observed: Any, candidates: Any,
     tree: Any, states: Any, weights: Any, table: Any, collected: Any, shares: Any,
 ) -> None:  # fmt: skip
     """Add what larger states come to: collected for each distinct state, which is then shared out once."""
@@ -209,10 +237,10 @@ def _share_states(
         placed = place_states(table, done, candidates, states.rows, tree, states.nodes, places)
         _collect(done, placed, n_known, values, observed, states, weights, places, collected)
         if placed < weights.shape[0]:
-            _share_out(fields, powers, slopes, rho, table, collected, shares)
+            _share_out(fields, powers, slopes, scale, rho, table, collected, shares)
             clear(table)
         done = placed
-    _share_out(fields, powers, slopes, rho, table, collected, shares)
+    _share_out(fields, powers, slopes, scale, rho, table, collected, shares)
 
 
 @njit(cache=True)

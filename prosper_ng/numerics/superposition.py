@@ -132,6 +132,16 @@ def power_shares(slopes: Any, rho: float, latents: Any, k: int, scratch: Any, sh
 
 
 @njit(cache=True)
+def sum_of_shares(k: int, shares: Any, total: Any) -> None:
+    """Fill (D,) with the sum of the first k rows of `shares`."""
+    for d in range(total.shape[0]):
+        total[d] = 0.0
+    for i in range(k):
+        for d in range(total.shape[0]):
+            total[d] += shares[i, d]
+
+
+@njit(cache=True)
 def superpose(fields: Any, powers: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any) -> int:
     """The row of `scratch` that now holds the power mean of k latents, which is the maximum where rho is infinite."""
     if rho == np.inf:
