@@ -34,14 +34,15 @@ from prosper_ng.models._maximum_kernels import (
     project,
 )
 from prosper_ng.models._maximum_neighbours import fill_neighbours
-from prosper_ng.models._maximum_preselection import MaximumPosterior
+from prosper_ng.models._maximum_preselection import LEAST_WEIGHT, PRECISION, MaximumPosterior
 from prosper_ng.models.interface import SMALLEST_SCALE, Batch, Codes, Floats, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import gaussian_entropy, log_odds
 from prosper_ng.numerics.superposition import powers_of
 
-# Less weight than this says nothing about an entry of W: the ratio of such sums has lost its digits.
-_SMALLEST_SHARE = 1e-150
+# An entry of W that wins with less than this probability in a row, on average, keeps its value: a row may leave out
+# states that weigh `LEAST_WEIGHT`, and a sum over blocks of rows what is 2^-64 = 5e-20 of its largest entry.
+_SMALLEST_SHARE = LEAST_WEIGHT / PRECISION
 
 
 class MaximumModel(ActivityPrior):
@@ -126,6 +127,10 @@ class MaximumModel(ActivityPrior):
         """The posterior over the states of each row's candidates."""
         return MaximumPosterior(prepared, projected, batch, chosen, tempering)
 
+    def least_weight(self) -> float:
+        """What the states of a row may weigh that are left out, all together."""
+        return LEAST_WEIGHT
+
     def log_joint_of_neighbours(self, prepared: Prepared, projected: Projected, hood: Hood) -> Neighbours:
         """log p(s, y) of the states one change away from the parents."""
         found, power = Neighbours.unknown(self.space, hood), prepared.powers
@@ -180,7 +185,7 @@ class MaximumModel(ActivityPrior):
         """New parameters, with the winners held fixed; an entry of W that never wins keeps its value."""
         new = params.copy()
         if "W" in step.learn:
-            known = sums["A"] > _SMALLEST_SHARE
+            known = sums["A"] > _SMALLEST_SHARE * sums["n"]
             W = np.divide(sums["A_y"], sums["A"], out=params["W"].copy(), where=known)
             new["W"] = np.maximum(W, self._least_W)
         if "sigma" in step.learn and sums["n_values"] > 0:

@@ -163,7 +163,8 @@ def offers(model: object, capability: type) -> bool:
 
 @cache
 def _capabilities(model: Any) -> frozenset[type]:
-    return frozenset(each for each in (Affinity, Preselects, KnowsNeighbours) if issubclass(model, each))
+    capabilities = (Affinity, Preselects, KnowsNeighbours, NeedsSmallWeights)
+    return frozenset(each for each in capabilities if issubclass(model, each))
 
 
 @runtime_checkable
@@ -196,6 +197,15 @@ class KnowsNeighbours(Protocol):
 
     def log_joint_of_neighbours(self, prepared: Any, projected: Any, hood: Hood) -> Neighbours:
         """log p(s, y) of all states one change away from the parents; for ranking, so rounding may be larger."""
+        ...
+
+
+@runtime_checkable
+class NeedsSmallWeights(Protocol):
+    """Models with parameters that may be learned from nothing but states of very low probability."""
+
+    def least_weight(self) -> float:
+        """States of a row that all together have less probability than this may be left out of its statistics."""
         ...
 
 
