@@ -15,7 +15,7 @@ from prosper_ng.models._maximum_kernels import Prepared, Projected
 from prosper_ng.models._maximum_tree import NEGLIGIBLE, Weighed, Weighing, weigh_states
 from prosper_ng.models.interface import Batch, Floats
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.numerics.superposition import power_mean, power_shares, sum_of_shares, superpose, winners
+from prosper_ng.numerics.superposition import power_shares_and_mean, sum_of_shares, superpose, winners
 
 LEAST_WEIGHT = 1e-25
 """States of a row that all together weigh less than this show in no statistic."""
@@ -223,28 +223,33 @@ def _share_out_to_winners(fields: Any, table: Any, collected: Any, shares: Any) 
                 A_y[h, d] += share * moments[place, d]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _share_out_softly(
     fields: Any, powers: Any, slopes: Any, scale: Any, rho: float, table: Any, collected: Any, shares: Any
 ) -> None:
-    """Share out what was collected for each state of the table among its latents."""
+    """Share out what was collected for each state of the table, of two or more latents, among these."""
     n_latents, n_dimensions = fields.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    scratch, share = np.empty((4, n_dimensions)), np.empty((n_latents, n_dimensions))
+    scratch, share, mass = np.empty((4, n_dimensions)), np.empty((n_latents, n_dimensions)), np.empty(n_dimensions)
     totals, seen, moments, A, A_y = collected.totals, collected.seen, collected.moments, shares.A, shares.A_y
-    all_shares = scratch[0]
+    bound, left = scratch[0], scratch[1]
     for place in range(table.n_states[0]):
         k = unpack(table.codes[place], 1, table.codes.shape[1], latents, indices)
-        power_mean(fields, powers, scale, rho, latents, k, scratch)
-        power_shares(slopes, rho, latents, k, scratch, share)
-        sum_of_shares(k, share, all_shares)
+        power_shares_and_mean(powers, slopes, scale, rho, latents, k, scratch, share)
+        mass[:] = totals[place]
+        for d in range(seen.shape[1]):
+            mass[d] = seen[place, d]
+        for d in range(n_dimensions):
+            left[d] = moments[place, d] - mass[d] * scratch[1, d]
+        sum_of_shares(k, share, bound)
+        for d in range(n_dimensions):
+            bound[d] = bound[d] * mass[d]
         for i in range(k):
             h = latents[i]
             shares.counts[h] += totals[place]
             for d in range(n_dimensions):
-                part = share[i, d] * (totals[place] if seen.shape[1] == 0 else seen[place, d])
-                A[h, d] += part * all_shares[d]
-                A_y[h, d] += share[i, d] * moments[place, d] + part * (all_shares[d] * fields[h, d] - scratch[1, d])
+                A[h, d] += share[i, d] * bound[d]
+                A_y[h, d] += share[i, d] * (left[d] + bound[d] * fields[h, d])
 
 
 @njit(cache=True)
