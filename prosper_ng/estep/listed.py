@@ -1,10 +1,12 @@
 """The posterior over states that are listed one by one, which serves every model."""
 
+from typing import Any
+
 import numpy as np
 
 from prosper_ng.estep.interface import Floats, Found, Task
-from prosper_ng.latents.posterior import Mask, truncated_posterior
-from prosper_ng.models.interface import Reconstructs
+from prosper_ng.latents.posterior import NEGLIGIBLE, Mask, truncated_posterior
+from prosper_ng.models.interface import NeedsSmallWeights, Reconstructs, offers
 from prosper_ng.numerics.named_arrays import NamedArrays
 
 
@@ -16,7 +18,9 @@ class Listed:
         self.task, self.found = task, found
         tempering = task.tempering
         log_prior = task.model.log_prior(task.prepared, found.codes) if tempering.needs_prior else None
-        posterior = truncated_posterior(found.log_joint, tempering.of(found.log_joint, log_prior))
+        model: Any = task.model
+        least = model.least_weight() if offers(model, NeedsSmallWeights) else NEGLIGIBLE
+        posterior = truncated_posterior(found.log_joint, tempering.of(found.log_joint, log_prior), least)
         self.weights, self.free_energy, self.entropy = posterior
         self.n_evaluated, self.n_accepted = found.n_evaluated, found.n_accepted
 

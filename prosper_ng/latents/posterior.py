@@ -64,8 +64,8 @@ class Posterior(Protocol):
         ...
 
 
-# Weights that together are below 1e-15 of the whole are set to zero: they would change no digit of it.
-_NEGLIGIBLE = float(np.log(1e-15))
+NEGLIGIBLE = 1e-15
+"""Weights that together are below this share of the whole are set to zero: they would change no digit of it."""
 
 
 class TruncatedPosterior(NamedTuple):
@@ -79,14 +79,17 @@ class TruncatedPosterior(NamedTuple):
     """(n,) entropy of q_n in nats."""
 
 
-def truncated_posterior(log_joint: Floats, tempered: Floats | None = None) -> TruncatedPosterior:
+def truncated_posterior(
+    log_joint: Floats, tempered: Floats | None = None, least: float = NEGLIGIBLE
+) -> TruncatedPosterior:
     """q_n proportional to exp(tempered), or to the joint where nothing is tempered; log joints are (n, S).
 
+    Weights that together come to less than `least` are set to zero.
     Rows in which no state has a finite log joint come back as NaN, which the sums over rows then carry.
     """
     weights = np.empty_like(log_joint)
     total, entropy = np.empty(len(log_joint)), np.empty(len(log_joint))
-    _normalize(log_joint if tempered is None else tempered, weights, total, entropy)
+    _normalize(log_joint if tempered is None else tempered, float(np.log(least)), weights, total, entropy)
     if tempered is None:
         return TruncatedPosterior(weights, total, entropy)
     return TruncatedPosterior(weights, log_sum(log_joint), entropy)
@@ -100,10 +103,10 @@ def log_sum(log_joint: Floats) -> Floats:
 
 
 @njit(cache=True, error_model="numpy")
-def _normalize(log_joint: Any, weights: Any, total: Any, entropy: Any) -> None:
+def _normalize(log_joint: Any, log_least: float, weights: Any, total: Any, entropy: Any) -> None:
     differences = np.empty(log_joint.shape[1])
     for n in range(log_joint.shape[0]):
-        best = _weigh(log_joint[n], differences, weights[n])
+        best = _weigh(log_joint[n], log_least, differences, weights[n])
         mass = _sum(weights[n])
         scale = 1.0 / mass
         for s in range(weights.shape[1]):
@@ -115,20 +118,20 @@ def _normalize(log_joint: Any, weights: Any, total: Any, entropy: Any) -> None:
 
 @njit(cache=True, error_model="numpy")
 def _log_sum(log_joint: Any, total: Any) -> None:
-    weights, differences = np.empty(log_joint.shape[1]), np.empty(log_joint.shape[1])
+    weights, differences, log_least = np.empty(log_joint.shape[1]), np.empty(log_joint.shape[1]), np.log(NEGLIGIBLE)
     for n in range(log_joint.shape[0]):
-        best = _weigh(log_joint[n], differences, weights)
+        best = _weigh(log_joint[n], log_least, differences, weights)
         total[n] = best + np.log(_sum(weights))
 
 
 @njit(cache=True, error_model="numpy")
-def _weigh(log_joint: Any, differences: Any, weights: Any) -> float:
+def _weigh(log_joint: Any, log_least: float, differences: Any, weights: Any) -> float:
     """The largest log joint; what is left of the others and its exponentials go to the two arrays.
 
     Where there is no largest one, or a NaN, all weights become NaN.
     """
     best, n_states = largest(log_joint), log_joint.shape[0]
-    negligible = _NEGLIGIBLE - np.log(n_states)
+    negligible = log_least - np.log(n_states)
     n_lost = 0
     for s in range(n_states):
         difference = log_joint[s] - best

@@ -2,12 +2,19 @@
 
 Hard: Wbar_d(s) is the W_dh of largest magnitude among the active latents h, and 0 where none is active; A_dh(s) is 1
 for the latent that wins entry d (the first of equals) and 0 for the others. Soft: Wbar is the signed power mean,
-Wbar_d = sign(v_d) |v_d|^(1/rho), v_d = sum_h s_h sign(W_dh) |W_dh|^rho, A_dh(s) = min(1, |W_dh / Wbar_d|)^(rho - 1).
-Hard is soft at rho = inf. As temperature falls rho rises: early in annealing those that do not win learn as well.
+Wbar_d = sign(v_d) |v_d|^(1/rho), v_d = sum_h s_h sign(W_dh) |W_dh|^rho, and A_dh(s) = min(1, |W_dh / Wbar_d|)^(rho - 1)
+its derivative, which is above 1 only where entries of both signs nearly cancel. Hard is soft at rho = inf. As
+temperature falls rho rises: early in annealing those that do not win learn as well.
 
-The M-step holds the winners fixed: W_dh = sum <A_dh> y_d / sum <A_dh>. It is a very good approximation, but the free
-energy can fall. The expected log joint is that with the winners of the parameters that the sums were made with: hard,
-it is quadratic in W, and `maximize` is its maximum; soft, the residual is that of the old W.
+The M-step is a Gauss-Newton step with a diagonal bound of the matrix, S_d = sum_h A_dh:
+
+    W_dh  <-  W_dh + sum <A_dh (y_d - Wbar_d)> / sum <A_dh S_d>
+
+`A` and `A_y` are <A S> and <A (y - Wbar + S W)>, so that W = A_y / A. Where it stands still the expected log joint is
+stationary in W. Hard, S = 1 and Wbar_d = W_dh: the latent that wins an entry takes the mean of what it explains, with
+the winners held fixed. It is a very good approximation, but the free energy can fall. The expected log joint is that
+with the winners of the parameters that the sums were made with: hard, it is quadratic in W, and `maximize` is its
+maximum; soft, the residual is that of the old W.
 
 Only observed entries enter the sums: the update of W is separable over entries, so nothing has to be filled in.
 """
@@ -34,14 +41,15 @@ from prosper_ng.models._maximum_kernels import (
     project,
 )
 from prosper_ng.models._maximum_neighbours import fill_neighbours
-from prosper_ng.models._maximum_preselection import MaximumPosterior
+from prosper_ng.models._maximum_preselection import LEAST_WEIGHT, PRECISION, MaximumPosterior
 from prosper_ng.models.interface import SMALLEST_SCALE, Batch, Codes, Floats, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import gaussian_entropy, log_odds
 from prosper_ng.numerics.superposition import powers_of
 
-# Less weight than this says nothing about an entry of W: the ratio of such sums has lost its digits.
-_SMALLEST_SHARE = 1e-150
+# An entry of W that wins with less than this probability in a row, on average, keeps its value: a row may leave out
+# states that weigh `LEAST_WEIGHT`, and a sum over blocks of rows what is 2^-64 = 5e-20 of its largest entry.
+_SMALLEST_SHARE = LEAST_WEIGHT / PRECISION
 
 
 class MaximumModel(ActivityPrior):
@@ -76,7 +84,7 @@ class MaximumModel(ActivityPrior):
         }
 
     def statistics(self, n_observed: int) -> dict[str, Shape]:
-        """How often each latent is active, and how often and with which data it wins an entry."""
+        """How often each latent is active, and how much of each entry is its own, of which data."""
         return {
             "n": (),
             "hidden_entropy": (),
@@ -125,6 +133,10 @@ class MaximumModel(ActivityPrior):
     ) -> MaximumPosterior:
         """The posterior over the states of each row's candidates."""
         return MaximumPosterior(prepared, projected, batch, chosen, tempering)
+
+    def least_weight(self) -> float:
+        """What the states of a row may weigh that are left out, all together."""
+        return LEAST_WEIGHT
 
     def log_joint_of_neighbours(self, prepared: Prepared, projected: Projected, hood: Hood) -> Neighbours:
         """log p(s, y) of the states one change away from the parents."""
@@ -177,11 +189,10 @@ class MaximumModel(ActivityPrior):
         return self._mean(self.prepare(params), codes, np.ones((n_rows, 1))) + noise, states
 
     def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
-        """New parameters, with the winners held fixed; an entry of W that never wins keeps its value."""
+        """New parameters, after one step of W; an entry of W that never wins keeps its value."""
         new = params.copy()
         if "W" in step.learn:
-            known = sums["A"] > _SMALLEST_SHARE
-            W = np.divide(sums["A_y"], sums["A"], out=params["W"].copy(), where=known)
+            W = np.divide(sums["A_y"], sums["A"], out=params["W"].copy(), where=_is_known(sums))
             new["W"] = np.maximum(W, self._least_W)
         if "sigma" in step.learn and sums["n_values"] > 0:
             # Below this the squared residual is the rounding error of a difference of large numbers.
@@ -230,13 +241,18 @@ class MaximumModel(ActivityPrior):
         return float(sums["y_y"] - 2 * np.vdot(W, sums["A_y"]) + np.vdot(W**2, sums["A"]))
 
     def _treat_unused(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
-        unused = np.flatnonzero(sums["counts"] <= 1e-12 * sums["n"])
-        if len(unused) == 0:
-            return
-        if self.unused == "redraw" and step.rng is not None and sums["n_values"] > 0:
+        unused = sums["counts"] <= 1e-12 * sums["n"]
+        if self.unused == "redraw" and step.rng is not None and sums["n_values"] > 0 and unused.any():
             scale = np.sqrt(sums["y_y"] / sums["n_values"])
-            drawn = scale * step.rng.standard_normal((len(new["W"]), len(unused)))
+            drawn = scale * step.rng.standard_normal((len(new["W"]), np.count_nonzero(unused)))
             new["W"][:, unused] = np.abs(drawn) if self._least_W == 0 else drawn
-            step.notes.append(f"{len(unused)} latents that no state used were drawn anew")
-        else:
-            step.notes.append(f"{len(unused)} latents that no state used keep their dictionary elements")
+            step.notes.append(f"{np.count_nonzero(unused)} latents that no state used were drawn anew")
+            return
+        kept = np.count_nonzero(unused & ~_is_known(sums).any(axis=0))
+        if kept:
+            step.notes.append(f"{kept} latents that no state used keep their dictionary elements")
+
+
+def _is_known(sums: NamedArrays) -> NDArray[np.bool_]:
+    """(D, H) the entries of W that were learned from something."""
+    return np.asarray(sums["A"] > _SMALLEST_SHARE * sums["n"])

@@ -12,6 +12,7 @@ from prosper_ng.numerics.superposition import (
     power_mean,
     power_shares,
     squared_distance,
+    sum_of_shares,
     superpose,
     winners,
 )
@@ -180,7 +181,7 @@ def add_soft_shares(
     A_y: Any,
     residual: Any,
 ) -> None:
-    """Add to the counts (H,), to sum <A>ᵀ and to sum <A>ᵀ y (H, D), and to the squared residual (D,)."""
+    """Add to the counts (H,), to sum <A S>ᵀ and sum <A (y - Wbar + S W)>ᵀ (H, D), and to the squared residual (D,)."""
     n_latents, n_dimensions = fields.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     scratch, shares = np.empty((4, n_dimensions)), np.empty((n_latents, n_dimensions))
@@ -195,10 +196,12 @@ def add_soft_shares(
             for d in range(n_dimensions):
                 difference = observed[n, d] * (values[n, d] - scratch[1, d])
                 residual[d] += weight * difference * difference
+            all_shares = scratch[0]
+            sum_of_shares(k, shares, all_shares)
             for i in range(k):
                 h = latents[i]
                 counts[h] += weight
                 for d in range(n_dimensions):
                     share = weight * observed[n, d] * shares[i, d]
-                    A[h, d] += share
-                    A_y[h, d] += share * values[n, d]
+                    A[h, d] += share * all_shares[d]
+                    A_y[h, d] += share * (values[n, d] - scratch[1, d] + all_shares[d] * fields[h, d])

@@ -4,7 +4,7 @@ What the latents of a state superimpose to does not depend on the row, so it is 
 state is met, and a row pays for the distance only. Most states are not even met: magnitudes grow with every latent that
 is added, so what a set of latents has too much already, no larger set has less of. States are met by the number of
 their latents, for some rows side by side, and one is left out as soon as a set that it holds is ruled out by that. All
-that is left out weighs less than exp(-31).
+that is left out weighs less than exp(-31), which no free energy shows, or where that shows in W than 1e-25.
 """
 
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from prosper_ng.numerics.elementary import fast_exp, fast_log
 from prosper_ng.numerics.superposition import superpose
 
 NEGLIGIBLE = 31.0
-"""States of a row that all together weigh less than exp(-31) = 3e-14 of the best are left out."""
+"""States of a row that all together weigh less than exp(-31) = 3e-14 of the best are left out of its free energy."""
 
 TABLE_NUMBERS = 1 << 19
 """How many numbers are kept for distinct states; where that is too few, they are found again."""
@@ -44,7 +44,9 @@ class Weighing(NamedTuple):
     kappa: float
     """That of the prior."""
     threshold: float
-    """How far below the best a log joint may be."""
+    """How far below the best a log joint may be, to count in free energy and entropy."""
+    reach: float
+    """How far below the best the logarithm of a weight may be, to be listed at all; `threshold` or more."""
 
 
 class Rows(NamedTuple):
@@ -221,12 +223,13 @@ def _add(weighing: Any, best: float, best_tempered: float, distance: float, log_
     """The weight of a state, relative to the best, and the sums (4,) with it in them."""
     joint, tempered = _log_joints(weighing, distance, log_prior)
     joint, tempered = joint - best, tempered - best_tempered
-    weight = fast_exp(tempered) if tempered >= -weighing.threshold else 0.0
-    plain = weight
+    weight = fast_exp(tempered) if tempered >= -weighing.reach else 0.0
+    counted = weight if tempered >= -weighing.threshold else 0.0
+    plain = counted
     if joint != tempered:
         plain = fast_exp(joint) if joint >= -weighing.threshold else 0.0
-    moment = weight * tempered if weight > 0.0 else 0.0
-    return weight, (sums[0] + plain, sums[1] + weight, sums[2] + moment, sums[3] + weight * distance)
+    moment = counted * tempered if counted > 0.0 else 0.0
+    return weight, (sums[0] + plain, sums[1] + counted, sums[2] + moment, sums[3] + counted * distance)
 
 
 @njit(cache=True, error_model="numpy")
@@ -242,7 +245,7 @@ def _meet_singletons(first: int, n_rows: int, weighing: Any, rows: Any, fields: 
             plain = max(plain, singletons[n, h])
             tempered = max(tempered, weighing.beta * singletons[n, h] + shift * log_odds[h])
         plain -= weighing.threshold + 2.0 * rows.doubt[n]
-        tempered -= weighing.threshold + 2.0 * rows.doubt[n]
+        tempered -= weighing.reach + 2.0 * rows.doubt[n]
         best_plain, best_tempered = _log_joints(weighing, _distance(n, values, observed, 0, nothing), 0.0)
         for h in range(singletons.shape[1]):
             masses[n, h] = np.inf
@@ -266,7 +269,7 @@ def _list_nodes(
         n, more = first + r, 0.0
         for i in range(candidates.shape[1]):
             more += max(log_odds[candidates[n, i]], 0.0)
-        plain, tempered = meeting.best[r, 0] - weighing.threshold, meeting.best[r, 1] - weighing.threshold
+        plain, tempered = meeting.best[r, 0] - weighing.threshold, meeting.best[r, 1] - weighing.reach
         for node in range(levels[depth - 1], levels[depth]):
             distances[r, node], excess[r, node] = np.inf, np.inf
         for parent in range(levels[depth - 2] if depth > 1 else -1, levels[depth - 1]):
@@ -357,7 +360,7 @@ def _weigh(
                 singletons[n, h], sums = _add(
                     weighing, meeting.best[r, 0], meeting.best[r, 1], distance, log_odds[h], sums
                 )  # fmt: skip
-        plain, tempered = meeting.best[r, 0] - weighing.threshold, meeting.best[r, 1] - weighing.threshold
+        plain, tempered = meeting.best[r, 0] - weighing.threshold, meeting.best[r, 1] - weighing.reach
         for node in range(lattice.levels[1], combined.shape[1]):
             distance = combined[r, node]
             joint, tempered_joint = _log_joints(weighing, distance, meeting.log_prior[r, node])

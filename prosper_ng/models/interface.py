@@ -163,7 +163,8 @@ def offers(model: object, capability: type) -> bool:
 
 @cache
 def _capabilities(model: Any) -> frozenset[type]:
-    return frozenset(each for each in (Affinity, Preselects, KnowsNeighbours) if issubclass(model, each))
+    capabilities = (Affinity, Preselects, KnowsNeighbours, NeedsSmallWeights)
+    return frozenset(each for each in capabilities if issubclass(model, each))
 
 
 @runtime_checkable
@@ -206,6 +207,15 @@ class GroupsMissing(Protocol):
     @property
     def groups_missing(self) -> bool:
         """Whether it does."""
+        ...
+
+
+@runtime_checkable
+class NeedsSmallWeights(Protocol):
+    """Models with parameters that may be learned from nothing but states of very low probability."""
+
+    def least_weight(self) -> float:
+        """States of a row that all together have less probability than this may be left out of its statistics."""
         ...
 
 

@@ -7,7 +7,9 @@
 | sigma | () | standard deviation of the noise |
 
 M-step: W_dh = sum <A_dh> y_d / sum <A_dh>, A_dh = 1 where h wins entry d, else 0; pi the mean activity; sigma² the mean
-squared residual with the winners held fixed. Lücke and Sahani, JMLR 2008; Puertas, Bornschein and Lücke, NIPS 2010.
+squared residual with the winners held fixed. Soft: W_dh += sum <A_dh (y_d - Wbar_d)> / sum <A_dh S_d>, A_dh the
+derivative of the power mean Wbar_d, S_d = sum_h A_dh. Lücke and Sahani, JMLR 2008; Puertas, Bornschein and Lücke, NIPS
+2010.
 """
 
 from typing import Annotated, Literal

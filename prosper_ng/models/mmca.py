@@ -7,7 +7,8 @@
 | sigma | () | standard deviation of the noise |
 
 M-step: W_dh = sum <A_dh> y_d / sum <A_dh>, A_dh = 1 where h wins entry d, else 0; pi the mean activity; sigma² the mean
-squared residual with the winners held fixed. Bornschein, Henniges and Lücke, PLoS Computational Biology 2013.
+squared residual with the winners held fixed. Soft: W_dh += sum <A_dh (y_d - Wbar_d)> / sum <A_dh S_d>, A_dh the
+derivative of the power mean Wbar_d, S_d = sum_h A_dh. Bornschein, Henniges and Lücke, PLoS Computational Biology 2013.
 """
 
 from typing import Annotated, Literal

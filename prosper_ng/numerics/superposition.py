@@ -117,7 +117,10 @@ def power_mean(fields: Any, powers: Any, scale: Any, rho: float, latents: Any, k
 
 @njit(cache=True)
 def power_shares(slopes: Any, rho: float, latents: Any, k: int, scratch: Any, shares: Any) -> None:
-    """Fill the first k rows of `shares` (H, D) with min(1, |w / mean|)^(rho - 1), after `log_power_sum`."""
+    """Fill the first k rows of `shares` (H, D) with min(1, |w / mean|)^(rho - 1), after `log_power_sum`.
+
+    Where k > 1, row 3 of `scratch` is |v / scale^rho|^(1/rho - 1).
+    """
     if k == 1:
         shares[0] = 1.0
         return
@@ -129,6 +132,30 @@ def power_shares(slopes: Any, rho: float, latents: Any, k: int, scratch: Any, sh
         for d in range(shares.shape[1]):
             share = slopes[h, d] * scratch[3, d]
             shares[i, d] = share if share < 1.0 else 1.0
+
+
+@njit(cache=True)
+def power_shares_and_mean(
+    powers: Any, slopes: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any, shares: Any
+) -> None:
+    """Fill the first k >= 2 rows of `shares` (H, D) as `power_shares` does, and put the mean into row 1 of `scratch`.
+
+    The mean is v |v|^(1/rho - 1), and the shares need the second factor anyway.
+    """
+    log_power_sum(powers, latents, k, scratch)
+    power_shares(slopes, rho, latents, k, scratch, shares)
+    for d in range(shares.shape[1]):
+        scratch[1, d] = scale[d] * scratch[0, d] * scratch[3, d]
+
+
+@njit(cache=True)
+def sum_of_shares(k: int, shares: Any, total: Any) -> None:
+    """Fill (D,) with the sum of the first k rows of `shares`."""
+    for d in range(total.shape[0]):
+        total[d] = 0.0
+    for i in range(k):
+        for d in range(total.shape[0]):
+            total[d] += shares[i, d]
 
 
 @njit(cache=True)

@@ -43,6 +43,16 @@ class Expectation:
         self.model.accumulate(self.prepared, self.projected, self.batch, self.codes, weights, sums)
         return sums
 
+    def shares(self) -> tuple[Floats, Floats]:
+        """(n, S, D) Wbar and (n, S, D, H) A of each state, by the formulas."""
+        states, rho = self.model.space.decode(self.codes), self.prepared.rho
+        shown = states[..., None, :] * self.params["W"]
+        total = (np.sign(shown) * np.abs(shown) ** rho).sum(axis=-1)
+        means = np.sign(total) * np.abs(total) ** (1 / rho)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(shown != 0, np.abs(shown / means[..., None]), 0.0)
+        return means, np.minimum(ratio, 1.0) ** (rho - 1)
+
     def maximum(self, weights: Floats) -> NamedArrays:
         return self.model.maximize(self.params, self.sums(weights), MStep(ALL, MAX_ACTIVE))
 
@@ -67,24 +77,31 @@ def test_posterior_and_candidates_equal_theirs(reference):
     assert (np.argsort(-affinity, axis=1)[:, :4] == vectors["candidates"]).all()
 
 
-def test_dictionary_is_the_exact_one_where_a_single_cause_counts_in_full(reference):
-    # The exact update leaves A = 1 for a single cause; theirs has W² in its place, which moves W by up to 0.97.
-    # Ours is also kept from falling below 0.
+def test_their_target_is_the_data_where_ours_is_what_is_left_of_it(reference):
+    # With A = 1 for a single cause theirs would be sum <A y> / sum <A>, as if each cause of several were alone, which
+    # moves W by up to 0.5; theirs has W² in its place. Ours is also kept from falling below 0.
     vectors = reference("prosper_mca")
     found = Expectation(vectors)
-    W = found.maximum(found.weights())["W"]
-    exact = np.maximum(vectors["check_W_unit_singleton_weight"], 0.0)
-    assert exact == pytest.approx(W, rel=1e-12, abs=1e-13)
+    means, A = found.shares()
+    weights, y = found.weights(), vectors["y"][:, None, :]
+    target = np.einsum("ns,nsdh,nsd->dh", weights, A, y + 0 * means) / np.einsum("ns,nsdh->dh", weights, A)
+    assert vectors["check_W_unit_singleton_weight"] == pytest.approx(target, rel=1e-12, abs=1e-13)
+    step = np.einsum("ns,nsdh,nsd->dh", weights, A, y - means) / np.einsum(
+        "ns,nsdh,nsd->dh", weights, A, A.sum(axis=-1)
+    )
+    W = found.maximum(weights)["W"]
+    assert pytest.approx(np.maximum(vectors["in_W"] + step, 0.0), rel=1e-12, abs=1e-13) == W
     assert np.abs(W - vectors["out_W"]).max() > 0.5
 
 
 @SCHEDULES
-def test_their_dictionary_is_ours_with_single_causes_weighted_by_the_square(reference, tag, temperature, n_used):
+def test_their_dictionary_follows_from_our_shares_with_single_causes_weighted_by_the_square(
+    reference, tag, temperature, n_used
+):
     vectors = reference("prosper_mca")
     found = Expectation(vectors, temperature)
-    weights = found.weights(n_used)
-    is_single = vectors["states"].sum(axis=-1) == 1
-    single, several = found.sums(weights * is_single), found.sums(weights * ~is_single)
-    square = vectors["in_W"] ** 2
-    theirs = (several["A_y"] + square * single["A_y"]) / (several["A"] + square * single["A"])
+    _, A = found.shares()
+    is_single = vectors["states"].sum(axis=-1)[..., None, None] == 1
+    A = found.weights(n_used)[..., None, None] * np.where(is_single, vectors["in_W"] ** 2, 1.0) * A
+    theirs = np.einsum("nsdh,nd->dh", A, vectors["y"]) / A.sum(axis=(0, 1))
     assert theirs == pytest.approx(vectors[f"out{tag}_W"], rel=1e-11, abs=1e-12)

@@ -43,6 +43,16 @@ class Expectation:
         self.model.accumulate(self.prepared, self.projected, self.batch, self.codes, weights, sums)
         return sums
 
+    def shares(self) -> tuple[Floats, Floats]:
+        """(n, S, D) Wbar and (n, S, D, H) A of each state, by the formulas."""
+        states, rho = self.model.space.decode(self.codes), self.prepared.rho
+        shown = states[..., None, :] * self.params["W"]
+        total = (np.sign(shown) * np.abs(shown) ** rho).sum(axis=-1)
+        means = np.sign(total) * np.abs(total) ** (1 / rho)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(shown != 0, np.abs(shown / means[..., None]), 0.0)
+        return means, np.minimum(ratio, 1.0) ** (rho - 1)
+
     def maximum(self, weights: Floats) -> NamedArrays:
         return self.model.maximize(self.params, self.sums(weights), MStep(ALL, MAX_ACTIVE))
 
@@ -67,19 +77,29 @@ def test_posterior_and_candidates_equal_theirs(reference):
     assert (np.argsort(-affinity, axis=1)[:, :4] == vectors["candidates"]).all()
 
 
-def test_dictionary_is_the_exact_one_without_inertia(reference):
+def test_their_target_is_the_data_where_ours_is_what_is_left_of_it(reference):
+    # Without inertia theirs would be sum <A y> / sum <A>, as if each cause of several were alone.
     vectors = reference("prosper_mmca")
     found = Expectation(vectors)
-    W = found.maximum(found.weights())["W"]
-    assert vectors["check_W_no_inertia"] == pytest.approx(W, rel=1e-12, abs=1e-13)
+    means, A = found.shares()
+    weights, y = found.weights(), vectors["y"][:, None, :]
+    target = np.einsum("ns,nsdh,nsd->dh", weights, A, y + 0 * means) / np.einsum("ns,nsdh->dh", weights, A)
+    assert vectors["check_W_no_inertia"] == pytest.approx(target, rel=1e-12, abs=1e-13)
+    step = np.einsum("ns,nsdh,nsd->dh", weights, A, y - means) / np.einsum(
+        "ns,nsdh,nsd->dh", weights, A, A.sum(axis=-1)
+    )
+    W = found.maximum(weights)["W"]
+    assert pytest.approx(vectors["in_W"] + step, rel=1e-12, abs=1e-13) == W
     assert np.abs(W - vectors["out_W"]).max() > 0.5
 
 
 @SCHEDULES
-def test_their_dictionary_is_ours_drawn_back_to_the_old_one(reference, tag, temperature, n_used):
+def test_their_dictionary_follows_from_our_shares_drawn_back_to_the_old_one(reference, tag, temperature, n_used):
     vectors = reference("prosper_mmca")
     found = Expectation(vectors, temperature)
-    weights = found.weights(n_used)
-    inertia = np.maximum(1 - np.exp(-found.sums(weights)["A"] / 2.5), 0.2)
-    theirs = inertia * found.maximum(weights)["W"] + (1 - inertia) * vectors["in_W"]
+    _, A = found.shares()
+    A = found.weights(n_used)[..., None, None] * A
+    share = A.sum(axis=(0, 1))
+    inertia = np.maximum(1 - np.exp(-share / 2.5), 0.2)
+    theirs = inertia * np.einsum("nsdh,nd->dh", A, vectors["y"]) / share + (1 - inertia) * vectors["in_W"]
     assert theirs == pytest.approx(vectors[f"out{tag}_W"], rel=1e-11, abs=1e-12)

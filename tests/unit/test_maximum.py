@@ -135,10 +135,125 @@ def test_shares_are_the_derivatives_of_the_mean(make):
             moved["W"][:, h] += step
             ends.append(model.reconstruct(model.prepare(moved, 3.0), None, everything, np.ones((1, 1)))[0])
         shares[:, h] = (ends[0] - ends[1]) / 2e-6
-    only_all = np.zeros((1, 8))
-    only_all[0, -1] = 1.0
-    sums = sums_of(model, params, np.ones((1, 7)), weights=only_all, temperature=3.0)
-    assert sums["A"] == pytest.approx(shares, abs=1e-8)
+    y, mean = rng.normal(size=(1, 7)), model.reconstruct(model.prepare(params, 3.0), None, everything, np.ones((1, 1)))
+    sums = sums_of(model, params, y, weights=only(model, [1, 1, 1]), temperature=3.0)
+    of_all = shares.sum(axis=1, keepdims=True)
+    assert sums["A"] == pytest.approx(shares * of_all, abs=1e-8)
+    assert sums["A_y"] == pytest.approx(shares * ((y - mean).T + of_all * params["W"]), abs=1e-8)
+
+
+SOFT = pytest.mark.parametrize("kind", [MCA, MMCA])
+MISSING = pytest.mark.parametrize("missing", [False, True], ids=["", "missing"])
+
+
+def only(model, state: list[int], n_rows: int = 1) -> Floats:
+    """Weights (n_rows, 2^H) of one state with certainty."""
+    states = model.space.decode(model.space.enumerate()).tolist()
+    weights = np.zeros((n_rows, len(states)))
+    weights[:, states.index(state)] = 1.0
+    return weights
+
+
+def rows_of_either_sign(kind, rng, missing: bool):
+    """Fields (5, 3) and rows (30, 5), positive for MCA, of a sign for each dimension for MMCA; which are observed."""
+    sign = np.ones(5) if kind is MCA else np.array([1.0, -1.0, 1.0, -1.0, -1.0])
+    W, values = sign[:, None] * rng.uniform(0.5, 3, (5, 3)), sign * rng.uniform(0.1, 4, (30, 5))
+    observed = rng.random(values.shape) < 0.7 if missing else None
+    params = NamedArrays.of(W=W, sigma=0.8, pi=np.full(3, 0.3))
+    return params, values if observed is None else np.where(observed, values, 0.0), observed
+
+
+@SOFT
+@MISSING
+def test_causes_that_are_on_together_come_to_the_mean_of_the_data(kind, missing):
+    """Each drawn to the data as if it were alone, two equal ones would end at sqrt(2) times that."""
+    model = kind(n_latents=3, superposition="soft")
+    params, values, observed = rows_of_either_sign(kind, np.random.default_rng(7), missing)
+    weights = only(model, [1, 0, 1], len(values))
+    for _ in range(100):
+        sums = sums_of(model, params, values, observed, weights, temperature=2.0)
+        params = model.maximize(params, sums, MStep(frozenset({"W"})))
+    mean = model.reconstruct(
+        model.prepare(params, 2.0), None, model.space.encode(np.array([[[1, 0, 1]]])), np.ones((1, 1))
+    )
+    seen = np.ones(values.shape) if observed is None else observed
+    assert mean[0] == pytest.approx(values.sum(axis=0) / seen.sum(axis=0), rel=1e-12)
+
+
+@SOFT
+@MISSING
+def test_the_soft_update_of_single_causes_is_the_hard_one(kind, missing):
+    soft, hard = kind(n_latents=3, superposition="soft"), kind(n_latents=3)
+    rng = np.random.default_rng(8)
+    params, values, observed = rows_of_either_sign(kind, rng, missing)
+    weights = rng.random((30, 1)) * only(soft, [0, 1, 0], 30) + rng.random((30, 1)) * only(soft, [1, 0, 0], 30)
+    of_soft, of_hard = (sums_of(model, params, values, observed, weights, 2.0) for model in (soft, hard))
+    for name in ("counts", "A", "A_y"):
+        assert of_soft[name] == pytest.approx(of_hard[name], rel=1e-13)
+
+
+@SOFT
+@MISSING
+def test_the_soft_dictionary_stands_still_where_the_expected_log_joint_is_stationary(kind, missing):
+    model, rng = kind(n_latents=3, superposition="soft"), np.random.default_rng(9)
+    params, values, observed = rows_of_either_sign(kind, rng, missing)
+    weights = rng.dirichlet(np.ones(8), 30)
+    batch = Batch(np.arange(30), values, observed)
+    codes = np.ascontiguousarray(np.broadcast_to(model.space.enumerate(), (30, 8, 1)))
+
+    def expected_log_joint(W: Floats) -> float:
+        prepared = model.prepare(NamedArrays.of(W=W, sigma=params["sigma"], pi=params["pi"]), 2.0)
+        return float(np.vdot(weights, model.log_joint(prepared, model.project(prepared, batch), codes)))
+
+    def gradient(W: Floats) -> Floats:
+        found, step = np.empty_like(W), 1e-5
+        for place in np.ndindex(W.shape):
+            move = np.zeros_like(W)
+            move[place] = step
+            found[place] = (expected_log_joint(W + move) - expected_log_joint(W - move)) / (2 * step)
+        return found
+
+    sums = sums_of(model, params, values, observed, weights, 2.0)
+    slope = gradient(params["W"])
+    assert (sums["A_y"] - sums["A"] * params["W"]) / params["sigma"] ** 2 == pytest.approx(slope, rel=1e-5, abs=1e-6)
+    for _ in range(400):
+        before = params
+        sums = sums_of(model, params, values, observed, weights, 2.0)
+        params = model.maximize(params, sums, MStep(frozenset({"W"})))
+        assert expected_log_joint(params["W"]) >= expected_log_joint(before["W"]) - 1e-9
+    assert np.abs(gradient(params["W"])).max() < 1e-6 * np.abs(slope).max()
+
+
+@MISSING
+def test_a_soft_entry_of_mca_that_would_fall_below_zero_ends_there_and_rises_again(missing):
+    model = MCA(n_latents=2, superposition="soft")
+    W, values = np.array([[2.0, 1.0], [2.0, 0.5]]), np.array([[-3.0, 1.0], [-2.0, 2.0]])
+    params = NamedArrays.of(W=W, sigma=1.0, pi=np.full(2, 0.5))
+    observed = np.array([[True, True], [True, False]]) if missing else None
+    alone = only(model, [0, 1], 2)
+    values = values if observed is None else np.where(observed, values, 0.0)
+    down = model.maximize(params, sums_of(model, params, values, observed, alone), MStep(frozenset({"W"})))
+    assert down["W"].tolist() == [[2.0, 0.0], [2.0, 1.0 if missing else 1.5]]
+    same = model.maximize(down, sums_of(model, down, values, observed, alone), MStep(frozenset({"W"})))
+    assert same["W"].tolist() == down["W"].tolist()
+    up = model.maximize(down, sums_of(model, down, -values, observed, alone), MStep(frozenset({"W"})))
+    assert up["W"][:, 1].tolist() == [2.5, 0.0]
+
+
+@MODELS
+@MISSING
+def test_affinity_of_a_row_is_that_in_a_model_of_what_was_observed_of_it(make, missing):
+    model, rng = make(4), np.random.default_rng(10)
+    params = model.initial(Moments(20, np.ones(6), np.ones(6)), rng)
+    values = rng.normal(1.0, 2.0, (20, 6))
+    observed = rng.random(values.shape) < (0.6 if missing else 1.0)
+    batch = Batch(np.arange(20), np.where(observed, values, 0.0), observed)
+    prepared = model.prepare(params)
+    affinity = model.affinity(prepared, model.project(prepared, batch), batch)
+    for n, seen in enumerate(observed):
+        rest = NamedArrays.of(W=params["W"][seen], sigma=params["sigma"], pi=params["pi"])
+        small, row = model.prepare(rest), Batch(np.arange(1), values[n : n + 1, seen])
+        assert affinity[n] == pytest.approx(model.affinity(small, model.project(small, row), row)[0], rel=1e-13)
 
 
 def test_temperature_softens_the_soft_maximum_only():
@@ -232,5 +347,30 @@ def test_an_entry_that_never_wins_keeps_its_value(make):
     weights[:, -1] = 1.0
     new = model.maximize(params, sums_of(model, params, np.full((5, 2), 7.0), weights=weights), MStep(frozenset({"W"})))
     assert np.diagonal(new["W"]) == pytest.approx([7.0, 7.0])
-    if model.superposition == "hard":
-        assert new["W"][0, 1] == new["W"][1, 0] == 1e-9
+    assert new["W"][0, 1] == new["W"][1, 0] == 1e-9
+
+
+@MODELS
+def test_an_entry_that_all_but_never_wins_learns_from_what_it_wins(make):
+    model = make(2)
+    params = NamedArrays.of(W=np.array([[9.0, 1e-9], [9.0, 9.0]]), sigma=1.0, pi=np.array([0.5, 0.5]))
+    for weight, learned in ((1e-12, True), (1e-18, False)):
+        weights = only(model, [1, 1], 5) + weight * only(model, [0, 1], 5)
+        sums = sums_of(model, params, np.full((5, 2), 7.0), weights=weights)
+        new = model.maximize(params, sums, MStep(frozenset({"W"})))
+        assert new["W"][0, 1] == pytest.approx(7.0 if learned else 1e-9, rel=1e-12)
+
+
+@MODELS
+def test_the_user_hears_only_of_latents_that_learn_nothing(make):
+    model = make(2)
+    params = NamedArrays.of(W=np.full((4, 2), 2.0), sigma=1.0, pi=np.array([0.5, 0.5]))
+    for weight in (1e-13, 1e-18):
+        weights = only(model, [1, 0], 5) + weight * only(model, [0, 1], 5)
+        sums = sums_of(model, params, np.full((5, 4), 7.0), weights=weights)
+        step = MStep(frozenset({"W"}), rng=np.random.default_rng(0))
+        new = model.maximize(params, sums, step)
+        silent = model.unused == "keep" and weight == 1e-13
+        assert bool(step.notes) != silent
+        if model.unused == "keep":
+            assert new["W"][:, 1] == pytest.approx(np.full(4, 7.0 if silent else 2.0), rel=1e-12)

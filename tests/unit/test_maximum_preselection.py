@@ -73,6 +73,67 @@ def test_what_is_left_out_shows_in_no_digit(make, seed, sigma, temperature, miss
     check(task_for(make, sigma, seed, temperature, missing, likely))
 
 
+def plain_statistics(task: Task, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`A` and `A_y` with all states (S, H), from nothing but the formulas."""
+    params, rho = task.prepared, task.prepared.rho
+    values, observed, W = task.projected.values, task.projected.observed, params.fields.T
+    shown = states[:, None, :] * W
+    if rho == np.inf:
+        won = np.abs(shown).argmax(axis=-1)[..., None] == np.arange(len(states[0]))
+        shares = won * states[:, None, :].astype(float)
+        means = (shares * W).sum(axis=-1)
+    else:
+        total = (np.sign(shown) * np.abs(shown) ** rho).sum(axis=-1)
+        means = np.sign(total) * np.abs(total) ** (1 / rho)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(states[:, None, :] > 0, np.abs(W) / np.abs(means)[..., None], 0.0)
+        shares = np.where(states.sum(axis=1)[:, None, None] == 1, ratio > 0, np.minimum(1.0, ratio) ** (rho - 1))
+    distances = (observed[:, None] * (values[:, None] - means) ** 2).sum(axis=-1)
+    log_joint = states @ params.log_odds - 0.5 * distances / params.sigma**2
+    weights = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
+    mass, moment = weights.T @ observed, weights.T @ (values * observed)
+    of_all = shares.sum(axis=-1, keepdims=True)
+    own = mass[..., None] * (of_all * W - means[..., None]) + moment[..., None]
+    return np.einsum("sdh,sd->dh", shares * of_all, mass), np.einsum("sdh,sdh->dh", shares, own)
+
+
+def rows_without_the_last(make, sigma: float, n_rows: int, missing: bool) -> Task:
+    """Five latents of which the last is in no row, although it is as likely as the others."""
+    model, rng = make(5), np.random.default_rng(3)
+    W = rng.uniform(1.0, 6.0, (16, 5)) * (1 if isinstance(model, MCA) else rng.choice([-1.0, 1.0], (16, 1)))
+    params, present = (NamedArrays.of(W=W, sigma=sigma, pi=np.append(np.full(4, 0.2), last)) for last in (0.2, 1e-10))
+    values, _ = model.sample(present, n_rows, rng)
+    observed = rng.random(values.shape) < 0.8 if missing else None
+    batch = Batch(np.arange(n_rows), values if observed is None else np.where(observed, values, 0.0), observed)
+    prepared = model.prepare(params)
+    projected = model.project(prepared, batch)
+    return Task(model, prepared, projected, batch, model.activity(params), stream(1, "test"), Tempering())
+
+
+@EACH
+@pytest.mark.parametrize("n_rows", [10, 60], ids=["foreseen", "found out"])
+@pytest.mark.parametrize("missing", [False, True], ids=["", "missing"])
+def test_entries_that_win_next_to_nothing_are_right_to_nine_digits(make, n_rows, missing):
+    """In every row the states that make them win weigh less than what shows in its free energy."""
+    smallest = []
+    for sigma in (0.3, 0.4, 0.5, 0.6, 0.8):
+        task = rows_without_the_last(make, sigma, n_rows, missing)
+        estep, space = Preselection(n_candidates=5, max_active=5), task.model.space
+        A, A_y = plain_statistics(task, space.decode(space.enumerate()))
+        counts = 1e-16 * n_rows < A
+        smallest.append(A[counts].min())
+        for posterior in (estep.posterior(task, None), Listed(task, estep.find(task, None))):
+            free_energy, entropy = posterior.free_energy.copy(), posterior.entropy.copy()
+            sums = NamedArrays(task.model.statistics(16))
+            posterior.accumulate(None, sums)
+            assert sums["A"][counts] == pytest.approx(A[counts], rel=1e-9, abs=0)
+            assert sums["A_y"][counts] / sums["A"][counts] == pytest.approx(A_y[counts] / A[counts], rel=1e-9)
+            assert (posterior.free_energy == free_energy).all()
+            assert (posterior.entropy == entropy).all()
+    assert min(smallest) < 1e-11
+
+
 @EACH
 def test_singletons_whose_products_lose_their_digits_are_looked_at_again(make):
     """Beside entries of 1e8 a matrix product does not see what tells two singletons apart."""
