@@ -12,7 +12,7 @@ from prosper_ng.components import kind_of
 from prosper_ng.errors import UserError
 from prosper_ng.experiments import memory
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.models.interface import Moments, ParameterSpec
+from prosper_ng.models.interface import Moments, ParameterSpec, learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
@@ -107,7 +107,7 @@ def blocks_of(config: RunConfig, n_rows: int) -> RowBlocks:
 
 def _check_names(config: RunConfig, dataset: Dataset) -> None:
     """Refuse names of parameters that the model does not have."""
-    names = tuple(config.model.parameters(dataset.n_observed))
+    names = learnable(config.model.parameters(dataset.n_observed))
     training = config.training
     for where, asked in (("learn", training.learn or ()), ("initial", training.initial)):
         for name in asked:
@@ -129,15 +129,16 @@ def _given_parameters(config: RunConfig, dataset: Dataset) -> dict[str, Floats]:
     specs = config.model.parameters(dataset.n_observed)
     found = {name: np.asarray(values) for name, values in read_parameters(Path(config.training.initial_file)).items()}
     for name, spec in specs.items():
-        if name in found and found[name].shape != spec.shape:
+        if name in found and not spec.constant and found[name].shape != spec.shape:
             raise UserError(
                 f"training.initial_file: {name} in {config.training.initial_file} has the shape {found[name].shape}, "
                 f"and model {kind_of(config.model)} here needs {spec.shape}"
             )
-    given = {name: values for name, values in found.items() if name in specs}
+    names = learnable(specs)
+    given = {name: values for name, values in found.items() if name in names}
     if not given:
         raise UserError(
-            f"training.initial_file: {config.training.initial_file} holds none of the parameters {', '.join(specs)}"
+            f"training.initial_file: {config.training.initial_file} holds none of the parameters {', '.join(names)}"
         )
     return given
 

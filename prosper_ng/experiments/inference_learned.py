@@ -107,7 +107,7 @@ def _from_config(path: Path) -> Learned:
         )
     n_observed = len(values["W"])
     for name, spec in config.model.parameters(n_observed).items():
-        if name in training.initial:
+        if name in training.initial and not spec.constant:
             values[name] = np.full(spec.shape, training.initial[name])
     return Learned(path, config, _complete(config.model, values, n_observed, str(path)), n_observed)
 
@@ -117,6 +117,8 @@ def _complete(model: Model, values: Mapping[str, Any], n_observed: int, where: s
     specs = model.parameters(n_observed)
     params = NamedArrays({name: spec.shape for name, spec in specs.items()})
     for name, spec in specs.items():
+        if spec.constant and name not in values:
+            continue  # no posterior depends on it, and files of earlier versions do not have it
         if name not in values:
             raise UserError(f"{where} does not give parameter {name} of model {kind_of(model)}: {spec.meaning}")
         if np.shape(values[name]) != spec.shape:

@@ -13,6 +13,7 @@ from prosper_ng.config import Loaded, differences, identity
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig, not_science
 from prosper_ng.latents.state_sets import StateSets
+from prosper_ng.models.interface import without_constants
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.storage import atomic
@@ -151,7 +152,8 @@ class RunFolder:
         every = self._output.parameter_sweeps
         keep = state.sweep if every is not None and state.sweep % every == 0 else None
         self._kept.run_file.record(state.sweep, values)
-        self._kept.run_file.set_parameters(state.params, keep)
+        specs = self.problem.model.parameters(self.problem.n_observed)
+        self._kept.run_file.set_parameters(without_constants(specs, state.params), keep)
         self._tell(self._kept.run_file.flush_when_due())
         self._standing = {"iteration": state.sweep, "free_energy": values["free_energy"]}
         if time.monotonic() - self._last_status >= _STATUS_SECONDS:
@@ -221,7 +223,10 @@ class RunFolder:
         if self.problem.comm.is_root:
             params = found.root["params"]
             assert isinstance(params, NamedArrays)
-            state.params = params.copy()
+            # A checkpoint of a version without the constants of a model goes on as it began, with zeros.
+            state.params = state.params.zeros_like()
+            for name, values in params.items():
+                state.params[name] = values
             names = state.totals.arrays()
             state.totals.restore({name: np.asarray(found.root[f"totals/{name}"]) for name in names})
             self.history = History.from_arrays(found.root)

@@ -4,6 +4,7 @@ A model is a component: its fields are its configuration. It holds no parameters
 N rows, D observed dimensions, H latents, S states per row, as everywhere.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -45,6 +46,23 @@ class Moments(NamedTuple):
     """(D,) variance of each dimension."""
 
     @property
+    def spread(self) -> float:
+        """The data's standard deviation, whatever their mean; that of `scale` where rows differ by rounding only."""
+        rounding = 4 * float(np.finfo(float).eps) * float(np.max(np.abs(self.mean), initial=0.0))
+        spread = float(np.sqrt(np.mean(self.variance)))
+        return spread if spread > rounding else self.scale
+
+    @property
+    def center(self) -> Floats:
+        """(D,) a point that is near the mean at the scale of the data, and has few digits: values less it are exact.
+
+        A multiple of a power of two of 16 to 32 standard deviations. So it is 0 for data whose mean lies within 8.
+        """
+        unit = 2.0 ** np.ceil(np.log2(16 * self.spread))
+        with np.errstate(invalid="ignore"):  # of an infinite spread, which is refused as a parameter
+            return np.asarray(np.round(self.mean / unit) * unit)
+
+    @property
     def scale(self) -> float:
         """The data's standard deviation; of rows that are all the same a millionth of their values, never 0."""
         largest = float(np.max(np.abs(self.mean), initial=0.0))
@@ -55,7 +73,11 @@ class Moments(NamedTuple):
 
         With more noise there are fields that no row resembles, and annealing ends with some of them unused.
         """
-        return self.mean[:, None] + 0.25 * self.scale * rng.standard_normal((len(self.mean), n_latents))
+        return self.mean[:, None] + self.scale * self.directions(n_latents, rng)
+
+    def directions(self, n_latents: int, rng: np.random.Generator) -> Floats:
+        """(D, H) the noise of `fields`, in units of the data's standard deviation."""
+        return 0.25 * rng.standard_normal((len(self.mean), n_latents))
 
 
 class ParameterSpec(NamedTuple):
@@ -65,6 +87,18 @@ class ParameterSpec(NamedTuple):
     low: float
     high: float
     meaning: str
+    constant: bool = False
+    """Whether it is found once, from the data, and cannot be learned or given; learned models do without."""
+
+
+def learnable(specs: Mapping[str, ParameterSpec]) -> tuple[str, ...]:
+    """The names of those parameters that can be learned, given or made noisy."""
+    return tuple(name for name, spec in specs.items() if not spec.constant)
+
+
+def without_constants(specs: Mapping[str, ParameterSpec], params: NamedArrays) -> NamedArrays:
+    """Copies of those parameters that can be learned: what a user wants to see and keep of a model."""
+    return NamedArrays.of(**{name: params[name] for name in learnable(specs)})
 
 
 @dataclass(frozen=True)
