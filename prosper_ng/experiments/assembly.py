@@ -107,7 +107,7 @@ def blocks_of(config: RunConfig, n_rows: int) -> RowBlocks:
 
 def _check_names(config: RunConfig, dataset: Dataset) -> None:
     """Refuse names of parameters that the model does not have."""
-    names = learnable(config.model.parameters(dataset.n_observed))
+    names = tuple(learnable(config.model.parameters(dataset.n_observed)))
     training = config.training
     for where, asked in (("learn", training.learn or ()), ("initial", training.initial)):
         for name in asked:
@@ -126,19 +126,18 @@ def _given_parameters(config: RunConfig, dataset: Dataset) -> dict[str, Floats]:
     """Parameters from `initial_file`, which must fit the model."""
     if config.training.initial_file is None:
         return {}
-    specs = config.model.parameters(dataset.n_observed)
+    specs = learnable(config.model.parameters(dataset.n_observed))
     found = {name: np.asarray(values) for name, values in read_parameters(Path(config.training.initial_file)).items()}
     for name, spec in specs.items():
-        if name in found and not spec.constant and found[name].shape != spec.shape:
+        if name in found and found[name].shape != spec.shape:
             raise UserError(
                 f"training.initial_file: {name} in {config.training.initial_file} has the shape {found[name].shape}, "
                 f"and model {kind_of(config.model)} here needs {spec.shape}"
             )
-    names = learnable(specs)
-    given = {name: values for name, values in found.items() if name in names}
+    given = {name: values for name, values in found.items() if name in specs}
     if not given:
         raise UserError(
-            f"training.initial_file: {config.training.initial_file} holds none of the parameters {', '.join(names)}"
+            f"training.initial_file: {config.training.initial_file} holds none of the parameters {', '.join(specs)}"
         )
     return given
 

@@ -13,7 +13,7 @@ from prosper_ng.components import kind_of
 from prosper_ng.config import SourceText, annotated_yaml, load
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.models.interface import Model
+from prosper_ng.models.interface import Model, learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
@@ -106,19 +106,17 @@ def _from_config(path: Path) -> Learned:
             "training.initial_file that holds them"
         )
     n_observed = len(values["W"])
-    for name, spec in config.model.parameters(n_observed).items():
-        if name in training.initial and not spec.constant:
+    for name, spec in learnable(config.model.parameters(n_observed)).items():
+        if name in training.initial:
             values[name] = np.full(spec.shape, training.initial[name])
     return Learned(path, config, _complete(config.model, values, n_observed, str(path)), n_observed)
 
 
 def _complete(model: Model, values: Mapping[str, Any], n_observed: int, where: str) -> NamedArrays:
-    """All parameters of the model, out of these."""
-    specs = model.parameters(n_observed)
+    """All parameters of the model, out of these; but for constants, on which no posterior depends."""
+    specs = learnable(model.parameters(n_observed))
     params = NamedArrays({name: spec.shape for name, spec in specs.items()})
     for name, spec in specs.items():
-        if spec.constant and name not in values:
-            continue  # no posterior depends on it, and files of earlier versions do not have it
         if name not in values:
             raise UserError(f"{where} does not give parameter {name} of model {kind_of(model)}: {spec.meaning}")
         if np.shape(values[name]) != spec.shape:
@@ -136,7 +134,7 @@ def _shared(found: Learned | None, comm: Communicator) -> Learned:
     parts = comm.broadcast(None if found is None else (found.path, found.config, found.n_observed))
     assert parts is not None
     path, config, n_observed = parts
-    shapes = {name: spec.shape for name, spec in config.model.parameters(n_observed).items()}
+    shapes = {name: spec.shape for name, spec in learnable(config.model.parameters(n_observed)).items()}
     params = NamedArrays(shapes) if found is None else found.params
     comm.broadcast_in_place(params.buffer)
     return found or Learned(path, config, params, n_observed)

@@ -109,7 +109,6 @@ def _train(
 ) -> Ending:
     """Sweep until the last sweep, a stopping rule or a request to stop; root, which has `endings`, decides for all."""
     comm, training = parts.problem.comm, config.training
-    specs = config.model.parameters(parts.problem.n_observed)
     setting = Setting(parts.problem, parts.dataset)
     before, began = _elapsed(kept.history), time.monotonic()
     ending = comm.broadcast(endings.before() if endings else None)
@@ -118,7 +117,8 @@ def _train(
     for report in TruncatedEM(parts.problem, training, requests).sweeps(state):
         measured = config.task.measure(setting, state)
         begin_writing = time.monotonic()
-        values = _values(report, without_constants(specs, state.params), measured, before + begin_writing - began)
+        params = without_constants(config.model, parts.problem.n_observed, state.params)
+        values = _values(report, params, measured, before + begin_writing - began)
         kept.record(state, values | {"seconds_io": kept.io_seconds})
         decision = (endings.after(report), kept.checkpoint_is_due(state.sweep)) if endings else (None, False)
         ending, is_due = comm.broadcast(decision)

@@ -152,8 +152,8 @@ class RunFolder:
         every = self._output.parameter_sweeps
         keep = state.sweep if every is not None and state.sweep % every == 0 else None
         self._kept.run_file.record(state.sweep, values)
-        specs = self.problem.model.parameters(self.problem.n_observed)
-        self._kept.run_file.set_parameters(without_constants(specs, state.params), keep)
+        params = without_constants(self.problem.model, self.problem.n_observed, state.params)
+        self._kept.run_file.set_parameters(params, keep)
         self._tell(self._kept.run_file.flush_when_due())
         self._standing = {"iteration": state.sweep, "free_energy": values["free_energy"]}
         if time.monotonic() - self._last_status >= _STATUS_SECONDS:

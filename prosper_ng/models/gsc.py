@@ -91,6 +91,8 @@ class Projected(NamedTuple):
     """(n,) log joint of the zero state."""
     observed: Floats
     """(n, D) 1 for observed entries and 0 for missing ones; (0, D) where nothing is missing."""
+    values: Floats
+    """(n, D) the rows, where entries are missing that the noise correlates with others; else (0, D)."""
 
 
 class _Moments(NamedTuple):
@@ -191,7 +193,8 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
             b[piece.rows] = whitened @ _fields(prepared, piece).T
             shown = observed[piece.rows] if piece.is_whole else np.empty((0, D))
             zero[piece.rows] = prepared.log_prior_zero + log_density(piece.factor, whitened, shown)
-        return Projected(b, zero, observed)
+        correlated = len(observed) > 0 and self.noise == "full"
+        return Projected(b, zero, observed, batch.values if correlated else np.empty((0, D)))
 
     def log_joint(self, prepared: Prepared, projected: Projected, codes: Codes) -> Floats:
         """(n, S) log p(s, y), constants included."""
@@ -282,8 +285,17 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         return {"s_z": means}
 
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
-        """(n, D) W <z>, the posterior mean of what is not noise."""
-        return self.posterior_means(prepared, projected, codes, weights)["s_z"] @ prepared.W.T
+        """(n, D) posterior predictive mean: W <z>, what is not noise, and in missing entries also what is known of it.
+
+        The noise of a missing entry is expected at what that of the observed ones tells, where they are correlated.
+        """
+        predicted = self.posterior_means(prepared, projected, codes, weights)["s_z"] @ prepared.W.T
+        if len(projected.values):
+            for piece in pieces(prepared.factor, prepared.Sigma, projected.observed):
+                own, known = predicted[piece.rows], piece.known
+                own[:, ~known] += (projected.values[piece.rows] - own)[:, known] @ piece.gain.T
+                predicted[piece.rows] = own
+        return predicted
 
     def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """The parameters of highest expected log joint."""

@@ -91,14 +91,14 @@ class ParameterSpec(NamedTuple):
     """Whether it is found once, from the data, and cannot be learned or given; learned models do without."""
 
 
-def learnable(specs: Mapping[str, ParameterSpec]) -> tuple[str, ...]:
-    """The names of those parameters that can be learned, given or made noisy."""
-    return tuple(name for name, spec in specs.items() if not spec.constant)
+def learnable(specs: Mapping[str, ParameterSpec]) -> dict[str, ParameterSpec]:
+    """Those parameters that can be learned, given or made noisy."""
+    return {name: spec for name, spec in specs.items() if not spec.constant}
 
 
-def without_constants(specs: Mapping[str, ParameterSpec], params: NamedArrays) -> NamedArrays:
-    """Copies of those parameters that can be learned: what a user wants to see and keep of a model."""
-    return NamedArrays.of(**{name: params[name] for name in learnable(specs)})
+def without_constants(model: "Model", n_observed: int, params: NamedArrays) -> NamedArrays:
+    """Copies of those parameters that can be learned: what is kept of a model, and all that inference needs."""
+    return NamedArrays.of(**{name: params[name] for name in learnable(model.parameters(n_observed))})
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,9 @@ class Maximization:
     def __init__(self, model: Model, estep: EStep, training: Training, n_observed: int, seed: int) -> None:
         """`training` says what is learned."""
         self.model, self.estep, self.n_observed, self.seed = model, estep, n_observed, seed
-        names = learnable(model.parameters(n_observed))
-        self._learn = frozenset(names if training.learn is None else training.learn)
-        self._learns_all = self._learn == frozenset(names)
+        names = frozenset(learnable(model.parameters(n_observed)))
+        self._learn = names if training.learn is None else frozenset(training.learn)
+        self._learns_all = self._learn == names
         self._n_parts = training.updates_per_sweep
         self._notes: list[str] = []
         self._complete: set[int] = set()

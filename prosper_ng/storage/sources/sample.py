@@ -67,8 +67,7 @@ class Sample:
             raise DataError(
                 f"sample from {kind_of(self.model)} needs a dictionary W of shape (D, {self.model.n_latents})"
             )
-        specs = self.model.parameters(len(given["W"]))
-        specs = {name: specs[name] for name in learnable(specs)}
+        specs = learnable(self.model.parameters(len(given["W"])))
         for name in given.keys() - specs.keys():
             near = difflib.get_close_matches(name, specs, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
