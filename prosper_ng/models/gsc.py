@@ -156,8 +156,12 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         return shapes | self._slab_statistics() | self._noise_statistics(n_observed)
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
-        """Parameters at the scale of the data; slabs of mean and variance 1, pi = 1/H, at most 1/2."""
-        W, noise = moments.fields(self.n_latents, rng), self._initial_noise(moments.scale, len(moments.mean))
+        """Parameters at the scale of the data; slabs of mean and variance 1, pi = 1/H, at most 1/2.
+
+        Where each dimension has a noise of its own, it also has a scale of its own: their units may differ.
+        """
+        scales = np.full(len(moments.mean), moments.scale) if self.noise == "scalar" else moments.scales
+        W, noise = moments.fields(self.n_latents, rng, scales), self._initial_noise(scales)
         return NamedArrays.of(W=W, pi=self._initial_pi(), **self._initial_slabs(), **noise)
 
     def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Prepared:
@@ -317,7 +321,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         if self.unused == "redraw" and step.rng is not None:
             amplitudes = np.sqrt(new["mu"] ** 2 + self._slab_variances(new))[unused]
             fields = step.rng.standard_normal((len(new["W"]), len(unused)))
-            new["W"][:, unused] = np.sqrt(self._mean_square(sums)) * fields / amplitudes
+            new["W"][:, unused] = np.sqrt(self._mean_squares(sums))[:, None] * fields / amplitudes
             step.notes.append(f"{len(unused)} latents that no state used were drawn anew")
         else:
             step.notes.append(f"{len(unused)} latents that no state used keep their dictionary elements")

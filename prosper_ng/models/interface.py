@@ -68,12 +68,25 @@ class Moments(NamedTuple):
         largest = float(np.max(np.abs(self.mean), initial=0.0))
         return max(float(np.sqrt(np.mean(self.variance))), 1e-6 * largest, SMALLEST_SCALE)
 
-    def fields(self, n_latents: int, rng: np.random.Generator) -> Floats:
+    @property
+    def scales(self) -> Floats:
+        """(D,) the standard deviation of each dimension, in its own units; its value where that is always the same.
+
+        A dimension that is always 0 has no unit, and gets the scale of all.
+        """
+        values, deviations = np.abs(self.mean), np.sqrt(self.variance)
+        own = np.where(deviations > 1e-6 * values, deviations, values)
+        return np.maximum(np.where(own > 0, own, self.scale), SMALLEST_SCALE)
+
+    def fields(self, n_latents: int, rng: np.random.Generator, scale: Floats | None = None) -> Floats:
         """(D, H) fields to start from: noise of a quarter of the data's standard deviation around their mean.
+
+        Or of a quarter of a `scale` (D,) for each dimension, where that is given.
 
         With more noise there are fields that no row resembles, and annealing ends with some of them unused.
         """
-        return self.mean[:, None] + self.scale * self.directions(n_latents, rng)
+        scales = np.full(len(self.mean), self.scale) if scale is None else scale
+        return self.mean[:, None] + scales[:, None] * self.directions(n_latents, rng)
 
     def directions(self, n_latents: int, rng: np.random.Generator) -> Floats:
         """(D, H) the noise of `fields`, in units of the data's standard deviation."""
