@@ -15,7 +15,7 @@ from prosper_ng.experiments.census import Census, equal_columns, take_census
 from prosper_ng.experiments.census_warnings import Case, warnings_of
 from prosper_ng.experiments.digest import Content, compile_reading
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.models.interface import Moments, ParameterSpec
+from prosper_ng.models.interface import Moments, ParameterSpec, learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
@@ -126,7 +126,7 @@ def blocks_of(config: RunConfig, n_rows: int) -> RowBlocks:
 
 def _check_names(config: RunConfig, dataset: Dataset) -> None:
     """Refuse names of parameters that the model does not have."""
-    names = tuple(config.model.parameters(dataset.n_observed))
+    names = tuple(learnable(config.model.parameters(dataset.n_observed)))
     training = config.training
     for where, asked in (("learn", training.learn or ()), ("initial", training.initial)):
         for name in asked:
@@ -145,7 +145,7 @@ def _given_parameters(config: RunConfig, dataset: Dataset) -> dict[str, Floats]:
     """Parameters from `initial_file`, which must fit the model."""
     if config.training.initial_file is None:
         return {}
-    specs = config.model.parameters(dataset.n_observed)
+    specs = learnable(config.model.parameters(dataset.n_observed))
     found = {name: np.asarray(values) for name, values in read_parameters(Path(config.training.initial_file)).items()}
     for name, spec in specs.items():
         if name in found and found[name].shape != spec.shape:

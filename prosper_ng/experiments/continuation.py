@@ -92,13 +92,13 @@ def require_fitting(path: Path, found: Checkpoint, state: TrainingState, parts: 
 
     Such a checkpoint is sound, but was written by a version with other parameters, statistics or states.
     """
-    params = found.root.get("params")
-    if isinstance(params, NamedArrays) and list(params) == list(state.params) and params.shapes != state.params.shapes:
+    given, needed = _parameters(found, parts), state.params.shapes
+    if given.keys() == needed.keys() and given != needed:
         raise UserError(
             f"{path} holds a run on other data: its parameters do not fit rows of {parts.problem.n_observed} values, "
             f"which {parts.dataset.where} has; choose another output folder, or bring its data back"
         )
-    for fault in _faults(found, state):
+    for fault in _faults(found, state, given):
         writer = written_by(found.attributes)
         raise UserError(
             f"the checkpoint after sweep {found.iteration} in {path} was written by {writer} and does not fit "
@@ -106,13 +106,19 @@ def require_fitting(path: Path, found: Checkpoint, state: TrainingState, parts: 
         )
 
 
-def _faults(found: Checkpoint, state: TrainingState) -> Iterator[str]:
+def _parameters(found: Checkpoint, parts: Assembly) -> dict[str, Shape]:
+    """Those that a checkpoint holds, and the constants of the model, which go on as zeros where it lacks them."""
+    specs, params = parts.problem.model.parameters(parts.problem.n_observed), found.root.get("params")
+    given = dict(params.shapes) if isinstance(params, NamedArrays) else {}
+    return {name: spec.shape for name, spec in specs.items() if spec.constant} | given if given else given
+
+
+def _faults(found: Checkpoint, state: TrainingState, given: Mapping[str, Shape]) -> Iterator[str]:
     sets = {} if state.sets is None else state.sets._asdict()
     yield from _differing("state sets", _shapes(found.rows), _shapes(sets))
     if not found.root:
         return
-    params = found.root.get("params")
-    yield from _differing("parameters", params.shapes if isinstance(params, NamedArrays) else {}, state.params.shapes)
+    yield from _differing("parameters", given, state.params.shapes)
     # In the totals the statistics lie one behind the other, without their names.
     kept = [(name, tuple(shape)) for name, shape in found.attributes.get(STATISTICS, {}).items()]
     if kept and kept != list(state.totals.shapes.items()):

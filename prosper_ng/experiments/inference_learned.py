@@ -13,7 +13,7 @@ from prosper_ng.components import kind_of
 from prosper_ng.config import ConfigError, SourceText, annotated_yaml, from_mapping, load
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.models.interface import Model
+from prosper_ng.models.interface import Model, learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
@@ -133,7 +133,7 @@ def _from_config(path: Path) -> Learned:
             "training.initial_file that holds them"
         )
     n_observed = len(values["W"])
-    for name, spec in config.model.parameters(n_observed).items():
+    for name, spec in learnable(config.model.parameters(n_observed)).items():
         if name in training.initial:
             values[name] = np.full(spec.shape, training.initial[name])
     params = _complete(config.model, values, n_observed, str(path))
@@ -147,8 +147,8 @@ def _of_parameters(file: str | None) -> Preprocessing | None:
 
 
 def _complete(model: Model, values: Mapping[str, Any], n_observed: int, where: str) -> NamedArrays:
-    """All parameters of the model, out of these."""
-    specs = model.parameters(n_observed)
+    """All parameters of the model, out of these; but for constants, on which no posterior depends."""
+    specs = learnable(model.parameters(n_observed))
     params = NamedArrays({name: spec.shape for name, spec in specs.items()})
     for name, spec in specs.items():
         if name not in values:
@@ -171,7 +171,7 @@ def _shared(found: Learned | None, comm: Communicator) -> Learned:
     parts = comm.broadcast(parts)
     assert parts is not None
     path, config, n_observed, n_sweeps, data_digest, never_observed = parts
-    shapes = {name: spec.shape for name, spec in config.model.parameters(n_observed).items()}
+    shapes = {name: spec.shape for name, spec in learnable(config.model.parameters(n_observed)).items()}
     params = NamedArrays(shapes) if found is None else found.params
     comm.broadcast_in_place(params.buffer)
     preprocessing = _shared_preprocessing(found, n_observed, comm)

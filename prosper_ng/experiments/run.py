@@ -16,6 +16,8 @@ from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.run_folder import RunFolder
 from prosper_ng.experiments.signals import StopRequests, stop_requests
 from prosper_ng.experiments.tasks.interface import Setting
+from prosper_ng.models.interface import without_constants
+from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.storage.history import History
@@ -117,7 +119,8 @@ def _train(
     for report in TruncatedEM(parts.problem, training, requests).sweeps(state):
         measured = config.task.measure(setting, state)
         begin_writing = time.monotonic()
-        values = _values(report, state, measured, before + begin_writing - began)
+        params = without_constants(config.model, parts.problem.n_observed, state.params)
+        values = _values(report, params, measured, before + begin_writing - began)
         kept.record(state, values | {"seconds_io": kept.io_seconds})
         decision = (endings.after(report), kept.checkpoint_is_due(state.sweep)) if endings else (None, False)
         ending, is_due = comm.broadcast(decision)
@@ -139,7 +142,7 @@ def _elapsed(history: History) -> float:
 
 
 def _values(
-    report: SweepReport, state: TrainingState, measured: Mapping[str, float], elapsed: float
+    report: SweepReport, params: NamedArrays, measured: Mapping[str, float], elapsed: float
 ) -> dict[str, float]:
     """The entry of a sweep in the history."""
     values = {
@@ -154,7 +157,7 @@ def _values(
         "elapsed": elapsed,
         **{f"seconds_{name}": seconds for name, seconds in report.seconds.items()},
     }
-    for name, array in state.params.items():
+    for name, array in params.items():
         if array.ndim == 0:
             values[name] = float(array)
         elif array.ndim == 1:

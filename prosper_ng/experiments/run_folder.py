@@ -26,6 +26,7 @@ from prosper_ng.experiments.continuation import (
 )
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.latents.state_sets import StateSets
+from prosper_ng.models.interface import without_constants
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.storage import atomic
@@ -180,7 +181,8 @@ class RunFolder:
         every = self._output.parameter_sweeps
         keep = state.sweep if every is not None and state.sweep % every == 0 else None
         self._kept.run_file.record(state.sweep, values)
-        self._kept.run_file.set_parameters(state.params, keep)
+        params = without_constants(self.problem.model, self.problem.n_observed, state.params)
+        self._kept.run_file.set_parameters(params, keep)
         self._tell(self._kept.run_file.flush_when_due())
         self._standing = {"iteration": state.sweep, "free_energy": values["free_energy"]}
         if time.monotonic() - self._last_status >= _STATUS_SECONDS:
@@ -255,8 +257,10 @@ class RunFolder:
         if self.problem.comm.is_root:
             params = found.root["params"]
             assert isinstance(params, NamedArrays)
-            for name in state.params:
-                state.params[name] = params[name]
+            # A checkpoint of a version without the constants of a model goes on as it began, with zeros.
+            state.params = state.params.zeros_like()
+            for name, values in params.items():
+                state.params[name] = values
             names = state.totals.arrays()
             state.totals.restore({name: np.asarray(found.root[f"totals/{name}"]) for name in names})
             self.history = History.from_arrays(found.root)

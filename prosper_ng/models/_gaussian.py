@@ -135,10 +135,11 @@ class GaussianNoise:
         shape = (n_observed,) if self.noise == "diagonal" else ()
         return {"sigma": ParameterSpec(shape, SMALLEST_SCALE, np.inf, "standard deviation of the noise")}
 
-    def _initial_noise(self, scale: float, n_observed: int) -> dict[str, Floats]:
+    def _initial_noise(self, scales: Floats) -> dict[str, Floats]:
+        """Independent noise of these standard deviations (D,), which are all the same for scalar noise."""
         if self.noise == "full":
-            return {"Sigma": scale**2 * np.eye(n_observed)}
-        return {"sigma": np.full(n_observed if self.noise == "diagonal" else (), scale)}
+            return {"Sigma": np.diag(scales**2)}
+        return {"sigma": scales if self.noise == "diagonal" else scales[0]}
 
     def _noise_factor(self, params: NamedArrays) -> Floats:
         """(D,) standard deviations, or the (D, D) Cholesky factor of the covariance."""
@@ -172,21 +173,20 @@ class GaussianNoise:
 
     def _least_noise(self, params: NamedArrays, sums: NamedArrays, predicted: Floats) -> Floats:
         """(D,) variances below which rounding, of residuals and of posterior slabs, leaves nothing to be learned."""
-        n_rows, W = float(sums["n"]), params["W"]
-        squares = np.full(len(W), self._mean_square(sums))
-        if self.noise != "scalar":
-            own = self._own_squares(sums)
-            squares = np.where(own > 0, own / n_rows, squares)
-        rounded = 4 * _EPS * np.abs(np.einsum("dh,dh->d", W, predicted)) / n_rows
-        return np.maximum(np.maximum(_NARROWEST_NOISE * squares, rounded), SMALLEST_SCALE**2)
+        W = params["W"]
+        rounded = 4 * _EPS * np.abs(np.einsum("dh,dh->d", W, predicted)) / float(sums["n"])
+        return np.maximum(np.maximum(_NARROWEST_NOISE * self._mean_squares(sums), rounded), SMALLEST_SCALE**2)
+
+    def _mean_squares(self, sums: NamedArrays) -> Floats:
+        """(D,) mean of y_d² over rows; over dimensions too for scalar noise, and where a dimension is always 0."""
+        n_rows, D = float(sums["n"]), len(sums["y_sz"])
+        own = self._own_squares(sums)
+        overall = np.full(D, float(np.sum(own)) / (n_rows * D))
+        return overall if self.noise == "scalar" else np.where(own > 0, own / n_rows, overall)
 
     def _own_squares(self, sums: NamedArrays) -> Floats:
         """(D,) sum of y_d², or () over all dimensions where the noise has one variance."""
         return diagonal_of_packed(sums["y_y"]) if self.noise == "full" else sums["y_y"]
-
-    def _mean_square(self, sums: NamedArrays) -> float:
-        """Mean of y_d² over rows and dimensions."""
-        return float(np.sum(self._own_squares(sums))) / (float(sums["n"]) * len(sums["y_sz"]))
 
     def _residual_moment(self, params: NamedArrays, sums: NamedArrays, predicted: Floats) -> Floats:
         """sum_n <(y - W z)(y - W z)ᵀ>_n, or as much of it as the noise needs; predicted (D, H) is W sum <z zᵀ>."""

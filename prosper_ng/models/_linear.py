@@ -6,6 +6,9 @@ so a state with k active latents costs k lookups in a table and k (k - 1) / 2 in
 missing entries have no common G: the residual of a state is formed over the observed entries, which costs k D. Learning
 treats what is missing as hidden: given s, y_d is Gaussian around (W s + mu)_d with variance sigma², and its moments
 complete the sums (EM over the missing entries), so that the M-step stays the same.
+
+With a data mean, the sums over y are sums over y - c with a center c that stays as it is. Of data that are far from
+zero, sums about zero would lose what the data differ by; about c they lose nothing, wherever the data lie.
 """
 
 from typing import Any, Literal
@@ -22,6 +25,7 @@ from prosper_ng.models._linear_kernels import (
     Prepared,
     Projected,
     add_missing_moments,
+    centered,
     log_joint_of_incomplete,
     log_joint_of_states,
 )
@@ -40,32 +44,35 @@ from prosper_ng.numerics.linear import solve_least_change, symmetric, times_symm
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import gaussian_entropy
 
+_EPS = float(np.finfo(float).eps)
+
 
 def prepare(params: NamedArrays, log_odds: Floats, log_prior_zero: float) -> Prepared:
     """The Gram matrix and the prior at these parameters."""
     W = params["W"]
-    mu = params.get("mu", np.zeros(len(W)))
+    nothing = np.zeros(len(W))
+    mu, center = params.get("mu", nothing), params.get("center", nothing)
     precision = float(params["sigma"]) ** -2
-    return Prepared(W, mu, W.T @ W * precision, precision, log_odds, log_prior_zero)
+    return Prepared(W, mu, center, W.T @ W * precision, precision, log_odds, log_prior_zero)
 
 
 def project(prepared: Prepared, batch: Batch, alphabet: Floats) -> Projected:
     """Zero state and singletons for rows (n, D): one matrix product."""
-    centered = batch.values - prepared.mu
+    residual = batch.values - prepared.mu
     n_observed: Any = batch.values.shape[1]
-    missing, residual = np.zeros((0, n_observed), bool), centered[:0]
+    missing = np.zeros((0, n_observed), bool)
     squares = np.diagonal(prepared.gram)
     if batch.observed is not None and not batch.observed.all():
         missing, n_observed = ~batch.observed, np.count_nonzero(batch.observed, axis=1)
-        residual = centered = np.where(missing, 0.0, centered)
+        residual = np.where(missing, 0.0, residual)
         squares = batch.observed @ prepared.W**2 * prepared.precision
-    singletons, phi = (centered @ (prepared.W * prepared.precision))[:, :, None], alphabet[1:]
+    singletons, phi = (residual @ (prepared.W * prepared.precision))[:, :, None], alphabet[1:]
     if len(phi) > 1 or phi[0] != 1:
         singletons = singletons * phi
     singletons -= 0.5 * phi**2 * squares[..., None] - prepared.log_odds
     log_normalizer = 0.5 * n_observed * (np.log(2 * np.pi) - np.log(prepared.precision))
-    energy = 0.5 * prepared.precision * np.einsum("nd,nd->n", centered, centered)
-    return Projected(singletons, prepared.log_prior_zero - log_normalizer - energy, residual, missing)
+    energy = 0.5 * prepared.precision * np.einsum("nd,nd->n", residual, residual)
+    return Projected(singletons, prepared.log_prior_zero - log_normalizer - energy, residual[: len(missing)], missing)
 
 
 class LinearModel:
@@ -88,6 +95,9 @@ class LinearModel:
         }
         if self.data_mean:
             specs["mu"] = ParameterSpec((n_observed,), -np.inf, np.inf, "data mean")
+            specs["center"] = ParameterSpec(
+                (n_observed,), -np.inf, np.inf, "what data are measured from", constant=True
+            )
         return specs
 
     def statistics(self, n_observed: int) -> dict[str, Shape]:
@@ -104,10 +114,10 @@ class LinearModel:
 
     def _initial_linear(self, moments: Moments, rng: np.random.Generator) -> dict[str, Any]:
         """W around the data mean, or around 0 where that is a parameter; sigma: the data's standard deviation."""
-        W, start = moments.fields(self.n_latents, rng), {"sigma": moments.scale}
-        if self.data_mean:
-            return start | {"W": W - moments.mean[:, None], "mu": moments.mean}
-        return start | {"W": W}
+        if not self.data_mean:
+            return {"W": moments.fields(self.n_latents, rng), "sigma": moments.scale}
+        W = moments.spread * moments.directions(self.n_latents, rng)
+        return {"W": W, "sigma": moments.spread, "mu": moments.mean, "center": moments.center}
 
     def project(self, prepared: Prepared, batch: Batch) -> Projected:
         """The zero state and all singletons of each row."""
@@ -131,6 +141,17 @@ class LinearModel:
     def log_joint_of_singletons(self, prepared: Prepared, projected: Projected) -> Floats:
         """(n, H, K - 1) relative to the zero state."""
         return projected.singletons
+
+    def _matches(self, prepared: Prepared, projected: Projected, batch: Batch) -> tuple[Floats, Floats]:
+        """(n, H) W_hᵀ(y - mu) and (n, H), or (1, H) where nothing is missing, |W_h|²; over the observed entries."""
+        if len(projected.missing):
+            return projected.residual @ prepared.W, ~projected.missing @ prepared.W**2
+        return (batch.values - prepared.mu) @ prepared.W, np.sum(prepared.W**2, axis=0, keepdims=True)
+
+    def _cosines(self, prepared: Prepared, projected: Projected, batch: Batch) -> Floats:
+        """(n, H) W_hᵀ(y - mu) / |W_h| over the observed entries, 0 where W_h has none."""
+        products, squares = self._matches(prepared, projected, batch)
+        return products / np.sqrt(np.where(squares > 0, squares, 1.0))
 
     def log_joint_of_neighbours(self, prepared: Prepared, projected: Projected, hood: Hood) -> Neighbours:
         """log p(s, y) of the states one change away from the parents."""
@@ -161,7 +182,8 @@ class LinearModel:
         """Add the moments of a batch to the sums."""
         space = self.space
         used = np.asarray(weights.any(axis=1))
-        values = batch.values if used.all() else batch.values * used[:, None]
+        values = centered(prepared, batch)
+        values = values if used.all() else values * used[:, None]
         means = np.empty((len(values), self.n_latents))
         add_moments(codes, weights, space.values, space.n_planes, space.plane_words, means, sums["counts"], sums["s_s"])
         sums["n"] += np.count_nonzero(used)
@@ -179,8 +201,8 @@ class LinearModel:
         space, variance = self.space, 1.0 / prepared.precision
         y = sums["y"] if self.data_mean else np.zeros(len(prepared.W))
         n_missing = add_missing_moments(
-            projected.missing, np.ascontiguousarray(prepared.W.T), prepared.mu, variance, codes, weights, space.values,
-            space.n_planes, space.plane_words, y, sums["y_y"].reshape(1), sums["y_s"],
+            projected.missing, np.ascontiguousarray(prepared.W.T), prepared.mu - prepared.center, variance, codes,
+            weights, space.values, space.n_planes, space.plane_words, y, sums["y_y"].reshape(1), sums["y_s"],
         )  # fmt: skip
         sums["hidden_entropy"] += n_missing * 0.5 * np.log(2 * np.pi * np.e * variance)
 
@@ -200,17 +222,19 @@ class LinearModel:
             # The data mean is the weight of one more latent that is always 1.
             moment = np.block([[second, first[:, None]], [first[None, :], np.array([[sums["n"]]])]])
             right = np.column_stack([sums["y_s"], sums["y"]])
-            solution = solve_least_change(moment, right, np.column_stack([params["W"], params["mu"]]))
-            new["W"], new["mu"] = solution[:, :-1], solution[:, -1]
+            solution = solve_least_change(moment, right, np.column_stack([params["W"], self._offset(params)]))
+            new["W"], new["mu"] = solution[:, :-1], params["center"] + solution[:, -1]
         elif means == ["W"]:
-            offset = np.outer(params["mu"], first) if self.data_mean else 0.0
+            offset = np.outer(self._offset(params), first) if self.data_mean else 0.0
             new["W"] = solve_least_change(second, sums["y_s"] - offset, params["W"])
         elif means == ["mu"]:
-            new["mu"] = (sums["y"] - params["W"] @ first) / sums["n"]
+            new["mu"] = params["center"] + (sums["y"] - params["W"] @ first) / sums["n"]
         if "sigma" in step.learn:
             n_values = float(sums["n"]) * len(params["W"])
-            # Below this the squared residual is the rounding error of a difference of large numbers.
-            rounding = 4 * np.finfo(float).eps * float(sums["y_y"]) / n_values
+            # Below this the squared residual is the rounding error of a difference of large numbers, or that of mu.
+            rounding = 4 * _EPS * float(sums["y_y"]) / n_values
+            if self.data_mean:
+                rounding = max(rounding, float(np.mean((_EPS * new["mu"]) ** 2)))
             variance = max(self._squared_residual(new, sums) / n_values, rounding)
             new["sigma"] = max(np.sqrt(variance), SMALLEST_SCALE)
         if "W" in step.learn:
@@ -219,12 +243,19 @@ class LinearModel:
 
     def _treat_unused(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
         unused = np.flatnonzero(sums["counts"].sum(axis=1) == 0)
-        scale = np.sqrt(sums["y_y"] / (sums["n"] * len(new["W"])))
+        squares = float(sums["y_y"])
+        if self.data_mean:
+            squares = max(squares - float(sums["y"] @ sums["y"] / sums["n"]), 4 * _EPS * squares)
+        scale = np.sqrt(squares / (sums["n"] * len(new["W"])))
         if len(unused) and self.unused == "redraw" and step.rng is not None:
             new["W"][:, unused] = scale * step.rng.standard_normal((len(new["W"]), len(unused)))
             step.notes.append(f"{len(unused)} latents that no state used were drawn anew")
         elif len(unused):
             step.notes.append(f"{len(unused)} latents that no state used keep their dictionary elements")
+
+    def _offset(self, params: NamedArrays) -> Floats:
+        """(D,) the data mean about the center."""
+        return np.asarray(params["mu"] - params["center"])
 
     def _mean_states(self, sums: NamedArrays) -> Floats:
         """sum <s> (H,)."""
@@ -235,7 +266,7 @@ class LinearModel:
         W = params["W"]
         result = float(sums["y_y"] + np.vdot(W, times_symmetric(W, sums["s_s"]) - 2 * sums["y_s"]))
         if self.data_mean:
-            mu = params["mu"]
+            mu = self._offset(params)
             result += float(sums["n"] * (mu @ mu) - 2 * mu @ (sums["y"] - W @ self._mean_states(sums)))
         return result
 
@@ -263,6 +294,11 @@ class LinearModel:
         The bound |<s_h s_k>|² <= <s_h²> <s_k²> spares a product of large matrices.
         """
         n_values = float(sums["n"]) * len(params["W"])
-        predicted = np.abs(params["W"]) @ np.sqrt(np.diagonal(sums["s_s"]))
-        largest = n_values + float(sums["y_y"] + predicted @ predicted) / float(params["sigma"]) ** 2
-        return 256 * float(np.finfo(float).eps) * largest
+        predicted, sigma = np.abs(params["W"]) @ np.sqrt(np.diagonal(sums["s_s"])), float(params["sigma"])
+        squares = float(sums["y_y"] + predicted @ predicted)
+        if not self.data_mean:
+            return 256 * _EPS * (n_values + squares / sigma**2)
+        offset, resolution = self._offset(params), _EPS * np.abs(params["mu"])
+        squares += float(sums["n"] * (offset @ offset))
+        # mu itself has a last digit, which may be coarse beside the noise: half of it is lost in an M-step.
+        return 256 * _EPS * (n_values + squares / sigma**2) + float(sums["n"] * (resolution @ resolution)) / sigma**2

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from prosper_ng.latents.space import unpack, unpack_binary
-from prosper_ng.models.interface import Floats
+from prosper_ng.models.interface import Batch, Floats
 
 
 class Prepared(NamedTuple):
@@ -17,6 +17,8 @@ class Prepared(NamedTuple):
     """(D, H)."""
     mu: Floats
     """(D,) data mean, zeros where the model has none."""
+    center: Floats
+    """(D,) what the statistics of the data are about, zeros where the model has no data mean."""
     gram: Floats
     """(H, H) WᵀW / sigma²."""
     precision: float
@@ -38,6 +40,14 @@ class Projected(NamedTuple):
     """(n, D) y - mu where there are missing entries, 0 at these; (0, D) where all entries of all rows are observed."""
     missing: NDArray[np.bool_]
     """(n, D) which entries are missing; (0, D) where none is."""
+
+
+def centered(prepared: Prepared, batch: Batch) -> Floats:
+    """(n, D) rows less the center, 0 where an entry is missing."""
+    if not prepared.center.any():
+        return batch.values
+    values = batch.values - prepared.center
+    return values if batch.observed is None else np.where(batch.observed, values, 0.0)
 
 
 @njit(cache=True)

@@ -7,7 +7,7 @@ from numba import njit
 
 from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.posterior import Mask, Tempering
-from prosper_ng.models._linear_kernels import Prepared, Projected
+from prosper_ng.models._linear_kernels import Prepared, Projected, centered
 from prosper_ng.models._linear_tree import Marginals, Quadratic, add_pairs, marginals
 from prosper_ng.models.interface import Batch, Floats
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -50,7 +50,7 @@ class LinearPosterior:
 
     def accumulate(self, kept: Mask | None, sums: NamedArrays) -> None:
         """Add the moments of the rows that are kept."""
-        masses, means, values = self.marginals.masses, self.means(), self.batch.values
+        masses, means, values = self.marginals.masses, self.means(), centered(self.prepared, self.batch)
         rows = np.ones(len(values), bool) if kept is None else kept
         if kept is not None:
             masses, means, values = masses * kept[:, None, None], means * kept[:, None], values * kept[:, None]
@@ -72,8 +72,8 @@ class LinearPosterior:
         y = sums["y"] if "y" in sums else np.zeros(len(prepared.W))
         squares = self.marginals.masses @ self.alphabet[1:] ** 2
         n_missing = _add_missing(
-            self.projected.missing, rows, np.ascontiguousarray(prepared.W.T), prepared.mu, variance, means, squares,
-            self.chosen.candidates, self.marginals.pairs, y, sums["y_y"].reshape(1), sums["y_s"],
+            self.projected.missing, rows, np.ascontiguousarray(prepared.W.T), prepared.mu - prepared.center, variance,
+            means, squares, self.chosen.candidates, self.marginals.pairs, y, sums["y_y"].reshape(1), sums["y_s"],
         )  # fmt: skip
         sums["hidden_entropy"] += n_missing * gaussian_entropy(float(np.sqrt(variance)), 1)
 

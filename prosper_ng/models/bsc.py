@@ -60,9 +60,8 @@ class BSC(ActivityPrior, LinearModel):
         return prepare(params, log_odds(pi)[:, None], float(np.sum(np.log1p(-pi))))
 
     def affinity(self, prepared: Prepared, projected: Projected, batch: Batch) -> Floats:
-        """(n, H) W_hᵀ y / |W_h|, the selection function of Lücke and Eggert (JMLR 2010)."""
-        lengths = np.linalg.norm(prepared.W, axis=0)
-        return (batch.values - prepared.mu) @ (prepared.W / np.where(lengths > 0, lengths, 1.0))
+        """(n, H) W_hᵀ(y - mu) / |W_h| over observed entries, the selection function of Lücke and Eggert (JMLR 2010)."""
+        return self._cosines(prepared, projected, batch)
 
     def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """The parameters of highest expected log joint."""

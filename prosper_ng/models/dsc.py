@@ -73,11 +73,13 @@ class DSC(LinearModel):
         return prepare(params, log_pi[:, 1:] - log_pi[:, :1], float(np.sum(log_pi[:, 0])))
 
     def affinity(self, prepared: Prepared, projected: Projected, batch: Batch) -> Floats:
-        """(n, H) minus the squared residual of the best value of each latent alone, up to a constant of the row."""
+        """(n, H) minus the squared residual of the best value of each latent alone, up to a constant of the row.
+
+        Over the observed entries.
+        """
         phi = self.space.values[1:]
-        b = (batch.values - prepared.mu) @ prepared.W
-        squares = np.einsum("dh,dh->h", prepared.W, prepared.W)
-        return np.asarray((2 * b[:, :, None] * phi - squares[:, None] * phi**2).max(axis=2))
+        b, squares = self._matches(prepared, projected, batch)
+        return np.asarray((2 * b[:, :, None] * phi - squares[:, :, None] * phi**2).max(axis=2))
 
     def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """The parameters of highest expected log joint."""

@@ -91,6 +91,8 @@ class Projected(NamedTuple):
     """(n,) log joint of the zero state."""
     observed: Floats
     """(n, D) 1 for observed entries and 0 for missing ones; (0, D) where nothing is missing."""
+    values: Floats
+    """(n, D) the rows, where entries are missing that the noise correlates with others; else (0, D)."""
 
 
 class _Moments(NamedTuple):
@@ -159,8 +161,12 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         return shapes | self._slab_statistics() | self._noise_statistics(n_observed)
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
-        """Parameters at the scale of the data; slabs of mean and variance 1, pi = 1/H, at most 1/2."""
-        W, noise = moments.fields(self.n_latents, rng), self._initial_noise(moments.scale, len(moments.mean))
+        """Parameters at the scale of the data; slabs of mean and variance 1, pi = 1/H, at most 1/2.
+
+        Where each dimension has a noise of its own, it also has a scale of its own: their units may differ.
+        """
+        scales = np.full(len(moments.mean), moments.scale) if self.noise == "scalar" else moments.scales
+        W, noise = moments.fields(self.n_latents, rng, scales), self._initial_noise(scales)
         return NamedArrays.of(W=W, pi=self._initial_pi(), **self._initial_slabs(), **noise)
 
     def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Prepared:
@@ -196,7 +202,8 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
             b[piece.rows] = whitened @ _fields(prepared, piece).T
             shown = observed[piece.rows] if piece.is_whole else np.empty((0, D))
             zero[piece.rows] = prepared.log_prior_zero + log_density(piece.factor, whitened, shown)
-        return Projected(b, zero, observed)
+        correlated = len(observed) > 0 and self.noise == "full"
+        return Projected(b, zero, observed, batch.values if correlated else np.empty((0, D)))
 
     def log_joint(self, prepared: Prepared, projected: Projected, codes: Codes) -> Floats:
         """(n, S) log p(s, y), constants included."""
@@ -290,8 +297,17 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         return {"s_z": means}
 
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
-        """(n, D) W <z>, the posterior mean of what is not noise."""
-        return self.posterior_means(prepared, projected, codes, weights)["s_z"] @ prepared.W.T
+        """(n, D) posterior predictive mean: W <z>, what is not noise, and in missing entries also what is known of it.
+
+        The noise of a missing entry is expected at what that of the observed ones tells, where they are correlated.
+        """
+        predicted = self.posterior_means(prepared, projected, codes, weights)["s_z"] @ prepared.W.T
+        if len(projected.values):
+            for piece in pieces(prepared.factor, prepared.Sigma, projected.observed):
+                own, known = predicted[piece.rows], piece.known
+                own[:, ~known] += (projected.values[piece.rows] - own)[:, known] @ piece.gain.T
+                predicted[piece.rows] = own
+        return predicted
 
     def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """The parameters of highest expected log joint."""
@@ -313,7 +329,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         if self.unused == "redraw" and step.rng is not None:
             amplitudes = np.sqrt(new["mu"] ** 2 + self._slab_variances(new))[unused]
             fields = step.rng.standard_normal((len(new["W"]), len(unused)))
-            new["W"][:, unused] = np.sqrt(self._mean_square(sums)) * fields / amplitudes
+            new["W"][:, unused] = np.sqrt(self._mean_squares(sums))[:, None] * fields / amplitudes
             step.notes.append(f"{len(unused)} latents that no state used were drawn anew")
         else:
             step.notes.append(f"{len(unused)} latents that no state used keep their dictionary elements")

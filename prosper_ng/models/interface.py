@@ -4,6 +4,7 @@ A model is a component: its fields are its configuration. It holds no parameters
 N rows, D observed dimensions, H latents, S states per row, as everywhere.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -45,17 +46,51 @@ class Moments(NamedTuple):
     """(D,) variance of each dimension."""
 
     @property
+    def spread(self) -> float:
+        """The data's standard deviation, whatever their mean; that of `scale` where rows differ by rounding only."""
+        rounding = 4 * float(np.finfo(float).eps) * float(np.max(np.abs(self.mean), initial=0.0))
+        spread = float(np.sqrt(np.mean(self.variance)))
+        return spread if spread > rounding else self.scale
+
+    @property
+    def center(self) -> Floats:
+        """(D,) a point that is near the mean at the scale of the data, and has few digits: values less it are exact.
+
+        A multiple of a power of two of 16 to 32 standard deviations. So it is 0 for data whose mean lies within 8.
+        """
+        unit = 2.0 ** np.ceil(np.log2(16 * self.spread))
+        with np.errstate(invalid="ignore"):  # of an infinite spread, which is refused as a parameter
+            return np.asarray(np.round(self.mean / unit) * unit)
+
+    @property
     def scale(self) -> float:
         """The data's standard deviation; of rows that are all the same a millionth of their values, never 0."""
         largest = float(np.max(np.abs(self.mean), initial=0.0))
         return max(float(np.sqrt(np.mean(self.variance))), 1e-6 * largest, SMALLEST_SCALE)
 
-    def fields(self, n_latents: int, rng: np.random.Generator) -> Floats:
+    @property
+    def scales(self) -> Floats:
+        """(D,) the standard deviation of each dimension, in its own units; its value where that is always the same.
+
+        A dimension that is always 0 has no unit, and gets the scale of all.
+        """
+        values, deviations = np.abs(self.mean), np.sqrt(self.variance)
+        own = np.where(deviations > 1e-6 * values, deviations, values)
+        return np.maximum(np.where(own > 0, own, self.scale), SMALLEST_SCALE)
+
+    def fields(self, n_latents: int, rng: np.random.Generator, scale: Floats | None = None) -> Floats:
         """(D, H) fields to start from: noise of a quarter of the data's standard deviation around their mean.
+
+        Or of a quarter of a `scale` (D,) for each dimension, where that is given.
 
         With more noise there are fields that no row resembles, and annealing ends with some of them unused.
         """
-        return self.mean[:, None] + 0.25 * self.scale * rng.standard_normal((len(self.mean), n_latents))
+        scales = np.full(len(self.mean), self.scale) if scale is None else scale
+        return self.mean[:, None] + scales[:, None] * self.directions(n_latents, rng)
+
+    def directions(self, n_latents: int, rng: np.random.Generator) -> Floats:
+        """(D, H) the noise of `fields`, in units of the data's standard deviation."""
+        return 0.25 * rng.standard_normal((len(self.mean), n_latents))
 
 
 class ParameterSpec(NamedTuple):
@@ -65,6 +100,18 @@ class ParameterSpec(NamedTuple):
     low: float
     high: float
     meaning: str
+    constant: bool = False
+    """Whether it is found once, from the data, and cannot be learned or given; learned models do without."""
+
+
+def learnable(specs: Mapping[str, ParameterSpec]) -> dict[str, ParameterSpec]:
+    """Those parameters that can be learned, given or made noisy."""
+    return {name: spec for name, spec in specs.items() if not spec.constant}
+
+
+def without_constants(model: "Model", n_observed: int, params: NamedArrays) -> NamedArrays:
+    """Copies of those parameters that can be learned: what is kept of a model, and all that inference needs."""
+    return NamedArrays.of(**{name: params[name] for name in learnable(model.parameters(n_observed))})
 
 
 @dataclass(frozen=True)

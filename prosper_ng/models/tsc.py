@@ -61,9 +61,8 @@ class TSC(ActivityPrior, LinearModel):
         return prepare(params, odds, float(np.sum(np.log1p(-pi))))
 
     def affinity(self, prepared: Prepared, projected: Projected, batch: Batch) -> Floats:
-        """(n, H) |W_hᵀ y| / |W_h|."""
-        lengths = np.linalg.norm(prepared.W, axis=0)
-        return np.abs((batch.values - prepared.mu) @ (prepared.W / np.where(lengths > 0, lengths, 1.0)))
+        """(n, H) |W_hᵀ(y - mu)| / |W_h| over the observed entries."""
+        return np.abs(self._cosines(prepared, projected, batch))
 
     def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """The parameters of highest expected log joint."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.errors import NumericalError
 from prosper_ng.estep.interface import EStep
-from prosper_ng.models.interface import Model, MStep
+from prosper_ng.models.interface import Model, MStep, learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.training.annealing import AnnealingPoint
@@ -40,9 +40,9 @@ class Maximization:
     def __init__(self, model: Model, estep: EStep, training: Training, n_observed: int, seed: int) -> None:
         """`training` says what is learned."""
         self.model, self.estep, self.n_observed, self.seed = model, estep, n_observed, seed
-        names = tuple(model.parameters(n_observed))
-        self._learn = frozenset(names if training.learn is None else training.learn)
-        self._learns_all = self._learn == frozenset(names)
+        names = frozenset(learnable(model.parameters(n_observed)))
+        self._learn = names if training.learn is None else frozenset(training.learn)
+        self._learns_all = self._learn == names
         self._n_parts = training.updates_per_sweep
         self._notes: list[str] = []
         self._complete: set[int] = set()

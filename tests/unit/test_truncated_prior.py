@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prosper_ng.numerics.truncated_prior import corrected_activity, count_distribution, covered
+from prosper_ng.numerics.truncated_prior import corrected_activity, count_distribution, covered, room
 
 ACTIVITIES = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8).map(np.array)
-INNER = st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=8).map(np.array)
+INNER = st.lists(st.floats(1e-6, 0.999), min_size=1, max_size=8).map(np.array)
 CASES = settings(deadline=None, max_examples=60)
 
 
@@ -37,28 +37,53 @@ def test_mass_and_expected_number_within_gamma(pi, max_active):
     assert expected == pytest.approx((probability * n_active)[inside].sum(), rel=1e-12, abs=1e-15)
 
 
-@CASES
-@given(INNER, st.integers(1, 10))
-def test_rows_drawn_within_gamma_lead_back_to_the_sum_of_the_activities(pi, max_active):
-    """The mean activity of rows with at most gamma active latents, corrected, adds up to that of all rows."""
+def mean_within(pi: np.ndarray, max_active: int) -> np.ndarray:
+    """The mean activity of rows with at most gamma active latents."""
     states, probability = all_states(pi)
     inside = states.sum(axis=1) <= max_active
-    mass = probability[inside].sum()
-    if mass < 1e-12 or not (states[inside] * probability[inside, None]).any():
-        return
-    mean = (states * probability[:, None])[inside].sum(axis=0) / mass
-    assert corrected_activity(mean, pi, max_active).sum() == pytest.approx(pi.sum(), rel=1e-9)
+    return probability[inside] @ states[inside] / probability[inside].sum()
 
 
 @CASES
-@given(st.floats(1e-6, 0.999), st.integers(1, 8), st.integers(1, 8))
-def test_equal_activities_are_a_fixed_point(pi, n_latents, max_active):
-    """Where all latents are alike, the true activity is what the correction makes of the mean within gamma."""
+@given(ACTIVITIES, st.integers(1, 10))
+def test_the_room_beside_the_others(pi, max_active):
+    states, probability = all_states(pi)
+    for h, found in enumerate(room(pi, max_active)):
+        n_others = states.sum(axis=1) - states[:, h]
+        below, within = (probability[n_others <= most].sum() for most in (max_active - 1, max_active))
+        assert found == pytest.approx(within / below if below > 0 else 1.0, rel=1e-11)
+
+
+@CASES
+@given(INNER, st.integers(1, 10))
+def test_rows_drawn_within_gamma_lead_back_to_the_activity_of_each_latent(pi, max_active):
+    assert corrected_activity(mean_within(pi, max_active), pi, max_active) == pytest.approx(pi, rel=1e-8)
+
+
+@CASES
+@given(INNER, st.integers(1, 8))
+def test_correcting_again_and_again_ends_at_the_activities_that_made_the_rows(pi, max_active):
+    """Never farther from the truth in any latent's log odds, and there in the end unless nearly all rows are full."""
+    mean, truth = mean_within(pi, max_active), np.log(pi) - np.log1p(-pi)
+    found, distance = np.full(len(pi), 1 / max(len(pi), 2)), np.inf
+    for _ in range(300):
+        found = np.clip(corrected_activity(mean, found, max_active), 1e-10, 1 - 1e-10)
+        before, distance = distance, np.abs(np.log(found) - np.log1p(-found) - truth).max()
+        # The first step is that of equal activities.
+        assert distance <= before + 1e-9 or before == np.inf
+    if mean.sum() < 0.9 * max_active:
+        assert found == pytest.approx(pi, rel=1e-6)
+
+
+@CASES
+@given(st.floats(1e-6, 0.999), st.integers(1, 8), st.integers(1, 8), st.floats(0.0, 1.0))
+def test_equal_activities_are_corrected_as_by_lucke_and_eggert(pi, n_latents, max_active, mean):
     activity = np.full(n_latents, pi)
-    states, probability = all_states(activity)
-    inside = states.sum(axis=1) <= max_active
-    mean = (states * probability[:, None])[inside].sum(axis=0) / probability[inside].sum()
-    assert corrected_activity(mean, activity, max_active) == pytest.approx(activity, rel=1e-9)
+    mass, expected = covered(activity, max_active)
+    factor = activity.sum() * mass / expected
+    assert corrected_activity(mean * activity, activity, max_active) == pytest.approx(mean * activity * factor)
+    within = mean_within(activity, max_active)
+    assert corrected_activity(within, activity, max_active) == pytest.approx(activity, rel=1e-9)
 
 
 def test_nothing_is_corrected_where_gamma_leaves_nothing_out():
@@ -73,3 +98,19 @@ def test_a_thousand_latents():
     # A Poisson variable with mean 2, nearly.
     assert mass == pytest.approx(0.9473, abs=1e-3)
     assert expected == pytest.approx(2 * 0.8571, abs=2e-3)
+    # The room of each latent, from the probabilities of at most 4 and 3 of a Poisson variable.
+    assert room(pi, 4) == pytest.approx(np.full(1000, 0.9473 / 0.8571), abs=2e-3)
+
+
+@pytest.mark.parametrize("often", [0.5, 0.999, 1 - 1e-10])
+def test_frequent_latents_among_a_thousand(often):
+    """Where a share of all sums would be less than the smallest number, and where digits would cancel."""
+    pi = np.full(1200, 1e-4)
+    pi[:3] = often
+    rare = count_distribution(pi[3:])[:6]
+    frequent = count_distribution(np.full(2, often))
+    counts = np.convolve(frequent, rare)[:6]
+    assert room(pi, 5)[0] == pytest.approx(counts.sum() / counts[:5].sum(), rel=1e-12)
+    pi[:] = often
+    assert np.isfinite(found := room(pi, 5)).all()
+    assert (found > 100).all()

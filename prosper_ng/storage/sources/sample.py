@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Lt
 from numpy.typing import NDArray
 
 from prosper_ng.components import OneOf, component, kind_of
-from prosper_ng.models.interface import Model, ParameterSpec, Samples
+from prosper_ng.models.interface import Model, ParameterSpec, Samples, learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.storage.dataset import DataError
@@ -72,7 +72,7 @@ class Sample:
             raise DataError(
                 f"sample from {kind_of(self.model)} needs a dictionary W of shape (D, {self.model.n_latents})"
             )
-        specs = self.model.parameters(len(given["W"]))
+        specs = learnable(self.model.parameters(len(given["W"])))
         for name in given.keys() - specs.keys():
             near = difflib.get_close_matches(name, specs, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
