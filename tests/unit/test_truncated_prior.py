@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prosper_ng.estep.preselection import Preselection
+from prosper_ng.models.bsc import BSC
+from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.truncated_prior import corrected_activity, count_distribution, covered, room
+from prosper_ng.training.annealing import Annealing
+from tests.unit.em_problems import make, train
 
 ACTIVITIES = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8).map(np.array)
 INNER = st.lists(st.floats(1e-6, 0.999), min_size=1, max_size=8).map(np.array)
@@ -114,3 +119,18 @@ def test_frequent_latents_among_a_thousand(often):
     pi[:] = often
     assert np.isfinite(found := room(pi, 5)).all()
     assert (found > 100).all()
+
+
+def test_activities_are_learned_from_the_rows_that_gamma_explains():
+    """Also where latents differ in how often they are active, which a correction by one factor for all gets wrong."""
+    truth, n_rows = np.array([0.7, 0.4, 0.2, 0.1, 0.1, 0.05]), 20_000
+    rng = np.random.default_rng(0)
+    W = 10 * np.eye(6)
+    values = (rng.random((n_rows, 6)) < truth) @ W.T + rng.standard_normal((n_rows, 6))
+    params = NamedArrays.of(W=W, sigma=1.0, pi=np.full(6, 1 / 6))
+    estep = Preselection(n_candidates=6, max_active=2)
+    problem, params = make(BSC(n_latents=6), estep, block_rows=1024, n_rows=n_rows, params=params)
+    annealing = Annealing(data_pruning=1.0)
+    state, _ = train(problem._replace(values=values), params, 25, learn=("pi",), annealing=annealing)
+    within = (rng.random((10 * n_rows, 6)) < truth).sum(axis=1) <= 2
+    assert state.params["pi"] == pytest.approx(truth, abs=4 * 0.5 / np.sqrt(n_rows * within.mean()))
