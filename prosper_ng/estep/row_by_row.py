@@ -29,9 +29,7 @@ def keys_of(values: Floats) -> Ints:
 
 def task_apart(model: Model, prepared: Any, batch: Batch, activity: Floats) -> Task:
     """The task of finding states for rows that either all are complete or all miss values."""
-    one_by_one = batch.observed is not None and isinstance(model, GroupsMissing) and model.groups_missing
-    n_together = 1 if one_by_one else _TOGETHER
-    parts = [model.project(prepared, _some_of_batch(batch, rows)) for rows, _ in _pieces(len(batch.values), n_together)]
+    parts = [model.project(prepared, _some_of_batch(batch, rows)) for rows, _ in _pieces(model, batch)]
     columns = zip(*parts, strict=True)
     # The last piece may repeat rows, which are cut off; what has no rows in any piece stays without.
     projected = type(parts[0])(*(np.concatenate(column)[: len(batch.values)] for column in columns))
@@ -47,13 +45,15 @@ def some(task: Task, rows: Any) -> Task:
 def in_pieces(task: Task, of_some: Callable[[Task, Ints], Floats]) -> Floats:
     """(n, ...) what `of_some` says of rows of the task, by their numbers, as many at a time as a product sees."""
     found = []
-    for rows, n_new in _pieces(len(task.batch.values), _TOGETHER):
+    for rows, n_new in _pieces(task.model, task.batch):
         found.append(of_some(some(task, rows), rows)[:n_new])
     return np.concatenate(found)
 
 
-def _pieces(n_rows: int, n_together: int) -> Iterator[tuple[Ints, int]]:
+def _pieces(model: Model, batch: Batch) -> Iterator[tuple[Ints, int]]:
     """Always as many row numbers, and how many of them are new: the last piece begins again with the first rows."""
+    one_by_one = batch.observed is not None and isinstance(model, GroupsMissing) and model.groups_missing
+    n_rows, n_together = len(batch.values), 1 if one_by_one else _TOGETHER
     for start in range(0, n_rows, n_together):
         yield np.arange(start, start + n_together) % n_rows, min(n_together, n_rows - start)
 

@@ -1,10 +1,9 @@
 """Preselected states of the models with maximum superposition: which of them count in each row, and how much.
 
-What the latents of a state superimpose to does not depend on the row, so it is found once for all rows in which the
-state is met, and a row pays for the distance only. Most states are not even met: magnitudes grow with every latent that
-is added, so what a set of latents has too much already, no larger set has less of. States are met by the number of
-their latents, for some rows side by side, and one is left out as soon as a set that it holds is ruled out by that. All
-that is left out weighs less than exp(-31), which no free energy shows, or where that shows in W than 1e-25.
+What the latents of a state superimpose to does not depend on the row, so it is found once for all rows that meet the
+state, and a row pays for the distance only. Most are not met: what a set of latents has too much, no larger set has
+less of. States are met by the number of their latents, for some rows side by side, and left out as soon as a set that
+they hold is ruled out. What is left out weighs less than exp(-31), which no free energy shows, or 1e-25 where W does.
 """
 
 from typing import Any, NamedTuple
@@ -28,8 +27,7 @@ NEGLIGIBLE = 31.0
 TABLE_NUMBERS = 1 << 19
 """How many numbers are kept for distinct states; where that is too few, they are found again."""
 
-_ROWS, _NODES = 64, 1 << 20
-_PAD = 16
+_ROWS, _NODES, _PAD = 64, 1 << 20, 16
 _SMALLEST = 1e-305
 
 # Arrays are passed to functions that loop over many states, never for one state: counting references takes longer.

@@ -24,7 +24,7 @@ from prosper_ng.storage.checkpoint_folder import CheckpointFolder  # noqa: E402
 from prosper_ng.storage.sources._generated import GeneratedDataset  # noqa: E402
 
 PHASES = {
-    "reading": (GeneratedDataset, "read"),
+    "reading": (GeneratedDataset, "raw"),
     "E-step": (Search, "find"),
     "reduction": (ExactSum, "reduce"),
     "M-step": (BSC, "maximize"),
