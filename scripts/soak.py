@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from prosper_ng.commands._selftest_ranks import Ranks
+from prosper_ng.diagnostics.selftest_ranks import Ranks
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.status import StatusError, read_status
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from prosper_ng.components import LARGEST_SEED
 
 if TYPE_CHECKING:
-    from prosper_ng.experiments.inference import Inferred, Options
-    from prosper_ng.experiments.inference_data import Wanted
+    from prosper_ng.inference.inference import Inferred, Options
+    from prosper_ng.inference.rows import Wanted
 
 
 def positive(text: str) -> int:
@@ -64,14 +64,14 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
 
 def wanted_of(arguments: argparse.Namespace) -> "Wanted":
     """The rows that the arguments ask for."""
-    from prosper_ng.experiments.inference_data import Wanted
+    from prosper_ng.inference.rows import Wanted
 
     return Wanted(arguments.data, arguments.dataset, arguments.missing)
 
 
 def options_of(arguments: argparse.Namespace) -> "Options":
     """How the arguments want it done."""
-    from prosper_ng.experiments.inference import Options
+    from prosper_ng.inference.inference import Options
 
     return Options(arguments.sweeps, arguments.adaptive)
 

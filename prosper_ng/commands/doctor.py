@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prosper_ng.commands._finding import Finding
+    from prosper_ng.diagnostics.finding import Finding
     from prosper_ng.parallel.communicator import Communicator
     from prosper_ng.parallel.mpi import LaunchError
 
@@ -43,8 +43,8 @@ def _examine(comm: "Communicator", failure: "LaunchError | None") -> "list[Findi
     """All findings on root; the other ranks take part where it takes all of them."""
     from pathlib import Path
 
-    from prosper_ng.commands import _group_checks as group
-    from prosper_ng.commands import _machine_checks as machine
+    from prosper_ng.diagnostics import group_checks as group
+    from prosper_ng.diagnostics import machine_checks as machine
 
     findings = [
         *group.check_launch(comm, failure),

@@ -35,8 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
-    from prosper_ng.experiments.inference_files import write_reconstruction
-    from prosper_ng.experiments.inference_learned import learned
+    from prosper_ng.inference.files import write_reconstruction
+    from prosper_ng.inference.learned import learned
 
     known, wanted, options = (
         learned(arguments.run, comm, arguments.overrides),

@@ -71,7 +71,7 @@ def _write_run(folder: Path, output: Path | None) -> Path:
 
 def _write_campaign(plan: "Plan", output: Path | None, with_runs: bool, quiet: bool) -> list[str]:
     """The lines to print: where the page is, and what could not be shown of the runs."""
-    from prosper_ng.commands._campaign import collected, standings_now
+    from prosper_ng.commands.campaign.arguments import collected, standings_now
     from prosper_ng.report.campaign_page import campaign_page
     from prosper_ng.report.page import NAME, write_page
     from prosper_ng.storage import run_file

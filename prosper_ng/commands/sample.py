@@ -39,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
-    from prosper_ng.experiments.inference_learned import given, learned
-    from prosper_ng.experiments.inference_samples import write_samples
+    from prosper_ng.inference.learned import given, learned
+    from prosper_ng.inference.samples import write_samples
 
     is_config = arguments.source.suffix.lower() in (".yaml", ".yml") and not os.path.isdir(arguments.source)
     known = given(arguments.source, comm) if is_config else learned(arguments.source, comm)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prosper_ng.commands._learned import positive, seed
 
 if TYPE_CHECKING:
-    from prosper_ng.commands._selftest_trials import Result
+    from prosper_ng.diagnostics.selftest_trials import Result
 
 HELP = "kill runs, damage their files, go on on other ranks, and compare all bits; for a new machine, once"
 
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     import tempfile
     from pathlib import Path
 
-    from prosper_ng.commands._selftest_trials import Trials
+    from prosper_ng.diagnostics.selftest_trials import Trials
     from prosper_ng.errors import UserError
 
     if not Path("/proc/self/stat").exists():

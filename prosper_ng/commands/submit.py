@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prosper_ng.commands._arguments import add_overrides, load_run_config
-from prosper_ng.commands._campaign_submit import add_parallel_argument, submit_campaign
 from prosper_ng.commands._slurm_arguments import add_slurm_arguments, job_options, site_lines
+from prosper_ng.commands.campaign.submit import add_parallel_argument, submit_campaign
 
 if TYPE_CHECKING:
     from prosper_ng.config import Loaded

@@ -104,3 +104,10 @@ class Preselection:
 def _affinity(task: Task, *_: Any) -> Floats:
     model: Any = task.model
     return np.asarray(model.affinity(task.prepared, task.projected, task.batch))
+
+
+def n_preselected(estep: Preselection, space: LatentSpace) -> int:
+    """The states of a preselection for each row: zero, singletons, combinations."""
+    n_candidates, n_nonzero = min(estep.n_candidates, space.n_latents), space.n_values - 1
+    combined = range(2, min(estep.max_active, n_candidates) + 1)
+    return 1 + space.n_latents * n_nonzero + sum(comb(n_candidates, k) * n_nonzero**k for k in combined)

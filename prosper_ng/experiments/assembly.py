@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
+from prosper_ng.data.dataset import NO_COLUMNS, Columns, Dataset
+from prosper_ng.data.row_file import StoredRows, mapped_array, stored_rows, written_rows
 from prosper_ng.errors import UserError
 from prosper_ng.experiments import memory
 from prosper_ng.experiments.census import Census, equal_columns, take_census
@@ -22,9 +24,7 @@ from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
 from prosper_ng.parallel.warm_up import warm_up
-from prosper_ng.storage.dataset import NO_COLUMNS, Columns, Dataset
 from prosper_ng.storage.parameter_file import read_parameters, unknown_columns
-from prosper_ng.storage.row_file import StoredRows, mapped_array, stored_rows, written_rows
 from prosper_ng.training.data_selection import Rows
 from prosper_ng.training.em import Problem, TrainingState, start
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.data.dataset import Columns
 from prosper_ng.errors import UserError
 from prosper_ng.models.interface import Model, Moments
 from prosper_ng.parallel.exact_sum import ExactSum
-from prosper_ng.storage.dataset import Columns
 from prosper_ng.training.em import Problem
 
 Floats = NDArray[np.float64]

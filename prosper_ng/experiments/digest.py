@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.data.dataset import Dataset
+from prosper_ng.data.preprocessing import times
 from prosper_ng.numerics.row_hash import combined, row_hashes
 from prosper_ng.parallel.communicator import Communicator
-from prosper_ng.storage.dataset import Dataset
-from prosper_ng.storage.preprocessing import times
 from prosper_ng.training.em import Problem, TrainingState
 
 _DIGEST_BYTES = hashlib.sha256().digest_size

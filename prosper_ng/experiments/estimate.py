@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.data.dataset import Dataset
+from prosper_ng.data.preprocessing import PreparedRows
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.assembly import assemble, blocks_of
 from prosper_ng.experiments.memory import Needs, Sizes, needs_of, sizes_of
@@ -26,8 +28,6 @@ from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.exact_sum import message_length
 from prosper_ng.parallel.rows import RowBlocks
-from prosper_ng.storage.dataset import Dataset
-from prosper_ng.storage.preprocessing import PreparedRows
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import TruncatedEM
 from prosper_ng.training.stopping import Stopping

@@ -6,13 +6,13 @@ from typing import Annotated
 from annotated_types import Ge, Gt, MinLen
 
 from prosper_ng.components import OneOf, Seed, settings
+from prosper_ng.data.dataset import Source
 from prosper_ng.estep.auto import Auto, Choice
 from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.memory_settings import Memory
 from prosper_ng.experiments.tasks.interface import Task
 from prosper_ng.experiments.tasks.train import Train
 from prosper_ng.models.interface import Model
-from prosper_ng.storage.dataset import Source
 from prosper_ng.training.settings import Training
 
 
@@ -42,7 +42,7 @@ class RunConfig:
     """A name for people; also the default folder."""
     seed: Seed = 0
     """All random numbers of the run are a function of it."""
-    data: Annotated[Source, OneOf("prosper_ng.storage.sources")]
+    data: Annotated[Source, OneOf("prosper_ng.data.sources")]
     """Where the rows come from."""
     model: Annotated[Model, OneOf("prosper_ng.models")]
     """The generative model."""

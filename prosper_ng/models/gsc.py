@@ -43,9 +43,9 @@ from prosper_ng.models._gaussian import (
     pieces,
     whiten,
 )
-from prosper_ng.models._slab import add_means, add_moments, log_joint_of_states
-from prosper_ng.models._slab_neighbours import fill_neighbours
 from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
+from prosper_ng.models.slab.kernels import add_means, add_moments, log_joint_of_states
+from prosper_ng.models.slab.neighbours import fill_neighbours
 from prosper_ng.numerics.cholesky import positive_definite
 from prosper_ng.numerics.linear import packed, solve_least_change, symmetric
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape

@@ -18,9 +18,9 @@ import numpy as np
 from annotated_types import Gt
 
 from prosper_ng.components import component
-from prosper_ng.models._maximum import MaximumModel
-from prosper_ng.models._maximum_kernels import Prepared, Projected
 from prosper_ng.models.interface import Batch, Floats
+from prosper_ng.models.maximum.kernels import Prepared, Projected
+from prosper_ng.models.maximum.model import MaximumModel
 
 
 @component

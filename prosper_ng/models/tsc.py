@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from prosper_ng.components import component
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import ActivityPrior
-from prosper_ng.models._linear import LinearModel, prepare
-from prosper_ng.models._linear_kernels import Prepared, Projected
 from prosper_ng.models.interface import Batch, Floats, Moments, MStep, ParameterSpec
+from prosper_ng.models.linear.kernels import Prepared, Projected
+from prosper_ng.models.linear.model import LinearModel, prepare
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.special import log_odds
 

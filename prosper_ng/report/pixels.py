@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.storage.images import shown
+from prosper_ng.data.images import shown
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]

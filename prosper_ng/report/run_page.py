@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.config.canonical import flatten, inline
+from prosper_ng.data.images import quality
 from prosper_ng.errors import UserError
 from prosper_ng.report import charts
 from prosper_ng.report.charts import Chart, Picture
@@ -17,7 +18,6 @@ from prosper_ng.report.pixels import with_channels
 from prosper_ng.report.progress import duration, duration_in_full
 from prosper_ng.report.run_text import learned_activity, part, sentence
 from prosper_ng.report.summary import silence, summary
-from prosper_ng.storage.images import quality
 from prosper_ng.storage.run_record import RunRecord
 
 Floats = NDArray[np.float64]

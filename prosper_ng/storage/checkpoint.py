@@ -13,11 +13,12 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
+from prosper_ng import access
 from prosper_ng.errors import NumericalError
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import at, collectively
-from prosper_ng.storage import access, checkpoint_file, manifest
+from prosper_ng.storage import checkpoint_file, manifest
 from prosper_ng.storage.checkpoint_file import Array, Header, RootArray, Writer
 from prosper_ng.storage.checkpoint_folder import CheckpointFolder
 from prosper_ng.storage.manifest import CheckpointError, Damaged, DataFile, Manifest

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from prosper_ng import access
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.storage import access, atomic, checkpoint_file, manifest
+from prosper_ng.storage import atomic, checkpoint_file, manifest
 from prosper_ng.storage.checkpoint_file import Header, RootArray
 from prosper_ng.storage.manifest import CheckpointError, Damaged, DataFile, Manifest
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import h5py
 
-from prosper_ng.storage import access
+from prosper_ng import access
 
 _MOST_OBJECTS = 1_000_000
 """Links can make a few groups look like endlessly many."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from prosper_ng import access
 from prosper_ng.errors import UserError
-from prosper_ng.storage import access, batch_job
+from prosper_ng.storage import batch_job
 from prosper_ng.storage.status import now
 
 NAME = "run.lock"

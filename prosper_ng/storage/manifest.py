@@ -8,8 +8,9 @@ import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from prosper_ng import access
 from prosper_ng.errors import UserError
-from prosper_ng.storage import access, atomic
+from prosper_ng.storage import atomic
 
 FORMAT_VERSION = 1
 _NAME = re.compile(r"checkpoint-(\d{6,})\.json")

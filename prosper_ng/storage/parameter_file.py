@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.storage.dataset import NO_COLUMNS, Columns, DataError
+from prosper_ng.data.dataset import NO_COLUMNS, Columns, DataError
+from prosper_ng.data.sources._files import existing_file, unreadable
+from prosper_ng.data.sources._npz_array import npz_array
 from prosper_ng.storage.run_record import read_run
-from prosper_ng.storage.sources._files import existing_file, unreadable
-from prosper_ng.storage.sources._npz_array import npz_array
 
 Floats = NDArray[np.float64]
 

@@ -28,8 +28,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng import access
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.storage import access, atomic, hdf5
+from prosper_ng.storage import atomic, hdf5
 from prosper_ng.storage.history import History
 
 NAME = "run.h5"

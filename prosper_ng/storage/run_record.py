@@ -11,10 +11,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng import access
+from prosper_ng.data.dataset import NO_COLUMNS, Columns, require_memory
+from prosper_ng.data.preprocessing import Preprocessing
 from prosper_ng.errors import UserError
-from prosper_ng.storage import access, hdf5, run_file
-from prosper_ng.storage.dataset import NO_COLUMNS, Columns, require_memory
-from prosper_ng.storage.preprocessing import Preprocessing
+from prosper_ng.storage import hdf5, run_file
 from prosper_ng.storage.status import Status, StatusError, read_status
 
 _COURSE = {"sweep", "temperature", "data_pruning", "settled", "n_rows_used", "n_accepted"}

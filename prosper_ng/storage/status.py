@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from prosper_ng import access
 from prosper_ng.errors import UserError
-from prosper_ng.storage import access, atomic
+from prosper_ng.storage import atomic
 from prosper_ng.storage.batch_job import job_id
 
 State = Literal["running", "finished", "stopped", "failed"]

@@ -24,7 +24,7 @@ from prosper_ng.campaigns.local import run_side_by_side, stop_requests
 from prosper_ng.campaigns.plan import Plan, command_of, freeze, keep, load_plan
 from prosper_ng.campaigns.results import collect
 from prosper_ng.campaigns.standing import standings
-from prosper_ng.commands._campaign_run import NEEDED_BY_ALL
+from prosper_ng.commands.campaign.run import NEEDED_BY_ALL
 from prosper_ng.report.campaign_progress import CampaignProgress
 from prosper_ng.storage.status import Status
 

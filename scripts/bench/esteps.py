@@ -25,8 +25,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from workloads import HOUSE, assembly_of, patches
 
-from prosper_ng.storage.sources.bars import Bars
-from prosper_ng.storage.sources.image import Image
+from prosper_ng.data.sources.bars import Bars
+from prosper_ng.data.sources.image import Image
 from prosper_ng.training.em import TruncatedEM, start
 from prosper_ng.training.settings import Training
 

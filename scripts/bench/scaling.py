@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from ranks import ROOT, run_python
 
+from prosper_ng.data.sources.image import Image
 from prosper_ng.storage.run_record import read_run
-from prosper_ng.storage.sources.image import Image
 
 HOUSE = ROOT.parent / "shared" / "data" / "house.png"
 CONFIG = ROOT / "configs" / "runs" / "denoise-house.yaml"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from prosper_ng import cli
-from tests.unit.small_campaigns import HOSTILE, make_campaign
+from tests.helpers.small_campaigns import HOSTILE, make_campaign
 
 OPTIONS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",

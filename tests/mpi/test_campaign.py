@@ -15,7 +15,7 @@ from prosper_ng.storage.lock import is_held
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.status import read_status
 from tests.conftest import launcher
-from tests.unit.campaigns import BASE, write_campaign
+from tests.helpers.campaigns import BASE, write_campaign
 
 pytestmark = pytest.mark.mpi
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from prosper_ng.cli import main
-from prosper_ng.storage.images import save_png
+from prosper_ng.data.images import save_png
 
 pytestmark = pytest.mark.mpi
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from prosper_ng.storage.run_record import read_run
-from tests.unit.small_runs import SEARCH
+from tests.helpers.small_runs import SEARCH
 
 pytestmark = pytest.mark.mpi
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from prosper_ng import cli
-from prosper_ng.commands._selftest_ranks import Ranks
+from prosper_ng.diagnostics.selftest_ranks import Ranks
 from prosper_ng.storage.run_record import read_run
 from tests.conftest import launcher
-from tests.unit.small_runs import SEARCH
+from tests.helpers.small_runs import SEARCH
 
 pytestmark = pytest.mark.mpi
 

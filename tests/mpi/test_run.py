@@ -11,7 +11,7 @@ import pytest
 
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.status import read_status
-from tests.unit.small_runs import ANNEALED, DENOISE, SEARCH, newest_checkpoint, write_image
+from tests.helpers.small_runs import ANNEALED, DENOISE, SEARCH, newest_checkpoint, write_image
 
 pytestmark = pytest.mark.mpi
 

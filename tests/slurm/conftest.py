@@ -15,7 +15,7 @@ import pytest
 from prosper_ng import cli
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.status import Status, read_status
-from tests.unit.small_runs import SEARCH, undisturbed
+from tests.helpers.small_runs import SEARCH, undisturbed
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "slurm-dev-cluster.sh"

@@ -14,9 +14,9 @@ import pytest
 from prosper_ng.campaigns import submissions
 from prosper_ng.campaigns.plan import load_plan
 from prosper_ng.storage.run_record import read_run
+from tests.helpers.campaigns import write_campaign
+from tests.helpers.small_runs import SEARCH
 from tests.slurm.conftest import ROOT, Run, prosper, wait_for
-from tests.unit.campaigns import write_campaign
-from tests.unit.small_runs import SEARCH
 
 CAMPAIGN = """
 name: sizes

@@ -12,9 +12,9 @@ import pytest
 from prosper_ng.slurm.queue import queue
 from prosper_ng.storage import batch_job
 from prosper_ng.storage.run_record import read_run
+from tests.helpers.small_runs import SEARCH
 from tests.mpi.test_reliability import open_mpi
 from tests.slurm.conftest import ROOT, Run, prosper, wait_for
-from tests.unit.small_runs import SEARCH
 
 
 def test_a_run_on_two_nodes_and_what_is_said_of_it(run, cluster, digest):

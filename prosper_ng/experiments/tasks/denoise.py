@@ -8,12 +8,12 @@ from annotated_types import Gt
 from numpy.typing import NDArray
 
 from prosper_ng.components import component
+from prosper_ng.data.dataset import Dataset, ImageDataset
+from prosper_ng.data.images import quality, save_png
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.tasks.interface import Numbers, Setting
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.storage import atomic
-from prosper_ng.storage.dataset import Dataset, ImageDataset
-from prosper_ng.storage.images import quality, save_png
 from prosper_ng.training.em import TrainingState, posteriors
 
 Floats = NDArray[np.float64]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from prosper_ng.storage.dataset import NO_COLUMNS, Columns, Dataset
+from prosper_ng.data.dataset import NO_COLUMNS, Columns, Dataset
 from prosper_ng.training.em import Problem, TrainingState
 
 Numbers = dict[str, float]

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from prosper_ng.components import component
+from prosper_ng.data.dataset import Dataset
 from prosper_ng.experiments.tasks.interface import Numbers, Setting
 from prosper_ng.numerics.matching import recovered
-from prosper_ng.storage.dataset import Dataset
 from prosper_ng.training.em import TrainingState
 
 

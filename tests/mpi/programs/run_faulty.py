@@ -15,13 +15,13 @@ from prosper_ng.environment import prepare_environment
 
 prepare_environment()
 
+from prosper_ng.data.sources._generated import GeneratedDataset  # noqa: E402
 from prosper_ng.estep.search import Search  # noqa: E402
 from prosper_ng.models.bsc import BSC  # noqa: E402
 from prosper_ng.parallel.exact_sum import ExactSum  # noqa: E402
 from prosper_ng.parallel.mpi import MpiCommunicator  # noqa: E402
 from prosper_ng.storage import atomic, checkpoint, manifest  # noqa: E402
 from prosper_ng.storage.checkpoint_folder import CheckpointFolder  # noqa: E402
-from prosper_ng.storage.sources._generated import GeneratedDataset  # noqa: E402
 
 PHASES = {
     "reading": (GeneratedDataset, "raw"),

@@ -1,0 +1,97 @@
+"""`prosper-ng campaign collect FILE`: tables and figures of what the runs came to."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prosper_ng.commands.campaign.arguments import (
+    add_campaign_arguments,
+    collected,
+    console,
+    counts,
+    load_campaign,
+    standings_now,
+)
+
+if TYPE_CHECKING:
+    from prosper_ng.campaigns.results import Table
+
+HELP = "write tables with a row for each run and for each point, and figures over what was swept"
+
+FIGURES = "figures"
+"""Where figures go, within the campaign's folder."""
+_MOST_MEASURES, _MOST_POINTS = 5, 40
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_campaign_arguments(parser)
+    parser.add_argument("--axis", metavar="NAME", help="the axis of the figures, instead of each that has one")
+    parser.add_argument("--measure", metavar="NAME", help="what the figures show, such as psnr_after")
+    parser.add_argument("--no-figures", action="store_true", help="write tables only")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 once all is written, also where runs are unfinished: they are rows with a reason."""
+    from prosper_ng.campaigns.results import summarise, write_tables
+    from prosper_ng.campaigns.standing import other_data
+    from prosper_ng.errors import UserError
+
+    plan = load_campaign(arguments)
+    found = standings_now(plan)
+    table = collected(plan, found, arguments.quiet)
+    points = summarise(table)
+    try:
+        written = write_tables(table, points, plan.folder)
+    except OSError as error:
+        raise UserError(f"the tables cannot be written into {plan.folder}: {error.strerror}") from None
+    if not arguments.no_figures and table.measures:
+        written += _draw(table, plan.folder / FIGURES, arguments)
+    if warning := other_data(found):
+        print(f"warning: {warning}", file=sys.stderr)
+    if not arguments.quiet:
+        print(f"{plan.name}: {counts(found)}")
+        wanted = (arguments.measure,) if arguments.measure in table.measures else ()
+        _print_points(points, tuple(dict.fromkeys((*wanted, *table.measures)))[:_MOST_MEASURES])
+        for path in written:
+            print(f"written: {path}")
+    return 0
+
+
+def _draw(table: "Table", folder: Path, arguments: argparse.Namespace) -> list[Path]:
+    """The figures; where none was asked for in particular, that there can be none is no more than a warning."""
+    from prosper_ng.errors import UserError
+    from prosper_ng.report.sweep_figures import draw_sweep
+
+    shown = table if arguments.measure else table._replace(measures=table.measures[:_MOST_MEASURES])
+    try:
+        return draw_sweep(shown, folder, arguments.axis, arguments.measure)
+    except UserError as error:
+        if arguments.axis or arguments.measure:
+            raise
+        print(f"no figures: {error}", file=sys.stderr)
+        return []
+
+
+def _print_points(points: "Table", chosen: tuple[str, ...]) -> None:
+    """Mean and standard deviation of what people look at first."""
+    from rich.markup import escape
+    from rich.table import Table as Rich
+
+    from prosper_ng.config.canonical import inline
+
+    shown = Rich(box=None, padding=(0, 2, 0, 0))
+    for name in (*points.axes, "finished", *chosen):
+        shown.add_column(escape(name), justify="left" if name in points.axes else "right")
+    n_points = len(points.columns["n_runs"])
+    for row in range(min(n_points, _MOST_POINTS)):
+        cells = [inline(points.columns[axis][row]) for axis in points.axes]
+        cells.append(f"{points.columns['n_finished'][row]}/{points.columns['n_runs'][row]}")
+        for name in chosen:
+            mean, std = (points.columns[f"{name}_{what}"][row] for what in ("mean", "std"))
+            cells.append("" if mean != mean else f"{mean:.5g}" if std != std else f"{mean:.5g} ± {std:.2g}")
+        shown.add_row(*map(escape, cells))
+    console().print(shown)
+    if n_points > _MOST_POINTS:
+        print(f"and {n_points - _MOST_POINTS} more points")

@@ -1,0 +1,101 @@
+"""`prosper-ng campaign plan FILE`: what would be run, and what that takes."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from prosper_ng.commands.campaign.arguments import add_campaign_arguments, console, counts, load_campaign
+
+if TYPE_CHECKING:
+    from prosper_ng.campaigns.plan import Plan, PlannedRun
+    from prosper_ng.campaigns.standing import Standing
+
+HELP = "show the runs, in what they differ, and what they will take; nothing is run but a few pilots"
+
+_MOST_SHOWN = 60
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_campaign_arguments(parser)
+    parser.add_argument("--all", action="store_true", help="show all points, however many")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, without pilots")
+    parser.add_argument(
+        "--pilot",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="how long to try points on this machine, for the cost; 0 for not at all (10)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 once it is printed. Raises UserError where the campaign's file is wrong."""
+    from prosper_ng.campaigns.plan import by_point
+    from prosper_ng.campaigns.standing import standings
+
+    plan = load_campaign(arguments)
+    found = standings(plan, {})
+    if arguments.json:
+        _print_json(plan)
+        return 0
+    points = by_point(plan.runs)
+    print(f"{plan.name}: {len(plan.runs)} runs of {len(points)} points in {plan.folder}: {counts(found)}")
+    if plan.n_merged:
+        print(f"{plan.n_merged} runs that were asked for more than once are run once")
+    _print_points(plan, points, found, arguments.all)
+    if arguments.pilot > 0:
+        _print_cost(plan, found, arguments.pilot)
+    return 0
+
+
+def _print_points(plan: "Plan", points: "list[list[PlannedRun]]", found: "list[Standing]", show_all: bool) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from prosper_ng.config.canonical import inline
+
+    standing = dict(zip((run.id for run in plan.runs), found, strict=True))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in (*plan.axes, "runs", "sweeps", "first id", "state"):
+        table.add_column(escape(name), justify="right" if name in ("runs", "sweeps") else "left")
+    for runs in points[: None if show_all else _MOST_SHOWN]:
+        first = runs[0]
+        cells = [inline(first.point[axis]) for axis in plan.axes]
+        cells += [str(len(runs)), str(first.n_sweeps), first.id, counts([standing[run.id] for run in runs])]
+        table.add_row(*map(escape, cells))
+    console().print(table)
+    if len(points) > _MOST_SHOWN and not show_all:
+        print(f"and {len(points) - _MOST_SHOWN} more points; --all shows them")
+
+
+def _print_cost(plan: "Plan", found: "list[Standing]", patience: float) -> None:
+    from prosper_ng.campaigns.cost import cost_of
+    from prosper_ng.experiments.memory_settings import text_of
+    from prosper_ng.parallel.threads import available_cores
+    from prosper_ng.report.progress import duration
+
+    todo = [run for run, standing in zip(plan.runs, found, strict=True) if standing.state != "finished"]
+    if not todo:
+        print("all runs are finished")
+        return
+    cost, n_cores = cost_of(todo, patience), len(available_cores())
+    for problem in cost.problems:
+        print(f"not tried: {problem}")
+    if cost.n_piloted:
+        wall = max(cost.slowest, cost.core_hours * 3600 / n_cores)
+        share = "" if cost.n_piloted == cost.n_points else f", from {cost.n_piloted} of {cost.n_points} points"
+        print(
+            f"what is left takes about {cost.core_hours:.2g} core hours{share}: {duration(wall)} on {n_cores} cores of "
+            f"this machine, the slowest run {duration(cost.slowest)}; {text_of(int(cost.disk))} on disk"
+        )
+
+
+def _print_json(plan: "Plan") -> None:
+    import json
+
+    runs = [
+        {"id": run.id, "point": run.point, "repeat": run.repeat, "seed": run.seed, "n_sweeps": run.n_sweeps,
+         "n_ranks": run.n_ranks, "folder": str(run.folder)}
+        for run in plan.runs
+    ]  # fmt: skip
+    print(json.dumps({"name": plan.name, "folder": str(plan.folder), "axes": plan.axes, "runs": runs}, indent=2))

@@ -1,0 +1,76 @@
+"""`prosper-ng campaign run FILE`: run what is unfinished on this machine."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from prosper_ng.commands._learned import positive
+from prosper_ng.commands.campaign.arguments import add_campaign_arguments, counts, load_campaign
+
+if TYPE_CHECKING:
+    from prosper_ng.campaigns.plan import Plan, PlannedRun
+
+HELP = "run what is unfinished on this machine; called again, it goes on"
+
+NEEDED_BY_ALL = ("prosper_ng.cli", "prosper_ng.commands.run", "prosper_ng.report.narrator")
+_FAILED = 1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_campaign_arguments(parser)
+    add_run_arguments(parser)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says how runs share the machine."""
+    parser.add_argument("--cores", type=positive, metavar="N", help="cores to use, instead of all that may be used")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 where all runs are finished, 1 where one failed, 75 where there is more to do, 130 after Ctrl-C."""
+    plan = load_campaign(arguments)
+    return run_unfinished(plan, plan.runs, arguments)
+
+
+def run_unfinished(plan: "Plan", runs: Sequence["PlannedRun"], arguments: argparse.Namespace) -> int:
+    """Run those of the runs that are unfinished, and say how the campaign stands; the exit status."""
+    from prosper_ng.campaigns.local import run_side_by_side, stop_requests
+    from prosper_ng.campaigns.standing import BROKEN, other_data, other_versions, standings
+    from prosper_ng.environment import limit_threads
+    from prosper_ng.experiments.run import MORE_TO_DO
+    from prosper_ng.parallel.last_words import INTERRUPTED
+    from prosper_ng.parallel.threads import available_cores
+    from prosper_ng.report.campaign_progress import CampaignProgress
+
+    os.environ.setdefault("PROSPER_NG_THREADS", "1")  # a rank is a core here, whatever is set for other programs
+    limit_threads(os.environ)
+    wanted = {run.id for run in runs}
+    before = dict(zip((run.id for run in plan.runs), standings(plan, {}), strict=True))
+    todo = [run for run in plan.runs if run.id in wanted and before[run.id].state != "finished"]
+    n_cores = arguments.cores or len(available_cores())
+    progress = CampaignProgress(len(wanted), len(wanted) - len(todo), arguments.quiet)
+    progress.opened(plan.folder, todo, n_cores)
+    most_ranks = max((run.n_ranks for run in todo), default=1)
+    if most_ranks > n_cores:
+        progress.say(f"warning: {most_ranks} ranks share {n_cores} cores and will wait for each other")
+    warning = other_versions(list(before.values()))
+    if warning is not None and todo:
+        progress.say(f"warning: {warning}")
+    with stop_requests() as stop:
+        try:
+            run_side_by_side(plan, todo, n_cores, progress, stop, NEEDED_BY_ALL)
+        finally:
+            progress.close()
+        now = standings(plan, {})
+        after = [standing for run, standing in zip(plan.runs, now, strict=True) if run.id in wanted]
+        progress.conclude(after, counts(after), plan)
+        warning = other_data(now)
+        if warning is not None:
+            progress.say(f"warning: {warning}")
+    if stop.level:
+        return INTERRUPTED if stop.name == "SIGINT" else MORE_TO_DO
+    if any(standing.state in BROKEN for standing in after):
+        return _FAILED
+    return 0 if all(standing.state == "finished" for standing in after) else MORE_TO_DO

@@ -1,0 +1,71 @@
+"""`prosper-ng campaign status FILE`: how the runs stand, and why those ended that did not finish."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from prosper_ng.commands.campaign.arguments import add_campaign_arguments, console, counts, load_campaign, standings_now
+
+if TYPE_CHECKING:
+    from prosper_ng.campaigns.plan import Plan, PlannedRun
+    from prosper_ng.campaigns.standing import Standing
+
+HELP = "say how the runs stand, why those ended that did not finish, and what to do"
+_MOST_SHOWN = 40
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_campaign_arguments(parser)
+    parser.add_argument("--all", action="store_true", help="show all runs, also finished and waiting ones")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 once it is printed."""
+    plan = load_campaign(arguments)
+    found = standings_now(plan)
+    if arguments.json:
+        _print_json(plan, found)
+        return 0
+    print(f"{plan.name}: {len(plan.runs)} runs in {plan.folder}: {counts(found)}")
+    hidden = () if arguments.all else ("finished", "waiting")
+    pairs = zip(plan.runs, found, strict=True)
+    rows = [(run, standing) for run, standing in pairs if standing.on_other_data or standing.state not in hidden]
+    _print_rows(rows if arguments.all else rows[:_MOST_SHOWN])
+    if len(rows) > _MOST_SHOWN and not arguments.all:
+        print(f"and {len(rows) - _MOST_SHOWN} more; --all shows them")
+    for advice in dict.fromkeys(standing.advice for _, standing in rows if standing.advice):
+        print(f"  {advice}")
+    return 0
+
+
+def _print_rows(rows: "list[tuple[PlannedRun, Standing]]") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("id", "state", "sweeps", "run", "reason"):
+        table.add_column(name, justify="right" if name == "sweeps" else "left", overflow="fold")
+    for run, standing in rows:
+        done = "" if standing.status is None else f"{standing.status.iteration}/{run.n_sweeps}"
+        cells = (run.id, standing.state, done, run.title, standing.reason.partition("\n")[0])
+        table.add_row(*(escape(cell) for cell in cells))
+    console().print(table)
+
+
+def _print_json(plan: "Plan", found: "list[Standing]") -> None:
+    import json
+
+    runs = [
+        {
+            "id": run.id, "point": run.point, "repeat": run.repeat, "seed": run.seed, "folder": str(run.folder),
+            "state": standing.state, "sweeps": standing.status.iteration if standing.status else 0,
+            "n_sweeps": run.n_sweeps, "reason": standing.reason, "advice": standing.advice,
+            "data_digest": standing.status.data_digest if standing.status else None,
+            "on_other_data": standing.on_other_data,
+        }
+        for run, standing in zip(plan.runs, found, strict=True)
+    ]  # fmt: skip
+    print(json.dumps({"name": plan.name, "folder": str(plan.folder), "runs": runs}, indent=2))

@@ -1,0 +1,89 @@
+"""`prosper-ng campaign submit FILE`: hand what is unfinished to Slurm, as arrays of jobs."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from prosper_ng.commands._learned import positive
+from prosper_ng.commands._slurm_arguments import add_slurm_arguments, job_options, site_lines
+from prosper_ng.commands.campaign.arguments import add_campaign_arguments, counts, load_campaign
+
+if TYPE_CHECKING:
+    from prosper_ng.campaigns.arrays import Array
+    from prosper_ng.campaigns.plan import Plan
+    from prosper_ng.slurm.options import JobOptions
+
+HELP = "hand what is unfinished to Slurm, as arrays of jobs; called again, it hands over what is unfinished then"
+
+_WITHOUT_SLURM = 1000
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_campaign_arguments(parser)
+    add_parallel_argument(parser)
+    add_slurm_arguments(parser)
+
+
+def add_parallel_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --parallel."""
+    parser.add_argument("--parallel", type=positive, metavar="N", help="run at most N runs of a campaign at once")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 where the jobs were handed over, or nothing is left to do."""
+    return submit_campaign(arguments)
+
+
+def submit_campaign(arguments: argparse.Namespace) -> int:
+    """Submit the runs that are neither finished nor running nor in the queue."""
+    from prosper_ng.campaigns.arrays import cut, submit_arrays
+    from prosper_ng.campaigns.standing import TO_DO, other_data, other_versions, standings
+    from prosper_ng.slurm.queue import queue
+    from prosper_ng.slurm.submission import largest_array
+
+    plan = load_campaign(arguments)
+    options = job_options(arguments, max((each.n_ranks for each in plan.runs), default=1))
+    found = standings(plan, queue())
+    todo = [each for each, standing in zip(plan.runs, found, strict=True) if standing.state in TO_DO]
+    if not todo:
+        print(f"{plan.name}: nothing to submit; {len(plan.runs)} runs in {plan.folder}: {counts(found)}")
+        return 0
+    if arguments.dry_run:
+        _show(plan, cut(todo, _largest_or_guess(), arguments.parallel), options, site_lines(arguments))
+        return 0
+    for warning in (other_versions(found), other_data(found)):
+        if warning is not None:
+            print(f"warning: {warning}", file=sys.stderr)
+    arrays = cut(todo, largest_array(), arguments.parallel)
+    for array, job in submit_arrays(plan, arrays, options, site_lines(arguments)):
+        if not arguments.quiet:
+            print(
+                f"job {job}, tasks {array.tasks}: runs: {len(array.runs)}, ranks of each: {options.n_ranks}", flush=True
+            )
+    if not arguments.quiet:
+        print(
+            f"{plan.name}: {len(todo)} of {len(plan.runs)} runs were submitted; prosper-ng campaign status {plan.path}"
+        )
+    return 0
+
+
+def _largest_or_guess() -> int:
+    """How large arrays may be; what Slurm comes with where there is none to ask."""
+    from prosper_ng.slurm.submission import SlurmError, largest_array
+
+    try:
+        return largest_array()
+    except SlurmError:
+        return _WITHOUT_SLURM
+
+
+def _show(plan: "Plan", arrays: "list[Array]", options: "JobOptions", site: str | None) -> None:
+    """Print the script of the first array, and how each would be submitted."""
+    from prosper_ng.campaigns.arrays import files_of
+
+    print(files_of(plan, arrays[0], options, site).script_text)
+    for place, array in enumerate(arrays):
+        waits = "" if array.after is None else f" --dependency=afterany:(job of array {array.after + 1})"
+        script = files_of(plan, array, options, site).script
+        print(f"# array {place + 1} of {len(arrays)}: sbatch --array={array.tasks}{waits} {script}")

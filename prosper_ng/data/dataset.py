@@ -1,0 +1,158 @@
+"""Rows of data, wherever they come from."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.errors import UserError
+from prosper_ng.numerics.named_arrays import NamedArrays
+
+if TYPE_CHECKING:
+    from prosper_ng.data.preprocessing import Preprocessing
+
+Floats = NDArray[np.float64]
+Columns = NDArray[np.intp]
+
+NO_COLUMNS: Columns = np.empty(0, np.intp)
+_PIECE_ROWS = 4096
+
+
+class DataError(UserError):
+    """The data cannot be used as they are."""
+
+
+class Dataset(Protocol):
+    """N rows of D values, read in slices; every rank opens it and reads only the rows it owns.
+
+    A row comes out with the same bits whatever slice it is read in.
+    """
+
+    n_rows: int
+    n_observed: int
+    row_shape: tuple[int, ...]
+    """The shape to look at a row in: (height, width, channels) of a patch, (D,) where nothing is known."""
+    truth: NamedArrays | None
+    """The parameters that made the data, where they are known."""
+    where: str
+    """What to call the rows in an error: the file, or what makes them."""
+    preprocessing: "Preprocessing"
+    """What is done to raw rows before they are learned from."""
+
+    def raw(self, start: int, stop: int) -> Floats:
+        """Rows start..stop as the source holds them: a (stop - start, D) float64 array of its own, NaN where a value
+        was not observed.
+
+        Raises DataError where a row cannot be read or holds a value that is not finite, and NaN too unless the source
+        allows for missing values; IndexError where the rows do not exist.
+        """
+        ...
+
+    def read(self, start: int, stop: int) -> Floats:
+        """Rows start..stop as they are learned from, contiguous; raises what `raw` raises."""
+        ...
+
+
+class Source(Protocol):
+    """A component that says where rows come from; a file of its own in `storage/sources`."""
+
+    @property
+    def depends_on_seed(self) -> bool:
+        """Whether another seed makes other rows."""
+        ...
+
+    def open(self, seed: int) -> Dataset:
+        """The dataset; raises DataError with file, dataset and place where it cannot be read or makes no sense."""
+        ...
+
+
+class ImageDataset(Dataset, Protocol):
+    """Patches of an image that can be put back together."""
+
+    clean: Floats
+    """(height, width, channels) the image before noise, 8-bit scale."""
+    noisy: Floats
+    """(height, width, channels) the image that the patches were cut from, NaN where a pixel is missing."""
+    level: float
+    """The mean of all pixels that are not missing."""
+
+    def add_patches(self, start: int, patches: Floats, into: Floats) -> None:
+        """Add estimates (n, D) of raw rows start.. to an image-shaped sum.
+
+        Estimates are numbers whatever the rows lack, or NaN in a column of which nothing is known, which adds nothing.
+        """
+        ...
+
+    def coverage(self, unknown: Columns = NO_COLUMNS) -> Any:
+        """(height, width, channels) how many patches estimate each pixel where `unknown` columns have no estimates."""
+        ...
+
+    def merge(self, sums: Floats, unknown: Columns = NO_COLUMNS) -> Floats:
+        """The image (height, width, channels) that the sums of all patches average to.
+
+        `unknown` columns were NaN in all estimates. Pixels without an estimate stay as they were cut from, missing ones
+        included.
+        """
+        ...
+
+
+def read_in_pieces(
+    read: Callable[[int, int], Floats], start: int, stop: int, shape: tuple[int, int], where: str
+) -> Floats:
+    """Rows start..stop of a dataset of that shape; what `read` needs on the way is only needed for a piece at a time.
+
+    Raises IndexError where they do not exist, DataError where they do not fit into memory.
+    """
+    require_rows(start, stop, shape[0])
+    require_memory(8 * (stop - start) * shape[1], f"{where}: rows {start} to {stop}")
+    rows = np.empty((stop - start, shape[1]))
+    for first in range(start, stop, _PIECE_ROWS):
+        last = min(first + _PIECE_ROWS, stop)
+        rows[first - start : last - start] = read(first, last)
+    return rows
+
+
+def require_rows(start: int, stop: int, n_rows: int) -> None:
+    """Raise IndexError unless start..stop are rows of the data."""
+    if not 0 <= start <= stop <= n_rows:
+        raise IndexError(f"rows {start} to {stop} were asked for; there are {n_rows}")
+
+
+def require_finite(values: Floats, first_row: int, where: str, missing: bool | None = None) -> None:
+    """Raise DataError that names the first entry of `values` (n, D), rows first_row.., which is not a finite number.
+
+    `missing` is the switch that lets NaN mark what was not observed, None where there is none to set.
+    """
+    legal = np.isfinite(values)
+    if missing:
+        legal |= np.isnan(values)
+    if legal.all():
+        return
+    row, column = np.unravel_index(int(legal.argmin()), legal.shape)
+    rule = "every value must be a finite number"
+    if missing:
+        rule += ", or NaN where it was not observed"
+    elif missing is False and np.isnan(values[row, column]):
+        rule += "; set `missing: true` if NaN marks values that were not observed"
+    raise DataError(
+        f"{where}: row {first_row + row}, column {column} (counted from 0) is {values[row, column]}; {rule}"
+    )
+
+
+def observed_means(rows: Floats, otherwise: float = 0.0) -> Floats:
+    """(n, 1) the mean of the values of each row (n, D) that are not missing; `otherwise` where all of them are."""
+    observed = ~np.isnan(rows)
+    n_values = np.count_nonzero(observed, axis=1, keepdims=True)
+    sums = np.where(observed, rows, 0.0).sum(axis=1, keepdims=True)
+    return np.where(n_values > 0, sums / np.maximum(n_values, 1), otherwise)
+
+
+def require_memory(n_bytes: int, what: str) -> None:
+    """Raise DataError where an allocation could not fit into the memory of this machine."""
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if n_bytes > available:
+        raise DataError(
+            f"{what} takes {n_bytes / 2**30:.3g} GiB; this machine has {available / 2**30:.3g} GiB of memory"
+        )

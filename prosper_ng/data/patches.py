@@ -1,0 +1,157 @@
+"""All patches of an image as rows of data, and the way back."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from prosper_ng.data.dataset import (
+    NO_COLUMNS,
+    Columns,
+    DataError,
+    observed_means,
+    require_finite,
+    require_rows,
+)
+from prosper_ng.data.preprocessing import Kind, PreparedRows, fit
+from prosper_ng.numerics.named_arrays import NamedArrays
+
+Floats = NDArray[np.float64]
+
+
+class PatchGrid:
+    """Where patches lie in an image: top left corners every `stride` pixels, in raster order.
+
+    The last row and column of corners lie where the patch touches the border of the image, even if that is less than
+    a stride from the ones before; so the border is never left out.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], patch_size: tuple[int, int], stride: int) -> None:
+        """For images (height, width, channels); raises DataError where no patch fits."""
+        height, width, n_channels = image_shape
+        if patch_size[0] > height or patch_size[1] > width:
+            raise DataError(
+                f"patches of {patch_size[0]} x {patch_size[1]} pixels do not fit into an image of {height} x {width}"
+            )
+        self.image_shape = image_shape
+        self.patch_shape = (*patch_size, n_channels)
+        self.tops = _corners(height, patch_size[0], stride)
+        self.lefts = _corners(width, patch_size[1], stride)
+        self.n_patches = len(self.tops) * len(self.lefts)
+        self.n_values = patch_size[0] * patch_size[1] * n_channels
+
+    def corners(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Top and left of patches start..stop."""
+        require_rows(start, stop, self.n_patches)
+        i, j = np.divmod(np.arange(start, stop), len(self.lefts))
+        return self.tops[i], self.lefts[j]
+
+    def extract(self, image: Floats, start: int, stop: int) -> Floats:
+        """Patches start..stop of an image as rows (n, D), D running over height, width, channels of the patch."""
+        tops, lefts = self.corners(start, stop)
+        windows = sliding_window_view(image, self.patch_shape[:2], axis=(0, 1))
+        patches = windows[tops, lefts].transpose(0, 2, 3, 1)
+        return patches.reshape(stop - start, self.n_values)
+
+    def add(self, start: int, patches: Floats, into: Floats) -> None:
+        """Add patches start.. (n, D) to an image-shaped sum, in the order of their rows."""
+        tops, lefts = self.corners(start, start + len(patches))
+        _add_patches(np.ascontiguousarray(patches).reshape(-1, *self.patch_shape), tops, lefts, into)
+
+    def coverage(self, unknown: Columns = NO_COLUMNS) -> Floats:
+        """(height, width, channels) how many patches cover each pixel with a column that is not `unknown`.
+
+        It is 0 in the gaps of a stride above the size.
+        """
+        height, width, n_channels = self.image_shape
+        down = _cover(self.tops, self.patch_shape[0], height)
+        across = _cover(self.lefts, self.patch_shape[1], width)
+        counts = np.repeat(np.outer(down, across)[:, :, None], n_channels, axis=2)
+        for i, j, channel in zip(*np.unravel_index(unknown, self.patch_shape), strict=True):
+            counts[np.ix_(self.tops + i, self.lefts + j, [channel])] -= 1
+        return counts
+
+
+class PatchDataset(PreparedRows):
+    """The patches of an image as rows, with their means removed and whitened where asked for.
+
+    The image is held as a whole; patches are cut when they are read. Missing pixels are NaN in the image and in every
+    patch that holds them.
+    """
+
+    truth: NamedArrays | None = None
+
+    def __init__(
+        self,
+        clean: Floats,
+        noisy: Floats,
+        grid: PatchGrid,
+        remove_mean: bool = True,
+        whiten: Kind = "none",
+        whiten_epsilon: float = 1e-4,
+        missing: bool = False,
+        where: str = "the image",
+    ) -> None:
+        """Patches of `noisy` (height, width, channels); `clean` is the same image before noise.
+
+        `missing` says whether NaN marks missing pixels in `noisy`. Raises DataError where all are missing, or where
+        they would be whitened.
+        """
+        require_finite(noisy.reshape(noisy.shape[0], -1), 0, where, missing)
+        if np.isnan(noisy).all():
+            raise DataError(f"{where} has no pixel that is not missing; at least one is needed")
+        self.clean, self.noisy, self.grid = clean, noisy, grid
+        self.n_rows, self.n_observed, self.row_shape = grid.n_patches, grid.n_values, grid.patch_shape
+        self.where = where
+        self.level = observed_means(noisy.reshape(1, -1)).item()
+        self.preprocessing = fit(remove_mean, whiten, whiten_epsilon, self.raw, self.n_rows, where, missing)
+
+    def raw(self, start: int, stop: int) -> Floats:
+        """Patches start..stop as rows (stop - start, D) on the 8-bit scale, NaN where a pixel is missing."""
+        return self.grid.extract(self.noisy, start, stop)
+
+    def add_patches(self, start: int, patches: Floats, into: Floats) -> None:
+        """Add estimates (n, D) of raw patches start.. to an image-shaped sum; they have no missing values.
+
+        Estimates that are NaN add nothing. The sum has the same bits however the rows are cut into calls, as long as
+        they come in order.
+        """
+        self.grid.add(start, np.where(np.isnan(patches), 0.0, patches), into)
+
+    def coverage(self, unknown: Columns = NO_COLUMNS) -> Floats:
+        """(height, width, channels) how many patches cover each pixel with a column that is not `unknown`."""
+        return self.grid.coverage(unknown)
+
+    def merge(self, sums: Floats, unknown: Columns = NO_COLUMNS) -> Floats:
+        """The average of the patches added to `sums`, whose `unknown` columns were NaN.
+
+        Pixels of which there is no estimate stay as they were, or missing.
+        """
+        coverage = self.coverage(unknown)
+        return np.where(coverage > 0, sums / np.maximum(coverage, 1), self.noisy)
+
+
+def _corners(length: int, size: int, stride: int) -> NDArray[np.int64]:
+    """Positions 0, stride, ... along one side, and the last that fits."""
+    regular = np.arange(0, length - size + 1, stride)
+    last = length - size
+    return regular if regular[-1] == last else np.append(regular, last)
+
+
+def _cover(corners: NDArray[np.int64], size: int, length: int) -> Floats:
+    """How many stretches of `size` that begin at the corners cover each position along one side."""
+    edges = np.zeros(length + 1)
+    np.add.at(edges, corners, 1)
+    np.add.at(edges, corners + size, -1)
+    return np.cumsum(edges[:-1])
+
+
+@njit(cache=True)
+def _add_patches(patches: Any, tops: Any, lefts: Any, into: Any) -> None:
+    for n in range(patches.shape[0]):
+        for i in range(patches.shape[1]):
+            for j in range(patches.shape[2]):
+                for channel in range(patches.shape[3]):
+                    into[tops[n] + i, lefts[n] + j, channel] += patches[n, i, j, channel]

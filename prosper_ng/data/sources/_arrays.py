@@ -1,0 +1,131 @@
+"""Datasets over two-dimensional arrays in files: one row is one data point."""
+
+from typing import Annotated, Any, NamedTuple, Protocol
+
+import annotated_types
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.components import settings
+from prosper_ng.data.dataset import DataError, require_finite, require_rows
+from prosper_ng.data.preprocessing import LEAVE_OUT, Kind, PreparedRows, fit
+from prosper_ng.data.row_file import StoredRows
+from prosper_ng.numerics.named_arrays import NamedArrays
+
+Floats = NDArray[np.float64]
+
+
+class Rows(Protocol):
+    """Reads a slice of the rows of an array: (stop - start, D) of any real number type."""
+
+    def __call__(self, start: int, stop: int) -> NDArray[Any]:
+        """Rows start..stop."""
+        ...
+
+
+class Table(NamedTuple):
+    """A two-dimensional array of which slices of rows can be read."""
+
+    where: str
+    """What to call it in an error, such as "dataset 'patches' of data.h5"."""
+    shape: tuple[int, int]
+    rows: Rows
+    stored: StoredRows | None = None
+    """Where the array lies in the file, if as C has it and unpacked."""
+
+
+class ArrayDataset(PreparedRows):
+    """The rows of a table, with their means removed and whitened where asked for."""
+
+    truth: NamedArrays | None = None
+
+    def __init__(
+        self,
+        table: Table,
+        remove_mean: bool = False,
+        whiten: Kind = "none",
+        whiten_epsilon: float = 1e-4,
+        missing: bool = False,
+    ) -> None:
+        """Read nothing yet, but for what whitening needs; `missing` says whether NaN marks missing values."""
+        self.table, self.where = table, table.where
+        self.n_rows, self.n_observed = table.shape
+        self.row_shape: tuple[int, ...] = (self.n_observed,)
+        self.missing = missing
+        self.preprocessing = fit(remove_mean, whiten, whiten_epsilon, self.raw, self.n_rows, table.where, missing)
+
+    @classmethod
+    def of(cls, values: NDArray[Any], where: str = "the array", missing: bool = False) -> "ArrayDataset":
+        """The dataset of an array (N, D) in memory; raises DataError where it is no such thing."""
+        shape = table_shape(where, values.shape, values.dtype)
+        return cls(Table(where, shape, lambda start, stop: values[start:stop]), missing=missing)
+
+    @property
+    def stored(self) -> StoredRows | None:
+        """Where the file holds the rows just as they are learned from; None where something is done to them."""
+        return self.table.stored if self.preprocessing.is_identity else None
+
+    def raw(self, start: int, stop: int) -> Floats:
+        """Rows start..stop in the units of the file."""
+        require_rows(start, stop, self.n_rows)
+        rows = np.array(self.table.rows(start, stop), dtype=np.float64, order="C")
+        require_finite(rows, start, self.where, self.missing)
+        return rows
+
+
+@settings
+class ArraySource:
+    """What all sources of arrays in files share; a subclass says which table."""
+
+    path: str
+    """The file, relative to the working directory."""
+    missing: bool = False
+    """Whether NaN marks values that were not observed; otherwise it is an error."""
+    remove_mean: bool = False
+    """Subtract from every row the mean of its entries, of those that were observed."""
+    whiten: Kind = "none"
+    """Make the entries of the rows uncorrelated: zca (stays closest to the rows) or pca (rotated, largest variance
+    first). The covariance is that of all rows up to 49,152, of as many evenly spread ones beyond."""
+    whiten_epsilon: Annotated[float, annotated_types.Ge(0)] = 1e-4
+    """Raises all variances by this fraction of their mean before whitening, so that noise is not blown up."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where rows with missing values would be whitened."""
+        if self.missing and self.whiten != "none":
+            raise ValueError(LEAVE_OUT)
+
+    @property
+    def depends_on_seed(self) -> bool:
+        """Never: a file holds what it holds."""
+        return False
+
+    def table(self) -> Table:
+        """The array; raises DataError where it cannot be read or is no table of numbers."""
+        raise NotImplementedError
+
+    def open(self, seed: int) -> ArrayDataset:
+        """The dataset; nothing in it depends on the seed."""
+        return ArrayDataset(self.table(), self.remove_mean, self.whiten, self.whiten_epsilon, self.missing)
+
+
+def table_shape(where: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int]:
+    """The shape as (N, D); raises DataError where it is not that of a table of real numbers."""
+    if dtype.kind not in "biuf":
+        raise DataError(f"{where} holds {_plainly(dtype)}; only real numbers can be learned from")
+    if len(shape) != 2:
+        hint = {
+            1: f"; save it as ({shape[0]}, 1) if every number is a data point" if shape else "",
+            3: "; flatten each data point to one row",
+        }.get(len(shape), "")
+        raise DataError(f"{where} has {len(shape)} dimensions {tuple(shape)}, needed are 2 (rows, columns){hint}")
+    if min(shape) == 0:
+        raise DataError(f"{where} has no {'rows' if shape[0] == 0 else 'columns'}: its shape is {tuple(shape)}")
+    return int(shape[0]), int(shape[1])
+
+
+def _plainly(dtype: np.dtype[Any]) -> str:
+    """What a data type is called in an error."""
+    if dtype.names is not None:
+        return f"records with the fields {', '.join(dtype.names)}"
+    named = {"c": "complex numbers", "S": "text", "U": "text", "O": "text or other objects", "M": "dates"}
+    return named.get(dtype.kind, f"values of type {dtype}")

@@ -1,0 +1,59 @@
+"""Files that a user named: found, or a sentence that says what there is instead."""
+
+import difflib
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from prosper_ng import access
+from prosper_ng.data.dataset import DataError
+
+
+def existing_file(path: str) -> Path:
+    """The regular file at `path`; raises DataError where there is none that can be read."""
+    file = Path(path).expanduser()
+    try:
+        mode = access.kind(file)
+        if mode is None:
+            raise DataError(f"{file}: no such file{_alternative(file)}")
+        if stat.S_ISDIR(mode):
+            raise DataError(f"{file} is a folder; give the path of a file")
+        if not stat.S_ISREG(mode):
+            raise DataError(f"{file} is not a regular file")
+        with file.open("rb") as stream:
+            if not stream.read(1):
+                raise DataError(f"{file} is empty")
+    except (OSError, ValueError) as error:
+        reason = (
+            access.cannot_open(error, file) or f"{file} cannot be read: {getattr(error, 'strerror', None) or error}"
+        )
+        raise DataError(str(reason)) from error
+    return file
+
+
+def missing(what: str, name: str, where: Path, names: Iterable[str]) -> DataError:
+    """The error that `where` holds no `what` of that name: with the nearest name, and all there are."""
+    there = sorted(names)
+    near = difflib.get_close_matches(name, there, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    shown = ", ".join(f"'{one}'" for one in there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
+    return DataError(f"{where} has no {what} '{name}'{hint} (it has {shown or 'none'})")
+
+
+def unreadable(where: object, expected: str, error: Exception) -> DataError:
+    """The error that a file cannot be opened just now, or is damaged or of another format.
+
+    With the first line of what its library said.
+    """
+    if (found := access.cannot_open(error, where)) is not None:
+        return DataError(str(found))
+    reason = str(error).strip().splitlines()
+    return DataError(f"{where} is not {expected}, or is damaged ({reason[0] if reason else type(error).__name__})")
+
+
+def _alternative(file: Path) -> str:
+    """The nearest name in the same folder, or that there is no such folder."""
+    if not file.parent.is_dir():
+        return f" (there is no folder {file.parent})"
+    near = difflib.get_close_matches(file.name, [entry.name for entry in file.parent.iterdir()], n=1)
+    return f"; did you mean {file.parent / near[0]}?" if near else ""

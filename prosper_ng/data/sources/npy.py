@@ -1,0 +1,32 @@
+"""Rows of an array in a .npy file."""
+
+import numpy as np
+
+from prosper_ng.components import component
+from prosper_ng.data.row_file import StoredRows, stored_rows
+from prosper_ng.data.sources._arrays import ArraySource, Table, table_shape
+from prosper_ng.data.sources._files import existing_file
+from prosper_ng.data.sources._npy_header import read_header
+
+
+@component
+class Npy(ArraySource):
+    """A two-dimensional array of numbers saved by `numpy.save`, one row per data point.
+
+    Only the rows asked for are read; a file that holds column after column (Fortran order) is mapped into memory. A
+    vector is refused, because it could be one data point as well as many of one value. So are pickled objects.
+    """
+
+    def table(self) -> Table:
+        """The array; raises DataError where it cannot be read or is no table of numbers."""
+        path = existing_file(self.path)
+        where = str(path)
+        with path.open("rb") as stream:
+            header = read_header(stream, path.stat().st_size, where)
+        shape = table_shape(where, header.shape, header.dtype)
+        if header.fortran_order:
+            values = np.memmap(path, header.dtype, "r", header.offset, shape, "F")
+            return Table(where, shape, lambda start, stop: values[start:stop])
+        stored = StoredRows(path, header.offset, header.dtype)
+        rows = stored_rows(stored, 0, shape)
+        return Table(where, shape, lambda start, stop: rows[start:stop], stored)

@@ -1,0 +1,46 @@
+"""Rows of one array of a .npz file."""
+
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.components import component
+from prosper_ng.data.sources._arrays import ArraySource, Rows, Table, table_shape
+from prosper_ng.data.sources._files import existing_file
+from prosper_ng.data.sources._npz_array import NpzArray, npz_array
+
+
+@component
+class Npz(ArraySource):
+    """A two-dimensional array of numbers saved by `numpy.savez`, one row per data point.
+
+    The archive is unpacked as a stream: memory holds the rows asked for and no more; all of the array where it lies
+    there column by column (Fortran order). A vector is refused, because it could be one data point as well as many
+    of one value. So are pickled objects.
+    """
+
+    array: str
+    """The name of the array in the file."""
+
+    def table(self) -> Table:
+        """The array; raises DataError where it cannot be read or is no table of numbers."""
+        packed = npz_array(existing_file(self.path), self.array)
+        shape = table_shape(packed.where, packed.header.shape, packed.header.dtype)
+        return Table(packed.where, shape, _columnwise(packed) if packed.header.fortran_order else _rowwise(packed))
+
+
+def _rowwise(packed: NpzArray) -> Rows:
+    row_bytes = packed.header.row_bytes
+
+    def rows(start: int, stop: int) -> NDArray[Any]:
+        content = packed.read(start * row_bytes, (stop - start) * row_bytes)
+        return np.frombuffer(content, packed.header.dtype).reshape(stop - start, -1)
+
+    return rows
+
+
+def _columnwise(packed: NpzArray) -> Rows:
+    whole = functools.cache(packed.whole)
+    return lambda start, stop: whole()[start:stop]

@@ -1,0 +1,124 @@
+"""Rows sampled from a model whose parameters are known."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from annotated_types import Ge, Gt, Lt
+from numpy.typing import NDArray
+
+from prosper_ng.components import OneOf, component, kind_of
+from prosper_ng.data.dataset import DataError
+from prosper_ng.data.sources._files import existing_file
+from prosper_ng.data.sources._generated import GeneratedDataset
+from prosper_ng.models.interface import Model, ParameterSpec, Samples, learnable
+from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.numerics.random_streams import stream
+
+Floats = NDArray[np.float64]
+
+
+@component
+class Sample:
+    """Data points drawn from a model with given parameters, which are the truth that learning can be held against."""
+
+    model: Annotated[Model, OneOf("prosper_ng.models")]
+    """The model to sample from."""
+    n_rows: Annotated[int, Gt(0)]
+    """Number of data points."""
+    missing: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Probability that a value is not observed."""
+    path: str | None = None
+    """An HDF5 or .npz file that holds the parameters by their names."""
+    group: str = "/"
+    """The group of an HDF5 file in which they lie, such as parameters/latest in run.h5."""
+    parameters: dict[str, Any] | None = None
+    """Parameters by name, as numbers or nested lists; they go before those of the file. A number fills its array."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where there are no parameters."""
+        if self.path is None and not self.parameters:
+            raise ValueError("a sample needs the parameters of its model: give path, or parameters, or both")
+        if self.path is None and self.group != "/":
+            raise ValueError("group says where parameters lie in an HDF5 file; give its path")
+
+    @property
+    def depends_on_seed(self) -> bool:
+        """Always: rows are drawn."""
+        return True
+
+    def open(self, seed: int) -> GeneratedDataset:
+        """The data points; each is a function of the seed, the parameters and its row."""
+        model = self.model
+        if not isinstance(model, Samples):
+            raise DataError(f"model {kind_of(model)} cannot be sampled from")
+        params = self._parameters()
+
+        def generate(n_rows: int, rng: np.random.Generator) -> Floats:
+            return model.sample(params, n_rows, rng)[0]
+
+        where = f"sample from {kind_of(self.model)}"
+        shape = (len(params["W"]),)
+        return GeneratedDataset(generate, stream(seed, "sample"), self.n_rows, shape, params, where, self.missing)
+
+    def _parameters(self) -> NamedArrays:
+        """All parameters of the model; raises DataError where one is missing, unknown, of another shape or illegal."""
+        given = {name: _numbers(name, value) for name, value in (self.parameters or {}).items()}
+        file = None if self.path is None else existing_file(self.path)
+        if "W" not in given and file is not None:
+            given["W"] = _stored(file, self.group, "W")
+        if "W" not in given or given["W"].ndim != 2:
+            raise DataError(
+                f"sample from {kind_of(self.model)} needs a dictionary W of shape (D, {self.model.n_latents})"
+            )
+        specs = learnable(self.model.parameters(len(given["W"])))
+        for name in given.keys() - specs.keys():
+            near = difflib.get_close_matches(name, specs, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise DataError(f"model {kind_of(self.model)} has no parameter {name}{hint} (it has {', '.join(specs)})")
+        params = NamedArrays({name: spec.shape for name, spec in specs.items()})
+        for name, spec in specs.items():
+            if name in given:
+                value = given[name]
+            elif file is not None:
+                value = _stored(file, self.group, name)
+            else:
+                raise DataError(f"sample from {kind_of(self.model)} needs the parameter {name}: {spec.meaning}")
+            params[name] = _legal(name, value, spec)
+        return params
+
+
+def _stored(file: Path, group: str, name: str) -> NDArray[Any]:
+    """One parameter of a file."""
+    with file.open("rb") as stream:
+        start = stream.read(4)
+    if start == b"\x89HDF":
+        from prosper_ng.data.sources._hdf5_dataset import read_array
+
+        return _numbers(name, read_array(file, f"{group}/{name}".strip("/")))
+    if start[:2] == b"PK":
+        from prosper_ng.data.sources._npz_array import npz_array
+
+        return _numbers(name, npz_array(file, name).whole())
+    raise DataError(f"{file} is neither an HDF5 nor a .npz file")
+
+
+def _numbers(name: str, value: Any) -> NDArray[Any]:
+    """The value as an array of real numbers."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise DataError(f"parameter {name}: the lists are not of equal length") from error
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"parameter {name} must be a number or nested lists of numbers")
+    return array
+
+
+def _legal(name: str, value: NDArray[Any], spec: ParameterSpec) -> NDArray[Any]:
+    """The value, if it is one that the parameter may have."""
+    if value.shape not in (spec.shape, ()):
+        raise DataError(f"parameter {name} has shape {value.shape}, needed is {spec.shape}: {spec.meaning}")
+    if not np.isfinite(value).all() or value.min() < spec.low or value.max() > spec.high:
+        raise DataError(f"parameter {name} must lie in {spec.low:g} to {spec.high:g}: {spec.meaning}")
+    return value

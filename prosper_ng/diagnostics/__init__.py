@@ -1,0 +1,1 @@
+"""Whether an installation and a machine can do what runs need."""

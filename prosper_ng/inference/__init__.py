@@ -1,0 +1,1 @@
+"""What a learned model says of rows."""

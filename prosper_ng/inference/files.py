@@ -1,0 +1,177 @@
+"""Files of what a learned model says of data: posteriors and reconstructions."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.components import kind_of
+from prosper_ng.data.dataset import Columns, ImageDataset
+from prosper_ng.data.images import save_png
+from prosper_ng.errors import UserError
+from prosper_ng.estep.interface import Found, Task
+from prosper_ng.estep.row_by_row import in_pieces
+from prosper_ng.inference.inference import Inference, Inferred, Options, Summarize, attributes_of, infer
+from prosper_ng.inference.learned import Learned
+from prosper_ng.inference.rows import LocalRows, Wanted, open_rows
+from prosper_ng.inference.start import states_of_run
+from prosper_ng.inference.summary import Summary, summarize
+from prosper_ng.latents.posterior import TruncatedPosterior
+from prosper_ng.latents.space import LatentSpace
+from prosper_ng.models.interface import Reconstructs
+from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.parallel.exact_sum import ExactSum
+from prosper_ng.parallel.failure import collectively
+from prosper_ng.storage import atomic
+from prosper_ng.storage.result_file import ResultFile, require_place
+
+Floats = NDArray[np.float64]
+
+INFERENCE_FORMAT = "prosper_ng inference"
+RECONSTRUCTION_FORMAT = "prosper_ng reconstruction"
+FORMAT_VERSION = 1
+
+UNKNOWN = ", NaN in columns of which no value was observed in training"
+_MEANINGS = {
+    "states": "(N, k, H) the k best states of each row, best first, as values of the latents",
+    "probabilities": "(N, k) their posterior probabilities, normalized over all states that were looked at",
+    "log_joints": "(N, k) their log p(s, y), constants included",
+    "means": "(N, H) posterior means of the latents",
+    "free_energy": "(N,) log of the sum of p(s, y) over the states that were looked at: a lower bound of log p(y)",
+    "n_widened": "(N,) how many times a row was looked at harder",
+    "certain": "(N,) 1 where all states were looked at: the best state is certain, probabilities and means are exact",
+    "unsettled": "(N,) 1 where something hints at a better state; 0 proves nothing where `certain` is 0",
+    "unimproved": "(N,) for how many sweeps, or neighbourhoods of states, the best state has not improved",
+    "prediction": f"(N, D) posterior predictive means in the units of the data{UNKNOWN}",
+    "filled": "(N, D) the data where they were observed, the predictions where they are missing",
+}
+
+
+def write_inference(
+    path: Path, known: Learned, wanted: Wanted, options: Options, n_best: int, comm: Communicator, force: bool = False
+) -> Inferred:
+    """What was inferred of all rows, which is then in the file at `path`; all ranks call it together.
+
+    Raises UserError where the data do not fit the model or the file cannot be written.
+    """
+    with ResultFile(path, comm, force) as results:
+        rows = open_rows(known, wanted, comm)
+        inference = Inference(known, options)
+        inferred = infer(inference, rows, keeping(inference, n_best), states_of_run(inference, wanted, rows))
+        k, space = inferred.local["states"].shape[1], known.model.space
+        results.set_attributes({"format": INFERENCE_FORMAT, "format_version": FORMAT_VERSION, "n_best": k})
+        _put_common(results, known, options, rows, inferred)
+        results.put("alphabet", space.values, "the values of a latent")
+        for name, values in inferred.local.items():
+            if name == "states":
+                shape = (rows.dataset.n_rows, k, space.n_latents)
+                results.announce(name, shape, state_type(space), _MEANINGS[name], compress=True)
+                results.gather(name, values, rows.starts, lambda codes: decoded(space, codes))
+            else:
+                _gather(results, name, values, rows)
+    return inferred
+
+
+def write_reconstruction(
+    path: Path, known: Learned, wanted: Wanted, options: Options, comm: Communicator, force: bool = False
+) -> tuple[Inferred, Path | None]:
+    """What was inferred, which is then in the file at `path`, and the merged image where the rows are its patches.
+
+    Raises UserError where the model cannot predict data, they do not fit it, or a file cannot be written.
+    """
+    if not isinstance(known.model, Reconstructs):
+        raise UserError(f"model {kind_of(known.model)} cannot predict data")
+    with ResultFile(path, comm, force) as results:
+        rows = open_rows(known, wanted, comm)
+        picture = path.with_suffix(".png") if hasattr(rows.dataset, "add_patches") else None
+        if picture is not None:
+            _check_picture(picture, force, comm)
+        inference = Inference(known, options)
+        inferred = infer(inference, rows, predicting, states_of_run(inference, wanted, rows))
+        level = rows.level() if rows.preprocessing.remove_mean else 0.0
+        prediction = rows.preprocessing.undo(inferred.local["prediction"], rows.raw, level)
+        prediction[:, known.never_observed] = np.nan
+        inferred.local["prediction"] = prediction
+        inferred.local["filled"] = np.where(np.isnan(rows.raw), prediction, rows.raw)
+        results.set_attributes({"format": RECONSTRUCTION_FORMAT, "format_version": FORMAT_VERSION})
+        _put_common(results, known, options, rows, inferred)
+        for name, values in inferred.local.items():
+            _gather(results, name, values, rows)
+        if picture is not None:
+            merged = _merged(rows, prediction, known.never_observed)
+            results.put("image", merged, "(height, width, channels) the predictions of all patches, averaged")
+            _write_picture(picture, merged, comm)
+    return inferred, picture
+
+
+def keeping(inference: Inference, n_best: int) -> Summarize:
+    """What keeps the `n_best` best states of each row, or all where the E-step has fewer."""
+
+    def summarized(task: Task, found: Found, posterior: TruncatedPosterior) -> Summary:
+        return summarize(task, found, posterior, min(n_best, inference.n_states))
+
+    return summarized
+
+
+def predicting(task: Task, found: Found, posterior: TruncatedPosterior) -> Summary:
+    """The posterior predictive mean of each row, as many rows at a time as a product of rows apart sees."""
+    model = cast(Reconstructs, task.model)
+
+    def predicted(of: Task, rows: NDArray[np.int64]) -> Floats:
+        return model.reconstruct(of.prepared, of.projected, found.codes[rows], posterior.weights[rows])
+
+    return {"prediction": in_pieces(task, predicted), "free_energy": posterior.free_energy}
+
+
+def state_type(space: LatentSpace) -> type[np.generic]:
+    """int8 for alphabets of small whole numbers, float64 for others."""
+    small_whole = (space.values == np.rint(space.values)) & (abs(space.values) < 128)
+    return np.int8 if small_whole.all() else np.float64
+
+
+def decoded(space: LatentSpace, codes: NDArray[np.uint64]) -> NDArray[Any]:
+    """The values (..., H) of packed states (..., words)."""
+    return space.values.astype(state_type(space))[space.decode(codes)]
+
+
+def _put_common(results: ResultFile, known: Learned, options: Options, rows: LocalRows, inferred: Inferred) -> None:
+    """The attributes and parameters that both files have."""
+    results.set_attributes(attributes_of(known, options, rows, inferred))
+    for name, values in known.params.items():
+        results.put(f"parameters/{name}", values)
+
+
+def _gather(results: ResultFile, name: str, values: NDArray[Any], rows: LocalRows) -> None:
+    meaning = _MEANINGS.get(name, f"posterior means of {name.removeprefix('means_')}")
+    results.announce(name, (rows.dataset.n_rows, *values.shape[1:]), values.dtype, meaning)
+    results.gather(name, values, rows.starts)
+
+
+def _merged(rows: LocalRows, prediction: Floats, unknown: Columns) -> Floats:
+    """The image that the predicted patches of all ranks average to, with the same bits on every rank."""
+    dataset = cast(ImageDataset, rows.dataset)
+    image = np.zeros(dataset.noisy.shape)
+    total = ExactSum([image.size])
+    for block in rows.owned_blocks():
+        image[...] = 0.0
+        dataset.add_patches(block.start, prediction[block.start - rows.first : block.stop - rows.first], image)
+        total.add(image.ravel())
+    merged, _ = total.reduce(rows.comm, np.zeros(0))
+    return dataset.merge(merged.reshape(image.shape), unknown)
+
+
+def _check_picture(picture: Path, force: bool, comm: Communicator) -> None:
+    with collectively(comm, ""):
+        if comm.is_root:
+            require_place(picture, force)
+
+
+def _write_picture(picture: Path, image: Floats, comm: Communicator) -> None:
+    with collectively(comm, ""):
+        if comm.is_root:
+            try:
+                with atomic.replacing(picture) as temporary:
+                    save_png(temporary, image)
+            except OSError as error:
+                raise UserError(f"{picture} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,279 @@
+"""Posteriors of rows under a learned model, on any number of ranks with the same bits."""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.components import kind_of
+from prosper_ng.errors import NumericalError
+from prosper_ng.estep.interface import Floats, Found, Task
+from prosper_ng.estep.row_by_row import keys_of, task_apart
+from prosper_ng.inference.effort import MOST_DOUBLINGS, Effort, Explored, explore, harder, initial_sets
+from prosper_ng.inference.learned import Learned, as_json
+from prosper_ng.inference.rows import LocalRows
+from prosper_ng.inference.summary import Summary
+from prosper_ng.latents.posterior import TruncatedPosterior, truncated_posterior
+from prosper_ng.latents.state_sets import StateSets
+from prosper_ng.numerics.random_streams import stream
+from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.parallel.exact_sum import ExactSum
+from prosper_ng.parallel.warm_up import warm_up
+from prosper_ng.training.data_selection import batch_of
+
+Rows = NDArray[np.int64]
+Summarize = Callable[[Task, Found, TruncatedPosterior], Summary]
+"""What is to be kept of some rows: arrays (n, ...) by name, with `free_energy` (n,) among them."""
+
+_PIECE_BYTES = 1 << 27
+"""Of the states, log joints and weights of the rows that are worked on together."""
+
+
+class Options(NamedTuple):
+    """How to infer."""
+
+    n_sweeps: int = 20
+    """Sweeps of an E-step that stores its states, at most."""
+    adaptive: bool = False
+    """Whether rows are looked at again, harder, unless their best state is certain."""
+
+
+class Start(NamedTuple):
+    """What a search over the rows of a run starts from, besides fresh states."""
+
+    sets: StateSets | None = None
+    """States of this rank's rows; None where there are none."""
+    sweeps: int | None = None
+    """The sweeps of the run that they come after."""
+    sentence: str | None = None
+    """What the user should hear of it."""
+
+
+class Inferred(NamedTuple):
+    """What was found out of this rank's rows, and of all."""
+
+    local: Summary
+    """Arrays (n_local, ...) by name."""
+    free_energy: float
+    """F per row, over all ranks."""
+    n_rows: int
+    """Rows of all ranks."""
+    n_unsettled: int
+    """Rows of all ranks in which something hints at a better state than the best one found."""
+    n_certain: int
+    """Rows of all ranks of which all states were looked at."""
+    unimproved: int | None
+    """For how many sweeps, or neighbourhoods looked at, the best states of all others have not improved, at least.
+
+    None where there are no others.
+    """
+    n_empty: int
+    """Rows of all ranks without any observed value of which the model knows something."""
+    n_ignored: int
+    """Values of all ranks in columns of which the model knows nothing."""
+    start: Start
+
+
+class Inference:
+    """Finds the states of rows at fixed parameters; what it finds of a row is a function of what that row holds."""
+
+    def __init__(self, known: Learned, options: Options) -> None:
+        """Compute nothing yet, because that may compile kernels."""
+        self.known, self.options, self.model = known, options, known.model
+        self._efforts: list[Effort | None] = [Effort(known.config.chosen_estep.estep, options.n_sweeps)]
+        self._n_states: dict[int, int] = {}
+
+    @property
+    def stores_states(self) -> bool:
+        """Whether the E-step goes on from states found before."""
+        effort, space = self._effort(0), self.model.space
+        assert effort is not None
+        no_rows = np.empty(0, np.int64)
+        return effort.estep.initial_sets(space, no_rows, self._activity, stream(0, "no draws")) is not None
+
+    @property
+    def n_states(self) -> int:
+        """S, the states kept for each row before any is looked at harder."""
+        return self._states_of(0)
+
+    @cached_property
+    def _prepared(self) -> Any:
+        return self.model.prepare(self.known.params)
+
+    @cached_property
+    def _activity(self) -> Floats:
+        return self.model.activity(self.known.params)
+
+    def of_rows(self, rows: Rows, values: Floats, summarize: Summarize, before: StateSets | None = None) -> Summary:
+        """What `summarize` says of rows with values (n, D), NaN where missing; `rows` (n,) are their names in errors.
+
+        Besides `n_widened`, how many times the effort was raised for the row, and what `Explored` says of how sure the
+        best state is. A search goes on from the states `before`, where these are given. Raises UserError where the
+        E-step cannot serve the model, NumericalError where no state of a row has a finite log joint.
+        """
+        found: Summary = {}
+        if len(self.known.never_observed):
+            # What the model knows nothing of must not count in the choice of states.
+            values = values.copy()
+            values[:, self.known.never_observed] = np.nan
+        keys, incomplete = keys_of(values), np.asarray(np.isnan(values).any(axis=1))
+        pending, level = np.arange(len(rows)), 0
+        while len(pending) and self._effort(level) is not None:
+            again, left = np.zeros(len(pending), bool), []
+            for piece in self._pieces(incomplete[pending], level):
+                local = pending[piece]
+                explored, summary = self._at_level(
+                    level, rows[local], keys[local], values[local], _some(before, piece), summarize
+                )
+                _put(found, local, len(rows), summary)
+                again[piece] = explored.needs_more
+                if self.options.adaptive:
+                    left.append((piece[explored.needs_more], _some(explored.sets, explored.needs_more)))
+            if not self.options.adaptive:
+                break
+            pending, level, before = pending[again], level + 1, _joined(left)
+        return found
+
+    def rehearse(self, summarize: Summarize, missing: bool) -> Summary:
+        """The summary of two rows that are not the data's, so that every kernel is compiled, and the shapes known."""
+        rows, values = np.arange(2), np.linspace(-1.0, 1.0, 2 * self.known.n_observed).reshape(2, -1)
+        gaps = np.where(np.arange(self.known.n_observed) == 0, np.nan, values)
+        found, kinds = self._rehearsed(0, rows, values, summarize), set()
+        for level in range(MOST_DOUBLINGS + 3 if self.options.adaptive else 1):
+            effort = self._effort(level)
+            if effort is None:
+                break
+            if level == 0 or type(effort.estep) not in kinds:
+                self._rehearsed(level, rows, values, summarize)
+                if missing:
+                    self._rehearsed(level, rows, gaps, summarize)
+            if level > 0:
+                kinds.add(type(effort.estep))
+        return found
+
+    def _rehearsed(self, level: int, rows: Rows, values: Floats, summarize: Summarize) -> Summary:
+        return self._at_level(level, rows, keys_of(values), values, None, summarize)[1]
+
+    def _at_level(
+        self, level: int, rows: Rows, keys: Rows, values: Floats, before: StateSets | None, summarize: Summarize
+    ) -> tuple[Explored, Summary]:
+        """What one effort makes of rows that either all are complete or all miss values."""
+        effort = self._effort(level)
+        assert effort is not None
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is an error below
+            task = task_apart(self.model, self._prepared, batch_of(keys, values), self._activity)
+            explored = explore(effort, task, self.known.config.seed, before)
+        return explored, self._summary(rows, task, explored, level, summarize)
+
+    def _summary(self, rows: Rows, task: Task, explored: Explored, level: int, summarize: Summarize) -> Summary:
+        posterior = truncated_posterior(explored.found.log_joint)
+        if not np.isfinite(posterior.free_energy).all():
+            row = int(rows[np.argmin(np.isfinite(posterior.free_energy))])
+            raise NumericalError(
+                f"row {row} (counted from 0) has no state with a finite log joint under model {kind_of(self.model)} "
+                f"with the parameters of {self.known.path}"
+            )
+        efforts: Summary = {
+            "n_widened": np.full(len(posterior.free_energy), level, np.int32),
+            "certain": explored.certain.astype(np.uint8),
+            "unsettled": explored.unsettled.astype(np.uint8),
+            "unimproved": explored.unimproved,
+        }
+        return summarize(task, explored.found, posterior) | efforts
+
+    def _effort(self, level: int) -> Effort | None:
+        while len(self._efforts) <= level:
+            last = self._efforts[-1]
+            self._efforts.append(None if last is None else harder(last, self.model.space))
+        return self._efforts[level]
+
+    def _pieces(self, incomplete: NDArray[np.bool_], level: int) -> Iterator[Rows]:
+        """Rows that are worked on together: as many as fit into the memory set aside for them."""
+        state_bytes = 8 * (self.model.space.words + 3)
+        n_together = max(1, _PIECE_BYTES // (self._states_of(level) * state_bytes))
+        for alike in (np.flatnonzero(~incomplete), np.flatnonzero(incomplete)):
+            for start in range(0, len(alike), n_together):
+                yield alike[start : start + n_together]
+
+    def _states_of(self, level: int) -> int:
+        """S at a level, found by trying it on a row of zeros."""
+        if level not in self._n_states:
+            effort, zeros = self._effort(level), np.zeros((1, self.known.n_observed))
+            assert effort is not None
+            task = task_apart(self.model, self._prepared, batch_of(np.zeros(1, np.int64), zeros), self._activity)
+            sets = initial_sets(effort, task, 0)
+            codes = effort.estep.find(task, None).codes if sets is None else sets.codes
+            self._n_states[level] = codes.shape[1]
+        return self._n_states[level]
+
+
+def infer(inference: Inference, rows: LocalRows, summarize: Summarize, start: Start | None = None) -> Inferred:
+    """What `summarize` says of all rows, each rank its own; all ranks call it together."""
+    comm, start = rows.comm, start or Start()
+    layout: list[Summary] = []
+    missing = bool(getattr(rows.source, "missing", False))
+    warm_up(comm, lambda: layout.append(inference.rehearse(summarize, missing)))
+    parts = {name: [values[:0]] for name, values in layout[-1].items()}
+    total, counts, never = ExactSum([1, 1, 1]), np.zeros(2), inference.known.never_observed
+    for block in rows.owned_blocks():
+        observed = ~np.isnan(rows.raw_of_block(block))
+        counts[1] += np.count_nonzero(observed[:, never])
+        observed[:, never] = False
+        counts[0] += np.count_nonzero(~observed.any(axis=1))
+        before = _some(start.sets, slice(block.start - rows.first, block.stop - rows.first))
+        found = inference.of_rows(np.arange(block.start, block.stop), rows.of_block(block), summarize, before)
+        for name, values in found.items():
+            parts[name].append(values)
+        total.add(np.array([float(found[name].sum()) for name in ("free_energy", "unsettled", "certain")]))
+    summed, counts = total.reduce(comm, counts)
+    local = {name: np.concatenate(values) for name, values in parts.items()}
+    unimproved = _least(local["unimproved"][(local["certain"] == 0) & (local["unsettled"] == 0)], comm)
+    n_rows = rows.blocks.n_rows
+    return Inferred(
+        local, float(summed[0]) / n_rows, n_rows, int(summed[1]), int(summed[2]), unimproved, int(counts[0]),
+        int(counts[1]), start._replace(sets=None),
+    )  # fmt: skip
+
+
+def _least(numbers: NDArray[np.int32], comm: Communicator) -> int | None:
+    """The smallest number of all ranks; None where there is none."""
+    largest = np.array([-float(numbers.min()) if len(numbers) else -np.inf])
+    comm.max_in_place(largest)
+    return None if largest[0] == -np.inf else int(-largest[0])
+
+
+def attributes_of(known: Learned, options: Options, rows: LocalRows, inferred: Inferred) -> dict[str, Any]:
+    """What a file of results says of how they were made."""
+    effort = {"n_sweeps": options.n_sweeps, "adaptive": int(options.adaptive), "seed": known.config.seed}
+    outcome = {
+        "mean_free_energy": inferred.free_energy,
+        "n_unsettled": inferred.n_unsettled,
+        "n_certain": inferred.n_certain,
+        "states_of_sweep": inferred.start.sweeps,
+    }
+    return known.provenance() | rows.attributes | {"estep": as_json(known.config.estep)} | effort | outcome
+
+
+def _put(found: Summary, places: Rows, n_rows: int, part: Summary) -> None:
+    """Write the arrays of some rows into those of all."""
+    for name, values in part.items():
+        if name not in found:
+            found[name] = np.empty((n_rows, *values.shape[1:]), values.dtype)
+        found[name][places] = values
+
+
+def _some(sets: StateSets | None, rows: Any) -> StateSets | None:
+    """The state sets of some rows."""
+    return None if sets is None else StateSets(sets.codes[rows], sets.log_joint[rows])
+
+
+def _joined(parts: list[tuple[Rows, StateSets | None]]) -> StateSets | None:
+    """The state sets of the rows of all pieces, in the order of the rows' numbers."""
+    order = np.argsort(np.concatenate([rows for rows, _ in parts]))
+    present = [sets for _, sets in parts if sets is not None]
+    if not present:
+        return None
+    codes, log_joint = (np.concatenate(column) for column in zip(*present, strict=True))
+    return StateSets(codes[order], log_joint[order])

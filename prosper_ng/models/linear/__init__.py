@@ -1,0 +1,1 @@
+"""Private kernels of the models with linear superposition."""

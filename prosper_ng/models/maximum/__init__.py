@@ -1,0 +1,1 @@
+"""Private kernels of the models whose causes compete."""

@@ -1,0 +1,1 @@
+"""Private kernels of spike-and-slab models."""

@@ -1,0 +1,397 @@
+"""Kernels of spike-and-slab models: Gaussian slabs of the active latents, integrated out.
+
+With fields F (the dictionary in units of the noise), the active latents a of a state, G = F_aᵀF_a, b = F_aᵀy and
+slabs N(mu, Psi), Psi_aa = L Lᵀ: B = I + Lᵀ G L, v = b - G mu_a, u = Lᵀ v give the posterior mean mu_a + L B⁻¹ u, the
+posterior covariance L B⁻¹ Lᵀ, and
+log p(y | s) = log p(y | 0) + ½ (mu_aᵀ(b + v) + uᵀ B⁻¹ u - log |B|),
+stable for slabs and noise as narrow as they may be, since no eigenvalue of B is below 1.
+Slabs that are independent have unit variance here: whoever calls has moved their scale into the fields, so L = I.
+
+States with one active latent and independent slabs have a closed form (`_slab_singles`). Others with the same number k
+of active latents are worked on together, one lane each (`numerics.cholesky`). A row with missing entries has a G of its
+own, over its observed entries, of which only what its states need is computed.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from prosper_ng.latents.space import unpack
+from prosper_ng.models.slab.singles import add_singles, log_joint_of_singles
+from prosper_ng.numerics.bits import count_ones
+from prosper_ng.numerics.cholesky import eliminate, factorize, inner_product, invert, invert_factor, outer_product
+
+_LANES = 32
+_ROWS_TOGETHER = 16
+_MATRIX_SIZE = 1 << 16
+
+
+class _Lanes(NamedTuple):
+    """Working memory for states of up to k active latents each."""
+
+    owner: Any
+    """(lanes,) the row of each state."""
+    place: Any
+    """(lanes,) its number in the row."""
+    latents: Any
+    """(k, lanes) its active latents, in ascending order."""
+    weight: Any
+    """(lanes,) its weight."""
+    gram: Any
+    """(k + 1, k + 1, lanes) G; row k holds v."""
+    bordered: Any
+    """(k + 1, k + 1, lanes) [[B, u], [uᵀ, 0]]; the memory of `gram` where L = I."""
+    factor: Any
+    """(k, k, lanes) L; nothing where L = I."""
+    inverse: Any
+    """(k, k, lanes) L⁻¹; nothing where L = I."""
+    product: Any
+    """(k, k, lanes) scratch; nothing where L = I."""
+    covariance: Any
+    """(k, k, lanes) the posterior covariance; the memory of `bordered` where L = I."""
+    b: Any
+    """(k, lanes)."""
+    mean: Any
+    """(k, lanes) mu_a, later the posterior mean."""
+    linear: Any
+    """(lanes,) mu_aᵀ(b + v)."""
+    log_determinant: Any
+    """(lanes,) log |B|."""
+    scratch: Any
+    """(3, lanes)."""
+
+
+@njit(cache=True)
+def _allocate(largest: int, full: bool) -> Any:
+    k = largest + 1
+    n_lanes = max(1, min(_LANES, _MATRIX_SIZE // k**2))
+    own = k if full else 0
+    gram = np.zeros((k, k, n_lanes))
+    bordered = np.zeros((k, k, n_lanes)) if full else gram
+    covariance = np.empty((k, k, n_lanes)) if full else bordered
+    return _Lanes(
+        np.empty(n_lanes, np.int64), np.empty(n_lanes, np.int64), np.empty((k, n_lanes), np.int64), np.empty(n_lanes),
+        gram, bordered, np.empty((own, own, n_lanes)), np.empty((own, own, n_lanes)), np.empty((own, own, n_lanes)),
+        covariance, np.empty((k, n_lanes)), np.empty((k, n_lanes)), np.empty(n_lanes), np.empty(n_lanes),
+        np.empty((3, n_lanes)),
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def _count_active(codes: Any, weights: Any, sizes: Any) -> Any:
+    """Fill sizes (n, S), -1 for states without weight; the largest. Weights (0, S) mean that all states count."""
+    largest = np.int64(0)
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            if weights.shape[0] > 0 and weights[n, s] == 0.0:
+                sizes[n, s] = -1
+                continue
+            size = np.int64(0)
+            for w in range(codes.shape[2]):
+                size += np.int64(count_ones(codes[n, s, w]))
+            sizes[n, s] = size
+            largest = max(largest, size)
+    return largest
+
+
+@njit(cache=True)
+def _sort_by_size(sizes: Any, first: int, last: int, order: Any, ends: Any) -> None:
+    """Order the states of some rows by size; `order` (2, .) gets n and s, `ends[k]` where those of size k end."""
+    n_states = sizes.shape[1]
+    ends[:] = 0
+    for n in range(first, last):
+        for s in range(n_states):
+            if sizes[n, s] >= 0:
+                ends[sizes[n, s]] += 1
+    total = 0
+    for k in range(ends.shape[0]):
+        total += ends[k]
+        ends[k] = total - ends[k]
+    for n in range(first, last):
+        for s in range(n_states):
+            k = sizes[n, s]
+            if k >= 0:
+                order[0, ends[k]], order[1, ends[k]] = n, s
+                ends[k] += 1
+
+
+@njit(cache=True)
+def _masked_product(x: Any, y: Any, mask: Any) -> float:
+    """sum of x y mask, in four interleaved sums, which a processor can work on at the same time."""
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    whole = x.shape[0] // 4 * 4
+    for i in range(0, whole, 4):
+        a += x[i] * y[i] * mask[i]
+        b += x[i + 1] * y[i + 1] * mask[i + 1]
+        c += x[i + 2] * y[i + 2] * mask[i + 2]
+        d += x[i + 3] * y[i + 3] * mask[i + 3]
+    for i in range(whole, x.shape[0]):
+        a += x[i] * y[i] * mask[i]
+    return (a + b) + (c + d)
+
+
+@njit(cache=True)
+def _complete_gram(n: int, latents: Any, fields: Any, mask: Any, known: Any, gram: Any) -> None:
+    """Make sure that G of row n is there for all pairs of the latents; known (H, H) says of which row an entry is."""
+    for i in range(latents.shape[0]):
+        h = latents[i]
+        for j in range(i + 1):
+            if known[h, latents[j]] != n:
+                known[h, latents[j]] = n
+                gram[h, latents[j]] = _masked_product(fields[h], fields[latents[j]], mask)
+
+
+@njit(cache=True)
+def _gather(k: int, first: int, last: int, matrix: Any, latents: Any, result: Any) -> None:
+    """Lower triangles of the sub-matrices of the active latents, for some lanes."""
+    for i in range(k):
+        for j in range(i + 1):
+            for lane in range(first, last):
+                result[i, j, lane] = matrix[latents[i, lane], latents[j, lane]]
+
+
+@njit(cache=True)
+def _load(
+    k: int, states: Any, codes: Any, b: Any, mu: Any, gram: Any, Psi: Any, fields: Any, observed: Any, known: Any,
+    lanes: Any,
+) -> None:  # fmt: skip
+    """Gather everything about some states, given as (2, lanes) n and s, of k active latents."""
+    n_lanes, n_latents = states.shape[1], mu.shape[0]
+    active, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    owner, latents = lanes.owner, lanes.latents
+    for lane in range(n_lanes):
+        n, s = states[0, lane], states[1, lane]
+        owner[lane], lanes.place[lane] = n, s
+        unpack(codes[n, s], 1, codes.shape[2], active, indices)
+        for i in range(k):
+            latents[i, lane] = active[i]
+        if observed.shape[0] > 0:
+            _complete_gram(n, active[:k], fields, observed[n], known, gram)
+            _gather(k, lane, lane + 1, gram, latents, lanes.gram)
+    if observed.shape[0] == 0:
+        _gather(k, 0, n_lanes, gram, latents, lanes.gram)
+    if Psi.shape[0] > 0:
+        _gather(k, 0, n_lanes, Psi, latents, lanes.factor)
+    for i in range(k):
+        for lane in range(n_lanes):
+            lanes.b[i, lane] = b[owner[lane], latents[i, lane]]
+            lanes.mean[i, lane] = mu[latents[i, lane]]
+
+
+@njit(cache=True, error_model="numpy")
+def _border(k: int, n_lanes: int, full: bool, lanes: Any) -> None:
+    """From G, b and mu: v, mu_aᵀ(b + v), L and the bordered matrix [[B, u], [uᵀ, 0]]."""
+    G, A, L, b, mu, linear = lanes.gram, lanes.bordered, lanes.factor, lanes.b, lanes.mean, lanes.linear
+    for i in range(k):
+        for lane in range(n_lanes):
+            G[k, i, lane] = b[i, lane] - G[i, i, lane] * mu[i, lane]
+    for i in range(k):
+        for j in range(i):
+            for lane in range(n_lanes):
+                G[k, i, lane] -= G[i, j, lane] * mu[j, lane]
+            for lane in range(n_lanes):
+                G[k, j, lane] -= G[i, j, lane] * mu[i, lane]
+    linear[:n_lanes] = 0.0
+    for i in range(k):
+        for lane in range(n_lanes):
+            linear[lane] += mu[i, lane] * (b[i, lane] + G[k, i, lane])
+    if full:
+        factorize(k, n_lanes, L)
+        inner_product(k, n_lanes, L, G, lanes.product, A)
+        for i in range(k):
+            A[k, i, :n_lanes] = 0.0
+            for p in range(i, k):
+                for lane in range(n_lanes):
+                    A[k, i, lane] += L[p, i, lane] * G[k, p, lane]
+    for i in range(k):
+        for lane in range(n_lanes):
+            A[i, i, lane] += 1.0
+    A[k, k, :n_lanes] = 0.0
+
+
+@njit(cache=True)
+def log_joint_of_states(
+    zero: Any, log_odds: Any, b: Any, mu: Any, gram: Any, Psi: Any, fields: Any, observed: Any, codes: Any, result: Any
+) -> None:
+    """Fill (n, S) with the log joints of codes (n, S, words).
+
+    zero (n,) log joints of the zero state, log_odds (H,), b (n, H), mu (H,) slab means, gram (H, H), Psi (H, H), or
+    (0, 0) for independent slabs of unit variance; fields (H, D) and observed (n, D) as 0 and 1 where rows have missing
+    entries (`gram` is then overwritten), (0, D) where none is missing.
+    """
+    n_rows, n_states = codes.shape[:2]
+    full, missing = Psi.shape[0] > 0, observed.shape[0] > 0
+    sizes = np.empty((n_rows, n_states), np.int64)
+    lanes = _allocate(_count_active(codes, np.empty((0, n_states)), sizes), full)
+    if not (full or missing):
+        log_joint_of_singles(zero, log_odds, b, mu, gram, codes, sizes, result)
+    together = 1 if missing else _ROWS_TOGETHER
+    order, ends = np.empty((2, together * n_states), np.int64), np.empty(lanes.gram.shape[0], np.int64)
+    known = np.full(gram.shape if missing else (0, 0), -1)
+    for first in range(0, n_rows, together):
+        _sort_by_size(sizes, first, min(first + together, n_rows), order, ends)
+        start = 0
+        for k in range(ends.shape[0]):
+            while start < ends[k]:
+                stop = min(start + lanes.owner.shape[0], ends[k])
+                n_lanes = stop - start
+                _load(k, order[:, start:stop], codes, b, mu, gram, Psi, fields, observed, known, lanes)
+                _border(k, n_lanes, full, lanes)
+                eliminate(k, n_lanes, lanes.bordered, lanes.scratch, lanes.log_determinant)
+                for lane in range(n_lanes):
+                    n = lanes.owner[lane]
+                    total = zero[n]
+                    for i in range(k):
+                        total += log_odds[lanes.latents[i, lane]]
+                    gain = lanes.linear[lane] - lanes.bordered[k, k, lane] - lanes.log_determinant[lane]
+                    result[n, lanes.place[lane]] = total + 0.5 * gain
+                start = stop
+
+
+@njit(cache=True, error_model="numpy")
+def _solve(k: int, n_lanes: int, full: bool, lanes: Any) -> None:
+    """Posterior means and covariances; where L is not I, `gram` gets what makes t (in row k) and T.
+
+    t = Psi_aa⁻¹ (posterior mean - mu_a) and T = t tᵀ + gram say what the active latents tell about the others.
+    """
+    A, L, inverse, mean = lanes.bordered, lanes.factor, lanes.inverse, lanes.mean
+    eliminate(k, n_lanes, A, lanes.scratch, lanes.log_determinant)
+    invert(k, n_lanes, A)
+    if not full:
+        for i in range(k):
+            for lane in range(n_lanes):
+                mean[i, lane] += A[k, i, lane]
+        return
+    invert_factor(k, n_lanes, L, inverse)
+    outer_product(k, n_lanes, L, A, lanes.product, lanes.covariance)
+    for i in range(k):
+        for p in range(i + 1):
+            for lane in range(n_lanes):
+                mean[i, lane] += L[i, p, lane] * A[k, p, lane]
+        lanes.gram[k, i, :n_lanes] = 0.0
+        for p in range(i, k):
+            for lane in range(n_lanes):
+                lanes.gram[k, i, lane] += inverse[p, i, lane] * A[k, p, lane]
+        for lane in range(n_lanes):
+            A[i, i, lane] -= 1.0
+    # G has done its work; its memory takes the product.
+    inner_product(k, n_lanes, inverse, A, lanes.product, lanes.gram)
+
+
+@njit(cache=True)
+def _add_states(k: int, n_lanes: int, lanes: Any, means: Any, counts: Any, second: Any) -> None:
+    """Add <s z>, <s> and the lower triangle of <(s z)(s z)ᵀ>."""
+    mean, covariance, latents, weight, weighted = lanes.mean, lanes.covariance, lanes.latents, lanes.weight, lanes.b
+    for i in range(k):
+        for lane in range(n_lanes):
+            weighted[i, lane] = weight[lane] * mean[i, lane]
+            counts[latents[i, lane]] += weight[lane]
+            means[lanes.owner[lane], latents[i, lane]] += weighted[i, lane]
+        for j in range(i + 1):
+            for lane in range(n_lanes):
+                moment = weighted[i, lane] * mean[j, lane] + weight[lane] * covariance[i, j, lane]
+                second[latents[i, lane], latents[j, lane]] += moment
+
+
+@njit(cache=True)
+def _add_influence(k: int, n_lanes: int, lanes: Any, shift: Any, spread: Any) -> None:
+    """Add t and the lower triangle of T."""
+    t, product, latents, weight = lanes.gram[k], lanes.gram, lanes.latents, lanes.weight
+    for i in range(k):
+        for lane in range(n_lanes):
+            shift[latents[i, lane]] += weight[lane] * t[i, lane]
+        for j in range(i + 1):
+            for lane in range(n_lanes):
+                moment = weight[lane] * (t[i, lane] * t[j, lane] + product[i, j, lane])
+                spread[latents[i, lane], latents[j, lane]] += moment
+
+
+@njit(cache=True)
+def _add_missing(
+    k: int, n_lanes: int, lanes: Any, fields: Any, observed: Any, moment: Any, y_y: Any, y_sz: Any
+) -> None:
+    """Add what states say about the entries their rows miss: <y_d²> and <y_d s z>, in units of the noise."""
+    mean, covariance, latents = lanes.mean, lanes.covariance, lanes.latents
+    for lane in range(n_lanes):
+        weight, mask = lanes.weight[lane], observed[lanes.owner[lane]]
+        for i in range(k):
+            for j in range(i + 1):
+                moment[i, j] = moment[j, i] = weight * (mean[i, lane] * mean[j, lane] + covariance[i, j, lane])
+        for d in range(fields.shape[1]):
+            if mask[d] == 0.0:
+                y_y[d] += weight
+                for i in range(k):
+                    product = 0.0
+                    for j in range(k):
+                        product += moment[i, j] * fields[latents[j, lane], d]
+                    y_sz[d, latents[i, lane]] += product
+                    y_y[d] += product * fields[latents[i, lane], d]
+
+
+@njit(cache=True)
+def add_moments(
+    b: Any, mu: Any, gram: Any, Psi: Any, fields: Any, observed: Any, codes: Any, weights: Any,
+    means: Any, counts: Any, second: Any, shift: Any, spread: Any, y_y: Any, y_sz: Any, together: int = _ROWS_TOGETHER,
+) -> float:  # fmt: skip
+    """Add the posterior moments of codes (n, S, words) with weights (n, S); sum of weights times log |B|.
+
+    means (n, H) <s z> of each row, counts (H,) <s>, second (H, H) lower triangle of <(s z)(s z)ᵀ>; with Psi also
+    shift (H,) and the lower triangle spread (H, H), sums of t and T; with missing entries also what they add to
+    sum y_d² (D,) and sum y <s z>ᵀ (D, H), in units of the noise. The other arguments are those of
+    `log_joint_of_states`. States of `together` rows are worked on side by side.
+    """
+    n_rows, n_states = codes.shape[:2]
+    full, missing = Psi.shape[0] > 0, observed.shape[0] > 0
+    sizes = np.empty((n_rows, n_states), np.int64)
+    largest = _count_active(codes, weights, sizes)
+    lanes, moment = _allocate(largest, full), np.empty((largest, largest))
+    together = 1 if missing else together
+    order, ends = np.empty((2, together * n_states), np.int64), np.empty(largest + 1, np.int64)
+    known = np.full(gram.shape if missing else (0, 0), -1)
+    log_determinant = 0.0
+    if not (full or missing):
+        log_determinant = add_singles(b, mu, gram, codes, weights, sizes, means, counts, second)
+    for first in range(0, n_rows, together):
+        _sort_by_size(sizes, first, min(first + together, n_rows), order, ends)
+        start = 0
+        for k in range(largest + 1):
+            while start < ends[k]:
+                stop = min(start + lanes.owner.shape[0], ends[k])
+                _load(k, order[:, start:stop], codes, b, mu, gram, Psi, fields, observed, known, lanes)
+                _border(k, stop - start, full, lanes)
+                _solve(k, stop - start, full, lanes)
+                for lane in range(stop - start):
+                    lanes.weight[lane] = weights[lanes.owner[lane], lanes.place[lane]]
+                    log_determinant += lanes.weight[lane] * lanes.log_determinant[lane]
+                _add_states(k, stop - start, lanes, means, counts, second)
+                if full:
+                    _add_influence(k, stop - start, lanes, shift, spread)
+                if missing:
+                    _add_missing(k, stop - start, lanes, fields, observed, moment, y_y, y_sz)
+                start = stop
+    return log_determinant
+
+
+@njit(cache=True)
+def add_means(
+    b: Any, mu: Any, gram: Any, Psi: Any, fields: Any, observed: Any, codes: Any, weights: Any, means: Any
+) -> None:
+    """Add the posterior means <s z> (n, H), each row for itself: how it is rounded does not depend on the others.
+
+    The arguments are those of `add_moments`.
+    """
+    n_latents, n_joint, missing = mu.shape[0], Psi.shape[0], observed.shape[0] > 0
+    n_missing = fields.shape[1] if missing else 0
+    counts, second = np.zeros(n_latents), np.zeros((n_latents, n_latents))
+    shift, spread = np.zeros(n_joint), np.zeros((n_joint, n_joint))
+    y_y, y_sz = np.zeros(n_missing), np.zeros((n_missing, n_latents))
+    largest = _count_active(codes, weights, np.empty(codes.shape[:2], np.int64))
+    # How many lanes there are is said by the largest state, which may be that of another row.
+    n_together = max(codes.shape[0], 1) if _MATRIX_SIZE // (largest + 1) ** 2 >= _LANES else 1
+    for first in range(0, codes.shape[0], n_together):
+        own = slice(first, first + n_together)
+        add_moments(
+            b[own], mu, gram, Psi, fields, observed[own] if missing else observed, codes[own], weights[own],
+            means[own], counts, second, shift, spread, y_y, y_sz, 1,
+        )  # fmt: skip

@@ -1,0 +1,143 @@
+"""What the campaign commands say, without running anything for long."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from prosper_ng import cli
+from prosper_ng.campaigns.cost import cost_of
+from prosper_ng.campaigns.local import Ended
+from prosper_ng.campaigns.standing import Standing
+from prosper_ng.report.campaign_progress import CampaignProgress
+from prosper_ng.storage.status import Status
+from tests.helpers.campaigns import planned, write_campaign
+from tests.helpers.terminals import on_a_terminal
+
+GRID = "repeats: 2\ngrid:\n  model.n_latents: [4, 6]\n  estep.n_states: [8, 12]\n"
+
+
+def said(capsys, *arguments):
+    status = cli.main(["campaign", *map(str, arguments)])
+    return status, *capsys.readouterr()
+
+
+def test_the_plan_is_a_table_with_its_cost(tmp_path, capsys):
+    path = write_campaign(tmp_path, GRID)
+    status, out, _ = said(capsys, "plan", path, "--output", tmp_path / "out")
+    lines = out.splitlines()
+    assert status == 0
+    assert lines[0] == f"trial: 8 runs of 4 points in {tmp_path / 'out'}: 8 waiting"
+    assert lines[1].split() == ["model.n_latents", "estep.n_states", "runs", "sweeps", "first", "id", "state"]
+    assert lines[2].split()[:4] == ["4", "8", "2", "6"]
+    assert lines[6].startswith("what is left takes about ")
+    assert "on disk" in lines[6]
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_plan_for_programs(tmp_path, capsys):
+    path = write_campaign(tmp_path, GRID)
+    _, out, _ = said(capsys, "plan", path, "--json")
+    found = json.loads(out)
+    assert found["axes"] == ["model.n_latents", "estep.n_states"]
+    assert [run["id"] for run in found["runs"]] == [run.id for run in planned(tmp_path, GRID).runs]
+
+
+def test_many_points_are_cut_unless_all_are_asked_for(tmp_path, capsys):
+    path = write_campaign(tmp_path, f"grid: {{model.n_latents: {list(range(1, 71))}}}\n")
+    assert "and 10 more points; --all shows them" in said(capsys, "plan", path, "--pilot", "0")[1]
+    assert "more points" not in said(capsys, "plan", path, "--pilot", "0", "--all")[1]
+
+
+def test_points_without_a_pilot_are_taken_to_be_like_the_others(tmp_path):
+    plan = planned(tmp_path, GRID)
+    few, all_ = cost_of(plan.runs, 0.0), cost_of(plan.runs, 60.0)
+    assert (few.n_points, few.n_piloted, all_.n_piloted) == (4, 1, 4)
+    assert 0.2 < few.core_hours / all_.core_hours < 5
+    assert all_.slowest < all_.core_hours * 3600
+    assert all_.n_runs == 8
+    one = cost_of(plan.runs[:2], 60.0)
+    assert one.disk < all_.disk
+
+
+def test_what_cannot_be_tried_is_said(tmp_path):
+    plan = planned(
+        tmp_path, "sum:\n  - list: [{data: {kind: npy, path: none.npy}}]\n  - list: [{model.n_latents: 4}]\n"
+    )
+    found = cost_of(plan.runs, 60.0)
+    assert found.problems == ("none.npy: no such file",)
+    assert (found.n_points, found.n_piloted) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rerun", "FILE", "zzz"], "no run of FILE has an id that begins with 'zzz'; `campaign status` lists all"),
+        (["rerun", "FILE", ""], "8 runs of FILE have an id that begins with ''"),
+        (["plan", "FOLDER", "--set", "repeats=2"], "a campaign's folder; --set and --output go with a campaign's file"),
+        (["plan", "FOLDER"], "holds no plan.json that can be read"),
+        (["plna", "FILE"], "invalid choice: 'plna'"),
+        (["run", "FILE", "--cores", "0"], "--cores"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_sentences(tmp_path, capsys, arguments, message):
+    path = write_campaign(tmp_path, GRID)
+    words = {"FILE": str(path), "FOLDER": str(tmp_path)}
+    status, _, err = said(capsys, *(words.get(word, word) for word in arguments))
+    assert status == 2
+    assert message.replace("FILE", str(path)) in err
+
+
+def test_nothing_has_failed_so_nothing_is_begun_anew(tmp_path, capsys):
+    path = write_campaign(tmp_path, GRID)
+    assert said(capsys, "rerun", path)[:2] == (0, "no run has failed; nothing is begun anew\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_progress_has_a_line_for_each_run_that_ends(tmp_path, stream):
+    plan = planned(tmp_path, GRID)
+    out = stream()
+    progress = CampaignProgress(8, 6, stream=out)
+    progress.opened(plan.folder, plan.runs[6:], 2)
+    done = Standing("finished", Status("finished", 6, 6, -12.5))
+    broken = Standing("failed", None, "[no] such file\nmore", "do this")
+    for run, standing in zip(plan.runs[6:], (done, broken), strict=True):
+        progress.began(run)
+        progress.ended(Ended(run, standing, 1.25))
+    progress.close()
+    progress.conclude([done, broken, broken], "1 finished, 2 failed", plan)
+    text = out.getvalue()
+    assert f"8 runs in {plan.folder}, 6 are finished; 2 to run on 2 cores" in text
+    assert f"7/8  {plan.runs[6].id}  finished     1.2 s  {plan.runs[6].title}  F -12.5000" in text
+    assert "repeat 1  [no] such file\n" in text
+    assert "2 failed: [no] such file" in text
+    assert text.count("do this") == 1
+
+
+def test_quiet_progress_says_nothing(tmp_path):
+    plan = planned(tmp_path, GRID)
+    out = Terminal()
+    progress = CampaignProgress(8, 0, quiet=True, stream=out)
+    progress.opened(plan.folder, plan.runs, 2)
+    progress.began(plan.runs[0])
+    progress.ended(Ended(plan.runs[0], Standing("finished", None), 1.0))
+    progress.close()
+    progress.conclude([], "8 finished", plan)
+    assert out.getvalue() == ""
+
+
+def test_a_terminal_is_shown_how_many_runs_were_read(tmp_path, capsys):
+    plan = planned(tmp_path, "repeats: 3")
+    plan.folder.mkdir()
+    arguments = ("collect", plan.path, "--output", plan.folder, "--no-figures")
+    text = on_a_terminal(sys.executable, "-m", "prosper_ng", "campaign", *arguments)
+    assert "reading runs" in text
+    assert "100%" in text
+    status, *both = said(capsys, *arguments)
+    assert (status, "reading runs" in "".join(both)) == (0, False)

@@ -1,0 +1,241 @@
+"""Arrays in files: every format gives back the rows that were saved, in any slice, at once and bit for bit."""
+
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.io import savemat
+
+from prosper_ng.components import components_of
+from prosper_ng.data.sources._arrays import ArrayDataset
+from prosper_ng.data.sources.hdf5 import Hdf5
+from prosper_ng.data.sources.mat import Mat
+from prosper_ng.data.sources.npy import Npy
+from prosper_ng.data.sources.npz import Npz
+
+N_ROWS, N_COLUMNS = 37, 5
+FORMATS = ["hdf5", "hdf5 compressed", "npy", "npy fortran", "npz", "npz compressed", "npz fortran", "mat", "mat 7.3"]
+DTYPES = ["float64", "float32", "float16", ">f8", "int8", "uint16", ">i4", "int64", "bool"]
+
+
+def numbers(dtype):
+    return (np.random.default_rng(1).normal(20, 15, (N_ROWS, N_COLUMNS)) % 100).astype(dtype)
+
+
+def saved(folder, form, values):
+    """A source over `values`, saved to a file of the given format."""
+    path = folder / "data"
+    if form.startswith("hdf5"):
+        options = {"compression": "gzip", "chunks": (8, 3)} if "compressed" in form else {}
+        with h5py.File(path, "w") as file:
+            file.create_dataset("group/rows", data=values, **options)
+        return Hdf5(path=str(path), dataset="group/rows")
+    if form.startswith("npy"):
+        np.save(folder / "data.npy", np.asfortranarray(values) if "fortran" in form else values)
+        return Npy(path=str(folder / "data.npy"))
+    if form.startswith("npz"):
+        save = np.savez_compressed if "compressed" in form else np.savez
+        save(folder / "data.npz", other=np.zeros(3), rows=np.asfortranarray(values) if "fortran" in form else values)
+        return Npz(path=str(folder / "data.npz"), array="rows")
+    if form == "mat":
+        savemat(path, {"rows": values, "other": np.eye(2)}, appendmat=False, do_compression=True)
+    else:
+        # As MATLAB writes it: a user block, axes swapped, the class as an attribute.
+        with h5py.File(path, "w", userblock_size=512) as file:
+            file["rows"] = values.T
+            file["rows"].attrs["MATLAB_class"] = np.bytes_("double")
+        content = bytearray(path.read_bytes())
+        content[:20] = b"MATLAB 7.3 MAT-file,"
+        path.write_bytes(content)
+    return Mat(path=str(path), variable="rows")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", FORMATS)
+def test_rows_come_back_in_any_slice(tmp_path, form, dtype):
+    values = numbers(dtype)
+    dataset = saved(tmp_path, form, values).open(0)
+    assert (dataset.n_rows, dataset.n_observed, dataset.row_shape) == (N_ROWS, N_COLUMNS, (N_COLUMNS,))
+    for start, stop in [(20, 37), (0, N_ROWS), (3, 4), (5, 5), (11, 30), (0, 2)]:
+        rows = dataset.read(start, stop)
+        assert rows.dtype == np.float64
+        assert rows.flags.c_contiguous
+        np.testing.assert_array_equal(rows, values[start:stop].astype(np.float64))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_was_read_can_be_changed_without_changing_the_data(tmp_path, form):
+    values = numbers("float64")
+    dataset = saved(tmp_path, form, values).open(0)
+    dataset.read(0, 5)[:] = -1
+    np.testing.assert_array_equal(dataset.read(0, 5), values[:5])
+
+
+def test_rows_that_do_not_exist_are_refused():
+    dataset = ArrayDataset.of(numbers("float64"))
+    for start, stop in [(-1, 3), (0, N_ROWS + 1), (4, 3)]:
+        with pytest.raises(IndexError, match=f"there are {N_ROWS}"):
+            dataset.read(start, stop)
+
+
+def test_hdf5_reads_only_the_rows_asked_for(tmp_path):
+    """A chunk that is damaged hurts only those who read it."""
+    values = np.random.default_rng(2).normal(size=(100, 4))
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        rows = file.create_dataset("rows", data=values, chunks=(10, 4), fletcher32=True)
+        place = rows.id.get_chunk_info(7).byte_offset
+    with (tmp_path / "d.h5").open("r+b") as file:
+        file.seek(place + 5)
+        file.write(b"\xff\x00\xff")
+    dataset = Hdf5(path=str(tmp_path / "d.h5"), dataset="rows").open(0)
+    np.testing.assert_array_equal(dataset.read(0, 70), values[:70])
+    np.testing.assert_array_equal(dataset.read(80, 100), values[80:])
+    with pytest.raises(Exception, match="rows 65 to 75 cannot be read"):
+        dataset.read(65, 75)
+
+
+def test_soft_links_inside_the_file_are_followed(tmp_path):
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file["a/b/rows"] = numbers("float64")
+        file["absolute"] = h5py.SoftLink("/a/b")
+        file["a/relative"] = h5py.SoftLink("b/rows")
+    for name in ("absolute/rows", "/a/relative", "a//relative"):
+        dataset = Hdf5(path=str(tmp_path / "d.h5"), dataset=name).open(0)
+        np.testing.assert_array_equal(dataset.read(0, 3), numbers("float64")[:3])
+
+
+def test_long_slices_are_read_in_pieces_without_a_seam(tmp_path):
+    values = np.random.default_rng(6).normal(size=(10_001, 3))
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file.create_dataset("rows", data=values, chunks=(999, 2))
+    dataset = Hdf5(path=str(tmp_path / "d.h5"), dataset="rows").open(0)
+    for start, stop in [(0, 10_001), (5, 8_197), (4_095, 4_097)]:
+        np.testing.assert_array_equal(dataset.read(start, stop), values[start:stop])
+
+
+def test_remove_mean(tmp_path):
+    values = numbers("float64")
+    np.save(tmp_path / "d.npy", values)
+    rows = Npy(path=str(tmp_path / "d.npy"), remove_mean=True).open(0).read(4, 9)
+    np.testing.assert_allclose(rows, values[4:9] - values[4:9].mean(axis=1, keepdims=True), atol=1e-13)
+
+
+def correlated(n_rows, n_columns):
+    rng = np.random.default_rng(3)
+    return rng.normal(size=(n_rows, n_columns)) @ rng.normal(size=(n_columns, n_columns)) + rng.normal(size=n_columns)
+
+
+@pytest.mark.parametrize("kind", ["zca", "pca"])
+def test_whitened_rows_are_uncorrelated_and_of_unit_variance(tmp_path, kind):
+    values = correlated(2500, 6)
+    np.save(tmp_path / "d.npy", values)
+    dataset = Npy(path=str(tmp_path / "d.npy"), whiten=kind, whiten_epsilon=0.0).open(0)
+    rows = dataset.read(0, 2500)
+    np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-10)
+    np.testing.assert_allclose(np.cov(rows.T, bias=True), np.eye(6), atol=1e-9)
+    np.testing.assert_allclose(dataset.preprocessing.whitening.undo(rows), values, atol=1e-10)
+    np.testing.assert_allclose(
+        dataset.preprocessing.undo_directions(rows[:5] - rows[5:10]), values[:5] - values[5:10], atol=1e-10
+    )
+
+
+def test_zca_is_symmetric_and_pca_sorts_by_variance(tmp_path):
+    np.save(tmp_path / "d.npy", correlated(2500, 6))
+    zca = Npy(path=str(tmp_path / "d.npy"), whiten="zca").open(0).preprocessing.whitening
+    np.testing.assert_allclose(zca.matrix, zca.matrix.T, atol=1e-12)
+    pca = Npy(path=str(tmp_path / "d.npy"), whiten="pca", whiten_epsilon=1.0).open(0)
+    assert np.all(np.diff(pca.read(0, 2500).var(axis=0)) < 0)
+
+
+@pytest.mark.parametrize("kind", ["zca", "pca"])
+def test_whitening_keeps_a_direction_without_variance_finite(tmp_path, kind):
+    values = correlated(500, 6)
+    np.save(tmp_path / "d.npy", values)
+    dataset = Npy(path=str(tmp_path / "d.npy"), remove_mean=True, whiten=kind).open(0)
+    rows = dataset.read(0, 500)
+    assert np.abs(rows).max() < 100
+    np.testing.assert_allclose(
+        dataset.preprocessing.whitening.undo(rows), values - values.mean(axis=1, keepdims=True), atol=1e-10
+    )
+
+
+def test_whitening_of_a_long_file_looks_at_all_of_it(tmp_path):
+    """48 evenly spread blocks: a change half way through is seen."""
+    values = np.random.default_rng(4).normal(size=(60_000, 2))
+    values[30_000:, 1] *= 5
+    np.save(tmp_path / "d.npy", values)
+    rows = Npy(path=str(tmp_path / "d.npy"), whiten="zca").open(0).read(0, 60_000)
+    np.testing.assert_allclose(rows.var(axis=0), 1, rtol=0.05)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    start=st.integers(0, 299),
+    n_rows=st.integers(1, 50),
+    remove_mean=st.booleans(),
+    kind=st.sampled_from(["none", "zca", "pca"]),
+)
+def test_a_row_has_the_same_bits_in_every_slice(start, n_rows, remove_mean, kind):
+    values = correlated(300, 19)
+    dataset = ArrayDataset(ArrayDataset.of(values).table, remove_mean, kind)
+    stop = min(start + n_rows, 300)
+    assert dataset.read(start, stop).tobytes() == dataset.read(0, 300)[start:stop].tobytes()
+
+
+def with_gaps(values, missing, seed):
+    """Each value missing with that probability, and all of row 2."""
+    hidden = np.random.default_rng(seed).random(values.shape) < missing
+    hidden[2] = True
+    return np.where(hidden, np.nan, values)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", ">f8"])
+@pytest.mark.parametrize("form", FORMATS)
+def test_missing_values_come_back_missing(tmp_path, form, dtype):
+    values = with_gaps(numbers("float64"), 0.3, 0).astype(dtype)
+    dataset = replace(saved(tmp_path, form, values), missing=True).open(0)
+    for start, stop in [(0, N_ROWS), (2, 3), (20, 37)]:
+        np.testing.assert_array_equal(dataset.read(start, stop), values[start:stop].astype(np.float64))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_numbers_without_gaps_are_read_alike_with_the_switch_on(dtype):
+    values = numbers(dtype)
+    for remove_mean in (False, True):
+        plain, switched = (ArrayDataset(ArrayDataset.of(values).table, remove_mean, missing=m) for m in (False, True))
+        assert switched.read(0, N_ROWS).tobytes() == plain.read(0, N_ROWS).tobytes()
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    start=st.integers(0, 59),
+    n_rows=st.integers(1, 60),
+    n_columns=st.integers(1, 19),
+    missing=st.floats(0, 1),
+    seed=st.integers(0, 99),
+)
+def test_the_mean_of_what_was_observed_is_removed(start, n_rows, n_columns, missing, seed):
+    """Gaps stay gaps, and a row has the same bits whatever its neighbors lack."""
+    complete = correlated(60, n_columns)
+    values = with_gaps(complete, missing, seed)
+    dataset = ArrayDataset(ArrayDataset.of(values).table, remove_mean=True, missing=True)
+    rows = dataset.read(0, 60)
+    np.testing.assert_array_equal(np.isnan(rows), np.isnan(values))
+    for found, row in zip(rows, values, strict=True):
+        observed = row[~np.isnan(row)]
+        expected = observed - observed.mean() if observed.size else observed
+        np.testing.assert_allclose(found[~np.isnan(row)], expected, atol=1e-12)
+    stop = min(start + n_rows, 60)
+    assert dataset.read(start, stop).tobytes() == rows[start:stop].tobytes()
+    whole = ~np.isnan(values).any(axis=1)
+    plain = ArrayDataset(ArrayDataset.of(complete).table, remove_mean=True).read(0, 60)
+    assert rows[whole].tobytes() == plain[whole].tobytes()
+
+
+def test_every_file_of_the_folder_is_a_source():
+    sources = components_of("prosper_ng.data.sources")
+    assert sorted(sources) == ["bars", "hdf5", "image", "mat", "npy", "npz", "sample"]
+    assert all(callable(source.open) for source in sources.values())

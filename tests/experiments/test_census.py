@@ -1,0 +1,239 @@
+"""What is counted of the data before learning begins, what is refused, and what the user is warned of."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prosper_ng.config import from_mapping
+from prosper_ng.errors import UserError
+from prosper_ng.estep.exhaustive import Exhaustive
+from prosper_ng.experiments.assembly import assemble
+from prosper_ng.experiments.census import take_census
+from prosper_ng.experiments.census_warnings import named
+from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.models.bsc import BSC
+from prosper_ng.models.mca import MCA
+from prosper_ng.parallel.communicator import SerialCommunicator
+from prosper_ng.parallel.rows import RowBlocks
+from prosper_ng.training.em import Problem
+from tests.helpers.small_runs import Runner
+
+BSC_MEAN = {"kind": "bsc", "data_mean": True}
+DIAGONAL, FULL = ({"kind": "gsc", "noise": noise} for noise in ("diagonal", "full"))
+SPARSE = {"kind": "mca"}
+
+
+def rows(n_rows=200, n_observed=8, seed=0):
+    """Superpositions of four fields, as a model without surprises has them."""
+    rng = np.random.default_rng(seed)
+    fields = rng.normal(0.0, 3.0, (n_observed, 4))
+    return (rng.random((n_rows, 4)) < 0.3) @ fields.T + rng.standard_normal((n_rows, n_observed))
+
+
+def changed(column, values):
+    """The rows with other values in a column, or in some."""
+    found = rows()
+    found[:, column] = values
+    return found
+
+
+def without(*, some_rows=(), columns=()):
+    found = rows()
+    found[list(some_rows)], found[:, list(columns)] = np.nan, np.nan
+    return found
+
+
+def census_of(values, model=None, block_rows=7):
+    blocks = RowBlocks(len(values), block_rows)
+    return take_census(Problem(model or BSC(n_latents=2), Exhaustive(), values, blocks, SerialCommunicator(), 0))
+
+
+@pytest.fixture
+def assembled(tmp_path):
+    """A function (values, model, data, memory, training) -> the parts of a run over a file of these values."""
+
+    def make(values, model=None, data=None, **sections):
+        np.save(tmp_path / "rows.npy", values)
+        config = {
+            "name": "test",
+            "data": {"kind": "npy", "path": str(tmp_path / "rows.npy"), "missing": True} | (data or {}),
+            "model": {"kind": "bsc", "n_latents": 4} | (model or {}),
+            "estep": {"kind": "search"},
+            **sections,
+        }
+        return assemble(from_mapping(config, RunConfig).value, SerialCommunicator(), tmp_path)
+
+    return make
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 40), st.integers(1, 20), st.floats(0, 1), st.integers(0, 2**32))
+def test_the_counts_are_those_of_all_rows(n_rows, block_rows, missing, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal((n_rows, 3))
+    values[rng.random((n_rows, 3)) < missing] = np.nan
+    values[0, 0] = -1.5
+    found, seen = census_of(values, MCA(n_latents=2), block_rows), ~np.isnan(values)
+    assert (found.n_observed == seen.sum(axis=0)).all()
+    assert (found.low == np.where(seen, values, np.inf).min(axis=0)).all()
+    assert (found.high == np.where(seen, values, -np.inf).max(axis=0)).all()
+    empty = np.flatnonzero(~seen.any(axis=1))
+    assert (found.n_empty, found.first_empty) == (len(empty), tuple(empty[:3]))
+    assert found.n_negative == np.count_nonzero((values < 0).any(axis=1))
+    below = np.square(values[values < 0]).sum() / np.nansum(values**2)
+    assert found.negative_energy == pytest.approx(below)
+    assert list(found.never_observed) == list(np.flatnonzero(~seen.any(axis=0)))
+
+
+def test_names_of_a_few_and_a_count_of_the_others():
+    assert [named(range(n)) for n in (1, 2, 3, 5)] == ["0", "0 and 1", "0, 1 and 2", "0, 1, 2 and 2 more"]
+    assert named((4, 7, 9), 12) == "4, 7, 9 and 9 more"
+
+
+TRANSPOSED = "are they transposed? Every row is one data point"
+NO_MEAN = "model {} here has no mean of its own, and the data lie far from 0 for how little they vary (column {}: mean "
+
+
+@pytest.mark.parametrize(
+    ("values", "model", "said"),
+    [
+        (rows(8, 200), {}, [f"the data have 8 rows of 200 values; {TRANSPOSED}"]),
+        (rows(1), {}, [f"the data have a single row of 8 values; {TRANSPOSED}"]),
+        (rows(1, 1), {}, ["the data have a single row of 1 value"]),
+        (rows(3), {}, ["the data have 3 rows for 4 latents: "]),
+        (rows(6), FULL, ["the data have 6 rows of 8 values, which cannot tell a covariance of the noise of 8 x 8"]),
+        (np.zeros((50, 8)), {}, ["all values of the data are 0: "]),
+        (np.full((50, 8), 0.1), BSC_MEAN, ["all rows of the data are the same: "]),
+        (np.full((50, 8), 1e9), DIAGONAL, ["all rows of the data are the same: "]),
+        (changed(5, 3.0), DIAGONAL, ["the values of column 5 (counted from 0) are all the same"]),
+        (changed([1, 5], 3.0), FULL, ["the values of columns 1 and 5 (counted from 0) are all the same"]),
+        (rows()[:, [0, 1, 2, 1, 3, 2]], FULL, ["columns 3 and 5 (counted from 0) repeat others value by value: "]),
+        (without(columns=[2]), {}, ["no value of column 2 (counted from 0) was observed: nothing can be learned"]),
+        (without(columns=range(1, 6)), {}, ["no value of columns 1, 2, 3 and 2 more (counted from 0) was observed"]),
+        (without(some_rows=[3, 9, 50, 60]), {}, ["4 of 200 rows hold no observed value (3, 9, 50 and 1 more, counted"]),
+        (rows(), SPARSE, ["model mca makes nothing below 0, and 199 of 200 rows hold such values, down to -15.1, "]),
+        (changed(6, -1.0), SPARSE | {"superposition": "soft"}, ["model mca makes nothing below 0, and 200 of 200 "]),
+        (rows() + 1e6, {}, [NO_MEAN.format("bsc", 1)]),
+        (changed(3, rows()[:, 3] + 1e7), DIAGONAL, [NO_MEAN.format("gsc", 3)]),
+        (rows() - 1e6, {"kind": "mmca"}, [NO_MEAN.format("mmca", 3)]),
+        (rows() + 1e13, BSC_MEAN, ["columns 0, 1, 2 and 5 more (counted from 0) lie so far from 0 that 3 of the"]),
+        ((rows() + 1e5).astype(np.float32), BSC_MEAN, ["columns 0, 1, 2 and 5 more (counted from 0) lie so far from"]),
+        (changed(2, 1e7 * rows()[:, 2]), BSC_MEAN, ["column 2 (counted from 0) has a standard deviation of "]),
+        (changed(2, 1e-200 * rows()[:, 2]), {"kind": "gsc"}, ["column 3 (counted from 0) has a standard deviation of"]),
+    ],
+)  # fmt: skip
+def test_what_is_doubtful_is_said_once_each(assembled, values, model, said):
+    warnings = assembled(values, model).warnings
+    assert len(warnings) == len(said)
+    for warning, beginning in zip(warnings, said, strict=True):
+        assert warning.startswith(beginning)
+        assert "\n" not in warning
+
+
+@pytest.mark.parametrize(
+    ("values", "model"),
+    [
+        (rows(), {}),
+        (rows(), {"kind": "mmca"}),
+        (rows(), FULL),
+        (rows(40, 100), {}),
+        (rows() + 1e3, {}),
+        (rows() + 1e6, BSC_MEAN),
+        (changed(3, 7.0), {}),  # such as the border of written digits
+        (changed(2, 1e5 * rows()[:, 2]), {}),
+        (changed(2, 1e7 * rows()[:, 2]), DIAGONAL),
+        (rows()[:, [0, 1, 1]], DIAGONAL),
+        (np.where(np.random.default_rng(1).random((200, 8)) < 0.3, np.nan, rows()), DIAGONAL),
+        (np.random.default_rng(0).poisson(0.02, (500, 30)), SPARSE),
+        (np.abs(rows()) + 0.3 * np.random.default_rng(1).standard_normal((200, 8)), SPARSE),
+        (rows().astype(np.float16), {}),
+        ((np.abs(rows()) * 10).astype(np.uint8), {}),
+        (rows() > 1, {}),
+        (1e100 * rows(), {}),
+        (1e-80 * rows(), FULL),
+    ],
+)
+def test_what_is_usual_is_no_warning(assembled, values, model):
+    assert assembled(values, model).warnings == ()
+
+
+@pytest.mark.parametrize("whiten", ["pca", "zca"])
+def test_what_whitening_leaves_of_a_direction_without_variance_is_no_other_unit(assembled, whiten):
+    data = {"missing": False, "whiten": whiten, "remove_mean": True}
+    assert assembled(rows(), data=data).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "memory", "said"),
+    [
+        (np.full((20, 8), np.nan), {}, "all values of the data are NaN, which marks what was not observed; at least "),
+        (1e200 * rows(), {}, "column 3 (counted from 0) holds a value of magnitude 1.51e+201; in double precision "),
+        (changed(3, 1e308), {}, "column 3 (counted from 0) holds a value of magnitude 1e+308; in double precision "),
+        (1e-200 * rows(), {}, "no value of the data exceeds 1.51e-199 in magnitude; in double precision the largest "),
+        (5e-324 * np.ceil(rows()), {}, "no value of the data exceeds "),
+        (1e39 * rows(), {"precision": "single"}, "column 0 (counted from 0) holds a value of magnitude inf; in single"),
+        (1e39 * rows(), {"precision": "single", "data_budget": 9}, "column 0 (counted from 0) holds a value of magn"),
+        (1e-42 * rows(), {"precision": "single"}, "no value of the data exceeds 1.51e-41 in magnitude; in single "),
+    ],
+)
+def test_what_cannot_be_computed_with_is_refused_in_one_sentence(assembled, recwarn, values, memory, said):
+    with pytest.raises(UserError) as caught:
+        assembled(values, memory=memory)
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+    assert [str(each.message) for each in recwarn if issubclass(each.category, RuntimeWarning)] == []
+
+
+def test_remedies_are_those_that_the_model_and_the_source_have(assembled):
+    def remedy(values, model, **data):
+        return assembled(values, model, data).warnings[0].rpartition("; ")[2]
+
+    shifted, one = rows() + 1e6, changed(3, rows()[:, 3] + 1e7)
+    by_hand = "subtract the mean of each column from the data"
+    assert remedy(shifted, {}) == f"set model.data_mean: true, or set data.remove_mean: true, or {by_hand}"
+    assert remedy(one, {}) == f"set model.data_mean: true, or {by_hand}"
+    assert remedy(one, {"kind": "gsc"}) == by_hand
+    assert remedy(shifted, SPARSE) == "subtract the smallest value of each column from the data"
+    small = changed(2, 1e-7 * rows()[:, 2])
+    assert remedy(small, BSC_MEAN) == "divide each column by its standard deviation"
+    assert remedy(small, {"kind": "gsc"}).endswith("by its standard deviation, or choose model.noise: diagonal")
+
+
+def test_columns_that_a_file_of_parameters_tells_of_are_not_unknown(assembled, tmp_path):
+    values = without(columns=[2, 5])
+    assert list(assembled(values).unknown) == [2, 5]
+    np.savez(tmp_path / "start.npz", W=np.ones((8, 4)))
+    parts = assembled(values, training={"initial_file": str(tmp_path / "start.npz")})
+    assert list(parts.unknown) == []
+    assert parts.warnings == (
+        "no value of columns 2 and 5 (counted from 0) was observed: what training.initial_file says of them stays",
+    )
+    constant = {"initial_file": str(tmp_path / "start.npz"), "initial": {"W": 1.0}}
+    assert list(assembled(values, training=constant).unknown) == [2, 5]
+
+
+def test_warnings_are_on_the_terminal_and_in_the_log_and_unknown_columns_in_the_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("rows.npy", without(columns=[2, 5], some_rows=[0]))
+    text = (
+        "name: few\ndata: {kind: npy, path: rows.npy, missing: true}\nmodel: {kind: bsc, n_latents: 4}\n"
+        "estep: {kind: search, n_states: 6}\ntraining: {n_sweeps: 2}\noutput: {figures: false}\n"
+    )
+    run = Runner(tmp_path / "first", text, capsys)
+    said = run().err.splitlines()
+    assert [line.split(" (")[0] for line in said] == [
+        "no value of columns 2 and 5",
+        "1 of 200 rows hold no observed value",
+    ]
+    log = run.log()
+    assert all(log.count(f"WARNING {line}") == 1 for line in said)
+    # Who goes on from this run with a column that it knows and one that it does not knows one of them.
+    np.save("rows.npy", without(columns=[1, 2]))
+    again = Runner(tmp_path / "second", text.replace("n_sweeps: 2", "n_sweeps: 2, initial_file: first"), capsys)
+    said = again().err.splitlines()
+    assert said == [
+        "no value of column 2 (counted from 0) was observed: nothing can be learned there, and "
+        "reconstructions leave NaN",
+        "no value of column 1 (counted from 0) was observed: what training.initial_file says of them stays",
+    ]

@@ -1,0 +1,167 @@
+"""What is said to Slurm, where no Slurm is needed: options, scripts, arrays, errors."""
+
+import os
+import subprocess
+import types
+from pathlib import Path
+
+import pytest
+
+from prosper_ng import cli
+from prosper_ng.campaigns.arrays import cut
+from prosper_ng.errors import UserError
+from prosper_ng.slurm.options import JobOptions, parse_limit, seconds_of_limit
+from prosper_ng.slurm.queue import queue
+from prosper_ng.slurm.script import array_script, scripts_by_hand, single_script, task_map
+from prosper_ng.slurm.submission import clean_environment, hopeless
+from tests.helpers.small_runs import SEARCH
+
+JOBS = Path(__file__).parents[2] / "jobs"
+
+
+@pytest.mark.parametrize("name", scripts_by_hand())
+def test_the_scripts_by_hand_say_what_the_template_says(name):
+    assert (JOBS / name).read_text(encoding="utf-8") == scripts_by_hand()[name]
+    assert set(scripts_by_hand()) == {path.name for path in JOBS.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "seconds"),
+    [
+        ("90", "90", 5400),
+        ("2:30", "2:30", 150),
+        ("04:00:00", "04:00:00", 14400),
+        ("2-12", "2-12", 216000),
+        ("1-00:30", "1-00:30", 88200),
+        ("1-02:03:04", "1-02:03:04", 93784),
+        ("90s", "00:01:30", 90),
+        ("1h30m", "01:30:00", 5400),
+        ("2d", "2-00:00:00", 172800),
+        ("36h", "1-12:00:00", 129600),
+    ],
+)
+def test_time_limits(text, limit, seconds):
+    assert parse_limit(text) == limit
+    assert seconds_of_limit(text) == seconds_of_limit(limit) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "0:00", "1x", "-5", "1:2:3:4", "h", "1h 30m", "UNLIMITED"])
+def test_what_is_no_time_limit(text):
+    with pytest.raises(UserError, match="is not a time; legal is like 1h30m"):
+        parse_limit(text)
+
+
+def test_warnings_come_in_time():
+    assert JobOptions().warning_seconds == JobOptions(time="04:00:00").warning_seconds == 120
+    assert JobOptions(time="5").warning_seconds == 60
+    assert JobOptions(time="0:02").warning_seconds == 1
+    assert JobOptions(time="5", warning=7).warning_seconds == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"nodes": 0}, "--nodes is 0"),
+        ({"cpus_per_task": -1}, "--cpus-per-task is -1"),
+        ({"others": (("time", "3"),)}, "'time' is set by the script"),
+        ({"others": (("Gres", "3"),)}, "'Gres' is no option of sbatch"),
+        ({"others": (("comment", "a\n#SBATCH --x"),)}, "'comment' is no option of sbatch"),
+    ],
+)
+def test_options_that_are_refused(options, said):
+    with pytest.raises(UserError, match=said):
+        JobOptions(**options)
+
+
+def test_ranks_spread_over_nodes():
+    assert JobOptions(nodes=2).with_ranks(6).ntasks_per_node == 3
+    with pytest.raises(UserError, match="5 ranks do not spread evenly over 2 nodes"):
+        JobOptions(nodes=2).with_ranks(5)
+
+
+def test_scripts_are_sound_whatever_the_names(tmp_path):
+    folder = tmp_path / 'it\'s 100% "mine" $HOME'
+    options = JobOptions(time="1:00", others=(("partition", "long"), ("exclusive", None), ("comment", 'say "a b"')))
+    one = single_script(options, folder / "a b.yaml", folder, ["--set", "name=x y"], "module load mpi\n")
+    many = array_script(options, "a campaign", folder / "tasks.tsv", folder / "logs")
+    for text in (one, many):
+        assert "#@" not in text
+        subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+        assert '#SBATCH --partition=long\n#SBATCH --exclusive\n#SBATCH --comment="say \\"a b\\""\n' in text
+    assert "100%% " in one
+    assert one.index("module load mpi") < one.index("set -euo pipefail")
+
+
+def test_paths_in_a_task_map():
+    assert task_map([(Path("a b/config.yaml"), Path("a b"))]) == "a b/config.yaml\ta b\n"
+    with pytest.raises(UserError, match="holds a tab or the end of a line"):
+        task_map([(Path("a\tb/config.yaml"), Path("a\tb"))])
+
+
+@pytest.mark.parametrize(
+    ("n_runs", "largest", "n_parallel", "expected"),
+    [
+        (3, 8, None, [("0-2", None)]),
+        (10, 4, None, [("0-3", None), ("0-3", None), ("0-1", None)]),
+        (10, 4, 7, [("0-3%3", None), ("0-3%2", None), ("0-1%2", None)]),
+        (10, 4, 2, [("0-3%1", None), ("0-3%1", None), ("0-1%1", 0)]),
+        (10, 4, 1, [("0-3%1", None), ("0-3%1", 0), ("0-1%1", 1)]),
+    ],
+)
+def test_runs_are_cut_into_arrays_that_together_keep_the_limit(n_runs, largest, n_parallel, expected):
+    runs = [types.SimpleNamespace(id=number) for number in range(n_runs)]
+    arrays = cut(runs, largest, n_parallel)
+    assert [(array.tasks, array.after) for array in arrays] == expected
+    assert [run for array in arrays for run in array.runs] == runs
+
+
+def test_a_job_does_not_inherit_another_one():
+    own = {"SLURM_CONF": "x", "SBATCH_ACCOUNT": "a", "PATH": "p"}
+    assert clean_environment(own | {"SLURM_ARRAY_TASK_ID": "3", "SLURM_CPUS_PER_TASK": "9"}) == own
+
+
+def test_reasons_that_never_pass():
+    assert hopeless("PartitionTimeLimit")
+    assert hopeless("QOSMaxWallDurationPerJobLimit")
+    assert not any(map(hopeless, ("None", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit")))
+
+
+@pytest.fixture
+def no_slurm(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.yaml").write_text(SEARCH, encoding="utf-8")
+    return tmp_path
+
+
+def test_without_slurm(no_slurm, capsys):
+    assert queue() == {}
+    assert cli.main(["submit", "run.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: submitting {no_slurm}/runs/small/job.sbatch: there is no sbatch on this machine")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_dry_run_shows_the_script_and_writes_nothing(no_slurm, capsys):
+    before = sorted(os.listdir())
+    options = ["--nodes", "2", "--ntasks-per-node", "3", "--time", "2h", "--qos", "high", "--sbatch", "nice=5"]
+    assert cli.main(["submit", "run.yaml", "--dry-run", *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {"#SBATCH --nodes=2", "#SBATCH --ntasks-per-node=3", "#SBATCH --time=02:00:00"} <= set(lines)
+    assert {"#SBATCH --signal=B:USR1@120", "#SBATCH --qos=high", "#SBATCH --nice=5"} <= set(lines)
+    assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.yaml"], "there is no such file"),
+        (["run.yaml", "--parallel", "3"], "--parallel is for campaigns, and run.yaml is one run"),
+        (["run.yaml", "--site", "nowhere.sh"], "--site nowhere.sh cannot be read"),
+        (["run.yaml", "--set", "model.n_latent=3"], "unknown field"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_submitted(no_slurm, capsys, arguments, said):
+    assert cli.main(["submit", *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert not (no_slurm / "runs").exists()
