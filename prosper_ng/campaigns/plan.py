@@ -17,7 +17,7 @@ from prosper_ng.campaigns.points import BASE, Campaign, Points, read_campaign, v
 from prosper_ng.config import ConfigError, Loaded, annotated_yaml, differences, identity
 from prosper_ng.config.canonical import entries_of, inline
 from prosper_ng.config.loader import DEFAULT
-from prosper_ng.config.problems import Problem
+from prosper_ng.config.mistakes import Mistake
 from prosper_ng.errors import UserError
 from prosper_ng.parallel.launcher import own_mpiexec
 from prosper_ng.storage import atomic
@@ -30,7 +30,7 @@ RUNS = "runs"
 CONFIG_FILE = "config.yaml"
 """The configuration of a run, in its folder."""
 _ID_LENGTH, _SEED_LENGTH = 12, 8
-_ENOUGH_PROBLEMS = 20
+_ENOUGH_MISTAKES = 20
 _LONGEST = 40
 """Characters of a value in a title."""
 
@@ -216,17 +216,17 @@ def _made(campaign: Campaign, points: Points) -> KeptPlan:
 def _all_loaded(assignments: Sequence[Assignment], points: Points) -> "list[Loaded[RunConfig]]":
     """The configurations of all points. Raises ConfigError with what is wrong in any of them, each thing once."""
     loaded: list[Loaded[RunConfig]] = []
-    problems: dict[tuple[str, str], Problem] = {}
+    mistakes: dict[tuple[str, str], Mistake] = {}
     for assignment in assignments:
         try:
             loaded.append(points.loaded(assignment))
         except ConfigError as error:
-            for problem in error.problems:
-                problems.setdefault((str(problem.place), problem.message), problem)
-            if len(problems) >= _ENOUGH_PROBLEMS:
+            for mistake in error.mistakes:
+                mistakes.setdefault((str(mistake.place), mistake.message), mistake)
+            if len(mistakes) >= _ENOUGH_MISTAKES:
                 break
-    if problems:
-        raise ConfigError(problems.values())
+    if mistakes:
+        raise ConfigError(mistakes.values())
     return loaded
 
 

@@ -10,8 +10,8 @@ from prosper_ng.campaigns.campaign_config import CampaignConfig
 from prosper_ng.campaigns.expansion import Assignment, Fault, Where
 from prosper_ng.config.canonical import dotted, inline
 from prosper_ng.config.loader import Loaded, checked, read_file, read_tree
+from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, did_you_mean
 from prosper_ng.config.overrides import Override, apply, read_name
-from prosper_ng.config.problems import ConfigError, Place, Problem, SourceText, did_you_mean
 from prosper_ng.config.tree import MappingNode, Node, ScalarNode, child, copied
 
 if TYPE_CHECKING:
@@ -47,16 +47,16 @@ class Campaign(NamedTuple):
         return node
 
     def error(self, faults: Sequence[Fault]) -> ConfigError:
-        """The faults as problems at their places."""
-        return ConfigError(Problem(self.place(fault.where), fault.message) for fault in faults)
+        """The faults as mistakes at their places."""
+        return ConfigError(Mistake(self.place(fault.where), fault.message) for fault in faults)
 
 
 def read_campaign(path: Path, overrides: Sequence[str] = ()) -> Campaign:
     """The campaign of a file, changed by overrides such as `repeats=2`. Raises ConfigError with all that is wrong."""
     text = read_file(path)
-    problems: list[Problem] = []
-    tree = read_tree(text, CampaignConfig, overrides, problems)
-    return Campaign(path, text, tree, checked(tree, CampaignConfig, problems, text.text).value)
+    mistakes: list[Mistake] = []
+    tree = read_tree(text, CampaignConfig, overrides, mistakes)
+    return Campaign(path, text, tree, checked(tree, CampaignConfig, mistakes, text.text).value)
 
 
 class _Assigned(NamedTuple):
@@ -91,7 +91,7 @@ class Points:
         """The configuration of a point, its seed not yet derived. Raises ConfigError with all that is wrong."""
         from prosper_ng.experiments.run_config import RunConfig
 
-        problems: list[Problem] = []
+        mistakes: list[Mistake] = []
         root = copied(self._base_tree(point))
         assert isinstance(root, MappingNode)
         titles: dict[str, str] = {}
@@ -99,12 +99,12 @@ class Points:
             steps = read_name(assigned.key, assigned.key_place)
             if steps is None:
                 message = f"`{assigned.key}` is no key; a key reads like model.n_latents"
-                problems.append(Problem(assigned.key_place, message))
+                mistakes.append(Mistake(assigned.key_place, message))
                 continue
-            apply(Override(steps, assigned.node), root, problems)
+            apply(Override(steps, assigned.node), root, mistakes)
             titles[assigned.key] = assigned.title
         try:
-            found = checked(root, RunConfig, problems, "")
+            found = checked(root, RunConfig, mistakes, "")
         except ConfigError as error:
             raise self._of_point(error, point) from None
         return replace(found, origins=_named_origins(found.origins, titles))
@@ -175,7 +175,7 @@ class Points:
 
 
 def _annotated(error: ConfigError, notes: tuple[str, ...]) -> ConfigError:
-    return ConfigError(replace(problem, notes=(*problem.notes, *notes)) for problem in error.problems)
+    return ConfigError(replace(mistake, notes=(*mistake.notes, *notes)) for mistake in error.mistakes)
 
 
 def value_at(resolved: Mapping[str, Any], key: str) -> Any:

@@ -7,7 +7,7 @@ from prosper_ng.config.canonical import differences, flatten, identity
 from prosper_ng.config.editor_schema import json_schema
 from prosper_ng.config.listing import annotated_yaml
 from prosper_ng.config.loader import Loaded, from_mapping, load
-from prosper_ng.config.problems import ConfigError, SourceText
+from prosper_ng.config.mistakes import ConfigError, SourceText
 
 __all__ = [
     "ConfigError",

@@ -10,16 +10,16 @@ from pydantic_core import ErrorDetails
 
 from prosper_ng.config import hints
 from prosper_ng.config.canonical import dotted
-from prosper_ng.config.problems import Place, Problem, did_you_mean, listing, nearest, quoted
+from prosper_ng.config.mistakes import Mistake, Place, did_you_mean, listing, nearest, quoted
 from prosper_ng.config.scalars import meant_bool, meant_number
 from prosper_ng.config.spots import Path, Spot, descend, fits, follow, top
 from prosper_ng.config.tree import ListNode, MappingNode, Node, ScalarNode, child, plain, walk
 
 
-def explain(error: ValidationError, root: Node, schema: type) -> list[Problem]:
-    """Every error as a problem at its place, cascades left out."""
+def explain(error: ValidationError, root: Node, schema: type) -> list[Mistake]:
+    """Every error as a mistake at its place, cascades left out."""
     explainer = _Explainer(root, schema)
-    return explainer.problems(error, explainer.root)
+    return explainer.mistakes(error, explainer.root)
 
 
 class _Explainer:
@@ -29,16 +29,16 @@ class _Explainer:
         self.guesses: set[tuple[Path, str]] = set()
         """Fields that an unknown name probably stands for; that they are missing is no news."""
 
-    def problems(self, error: ValidationError, start: Spot) -> list[Problem]:
-        """The problems of a subtree; `start` is what was validated."""
+    def mistakes(self, error: ValidationError, start: Spot) -> list[Mistake]:
+        """The mistakes of a subtree; `start` is what was validated."""
         details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] == "missing")
-        found: dict[Problem, None] = {}
+        found: dict[Mistake, None] = {}
         for detail in details:
-            found.update(dict.fromkeys(self.problem(detail, start)))
+            found.update(dict.fromkeys(self.mistake(detail, start)))
         return list(found)
 
-    def problem(self, detail: ErrorDetails, start: Spot) -> list[Problem]:
-        """The problems behind one error; an error in a union may stand for several."""
+    def mistake(self, detail: ErrorDetails, start: Spot) -> list[Mistake]:
+        """The mistakes behind one error; an error in a union may stand for several."""
         spot, rest = descend(start, detail["loc"])
         kind = detail["type"]
         if hints.members_of(spot.hint) is not None and rest:
@@ -50,18 +50,18 @@ class _Explainer:
         if kind == "missing" and rest and hints.is_section(spot.hint):
             return self.missing_field(spot, str(rest[0]))
         if kind == "union_tag_not_found":
-            return [Problem(spot.key, f"{spot.name} needs a `kind`, one of {listing(hints.kinds_of(spot.hint) or ())}")]
+            return [Mistake(spot.key, f"{spot.name} needs a `kind`, one of {listing(hints.kinds_of(spot.hint) or ())}")]
         if kind == "union_tag_invalid":
             return [unknown_kind(spot)]
         if kind == "value_error":
-            return [Problem(spot.key, f"{spot.title}: {detail['ctx']['error']}", _choice_notes(spot))]
+            return [Mistake(spot.key, f"{spot.title}: {detail['ctx']['error']}", _choice_notes(spot))]
         if kind == "too_short" and len(plain(spot.node)) != detail["ctx"]["actual_length"]:
             return []  # pydantic counts only the entries that are right, and the wrong ones are reported themselves
         if kind in _SAID_BY_THE_HINT:
             return [must_be(spot)]
-        return [Problem(spot.node.place, f"{spot.name}: {detail['msg']}")]
+        return [Mistake(spot.node.place, f"{spot.name}: {detail['msg']}")]
 
-    def in_union(self, spot: Spot) -> list[Problem]:
+    def in_union(self, spot: Spot) -> list[Mistake]:
         """What is wrong with the member that the writer evidently chose, else what all members together ask for."""
         members = hints.members_of(spot.hint) or []
         fitting = [member for member in members if not isinstance(spot.node, ScalarNode) and fits(member, spot.node)]
@@ -69,10 +69,10 @@ class _Explainer:
             try:
                 TypeAdapter(fitting[0]).validate_json(json.dumps(plain(spot.node)), strict=True)
             except ValidationError as error:
-                return self.problems(error, spot._replace(hint=fitting[0]))
+                return self.mistakes(error, spot._replace(hint=fitting[0]))
         return [must_be(spot)]
 
-    def unknown_field(self, spot: Spot, name: str) -> Problem:
+    def unknown_field(self, spot: Spot, name: str) -> Mistake:
         """A name that no field has."""
         legal = hints.fields_of(hints.bare(spot.hint))
         guess = nearest(name, legal)
@@ -84,25 +84,25 @@ class _Explainer:
             owners = self.owners(spot, name)
             notes += [f"{quoted(name)} is a field of {listing(owners)}"] if owners else []
         message = f"unknown field {quoted(name)}{where}{did_you_mean(name, legal)}"
-        return Problem(_key(spot, name), message, tuple(notes))
+        return Mistake(_key(spot, name), message, tuple(notes))
 
-    def missing_field(self, spot: Spot, name: str) -> list[Problem]:
+    def missing_field(self, spot: Spot, name: str) -> list[Mistake]:
         """A field without a default that is not given."""
         if (spot.path, name) in self.guesses:
             return []
         field = hints.fields_of(hints.bare(spot.hint))[name]
         notes = [f"{name}: {field.doc}"] if field.doc else []
         message = f"{spot.title} needs the field `{name}`, {hints.describe(field.hint)}"
-        return [Problem(spot.key, message, (*notes, *_choice_notes(spot)))]
+        return [Mistake(spot.key, message, (*notes, *_choice_notes(spot)))]
 
-    def wrong_name(self, spot: Spot) -> Problem:
+    def wrong_name(self, spot: Spot) -> Mistake:
         """A name in a mapping whose names are not free."""
         name = str(spot.path[-1])
         parent = follow(self.root, spot.path[:-1]) or self.root
         wanted = (get_args(hints.bare(parent.narrowed().hint)) or (str,))[0]
         suggestion = did_you_mean(name, hints.literals_of(wanted))
         message = f"a name in {parent.name} must be {hints.describe(wanted)}, not {quoted(name)}{suggestion}"
-        return Problem(spot.key, message)
+        return Mistake(spot.key, message)
 
     def owners(self, spot: Spot, name: str) -> list[str]:
         """Where else in the configuration a field of that name is legal, in words."""
@@ -127,28 +127,28 @@ _SAID_BY_THE_HINT = {
 }  # fmt: skip
 
 
-def must_be(spot: Spot) -> Problem:
+def must_be(spot: Spot) -> Mistake:
     """What is legal at the spot, and what stands there."""
     node = spot.node
     if isinstance(node, ScalarNode) and node.is_empty:
-        return Problem(spot.key, f"{spot.name} is empty; what belongs here is {hints.describe(spot.hint)}")
+        return Mistake(spot.key, f"{spot.name} is empty; what belongs here is {hints.describe(spot.hint)}")
     message = f"{spot.name} must be {hints.describe(spot.hint)}, not {in_words(node)}{_advice(spot)}"
     place = node.place if isinstance(node, ScalarNode) else spot.key
-    return Problem(place, message)
+    return Mistake(place, message)
 
 
-def unknown_kind(spot: Spot) -> Problem:
+def unknown_kind(spot: Spot) -> Mistake:
     """A kind that is no component."""
     kinds = hints.kinds_of(spot.hint) or {}
     node = child(spot.node, "kind")
     if not isinstance(node, ScalarNode) or not node.text:
-        return Problem(_key(spot, "kind"), f"the `kind` of {spot.name} must be one of {listing(kinds)}")
+        return Mistake(_key(spot, "kind"), f"the `kind` of {spot.name} must be one of {listing(kinds)}")
     message = f"unknown kind {quoted(node.text)} of {spot.name}{did_you_mean(node.text, kinds)}"
-    return Problem(node.place, message, (f"legal are {listing(kinds)}",))
+    return Mistake(node.place, message, (f"legal are {listing(kinds)}",))
 
 
-def unusable_values(root: Node, schema: type) -> list[Problem]:
-    """A problem for every value that is left empty or not finite, also where the schema would let it pass.
+def unusable_values(root: Node, schema: type) -> list[Mistake]:
+    """A mistake for every value that is left empty or not finite, also where the schema would let it pass.
 
     Nothing is not the same as null: it is what remains when the lines of a section are commented out.
     """
@@ -161,7 +161,7 @@ def unusable_values(root: Node, schema: type) -> list[Problem]:
             found += [must_be(spot)] if spot is not None else []
         elif isinstance(node.value, float) and not math.isfinite(node.value):
             name = quoted(reduce(dotted, path, ""))
-            found.append(Problem(node.place, f"{name} must be a finite number, not the number {quoted(node.text)}"))
+            found.append(Mistake(node.place, f"{name} must be a finite number, not the number {quoted(node.text)}"))
     return found
 
 

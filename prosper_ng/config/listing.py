@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prosper_ng.config.canonical import dotted, entries_of, inline
-from prosper_ng.config.problems import printable
+from prosper_ng.config.mistakes import printable
 
 
 def annotated_yaml(resolved: Mapping[str, Any], origins: Mapping[str, str]) -> str:

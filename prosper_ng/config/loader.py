@@ -15,8 +15,8 @@ from prosper_ng.config import hints
 from prosper_ng.config.canonical import dotted, entries_of
 from prosper_ng.config.explain import explain, unusable_values
 from prosper_ng.config.first_fields import lasting
+from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, listing, printable
 from prosper_ng.config.overrides import apply, read_override
-from prosper_ng.config.problems import ConfigError, Place, Problem, SourceText, listing, printable
 from prosper_ng.config.tree import ListNode, MappingNode, Node, child, from_plain, plain
 from prosper_ng.config.yaml_reader import read_yaml
 
@@ -51,18 +51,18 @@ def load(source: str | os.PathLike[str] | SourceText, schema: type[T], overrides
     `schema` is a settings class. Raises ConfigError with everything that is wrong.
     """
     text = source if isinstance(source, SourceText) else read_file(source)
-    problems: list[Problem] = []
-    return checked(read_tree(text, schema, overrides, problems), schema, problems, text.text)
+    mistakes: list[Mistake] = []
+    return checked(read_tree(text, schema, overrides, mistakes), schema, mistakes, text.text)
 
 
 def read_tree(
-    text: SourceText, schema: type, overrides: Sequence[str] = (), problems: list[Problem] | None = None
+    text: SourceText, schema: type, overrides: Sequence[str] = (), mistakes: list[Mistake] | None = None
 ) -> MappingNode:
-    """The tree of a configuration, changed by overrides, for `checked`; what is wrong so far is added to `problems`.
+    """The tree of a configuration, changed by overrides, for `checked`; what is wrong so far is added to `mistakes`.
 
-    Raises ConfigError where there is no tree, and without `problems` for anything that is wrong.
+    Raises ConfigError where there is no tree, and without `mistakes` for anything that is wrong.
     """
-    found: list[Problem] = [] if problems is None else problems
+    found: list[Mistake] = [] if mistakes is None else mistakes
     root = read_yaml(text, found)
     if not isinstance(root, MappingNode):
         found.append(_not_a_mapping(text, root, schema))
@@ -71,7 +71,7 @@ def read_tree(
         override = read_override(argument, number + 1, found)
         if override is not None:
             apply(override, root, found)
-    if problems is None and found:
+    if mistakes is None and found:
         raise ConfigError(found)
     return root
 
@@ -88,7 +88,7 @@ def read_file(path: str | os.PathLike[str]) -> SourceText:
     name = printable(os.fsdecode(path))
 
     def refuse(message: str, place: Place | None = None) -> ConfigError:
-        return ConfigError([Problem(place or Place(SourceText(name), width=0), message)])
+        return ConfigError([Mistake(place or Place(SourceText(name), width=0), message)])
 
     try:
         with open(path, "rb") as file:
@@ -121,25 +121,25 @@ def _neighbor(path: Path) -> str:
     return f"; did you mean `{path.parent / near[0]}`?" if near else ""
 
 
-def _not_a_mapping(text: SourceText, root: Node | None, schema: type) -> Problem:
+def _not_a_mapping(text: SourceText, root: Node | None, schema: type) -> Mistake:
     fields = listing(hints.fields_of(schema))
     if root is None:
-        return Problem(Place(text, width=0), f"nothing is written here; a configuration has the fields {fields}")
-    return Problem(root.place, f"a configuration is a mapping (`name: value` lines) with the fields {fields}")
+        return Mistake(Place(text, width=0), f"nothing is written here; a configuration has the fields {fields}")
+    return Mistake(root.place, f"a configuration is a mapping (`name: value` lines) with the fields {fields}")
 
 
-def checked(root: MappingNode, schema: type[T], problems: list[Problem], text: str) -> Loaded[T]:
-    """The settings in the tree. Raises ConfigError with `problems` and all that the schema finds."""
+def checked(root: MappingNode, schema: type[T], mistakes: list[Mistake], text: str) -> Loaded[T]:
+    """The settings in the tree. Raises ConfigError with `mistakes` and all that the schema finds."""
     adapter = _adapter(schema)
-    problems = _joined(problems, unusable_values(root, schema))
+    mistakes = _joined(mistakes, unusable_values(root, schema))
     value = None
     try:
         # JSON is pydantic's strict way in for plain data: lists become tuples, mappings become settings.
         value = adapter.validate_json(json.dumps(plain(root)))
     except ValidationError as error:
-        problems = _joined(problems, explain(error, root, schema))
-    if problems:
-        raise ConfigError(problems)
+        mistakes = _joined(mistakes, explain(error, root, schema))
+    if mistakes:
+        raise ConfigError(mistakes)
     assert value is not None
     # A second pass turns defaults into what the file would have given (1 into 1.0), so that a stored configuration
     # says the same as a written one.
@@ -163,10 +163,10 @@ def _adapter(schema: type[T]) -> TypeAdapter[T]:
     return _adapters[schema]
 
 
-def _joined(first: list[Problem], second: list[Problem]) -> list[Problem]:
-    """All problems of the first list, and those of the second at other places."""
-    places = {problem.place for problem in first}
-    return first + [problem for problem in second if problem.place not in places]
+def _joined(first: list[Mistake], second: list[Mistake]) -> list[Mistake]:
+    """All mistakes of the first list, and those of the second at other places."""
+    places = {mistake.place for mistake in first}
+    return first + [mistake for mistake in second if mistake.place not in places]
 
 
 def _origins(resolved: Mapping[str, Any], root: Node) -> dict[str, str]:

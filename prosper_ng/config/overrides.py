@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from prosper_ng.config.canonical import dotted
-from prosper_ng.config.problems import Place, Problem, SourceText, printable, quoted
+from prosper_ng.config.mistakes import Mistake, Place, SourceText, printable, quoted
 from prosper_ng.config.tree import ListNode, MappingNode, Node, ScalarNode
 from prosper_ng.config.yaml_reader import read_yaml
 
@@ -31,21 +31,21 @@ class Override:
     node: Node
 
 
-def read_override(argument: str, order: int, problems: list[Problem]) -> Override | None:
-    """The override that a `--set` argument asks for; None, and a problem more, where it cannot be read.
+def read_override(argument: str, order: int, mistakes: list[Mistake]) -> Override | None:
+    """The override that a `--set` argument asks for; None, and a mistake more, where it cannot be read.
 
     Names that hold dots are put in quotes. Raises ConfigError where the value is not YAML.
     """
     source = SourceText(f"--set {printable(argument)}", argument, numbered=False, order=order)
     steps, end = _steps(argument, lambda start, stop: Place(source, 0, start, stop - start))
     if not steps or argument[end : end + 1] != "=":
-        problems.append(Problem(Place(source, 0, min(end, max(0, len(argument) - 1))), _FORM))
+        mistakes.append(Mistake(Place(source, 0, min(end, max(0, len(argument) - 1))), _FORM))
         return None
     position = end + 1
-    node = read_yaml(source, problems, start=position)
+    node = read_yaml(source, mistakes, start=position)
     if node is None:
         message = "there is no value after the `=`; write null for none and '\"\"' for empty text"
-        problems.append(Problem(Place(source, 0, position - 1), message))
+        mistakes.append(Mistake(Place(source, 0, position - 1), message))
         return None
     return Override(steps, node)
 
@@ -70,8 +70,8 @@ def _steps(text: str, place: Callable[[int, int], Place]) -> tuple[list[Step], i
     return [], position
 
 
-def apply(override: Override, root: MappingNode, problems: list[Problem]) -> None:
-    """Put the value into the tree, in place; what does not fit is added to `problems`."""
+def apply(override: Override, root: MappingNode, mistakes: list[Mistake]) -> None:
+    """Put the value into the tree, in place; what does not fit is added to `mistakes`."""
     node: Node = root
     walked: list[str] = []
     for number, step in enumerate(override.steps):
@@ -82,33 +82,33 @@ def apply(override: Override, root: MappingNode, problems: list[Problem]) -> Non
                 entry = override.node
             elif entry is None or (isinstance(entry, ScalarNode) and entry.value is None):
                 if override.steps[number + 1].is_position:
-                    problems.append(_no_entry(override.steps[number + 1], [*walked, step.name], None))
+                    mistakes.append(_no_entry(override.steps[number + 1], [*walked, step.name], None))
                     return
                 entry = MappingNode(step.place)
             if entry is not node.items.get(step.name):
                 node.items[step.name], node.keys[step.name] = entry, step.place
         elif isinstance(node, ListNode):
             if not step.is_position or int(step.name) >= len(node.items):
-                problems.append(_no_entry(step, walked, len(node.items)))
+                mistakes.append(_no_entry(step, walked, len(node.items)))
                 return
             if last:
                 node.items[int(step.name)] = override.node
             entry = node.items[int(step.name)]
         else:
             name = quoted(reduce(dotted, walked, ""))
-            problems.append(Problem(step.place, f"{name} is a single value ({node.place}), so it has no fields to set"))
+            mistakes.append(Mistake(step.place, f"{name} is a single value ({node.place}), so it has no fields to set"))
             return
         walked.append(step.name)
         node = entry
 
 
-def _no_entry(step: Step, walked: list[str], n_entries: int | None) -> Problem:
+def _no_entry(step: Step, walked: list[str], n_entries: int | None) -> Mistake:
     name = reduce(dotted, walked, "")
     whole = f"to set the whole list: --set '{name}=[...]'"
     if not n_entries:
         state = "is an empty list" if n_entries == 0 else "is not given"
-        return Problem(step.place, f"`{name}` {state}, so it has no entry {step.name} to change", (whole,))
+        return Mistake(step.place, f"`{name}` {state}, so it has no entry {step.name} to change", (whole,))
     if not step.is_position:
-        return Problem(step.place, f"`{name}` is a list; its entries are numbered from 0 to {n_entries - 1}", (whole,))
+        return Mistake(step.place, f"`{name}` is a list; its entries are numbered from 0 to {n_entries - 1}", (whole,))
     message = f"`{name}` has no entry {step.name}; its entries are numbered from 0 to {n_entries - 1}"
-    return Problem(step.place, message, (whole,))
+    return Mistake(step.place, message, (whole,))

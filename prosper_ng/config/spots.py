@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, get_args
 
 from prosper_ng.config import hints
 from prosper_ng.config.canonical import dotted
-from prosper_ng.config.problems import Place, quoted
+from prosper_ng.config.mistakes import Place, quoted
 from prosper_ng.config.tree import ListNode, MappingNode, Node, ScalarNode, child
 
 Path = tuple[str | int, ...]

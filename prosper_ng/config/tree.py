@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from prosper_ng.config.problems import ConfigError, Place, Problem, SourceText, quoted
+from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, quoted
 from prosper_ng.config.scalars import MAX_DIGITS, Scalar, is_text
 
 MAX_DEPTH = 32
@@ -125,11 +125,11 @@ def from_plain(value: Any, source: SourceText) -> Node:
 def _from_plain(value: Any, place: Place, path: tuple[str, ...]) -> Node:
     name = quoted(".".join(path) or "the mapping")
     if len(path) > MAX_DEPTH:
-        raise ConfigError([Problem(place, f"{name} is nested more than {MAX_DEPTH} levels deep")])
+        raise ConfigError([Mistake(place, f"{name} is nested more than {MAX_DEPTH} levels deep")])
     if isinstance(value, Mapping):
         odd = [key for key in value if not isinstance(key, str)]
         if odd:
-            raise ConfigError([Problem(place, f"a name in {name} is a {type(odd[0]).__name__}; names are text")])
+            raise ConfigError([Mistake(place, f"a name in {name} is a {type(odd[0]).__name__}; names are text")])
         items = {key: _from_plain(item, place, (*path, key)) for key, item in value.items()}
         return MappingNode(place, items, dict.fromkeys(items, place))
     if isinstance(value, list | tuple):
@@ -140,4 +140,4 @@ def _from_plain(value: Any, place: Place, path: tuple[str, ...]) -> Node:
         return ScalarNode(place, str(value), value, plain=False)
     if isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**MAX_DIGITS):
         return ScalarNode(place, value, str(value).lower())
-    raise ConfigError([Problem(place, f"{name} is a value ({type(value).__name__}) that no configuration can hold")])
+    raise ConfigError([Mistake(place, f"{name} is a value ({type(value).__name__}) that no configuration can hold")])

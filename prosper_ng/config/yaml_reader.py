@@ -5,26 +5,26 @@ from typing import NoReturn
 
 import yaml
 
-from prosper_ng.config.problems import ConfigError, Place, Problem, SourceText, quoted
+from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, quoted
 from prosper_ng.config.scalars import Scalar, is_text, resolve
 from prosper_ng.config.tree import MAX_DEPTH, MAX_NODES, ListNode, MappingNode, Node, ScalarNode, moved
-from prosper_ng.config.yaml_syntax import syntax_problem
+from prosper_ng.config.yaml_syntax import syntax_mistake
 
 
-def read_yaml(source: SourceText, problems: list[Problem], start: int = 0) -> Node | None:
+def read_yaml(source: SourceText, mistakes: list[Mistake], start: int = 0) -> Node | None:
     """The tree of the one YAML document in `source`, None where it is empty.
 
-    The characters before `start` are passed over. What does not keep the rest from being read is added to `problems`;
+    The characters before `start` are passed over. What does not keep the rest from being read is added to `mistakes`;
     anything else raises ConfigError together with those.
     """
     text = " " * start + source.text[start:]
     try:
-        return _Reader(source, problems).document(yaml.parse(text, Loader=yaml.SafeLoader))
+        return _Reader(source, mistakes).document(yaml.parse(text, Loader=yaml.SafeLoader))
     except yaml.YAMLError as error:
-        problem = syntax_problem(error, source)
+        mistake = syntax_mistake(error, source)
     except (ValueError, OverflowError):  # PyYAML looks up escaped characters and versions without a check
-        problem = Problem(Place(source, width=0), "an escape sequence (`\\U...`) or a directive (`%`) makes no sense")
-    raise ConfigError([*problems, problem])
+        mistake = Mistake(Place(source, width=0), "an escape sequence (`\\U...`) or a directive (`%`) makes no sense")
+    raise ConfigError([*mistakes, mistake])
 
 
 _MERGE_KEY = (
@@ -36,9 +36,9 @@ _MERGE_KEY = (
 class _Reader:
     """Builds nodes from the events of PyYAML's parser, which gives the place of everything."""
 
-    def __init__(self, source: SourceText, problems: list[Problem]) -> None:
+    def __init__(self, source: SourceText, mistakes: list[Mistake]) -> None:
         self.source = source
-        self.problems = problems
+        self.mistakes = mistakes
         self.anchors: dict[str, Node | None] = {}
         self.n_nodes = 0
 
@@ -151,9 +151,9 @@ class _Reader:
         return Place(self.source, start.line, start.column, max(1, width))
 
     def add(self, event: yaml.Event, message: str) -> None:
-        """Note a problem at the event and go on."""
-        self.problems.append(Problem(self.place(event), message))
+        """Note a mistake at the event and go on."""
+        self.mistakes.append(Mistake(self.place(event), message))
 
     def fail(self, event: yaml.Event, message: str) -> NoReturn:
         """Stop at the event."""
-        raise ConfigError([*self.problems, Problem(self.place(event), message)])
+        raise ConfigError([*self.mistakes, Mistake(self.place(event), message)])

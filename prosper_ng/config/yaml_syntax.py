@@ -3,7 +3,7 @@
 import yaml
 from yaml.reader import ReaderError
 
-from prosper_ng.config.problems import Place, Problem, SourceText
+from prosper_ng.config.mistakes import Mistake, Place, SourceText
 
 # Part of PyYAML's own words -> what to tell; the first that fits is taken.
 _MEANINGS = {
@@ -38,19 +38,19 @@ _AT_START = {
 }
 
 
-def syntax_problem(error: yaml.YAMLError, source: SourceText) -> Problem:
+def syntax_mistake(error: yaml.YAMLError, source: SourceText) -> Mistake:
     """The syntax error in words, at its place."""
     if isinstance(error, ReaderError):
         message = f"a character that cannot be printed (U+{error.character:04X}) stands here"
-        return Problem(source.place_at(error.position), message)
+        return Mistake(source.place_at(error.position), message)
     mark = getattr(error, "problem_mark", None)
     context, words = (getattr(error, name, None) or "" for name in ("context", "problem"))
     for part, meaning in _MEANINGS.items():
         if part in words or part in context:
             if part in _AT_START:
                 mark = getattr(error, "context_mark", None) or mark
-            return Problem(_place(mark, source), meaning)
-    return Problem(_place(mark, source), f"this is not YAML: {' '.join((words or context).split())}")
+            return Mistake(_place(mark, source), meaning)
+    return Mistake(_place(mark, source), f"this is not YAML: {' '.join((words or context).split())}")
 
 
 def _place(mark: yaml.Mark | None, source: SourceText) -> Place:

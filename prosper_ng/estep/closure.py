@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from prosper_ng.estep.interface import Codes, Task
+from prosper_ng.estep.interface import Codes, Target
 from prosper_ng.estep.row_by_row import Ints, some
 from prosper_ng.estep.variations.neighbourhood import best_neighbours
 from prosper_ng.latents.candidates import rank
@@ -32,10 +32,10 @@ class Closed(NamedTuple):
     """(n,) after how many of these the best state was found; 0 where it was there before."""
 
 
-def close(task: Task, sets: StateSets, n_best: int, most: int) -> Closed:
+def close(target: Target, sets: StateSets, n_best: int, most: int) -> Closed:
     """Improve evaluated sets, in place, until those of the `n_best` best states are closed, or after `most` steps.
 
-    What becomes of a row does not depend on the others of a task of rows apart.
+    What becomes of a row does not depend on the others of a target of rows apart.
     """
     n, _, words = sets.codes.shape
     found = Closed(np.zeros(n, bool), np.zeros(n, np.int64), np.zeros(n, np.int64))
@@ -49,12 +49,12 @@ def close(task: Task, sets: StateSets, n_best: int, most: int) -> Closed:
             found.is_closed[left[~going]] = True
             _put_back(sets, own, left)
             left, parents, seen, best = left[going], parents[going], seen[going], best[going]
-            own, task = StateSets(sets.codes[left], sets.log_joint[left]), some(task, going)
+            own, target = StateSets(sets.codes[left], sets.log_joint[left]), some(target, going)
         if step == most or len(left) == 0:
             break
         # As many as the best states at least: those of them that are among the neighbours are then all proposed.
-        codes = best_neighbours(task, own, parents, max(n_best, _FEWEST_PROPOSED))
-        own.merge(codes, task.log_joint(codes))
+        codes = best_neighbours(target, own, parents, max(n_best, _FEWEST_PROPOSED))
+        own.merge(codes, target.log_joint(codes))
         now = own.log_joint.max(axis=1)
         found.n_looked[left] = step + 1
         found.improved_at[left[now > best]] = step + 1

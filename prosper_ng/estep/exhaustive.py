@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import component
 from prosper_ng.errors import UserError
-from prosper_ng.estep.interface import Floats, Found, Task
+from prosper_ng.estep.interface import Floats, Found, Target
 from prosper_ng.estep.listed import Listed
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
@@ -36,13 +36,13 @@ class Exhaustive:
             raise UserError(f"estep exhaustive: {error}; choose another E-step") from None
         return None
 
-    def find(self, task: Task, sets: StateSets | None, vary: bool = True) -> Found:
+    def find(self, target: Target, sets: StateSets | None, vary: bool = True) -> Found:
         """All states for each row."""
-        states = task.model.space.enumerate()
-        codes = np.broadcast_to(states, (len(task.batch.values), *states.shape))
-        log_joint = task.log_joint(codes)
+        states = target.model.space.enumerate()
+        codes = np.broadcast_to(states, (len(target.batch.values), *states.shape))
+        log_joint = target.log_joint(codes)
         return Found(codes, log_joint, n_evaluated=log_joint.size)
 
-    def posterior(self, task: Task, sets: StateSets | None, vary: bool = True) -> Listed:
+    def posterior(self, target: Target, sets: StateSets | None, vary: bool = True) -> Listed:
         """q_n over these states."""
-        return Listed(task, self.find(task, sets, vary))
+        return Listed(target, self.find(target, sets, vary))

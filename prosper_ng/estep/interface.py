@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.uint64]
 
 
-class Task(NamedTuple):
+class Target(NamedTuple):
     """What an E-step works on: a model at fixed parameters and a block of rows."""
 
     model: Model
@@ -71,14 +71,14 @@ class EStep(Protocol):
         """State sets to store for these global rows; None where K_n is made anew each time."""
         ...
 
-    def find(self, task: Task, sets: StateSets | None, vary: bool = True) -> Found:
+    def find(self, target: Target, sets: StateSets | None, vary: bool = True) -> Found:
         """The states for a block of rows; stored sets are updated in place.
 
         With `vary` off, stored sets are evaluated but keep their states.
         """
         ...
 
-    def posterior(self, task: Task, sets: StateSets | None, vary: bool = True) -> Posterior:
+    def posterior(self, target: Target, sets: StateSets | None, vary: bool = True) -> Posterior:
         """q_n over the states that `find` finds, which need not be listed for that."""
         ...
 
@@ -105,6 +105,6 @@ class Variation(Protocol):
         """How many candidates it proposes for each row at a time, where K_n holds `n_states`."""
         ...
 
-    def propose(self, task: Task, pool: StateSets) -> Codes:
+    def propose(self, target: Target, pool: StateSets) -> Codes:
         """Candidate codes (n, C, words)."""
         ...

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from prosper_ng.estep.interface import Floats, Found, Task
+from prosper_ng.estep.interface import Floats, Found, Target
 from prosper_ng.latents.posterior import NEGLIGIBLE, Mask, truncated_posterior
 from prosper_ng.models.interface import NeedsSmallWeights, Reconstructs, offers
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -13,12 +13,12 @@ from prosper_ng.numerics.named_arrays import NamedArrays
 class Listed:
     """q_n over the states that an E-step found."""
 
-    def __init__(self, task: Task, found: Found) -> None:
-        """Weigh the states by their joints, tempered as the task says."""
-        self.task, self.found = task, found
-        tempering = task.tempering
-        log_prior = task.model.log_prior(task.prepared, found.codes) if tempering.needs_prior else None
-        model: Any = task.model
+    def __init__(self, target: Target, found: Found) -> None:
+        """Weigh the states by their joints, tempered as the target says."""
+        self.target, self.found = target, found
+        tempering = target.tempering
+        log_prior = target.model.log_prior(target.prepared, found.codes) if tempering.needs_prior else None
+        model: Any = target.model
         least = model.least_weight() if offers(model, NeedsSmallWeights) else NEGLIGIBLE
         posterior = truncated_posterior(found.log_joint, tempering.of(found.log_joint, log_prior), least)
         self.weights, self.free_energy, self.entropy = posterior
@@ -31,13 +31,13 @@ class Listed:
 
     def accumulate(self, kept: Mask | None, sums: NamedArrays) -> None:
         """Add the model's statistics of the rows that are kept."""
-        model, prepared, projected, batch, *_ = self.task
+        model, prepared, projected, batch, *_ = self.target
         weights: Floats = self.weights if kept is None else self.weights * kept[:, None]
         model.accumulate(prepared, projected, batch, self.found.codes, weights, sums)
 
     def reconstruct(self) -> Floats:
         """(n, D) posterior predictive mean."""
-        model = self.task.model
+        model = self.target.model
         assert isinstance(model, Reconstructs)
-        prepared, projected = self.task.prepared, self.task.projected
+        prepared, projected = self.target.prepared, self.target.projected
         return np.asarray(model.reconstruct(prepared, projected, self.found.codes, self.weights))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import component
 from prosper_ng.errors import UserError
-from prosper_ng.estep.interface import Floats, Found, Task
+from prosper_ng.estep.interface import Floats, Found, Target
 from prosper_ng.estep.listed import Listed
 from prosper_ng.estep.row_by_row import in_pieces
 from prosper_ng.latents.candidates import CandidateTree, Preselected, candidate_tree, rank, small_states
@@ -54,18 +54,20 @@ class Preselection:
                 f"{n_patterns} combinations for each row, more than {_MAX_PATTERNS}; choose smaller ones"
             )
 
-    def find(self, task: Task, sets: StateSets | None, vary: bool = True) -> Found:
+    def find(self, target: Target, sets: StateSets | None, vary: bool = True) -> Found:
         """The preselected states of each row."""
-        codes = self.choose(task).codes(task.model.space)
-        log_joint = task.log_joint(codes)
+        codes = self.choose(target).codes(target.model.space)
+        log_joint = target.log_joint(codes)
         return Found(codes, log_joint, n_evaluated=log_joint.size)
 
-    def posterior(self, task: Task, sets: StateSets | None, vary: bool = True) -> Posterior:
+    def posterior(self, target: Target, sets: StateSets | None, vary: bool = True) -> Posterior:
         """q_n over these states, which are listed only for models that know nothing better."""
-        model: Any = task.model
+        model: Any = target.model
         if not offers(model, Preselects):
-            return Listed(task, self.find(task, sets, vary))
-        found: Posterior = model.preselect(task.prepared, task.projected, task.batch, self.choose(task), task.tempering)
+            return Listed(target, self.find(target, sets, vary))
+        found: Posterior = model.preselect(
+            target.prepared, target.projected, target.batch, self.choose(target), target.tempering
+        )
         return found
 
     def tree(self, space: LatentSpace) -> CandidateTree:
@@ -74,24 +76,24 @@ class Preselection:
         n_candidates = min(self.n_candidates, space.n_latents)
         return candidate_tree(n_candidates, min(self.max_active, n_candidates), space.n_values)
 
-    def choose(self, task: Task) -> Preselected:
+    def choose(self, target: Target) -> Preselected:
         """The candidates of each row, the best first."""
-        space = task.model.space
-        candidates = np.empty((len(task.batch.values), min(self.n_candidates, space.n_latents)), np.int64)
-        rank(self.scores(task), candidates)
+        space = target.model.space
+        candidates = np.empty((len(target.batch.values), min(self.n_candidates, space.n_latents)), np.int64)
+        rank(self.scores(target), candidates)
         return Preselected(candidates, self.tree(space))
 
-    def scores(self, task: Task) -> Floats:
+    def scores(self, target: Target) -> Floats:
         """(n, H) how good each latent is."""
-        model: Any = task.model
+        model: Any = target.model
         space = model.space
         if self.selection == "model" and offers(model, Affinity):
-            return in_pieces(task, _affinity) if task.apart else _affinity(task)
+            return in_pieces(target, _affinity) if target.apart else _affinity(target)
         if offers(model, Preselects):
-            alone = model.log_joint_of_singletons(task.prepared, task.projected)
+            alone = model.log_joint_of_singletons(target.prepared, target.projected)
         else:
             codes = small_states(space.n_latents, tuple(space.values))[1:]
-            alone = task.log_joint(np.broadcast_to(codes, (len(task.batch.values), *codes.shape)))
+            alone = target.log_joint(np.broadcast_to(codes, (len(target.batch.values), *codes.shape)))
         alone = alone.reshape(-1, space.n_latents, space.n_values - 1)
         return np.asarray(alone[:, :, 0] if space.n_values == 2 else alone.max(axis=2))
 
@@ -101,9 +103,9 @@ class Preselection:
         return sum(comb(n_candidates, k) * (space.n_values - 1) ** k for k in sizes)
 
 
-def _affinity(task: Task, *_: Any) -> Floats:
-    model: Any = task.model
-    return np.asarray(model.affinity(task.prepared, task.projected, task.batch))
+def _affinity(target: Target, *_: Any) -> Floats:
+    model: Any = target.model
+    return np.asarray(model.affinity(target.prepared, target.projected, target.batch))
 
 
 def n_preselected(estep: Preselection, space: LatentSpace) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.estep.interface import Floats, Task
+from prosper_ng.estep.interface import Floats, Target
 from prosper_ng.models.interface import Batch, GroupsMissing, Model
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.numerics.row_hash import row_hashes
@@ -27,26 +27,26 @@ def keys_of(values: Floats) -> Ints:
     return (row_hashes(values)[:, 0] >> np.uint64(1)).astype(np.int64)
 
 
-def task_apart(model: Model, prepared: Any, batch: Batch, activity: Floats) -> Task:
+def target_apart(model: Model, prepared: Any, batch: Batch, activity: Floats) -> Target:
     """The task of finding states for rows that either all are complete or all miss values."""
     parts = [model.project(prepared, _some_of_batch(batch, rows)) for rows, _ in _pieces(model, batch)]
     columns = zip(*parts, strict=True)
     # The last piece may repeat rows, which are cut off; what has no rows in any piece stays without.
     projected = type(parts[0])(*(np.concatenate(column)[: len(batch.values)] for column in columns))
-    return Task(model, prepared, projected, batch, activity, stream(0, "no draws"), apart=True)
+    return Target(model, prepared, projected, batch, activity, stream(0, "no draws"), apart=True)
 
 
-def some(task: Task, rows: Any) -> Task:
+def some(target: Target, rows: Any) -> Target:
     """The same for some of the rows, given by their numbers or a mask."""
-    projected = type(task.projected)(*(each[rows] if len(each) else each for each in task.projected))
-    return task._replace(batch=_some_of_batch(task.batch, rows), projected=projected)
+    projected = type(target.projected)(*(each[rows] if len(each) else each for each in target.projected))
+    return target._replace(batch=_some_of_batch(target.batch, rows), projected=projected)
 
 
-def in_pieces(task: Task, of_some: Callable[[Task, Ints], Floats]) -> Floats:
-    """(n, ...) what `of_some` says of rows of the task, by their numbers, as many at a time as a product sees."""
+def in_pieces(target: Target, of_some: Callable[[Target, Ints], Floats]) -> Floats:
+    """(n, ...) what `of_some` says of rows of the target, by their numbers, as many at a time as a product sees."""
     found = []
-    for rows, n_new in _pieces(task.model, task.batch):
-        found.append(of_some(some(task, rows), rows)[:n_new])
+    for rows, n_new in _pieces(target.model, target.batch):
+        found.append(of_some(some(target, rows), rows)[:n_new])
     return np.concatenate(found)
 
 

@@ -7,7 +7,7 @@ from annotated_types import Gt, MinLen
 from numpy.typing import NDArray
 
 from prosper_ng.components import OneOf, component, kind_of
-from prosper_ng.estep.interface import Floats, Found, Task, Variation
+from prosper_ng.estep.interface import Floats, Found, Target, Variation
 from prosper_ng.estep.listed import Listed
 from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.latents.set_sizes import resized, store
@@ -66,20 +66,20 @@ class Search:
         """The zero state and draws from the prior, different ones for each row."""
         return draw_sets(space, rows, self.n_states, activity, stream)
 
-    def find(self, task: Task, sets: StateSets | None, vary: bool = True) -> Found:
+    def find(self, target: Target, sets: StateSets | None, vary: bool = True) -> Found:
         """The states in use at the present parameters, after every variation had its say."""
         assert sets is not None
         if not isinstance(self.share, tuple) and self.share == 1:
-            return self._improve(task, sets, vary)
+            return self._improve(target, sets, vary)
         used = resized(
             sets,
-            self._n_used(task.sweep, sets),
-            task.model.space,
-            task.batch.rows,
-            task.activity,
-            task.stream.staged(0),
+            self._n_used(target.sweep, sets),
+            target.model.space,
+            target.batch.rows,
+            target.activity,
+            target.stream.staged(0),
         )
-        found = self._improve(task, used, vary)
+        found = self._improve(target, used, vary)
         store(used, sets)
         return found
 
@@ -87,23 +87,23 @@ class Search:
         """How many of the stored states are in use."""
         return max(1, round(value_at(points_of(self.share), sweep) * sets.codes.shape[1]))
 
-    def _improve(self, task: Task, sets: StateSets, vary: bool) -> Found:
+    def _improve(self, target: Target, sets: StateSets, vary: bool) -> Found:
         """Evaluate the states and let the variations, if asked to, replace some by better ones; in place."""
-        sets.log_joint[...] = task.log_joint(sets.codes)
+        sets.log_joint[...] = target.log_joint(sets.codes)
         n_evaluated, n_accepted = sets.log_joint.size, 0
         for number, variation in enumerate(self.variations if vary else ()):
-            if not value_at(points_of(variation.active), task.sweep):
+            if not value_at(points_of(variation.active), target.sweep):
                 continue
             pool = sets
             for turn in range(variation.n_rounds):
-                stage = task.stream.staged(((1 + number) << 16) + turn)
-                candidates = variation.propose(task._replace(stream=stage), pool)
-                log_joint = task.log_joint(candidates)
+                stage = target.stream.staged(((1 + number) << 16) + turn)
+                candidates = variation.propose(target._replace(stream=stage), pool)
+                log_joint = target.log_joint(candidates)
                 n_evaluated += log_joint.size
                 n_accepted += sets.merge(candidates, log_joint)
                 pool = StateSets(candidates, log_joint) if variation.breeds_offspring else sets
         return Found(sets.codes, sets.log_joint, n_evaluated, n_accepted)
 
-    def posterior(self, task: Task, sets: StateSets | None, vary: bool = True) -> Listed:
+    def posterior(self, target: Target, sets: StateSets | None, vary: bool = True) -> Listed:
         """q_n over these states."""
-        return Listed(task, self.find(task, sets, vary))
+        return Listed(target, self.find(target, sets, vary))

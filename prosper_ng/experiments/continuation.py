@@ -145,5 +145,5 @@ def not_of_this_version(path: Path, writer: str, error: ConfigError) -> UserErro
     """The error that the configuration in a run's file says what this version does not know."""
     return UserError(
         f"{path} was written by {writer}, and its configuration is none of prosper_ng {__version__}: "
-        f"{error.problems[0].message}"
+        f"{error.mistakes[0].message}"
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.estep.closure import close
 from prosper_ng.estep.exhaustive import Exhaustive
-from prosper_ng.estep.interface import EStep, Found, Task
+from prosper_ng.estep.interface import EStep, Found, Target
 from prosper_ng.estep.preselection import Preselection, n_preselected
 from prosper_ng.estep.row_by_row import some
 from prosper_ng.estep.search import Search
@@ -87,39 +87,39 @@ def harder(effort: Effort, space: LatentSpace) -> Effort | None:
     return Effort(Search(n_states=wanted), effort.n_sweeps, level, n_best)
 
 
-def initial_sets(effort: Effort, task: Task, seed: int) -> StateSets | None:
-    """Fresh state sets for the rows of the task; None where the E-step stores none."""
+def initial_sets(effort: Effort, target: Target, seed: int) -> StateSets | None:
+    """Fresh state sets for the rows of the target; None where the E-step stores none."""
     streams = stream(seed, "state sets for inference", effort.level)
-    return effort.estep.initial_sets(task.model.space, task.batch.rows, task.activity, streams)
+    return effort.estep.initial_sets(target.model.space, target.batch.rows, target.activity, streams)
 
 
-def explore(effort: Effort, task: Task, seed: int, before: StateSets | None = None) -> Explored:
-    """The states that this effort finds for the rows of the task, those found before included where it stores states.
+def explore(effort: Effort, target: Target, seed: int, before: StateSets | None = None) -> Explored:
+    """The states that this effort finds for the rows of the target, those found before included where it stores states.
 
     After a preselection a better state is hinted at where the best one lies on the edge: it has gamma active latents,
     or the last of the H' candidates among them. After a search, where the best state was replaced by a better one in
     the last half of the sweeps. After looking at neighbourhoods, where they held a better state than was known before,
     where their number was not enough, or where fresh states by themselves do not lead to the best one.
     """
-    certain = np.full(len(task.batch.values), n_kept(effort.estep, task.model.space) >= task.model.space.n_states)
+    certain = np.full(len(target.batch.values), n_kept(effort.estep, target.model.space) >= target.model.space.n_states)
     if before is not None:
-        before = StateSets(before.codes, task.log_joint(before.codes))
+        before = StateSets(before.codes, target.log_joint(before.codes))
     if effort.n_best:
-        return _look_around(effort, task, seed, before)
-    sets = initial_sets(effort, task, seed)
+        return _look_around(effort, target, seed, before)
+    sets = initial_sets(effort, target, seed)
     if sets is not None:
-        sets.log_joint[...] = task.log_joint(sets.codes)
-        return _search(effort, task, seed, sets, before, certain)
-    found = effort.estep.find(task, None)
+        sets.log_joint[...] = target.log_joint(sets.codes)
+        return _search(effort, target, seed, sets, before, certain)
+    found = effort.estep.find(target, None)
     on_edge = np.zeros(len(certain), bool)
     if isinstance(effort.estep, Preselection):
-        on_edge = _on_edge(effort.estep, task, found)
+        on_edge = _on_edge(effort.estep, target, found)
     sets = StateSets(found.codes, found.log_joint)
     return Explored(found, certain, on_edge, np.zeros(len(certain), np.int32), ~certain, sets)
 
 
 def _search(
-    effort: Effort, task: Task, seed: int, sets: StateSets, before: StateSets | None, certain: NDArray[np.bool_]
+    effort: Effort, target: Target, seed: int, sets: StateSets, before: StateSets | None, certain: NDArray[np.bool_]
 ) -> Explored:
     """Sweeps at fixed parameters; a row is done once its free energy has not improved for half of those it may have.
 
@@ -136,7 +136,7 @@ def _search(
     for sweep in range(1, effort.n_sweeps + 1):
         streams = stream(seed, "variation for inference", sweep)
         position = 0 if sweep == 1 and before is None else END
-        estep.find(task._replace(stream=streams, sweep=position), own)
+        estep.find(target._replace(stream=streams, sweep=position), own)
         now, top = log_sum(own.log_joint), own.log_joint.max(axis=1)
         improved_at[left[now > free_energy[left]]] = sweep
         replaced_at[left[top > best[left]]] = sweep
@@ -144,7 +144,7 @@ def _search(
         going = sweep - improved_at[left] < patience
         if not going.all():
             sets.codes[left], sets.log_joint[left] = own
-            left, task = left[going], some(task, going)
+            left, target = left[going], some(target, going)
             own = StateSets(sets.codes[left], sets.log_joint[left])
         if len(left) == 0:
             break
@@ -154,22 +154,22 @@ def _search(
     return Explored(Found(*sets, 0), certain, late, unimproved, ~certain, sets)
 
 
-def _look_around(effort: Effort, task: Task, seed: int, before: StateSets | None) -> Explored:
+def _look_around(effort: Effort, target: Target, seed: int, before: StateSets | None) -> Explored:
     """The neighbourhoods of the best states, until they hold nothing better.
 
     Fresh states come first, by themselves: what they lead to may lie where nothing leads to from those found before,
     and if they lead to the same best state that speaks for it.
     """
     few = Search(n_states=_STATES * effort.n_best)
-    sets = initial_sets(effort._replace(estep=few), task, seed)
+    sets = initial_sets(effort._replace(estep=few), target, seed)
     assert sets is not None
-    sets.log_joint[...] = task.log_joint(sets.codes)
-    close(task, sets, effort.n_best // 2, _STEPS * effort.n_best)
+    sets.log_joint[...] = target.log_joint(sets.codes)
+    close(target, sets, effort.n_best // 2, _STEPS * effort.n_best)
     known = fresh = sets.log_joint.max(axis=1)
     if before is not None:
         known = before.log_joint.max(axis=1)
         sets.merge(*before)
-    closed = close(task, sets, effort.n_best, _STEPS * effort.n_best)
+    closed = close(target, sets, effort.n_best, _STEPS * effort.n_best)
     best = sets.log_joint.max(axis=1)
     replaced, confirmed = (best > known) | ~closed.is_closed, best == fresh
     needs_more = replaced | ~confirmed & (effort.level < _MOST_LOOKS)
@@ -191,15 +191,15 @@ def n_kept(estep: EStep, space: LatentSpace) -> int:
     return min(int(getattr(estep, "n_states", 1)), space.n_states)
 
 
-def _on_edge(estep: Preselection, task: Task, found: Found) -> NDArray[np.bool_]:
+def _on_edge(estep: Preselection, target: Target, found: Found) -> NDArray[np.bool_]:
     """(n,) whether the best state has as many active latents as are allowed, or the last candidate among them."""
-    space = task.model.space
+    space = target.model.space
     n_candidates = min(estep.n_candidates, space.n_latents)
     max_active = min(estep.max_active, n_candidates)
     best = found.codes[np.arange(len(found.codes)), found.log_joint.argmax(axis=1)]
     active = space.decode(best) != 0
     on_edge = (active.sum(axis=1) >= max_active) & (max_active < space.n_latents)
     if n_candidates < space.n_latents:
-        ranked = np.argsort(-estep.scores(task), axis=1, kind="stable")
+        ranked = np.argsort(-estep.scores(target), axis=1, kind="stable")
         on_edge |= np.take_along_axis(active, ranked[:, n_candidates - 1 : n_candidates], axis=1)[:, 0]
     return np.asarray(on_edge)

@@ -10,7 +10,7 @@ from prosper_ng.components import kind_of
 from prosper_ng.data.dataset import Columns, ImageDataset
 from prosper_ng.data.images import save_png
 from prosper_ng.errors import UserError
-from prosper_ng.estep.interface import Found, Task
+from prosper_ng.estep.interface import Found, Target
 from prosper_ng.estep.row_by_row import in_pieces
 from prosper_ng.inference.inference import Inference, Inferred, Options, Summarize, attributes_of, infer
 from prosper_ng.inference.learned import Learned
@@ -108,20 +108,20 @@ def write_reconstruction(
 def keeping(inference: Inference, n_best: int) -> Summarize:
     """What keeps the `n_best` best states of each row, or all where the E-step has fewer."""
 
-    def summarized(task: Task, found: Found, posterior: TruncatedPosterior) -> Summary:
-        return summarize(task, found, posterior, min(n_best, inference.n_states))
+    def summarized(target: Target, found: Found, posterior: TruncatedPosterior) -> Summary:
+        return summarize(target, found, posterior, min(n_best, inference.n_states))
 
     return summarized
 
 
-def predicting(task: Task, found: Found, posterior: TruncatedPosterior) -> Summary:
+def predicting(target: Target, found: Found, posterior: TruncatedPosterior) -> Summary:
     """The posterior predictive mean of each row, as many rows at a time as a product of rows apart sees."""
-    model = cast(Reconstructs, task.model)
+    model = cast(Reconstructs, target.model)
 
-    def predicted(of: Task, rows: NDArray[np.int64]) -> Floats:
+    def predicted(of: Target, rows: NDArray[np.int64]) -> Floats:
         return model.reconstruct(of.prepared, of.projected, found.codes[rows], posterior.weights[rows])
 
-    return {"prediction": in_pieces(task, predicted), "free_energy": posterior.free_energy}
+    return {"prediction": in_pieces(target, predicted), "free_energy": posterior.free_energy}
 
 
 def state_type(space: LatentSpace) -> type[np.generic]:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
 from prosper_ng.errors import NumericalError
-from prosper_ng.estep.interface import Floats, Found, Task
-from prosper_ng.estep.row_by_row import keys_of, task_apart
+from prosper_ng.estep.interface import Floats, Found, Target
+from prosper_ng.estep.row_by_row import keys_of, target_apart
 from prosper_ng.inference.effort import MOST_DOUBLINGS, Effort, Explored, explore, harder, initial_sets
 from prosper_ng.inference.learned import Learned, as_json
 from prosper_ng.inference.rows import LocalRows
@@ -24,7 +24,7 @@ from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.training.data_selection import batch_of
 
 Rows = NDArray[np.int64]
-Summarize = Callable[[Task, Found, TruncatedPosterior], Summary]
+Summarize = Callable[[Target, Found, TruncatedPosterior], Summary]
 """What is to be kept of some rows: arrays (n, ...) by name, with `free_energy` (n,) among them."""
 
 _PIECE_BYTES = 1 << 27
@@ -163,11 +163,11 @@ class Inference:
         effort = self._effort(level)
         assert effort is not None
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is an error below
-            task = task_apart(self.model, self._prepared, batch_of(keys, values), self._activity)
-            explored = explore(effort, task, self.known.config.seed, before)
-        return explored, self._summary(rows, task, explored, level, summarize)
+            target = target_apart(self.model, self._prepared, batch_of(keys, values), self._activity)
+            explored = explore(effort, target, self.known.config.seed, before)
+        return explored, self._summary(rows, target, explored, level, summarize)
 
-    def _summary(self, rows: Rows, task: Task, explored: Explored, level: int, summarize: Summarize) -> Summary:
+    def _summary(self, rows: Rows, target: Target, explored: Explored, level: int, summarize: Summarize) -> Summary:
         posterior = truncated_posterior(explored.found.log_joint)
         if not np.isfinite(posterior.free_energy).all():
             row = int(rows[np.argmin(np.isfinite(posterior.free_energy))])
@@ -181,7 +181,7 @@ class Inference:
             "unsettled": explored.unsettled.astype(np.uint8),
             "unimproved": explored.unimproved,
         }
-        return summarize(task, explored.found, posterior) | efforts
+        return summarize(target, explored.found, posterior) | efforts
 
     def _effort(self, level: int) -> Effort | None:
         while len(self._efforts) <= level:
@@ -202,9 +202,9 @@ class Inference:
         if level not in self._n_states:
             effort, zeros = self._effort(level), np.zeros((1, self.known.n_observed))
             assert effort is not None
-            task = task_apart(self.model, self._prepared, batch_of(np.zeros(1, np.int64), zeros), self._activity)
-            sets = initial_sets(effort, task, 0)
-            codes = effort.estep.find(task, None).codes if sets is None else sets.codes
+            target = target_apart(self.model, self._prepared, batch_of(np.zeros(1, np.int64), zeros), self._activity)
+            sets = initial_sets(effort, target, 0)
+            codes = effort.estep.find(target, None).codes if sets is None else sets.codes
             self._n_states[level] = codes.shape[1]
         return self._n_states[level]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from prosper_ng.estep.interface import Codes, Floats, Found, Task
+from prosper_ng.estep.interface import Codes, Floats, Found, Target
 from prosper_ng.latents.posterior import TruncatedPosterior
 from prosper_ng.latents.space import LatentSpace, unpack
 from prosper_ng.models.interface import PosteriorMeans
@@ -35,18 +35,18 @@ def posterior_means(space: LatentSpace, codes: Codes, weights: Floats) -> Floats
     return means
 
 
-def summarize(task: Task, found: Found, posterior: TruncatedPosterior, n_best: int) -> Summary:
+def summarize(target: Target, found: Found, posterior: TruncatedPosterior, n_best: int) -> Summary:
     """Best states (packed) with probabilities and log joints, means of all that is hidden, and free energies."""
     rows, best = np.arange(len(found.codes))[:, None], best_states(found.log_joint, n_best)
     summary = {
         "states": np.ascontiguousarray(found.codes[rows, best]),
         "probabilities": posterior.weights[rows, best],
         "log_joints": found.log_joint[rows, best],
-        "means": posterior_means(task.model.space, found.codes, posterior.weights),
+        "means": posterior_means(target.model.space, found.codes, posterior.weights),
         "free_energy": posterior.free_energy,
     }
-    if isinstance(task.model, PosteriorMeans):
-        others = task.model.posterior_means(task.prepared, task.projected, found.codes, posterior.weights)
+    if isinstance(target.model, PosteriorMeans):
+        others = target.model.posterior_means(target.prepared, target.projected, found.codes, posterior.weights)
         summary |= {f"means_{name}": means for name, means in others.items()}
     return summary
 

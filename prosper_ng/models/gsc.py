@@ -53,7 +53,7 @@ from prosper_ng.numerics.special import log_odds
 
 _EPS = float(np.finfo(float).eps)
 
-# Squared signal-to-noise ratio of a field; the smallest noise that is learned stays far below it.
+# Squared signal-to-noise ratio of a dictionary element; the smallest noise that is learned stays far below it.
 _SHARPEST = 1e20
 
 
@@ -72,10 +72,10 @@ class Prepared(NamedTuple):
     """(H,) slab means in these units."""
     Psi: Floats
     """(H, H) slab covariance; (0, 0) where slabs are independent, each of unit variance in its unit."""
-    fields: Floats
+    elements: Floats
     """(H, D) columns of W in units of the slabs and of the noise."""
     gram: Floats
-    """(H, H) inner products of the fields."""
+    """(H, H) inner products of the dictionary elements."""
     log_odds: Floats
     """(H, 1) log pi_h - log(1 - pi_h)."""
     log_prior_zero: float
@@ -86,7 +86,7 @@ class Projected(NamedTuple):
     """What depends on the rows but not on the states."""
 
     b: Floats
-    """(n, H) inner products of fields and rows."""
+    """(n, H) inner products of dictionary elements and rows."""
     zero: Floats
     """(n,) log joint of the zero state."""
     observed: Floats
@@ -166,11 +166,11 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         Where each dimension has a noise of its own, it also has a scale of its own: their units may differ.
         """
         scales = np.full(len(moments.mean), moments.scale) if self.noise == "scalar" else moments.scales
-        W, noise = moments.fields(self.n_latents, rng, scales), self._initial_noise(scales)
+        W, noise = moments.dictionary(self.n_latents, rng, scales), self._initial_noise(scales)
         return NamedArrays.of(W=W, pi=self._initial_pi(), **self._initial_slabs(), **noise)
 
     def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Prepared:
-        """Fields, Gram matrix and log odds."""
+        """Dictionary elements, Gram matrix and log odds."""
         pi, factor = self.activity(params), self._noise_factor(params)
         Sigma = positive_definite(params["Sigma"]) if self.noise == "full" else np.empty((0, 0))
         root, Psi = np.ones(self.n_latents), np.empty((0, 0))
@@ -178,20 +178,20 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
             Psi = positive_definite(params["Psi"])
         else:
             root = np.sqrt(params["psi"])
-        fields = whiten(factor, params["W"].T * root[:, None])
-        gram = fields @ fields.T
+        elements = whiten(factor, params["W"].T * root[:, None])
+        gram = elements @ elements.T
         if not np.max(np.diagonal(gram)) < _SHARPEST:
             raise NumericalError(
                 "model gsc: the noise is less than a 10,000,000,000th of what W and the slabs contribute, which leaves "
                 "no digit of the posterior; start with a larger sigma, or smaller W and psi"
             )
         return Prepared(
-            params["W"], factor, Sigma, root, params["mu"] / root, Psi, fields, gram,
+            params["W"], factor, Sigma, root, params["mu"] / root, Psi, elements, gram,
             log_odds(pi)[:, None], float(np.sum(np.log1p(-pi))),
         )  # fmt: skip
 
     def project(self, prepared: Prepared, batch: Batch) -> Projected:
-        """Inner products with the fields, and the zero state."""
+        """Inner products with the dictionary elements, and the zero state."""
         n_rows, D = batch.values.shape
         observed = np.empty((0, D))
         if batch.observed is not None and not batch.observed.all():
@@ -224,8 +224,8 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
             return evaluated(self.space, hood, lambda codes: self.log_joint(prepared, own, codes))
         found = Neighbours.unknown(self.space, hood)
         fill_neighbours(
-            hood, prepared.log_odds[:, 0], projected.b, prepared.mu, prepared.gram, prepared.fields,
-            np.ascontiguousarray(prepared.fields.T), projected.observed, found,
+            hood, prepared.log_odds[:, 0], projected.b, prepared.mu, prepared.gram, prepared.elements,
+            np.ascontiguousarray(prepared.elements.T), projected.observed, found,
         )  # fmt: skip
         return found
 
@@ -328,8 +328,8 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
             return
         if self.unused == "redraw" and step.rng is not None:
             amplitudes = np.sqrt(new["mu"] ** 2 + self._slab_variances(new))[unused]
-            fields = step.rng.standard_normal((len(new["W"]), len(unused)))
-            new["W"][:, unused] = np.sqrt(self._mean_squares(sums))[:, None] * fields / amplitudes
+            elements = step.rng.standard_normal((len(new["W"]), len(unused)))
+            new["W"][:, unused] = np.sqrt(self._mean_squares(sums))[:, None] * elements / amplitudes
             step.notes.append(f"{len(unused)} latents that no state used were drawn anew")
         else:
             step.notes.append(f"{len(unused)} latents that no state used keep their dictionary elements")
@@ -356,21 +356,21 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
 
 
 def _fields(prepared: Prepared, piece: Piece) -> Floats:
-    """(H, K) fields in units of the noise of the known entries."""
+    """(H, K) dictionary elements in units of the noise of the known entries."""
     if piece.is_whole:
-        return prepared.fields
+        return prepared.elements
     return whiten(piece.factor, prepared.W[piece.known].T * prepared.root[:, None])
 
 
 def _slab_arguments(prepared: Prepared, projected: Projected, piece: Piece) -> tuple[Floats, ...]:
-    """b, mu, Gram matrix, Psi, fields and observed entries, as the kernels take them."""
-    gram, fields, observed = prepared.gram, prepared.fields, np.empty((0, len(prepared.W)))
+    """b, mu, Gram matrix, Psi, dictionary elements and observed entries, as the kernels take them."""
+    gram, elements, observed = prepared.gram, prepared.elements, np.empty((0, len(prepared.W)))
     if not piece.is_whole:
-        fields = _fields(prepared, piece)
-        gram = fields @ fields.T
+        elements = _fields(prepared, piece)
+        gram = elements @ elements.T
     elif prepared.factor.ndim == 1 and len(projected.observed):
         gram, observed = np.empty_like(gram), projected.observed[piece.rows]
-    return projected.b[piece.rows], prepared.mu, gram, prepared.Psi, fields, observed
+    return projected.b[piece.rows], prepared.mu, gram, prepared.Psi, elements, observed
 
 
 def _plain(array: NDArray) -> NDArray:

@@ -78,18 +78,18 @@ class Moments(NamedTuple):
         own = np.where(deviations > 1e-6 * values, deviations, values)
         return np.maximum(np.where(own > 0, own, self.scale), SMALLEST_SCALE)
 
-    def fields(self, n_latents: int, rng: np.random.Generator, scale: Floats | None = None) -> Floats:
-        """(D, H) fields to start from: noise of a quarter of the data's standard deviation around their mean.
+    def dictionary(self, n_latents: int, rng: np.random.Generator, scale: Floats | None = None) -> Floats:
+        """(D, H) elements to start from: noise of a quarter of the data's standard deviation around their mean.
 
         Or of a quarter of a `scale` (D,) for each dimension, where that is given.
 
-        With more noise there are fields that no row resembles, and annealing ends with some of them unused.
+        With more noise there are some that no row resembles, and annealing ends with these unused.
         """
         scales = np.full(len(self.mean), self.scale) if scale is None else scale
         return self.mean[:, None] + scales[:, None] * self.directions(n_latents, rng)
 
     def directions(self, n_latents: int, rng: np.random.Generator) -> Floats:
-        """(D, H) the noise of `fields`, in units of the data's standard deviation."""
+        """(D, H) the noise of `dictionary`, in units of the data's standard deviation."""
         return 0.25 * rng.standard_normal((len(self.mean), n_latents))
 
 

@@ -42,6 +42,7 @@ class MCA(MaximumModel):
     def affinity(self, prepared: Prepared, projected: Projected, batch: Batch) -> Floats:
         """(n, H) minus what each latent alone adds to the row: -sum_d |max(W_dh, y_d) - y_d|."""
         added = [
-            (projected.observed * np.maximum(field - projected.values, 0.0)).sum(axis=1) for field in prepared.fields
+            (projected.observed * np.maximum(element - projected.values, 0.0)).sum(axis=1)
+            for element in prepared.elements
         ]
         return -np.stack(added, axis=1)

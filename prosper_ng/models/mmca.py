@@ -40,5 +40,7 @@ class MMCA(MaximumModel):
 
     def affinity(self, prepared: Prepared, projected: Projected, batch: Batch) -> Floats:
         """(n, H) minus the squared distance of each latent alone to the row: -|W_h - y|²."""
-        distances = [(projected.observed * (projected.values - field) ** 2).sum(axis=1) for field in prepared.fields]
+        distances = [
+            (projected.observed * (projected.values - element) ** 2).sum(axis=1) for element in prepared.elements
+        ]
         return -np.stack(distances, axis=1)

@@ -1,4 +1,4 @@
-"""Which of the true generative fields were learned."""
+"""Which of the true dictionary element were learned."""
 
 from typing import NamedTuple
 
@@ -9,31 +9,31 @@ Floats = NDArray[np.float64]
 
 
 class Recovery(NamedTuple):
-    """A one-to-one matching of true and learned fields."""
+    """A one-to-one matching of true and learned dictionary elements."""
 
     found: int
-    """How many true fields have a partner at or above the threshold."""
+    """How many true dictionary elements have a partner at or above the threshold."""
     assignment: NDArray[np.int64]
-    """(H_true,) the column of W_learned that is the partner of each true field; -1 for none."""
+    """(H_true,) the column of W_learned that is the partner of each true dictionary element; -1 for none."""
     correlations: Floats
-    """(H_true,) cosine of the angle between each true field and its partner; 0 for none."""
+    """(H_true,) cosine of the angle between each true dictionary element and its partner; 0 for none."""
 
 
 def cosines(a: Floats, b: Floats) -> Floats:
     """(H_a, H_b) cosines of the angles between the columns of (D, H_a) and (D, H_b); 0 for a column of zeros.
 
-    Means are not subtracted: a field is its direction from the origin, which is what superposition knows of it.
+    Means are not subtracted: a element is its direction from the origin, which is what superposition knows of it.
     """
     return _unit_columns(a).T @ _unit_columns(b)
 
 
 def recovered(W_true: Floats, W_learned: Floats, threshold: float = 0.9, ignore_sign: bool = False) -> Recovery:
-    """How many of the true fields (columns) were learned, and by which learned field.
+    """How many of the true dictionary elements (columns) were learned, and by which learned dictionary element.
 
-    Every learned field stands for at most one true field: of all one-to-one matchings, the one with the largest sum of
-    cosines (`linear_sum_assignment`). A true field is found where its cosine is at least `threshold`. With
+    Every learned element stands for at most one true element: of all one-to-one matchings, the one with the largest sum of
+    cosines (`linear_sum_assignment`). A true dictionary element is found where its cosine is at least `threshold`. With
     `ignore_sign` the magnitude of the cosine counts, for models in which (W_h, s_h) and (-W_h, -s_h) are the same;
-    `correlations` keeps the sign. The numbers of fields may differ, the numbers of rows may not. Raises ValueError
+    `correlations` keeps the sign. The numbers of elements may differ, the numbers of rows may not. Raises ValueError
     where they do, or where an entry is not finite.
     """
     from scipy.optimize import linear_sum_assignment  # imported late: it takes long, and is needed once in a run
@@ -41,21 +41,21 @@ def recovered(W_true: Floats, W_learned: Floats, threshold: float = 0.9, ignore_
     if W_true.ndim != 2 or W_learned.ndim != 2 or len(W_true) != len(W_learned):
         raise ValueError(f"expected two (D, H) arrays with the same D, got shapes {W_true.shape} and {W_learned.shape}")
     if not (np.isfinite(W_true).all() and np.isfinite(W_learned).all()):
-        raise ValueError("a generative field holds a value that is not finite")
+        raise ValueError("a dictionary element holds a value that is not finite")
     similarity = cosines(W_true, W_learned)
     scores = np.abs(similarity) if ignore_sign else similarity
-    fields, partners = linear_sum_assignment(scores, maximize=True)
+    elements, partners = linear_sum_assignment(scores, maximize=True)
     assignment = np.full(W_true.shape[1], -1, dtype=np.int64)
-    assignment[fields] = partners
+    assignment[elements] = partners
     correlations = np.zeros(W_true.shape[1])
-    correlations[fields] = similarity[fields, partners]
-    found = int(np.count_nonzero(scores[fields, partners] >= threshold))
+    correlations[elements] = similarity[elements, partners]
+    found = int(np.count_nonzero(scores[elements, partners] >= threshold))
     return Recovery(found, assignment, correlations)
 
 
-def _unit_columns(fields: Floats) -> Floats:
+def _unit_columns(elements: Floats) -> Floats:
     """The columns at length 1; scaled by the largest entry first, so that no square overflows or vanishes."""
-    largest = np.abs(fields).max(axis=0, initial=0.0)
-    scaled = fields / np.where(largest > 0, largest, 1.0)
+    largest = np.abs(elements).max(axis=0, initial=0.0)
+    scaled = elements / np.where(largest > 0, largest, 1.0)
     lengths = np.linalg.norm(scaled, axis=0)
     return np.asarray(scaled / np.where(lengths > 0, lengths, 1.0))

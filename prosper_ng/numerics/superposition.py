@@ -1,6 +1,6 @@
 """Maximum and power mean of the rows of an array: how causes superimpose that do not add up.
 
-`fields` (H, D) holds what each latent contributes, and the first k entries of `latents` say which are active. All loops
+`elements` (H, D) holds what each latent contributes, and the first k entries of `latents` which are active. All loops
 over entries compile to vector instructions: no branches, and from one row of `scratch` (4, D) to another, since
 overwriting a row in place would take masked stores.
 """
@@ -20,7 +20,7 @@ _SMALLEST = 1e-305
 
 
 class Powers(NamedTuple):
-    """Powers of the fields relative to the largest of each dimension, so that none overflows.
+    """Powers of the dictionary elements relative to the largest of each dimension, so that none overflows.
 
     What is below exp(-700 / rho) of the largest counts as that: 3e-15 at an exponent of 21.
     """
@@ -33,46 +33,46 @@ class Powers(NamedTuple):
     """(D,) largest magnitude."""
 
 
-def powers_of(fields: Floats, rho: float) -> Powers:
-    """What the power mean of exponent rho needs of the fields; nothing where rho is infinite."""
+def powers_of(elements: Floats, rho: float) -> Powers:
+    """What the power mean of exponent rho needs of the dictionary elements; nothing where rho is infinite."""
     if rho == np.inf:
-        return Powers(fields[:0], fields[:0], fields[0])
-    magnitudes = np.maximum(np.abs(fields), _SMALLEST)
+        return Powers(elements[:0], elements[:0], elements[0])
+    magnitudes = np.maximum(np.abs(elements), _SMALLEST)
     scale = magnitudes.max(axis=0)
     logs = np.maximum(np.log(magnitudes) - np.log(scale), SMALLEST_EXPONENT / rho)
-    return Powers(np.where(fields < 0, -1.0, 1.0) * np.exp(rho * logs), np.exp((rho - 1) * logs), scale)
+    return Powers(np.where(elements < 0, -1.0, 1.0) * np.exp(rho * logs), np.exp((rho - 1) * logs), scale)
 
 
 @njit(cache=True)
-def maximum(fields: Any, latents: Any, k: int, scratch: Any) -> int:
+def maximum(elements: Any, latents: Any, k: int, scratch: Any) -> int:
     """The row of `scratch` that now holds the entries of largest magnitude of k latents; zeros where k is 0."""
-    n_dimensions = fields.shape[1]
+    n_dimensions = elements.shape[1]
     first = latents[0] if k > 0 else 0
     for d in range(n_dimensions):
-        scratch[0, d] = fields[first, d] if k > 0 else 0.0
+        scratch[0, d] = elements[first, d] if k > 0 else 0.0
     old = 0
     for i in range(1, k):
         h, new = latents[i], 1 - old
         for d in range(n_dimensions):
-            best, entry = scratch[old, d], fields[h, d]
+            best, entry = scratch[old, d], elements[h, d]
             scratch[new, d] = entry if abs(entry) > abs(best) else best
         old = new
     return old
 
 
 @njit(cache=True)
-def winners(fields: Any, latents: Any, k: int, scratch: Any) -> int:
+def winners(elements: Any, latents: Any, k: int, scratch: Any) -> int:
     """The row of `scratch` that now holds whose entry is largest, the first of equals: 0 to k - 1."""
-    n_dimensions = fields.shape[1]
+    n_dimensions = elements.shape[1]
     first = latents[0] if k > 0 else 0
     for d in range(n_dimensions):
-        scratch[0, d] = abs(fields[first, d])
+        scratch[0, d] = abs(elements[first, d])
         scratch[2, d] = 0.0
     old = 0
     for i in range(1, k):
         h, new = latents[i], 1 - old
         for d in range(n_dimensions):
-            best, entry = scratch[old, d], abs(fields[h, d])
+            best, entry = scratch[old, d], abs(elements[h, d])
             scratch[new, d] = entry if entry > best else best
             scratch[2 + new, d] = i if entry > best else scratch[2 + old, d]
         old = new
@@ -97,16 +97,16 @@ def log_power_sum(powers: Any, latents: Any, k: int, scratch: Any) -> None:
 
 
 @njit(cache=True, error_model="numpy")
-def power_mean(fields: Any, powers: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any) -> None:
+def power_mean(elements: Any, powers: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any) -> None:
     """Put sign(v) |v|^(1/rho), v = sum sign(w) |w|^rho over k entries w, into row 1; zeros where k is 0.
 
     Where k > 1, rows 0 and 2 are as `log_power_sum` leaves them.
     """
-    n_dimensions = fields.shape[1]
+    n_dimensions = elements.shape[1]
     if k < 2:
         h = latents[0] if k == 1 else 0
         for d in range(n_dimensions):
-            scratch[1, d] = fields[h, d] * k
+            scratch[1, d] = elements[h, d] * k
         return
     log_power_sum(powers, latents, k, scratch)
     exponent = 1.0 / rho
@@ -159,11 +159,11 @@ def sum_of_shares(k: int, shares: Any, total: Any) -> None:
 
 
 @njit(cache=True)
-def superpose(fields: Any, powers: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any) -> int:
+def superpose(elements: Any, powers: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any) -> int:
     """The row of `scratch` that now holds the power mean of k latents, which is the maximum where rho is infinite."""
     if rho == np.inf:
-        return int(maximum(fields, latents, k, scratch))
-    power_mean(fields, powers, scale, rho, latents, k, scratch)
+        return int(maximum(elements, latents, k, scratch))
+    power_mean(elements, powers, scale, rho, latents, k, scratch)
     return 1
 
 

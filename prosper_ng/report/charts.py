@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.report.curves import PANELS, Panel, column, draw_panel, known_panels
 from prosper_ng.report.drawing import BLUE, BROWN, TEAL, count_on, drawn, svg
-from prosper_ng.report.figures import MOST_FIELDS, draw_use, matched, order_of_use
+from prosper_ng.report.figures import MOST_ELEMENTS, draw_use, matched, order_of_use
 from prosper_ng.report.pixels import Pixels, eight_bit, enlarged, mosaic, tiles, with_channels
 
 Floats = NDArray[np.float64]
@@ -116,24 +116,24 @@ def number_of_active(activity: Floats) -> Floats:
 
 def dictionary_picture(W: Floats, patch_shape: Sequence[int], use: Floats | None) -> Picture:
     """The columns of W (D, H) as tiles (height, width, 1 or 3 channels), the most used first where `use` (H,) is."""
-    n_fields = W.shape[1]
-    n_shown = min(n_fields, MOST_FIELDS)
-    pixels = mosaic(tiles(W[:, order_of_use(n_fields, use)[:n_shown]], patch_shape), clear=True)
-    count = f"{n_shown:,} of {n_fields:,}" if n_shown < n_fields else f"{n_fields:,}"
-    fields = "field" if n_fields == 1 else "fields"
+    n_elements = W.shape[1]
+    n_shown = min(n_elements, MOST_ELEMENTS)
+    pixels = mosaic(tiles(W[:, order_of_use(n_elements, use)[:n_shown]], patch_shape), clear=True)
+    count = f"{n_shown:,} of {n_elements:,}" if n_shown < n_elements else f"{n_elements:,}"
+    elements = "element" if n_elements == 1 else "elements"
     order = "" if use is None else ", the most used first"
-    note = f"{count} {fields}{order}; each scaled to its own largest magnitude, zero is gray."
+    note = f"{count} {elements}{order}; each scaled to its own largest magnitude, zero is gray."
     return _picture("", pixels, f"Dictionary: {note}", note, share=0.5)
 
 
 def recovery_picture(W_true: Floats, W_learned: Floats, patch_shape: Sequence[int]) -> Picture:
-    """True fields (D, H) above the learned ones that stand for them."""
+    """True dictionary elements (D, H) above the learned ones that stand for them."""
     pairs = matched(W_true, W_learned)
     n_shown = len(pairs.cosines)
     both = np.concatenate([tiles(pairs.true, patch_shape), tiles(pairs.learned, patch_shape)])
     cosines = ", ".join(f"{cosine:.3f}" for cosine in pairs.cosines)
     note = (
-        f"True fields above, below each the learned one that stands for it; {pairs.n_found} of {W_true.shape[1]} have "
+        f"True elements above, the learned ones that stand for them below; {pairs.n_found} of {W_true.shape[1]} have "
         f"a cosine of 0.9 or more. The cosines of those shown: {cosines}."
     )
     return _picture("", mosaic(both, n_shown, clear=True), note, note, share=0.5)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-MOST_FIELDS = 1024
+MOST_ELEMENTS = 1024
 _MOST_COMPARED = 20
 _PANEL_SIDE = 512
 
@@ -27,21 +27,21 @@ _PANEL_SIDE = 512
 def dictionary(W: Floats, patch_shape: Sequence[int], use: Floats | None, path: Path) -> None:
     """Draw the columns of W (D, H) as tiles (height, width, 1 or 3 channels), the most used first.
 
-    Every tile is scaled to its own largest magnitude, with zero in the middle. `use` (H,) is how often each field is
-    active; without it they come in their order. Of more than 1024 fields, the first are drawn.
+    Every tile is scaled to its own largest magnitude, with zero in the middle. `use` (H,) is how often each
+    dictionary element is active; without it they come in their order. Of more than 1024, the first are drawn.
     """
-    n_fields = W.shape[1]
-    order = order_of_use(n_fields, use)
-    shown = order[:MOST_FIELDS]
+    n_elements = W.shape[1]
+    order = order_of_use(n_elements, use)
+    shown = order[:MOST_ELEMENTS]
     picture = mosaic(tiles(W[:, shown], patch_shape))
     height, width = picture.shape[:2]
     head, foot, margin = 120, 40 if use is None else 330, 60
     wide, left = max(width, 900), margin
     with drawn(wide + 2 * margin, height + head + foot) as figure:
         _place(figure, picture, left, foot)
-        n_shown = f"{len(shown):,} of " if len(shown) < n_fields else ""
-        title = f"Dictionary: {n_shown}{n_fields:,} field{'s' if n_fields > 1 else ''}"
-        by_use = "" if use is None or n_fields == 1 else ", the most used first"
+        n_shown = f"{len(shown):,} of " if len(shown) < n_elements else ""
+        title = f"Dictionary: {n_shown}{n_elements:,} element{'s' if n_elements > 1 else ''}"
+        by_use = "" if use is None or n_elements == 1 else ", the most used first"
         _say(figure, left, foot + height + 64, title + by_use, weight="bold")
         _say(figure, left, foot + height + 22, "each scaled to its own largest magnitude; zero is gray", color=PALE)
         if use is not None:
@@ -50,10 +50,10 @@ def dictionary(W: Floats, patch_shape: Sequence[int], use: Floats | None, path: 
 
 
 def recovery(W_true: Floats, W_learned: Floats, patch_shape: Sequence[int], path: Path) -> None:
-    """Draw the true fields (D, H) and, below each, the learned one that stands for it, with their cosine.
+    """Draw the true dictionary elements (D, H) and, below each, the learned one that stands for it, with their cosine.
 
-    The sign of a learned field is that of the better match: (W_h, s_h) and (-W_h, -s_h) say the same. Of more than 20
-    true fields, the first are drawn.
+    The sign of a learned dictionary element is that of the better match: (W_h, s_h) and (-W_h, -s_h) say the
+    same. Of more than 20 true ones, the first are drawn.
     """
     pairs = matched(W_true, W_learned)
     n_shown = len(pairs.cosines)
@@ -63,7 +63,7 @@ def recovery(W_true: Floats, W_learned: Floats, patch_shape: Sequence[int], path
     with drawn(width + 2 * margin, 2 * (height + label) + 110) as figure:
         _place(figure, mosaics[0], margin, height + label + 70)
         _place(figure, mosaics[1], margin, 56)
-        _say(figure, margin, 2 * height + label + 84, "True fields", weight="bold")
+        _say(figure, margin, 2 * height + label + 84, "True dictionary elements", weight="bold")
         title = f"Learned: {pairs.n_found} of {W_true.shape[1]} with a cosine of 0.9 or more"
         _say(figure, margin, height + 66, title, weight="bold")
         for place, cosine in enumerate(pairs.cosines):
@@ -72,27 +72,27 @@ def recovery(W_true: Floats, W_learned: Floats, patch_shape: Sequence[int], path
 
 
 class Pairs(NamedTuple):
-    """True fields (D, at most 20) and the learned ones that stand for them, zero where there is none."""
+    """True dictionary elements (D, at most 20) and the learned ones that stand for them, zero where there is none."""
 
     true: Floats
     learned: Floats
     cosines: Floats
     n_found: int
-    """Of all true fields, those with a cosine of 0.9 or more."""
+    """Of all true dictionary elements, those with a cosine of 0.9 or more."""
 
 
 def matched(W_true: Floats, W_learned: Floats) -> Pairs:
-    """The true fields (D, H) with the learned ones that stand for them, in the sign of the better match."""
+    """The true elements (D, H) with the learned ones that stand for them, in the sign of the better match."""
     found = recovered(W_true, W_learned, ignore_sign=True)
     n_shown = min(W_true.shape[1], _MOST_COMPARED)
     partners, cosines = found.assignment[:n_shown], found.correlations[:n_shown]
-    fields = np.where(partners >= 0, W_learned[:, partners] * np.where(cosines < 0, -1.0, 1.0), 0.0)
-    return Pairs(W_true[:, :n_shown], fields, np.abs(cosines), found.found)
+    elements = np.where(partners >= 0, W_learned[:, partners] * np.where(cosines < 0, -1.0, 1.0), 0.0)
+    return Pairs(W_true[:, :n_shown], elements, np.abs(cosines), found.found)
 
 
-def order_of_use(n_fields: int, use: Floats | None) -> NDArray[np.intp]:
-    """The fields, the most used first; in their own order where the use is not known."""
-    return np.arange(n_fields) if use is None else np.argsort(-use, kind="stable")
+def order_of_use(n_elements: int, use: Floats | None) -> NDArray[np.intp]:
+    """The dictionary elements, the most used first; in their own order where the use is not known."""
+    return np.arange(n_elements) if use is None else np.argsort(-use, kind="stable")
 
 
 def curves(history: Mapping[str, Floats], path: Path) -> None:
@@ -138,7 +138,7 @@ def comparison(images: Sequence[tuple[str, Floats]], path: Path) -> None:
 
 
 def draw_use(axes: "Axes", use: Floats, n_shown: int) -> None:
-    """Draw how often the fields are used, `use` (H,) in falling order, with a mark after the first `n_shown`."""
+    """Draw how often elements are used, `use` (H,) in falling order, with a mark after the first `n_shown`."""
     axes.stairs(use, np.arange(len(use) + 1) + 0.5, fill=True, color=BLUE, linewidth=0)
     if n_shown < len(use):
         axes.axvline(n_shown + 0.5, color=ORANGE, linewidth=0.8)
@@ -148,7 +148,7 @@ def draw_use(axes: "Axes", use: Floats, n_shown: int) -> None:
     axes.grid(True, axis="y")
     axes.locator_params(axis="y", nbins=4)
     count_on(axes)
-    axes.set_xlabel("fields in order of use")
+    axes.set_xlabel("dictionary elements in order of use")
     axes.set_ylabel("use")
 
 

@@ -84,10 +84,10 @@ def _in_units_of_the_data(record: RunRecord) -> Floats:
     return preprocessing.undo_directions(W.T).T
 
 
-def use_of(record: RunRecord, n_fields: int) -> Floats | None:
-    """How often each field is active: measured, or else learned; None where the run cannot tell."""
+def use_of(record: RunRecord, n_elements: int) -> Floats | None:
+    """How often each dictionary element is active: measured, or else learned; None where the run cannot tell."""
     for found in (record.results.get("use", ()), record.parameters.get("pi", ())):
         use = np.asarray(found, dtype=np.float64)
-        if use.shape == (n_fields,) and np.isfinite(use).all():
+        if use.shape == (n_elements,) and np.isfinite(use).all():
             return use
     return None

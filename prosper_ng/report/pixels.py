@@ -23,9 +23,9 @@ def tiles(W: Floats, patch_shape: Sequence[int]) -> Pixels:
 
     `patch_shape` is (height, width, 1 or 3 channels). Every tile is scaled to its own largest magnitude.
     """
-    fields = W.T.reshape(-1, *patch_shape)
-    largest = np.abs(fields).max(axis=(1, 2, 3), keepdims=True)
-    return eight_bit(127.5 + 127.5 * fields / np.where(largest > 0, largest, 1))
+    elements = W.T.reshape(-1, *patch_shape)
+    largest = np.abs(elements).max(axis=(1, 2, 3), keepdims=True)
+    return eight_bit(127.5 + 127.5 * elements / np.where(largest > 0, largest, 1))
 
 
 def mosaic(tiles: Pixels, n_columns: int | None = None, clear: bool = False) -> Pixels:

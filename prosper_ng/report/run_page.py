@@ -111,7 +111,7 @@ def _facts(record: RunRecord, found: Mapping[str, Any]) -> Rows:
             rows.append((name.upper(), f"{before} → {after}{unit}"))
     recovered = found.get("recovered")
     if isinstance(recovered, dict):
-        rows.append(("fields recovered", f"{recovered.get('found')} of {recovered.get('of')}"))
+        rows.append(("dictionary elements recovered", f"{recovered.get('found')} of {recovered.get('of')}"))
     for name, label in (("sigma", "noise level σ"), ("pi", "mean activity π")):
         last = record.last(name) if name in record.history else record.last(f"{name}_mean")
         if last is not None:

@@ -82,5 +82,5 @@ def _outcome(found: Mapping[str, Any]) -> str:
     if isinstance(psnr, Mapping) and all(isinstance(psnr.get(when), float) for when in ("before", "after")):
         return f"; the PSNR went from {psnr['before']:.2f} dB to {psnr['after']:.2f} dB"
     if isinstance(recovered, Mapping):
-        return f"; {recovered.get('found')} of {recovered.get('of')} true fields were recovered"
+        return f"; {recovered.get('found')} of {recovered.get('of')} true dictionary elements were recovered"
     return ""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
 from prosper_ng.errors import NumericalError
-from prosper_ng.estep.interface import EStep, Task
+from prosper_ng.estep.interface import EStep, Target
 from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.interface import Model
@@ -27,7 +27,7 @@ from prosper_ng.training.settings import Training
 from prosper_ng.training.totals import PartTotals
 
 Floats = NDArray[np.float64]
-Visit = tuple[Task, Posterior]
+Visit = tuple[Target, Posterior]
 
 _KEPT_BYTES = 1 << 28
 """Posteriors of a part up to this size are kept until it is known which rows count; larger ones are made again."""
@@ -251,15 +251,17 @@ def posteriors(
         # Fancy indexing copies, so that linear algebra sees the same alignment whoever owns the block.
         values = noisy_values(problem.seed, state.sweep, rows, problem.values[rows - problem.first_row], point)
         batch = batch_of(rows, values)
-        task = Task(model, prepared, model.project(prepared, batch), batch, activity, streams, tempering, state.sweep)
+        target = Target(
+            model, prepared, model.project(prepared, batch), batch, activity, streams, tempering, state.sweep
+        )
         places = _places(rows, problem.first_row)
         sets = None
         if state.sets is not None:
             sets = StateSets(np.asarray(state.sets.codes[places]), np.asarray(state.sets.log_joint[places]))
-        posterior = problem.estep.posterior(task, sets, vary)
+        posterior = problem.estep.posterior(target, sets, vary)
         if state.sets is not None and sets is not None and not isinstance(places, slice):
             state.sets.codes[places], state.sets.log_joint[places] = sets
-        yield task, posterior
+        yield target, posterior
 
 
 def _pieces(blocks: RowBlocks, part: int | None, among: range) -> Iterator[range]:

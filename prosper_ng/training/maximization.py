@@ -18,7 +18,7 @@ from prosper_ng.training.totals import PartTotals
 Floats = NDArray[np.float64]
 
 
-class Outcome(NamedTuple):
+class Maximized(NamedTuple):
     """What the last M-step came to."""
 
     free_energy: float
@@ -49,7 +49,7 @@ class Maximization:
         self.n_falls = 0
         """Sweeps after which the free energy was lower, for models that do not rule it out."""
         self._last_plain: float | None = None
-        self.last = Outcome(-np.inf, None, 0)
+        self.last = Maximized(-np.inf, None, 0)
 
     def update(
         self, params: NamedArrays, totals: PartTotals, sums: NamedArrays, sweep: int, part: int, point: AnnealingPoint
@@ -75,7 +75,7 @@ class Maximization:
         applies = self._learns_all and corrected is None
         # Where the statistics do not tell the free energy, it is that of the E-step.
         free_energy = expected + _entropy(total) if self.model.is_exact else float(total["free_energy"])
-        self.last = Outcome(free_energy / n_rows, gap if applies else None, int(n_rows))
+        self.last = Maximized(free_energy / n_rows, gap if applies else None, int(n_rows))
         if not self.model.is_exact and part == self._n_parts - 1:
             self._count_fall(self.last.free_energy if point.is_plain else None)
         return self._with_noise(new, sweep, part, point)

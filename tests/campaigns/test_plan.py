@@ -132,7 +132,7 @@ def test_mistakes_are_told_with_their_place(tmp_path, text, message):
 def test_a_mistake_is_told_once_however_many_runs_it_spoils(tmp_path):
     with pytest.raises(ConfigError) as caught:
         planned(tmp_path, "grid: {model.n_latents: [x], estep.n_states: [1, 2, 3, 4]}\n")
-    assert len(caught.value.problems) == 1
+    assert len(caught.value.mistakes) == 1
 
 
 def test_no_base_is_a_mistake(tmp_path):

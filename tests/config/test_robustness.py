@@ -54,9 +54,9 @@ def settings_or_explanation(read):
 
 
 def explained(error):
-    """Each problem is one sentence, and the whole can be printed anywhere."""
-    assert error.problems
-    assert all(problem.message and "\n" not in problem.message for problem in error.problems)
+    """Each mistake is one sentence, and the whole can be printed anywhere."""
+    assert error.mistakes
+    assert all(mistake.message and "\n" not in mistake.message for mistake in error.mistakes)
     assert ": error: " in str(error).encode().decode()
 
 

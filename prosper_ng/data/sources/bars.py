@@ -82,13 +82,13 @@ class Bars:
 
     def _truth(self) -> NamedArrays:
         side = self.n_bars // 2
-        fields = np.zeros((self.n_bars, side, side))
+        elements = np.zeros((self.n_bars, side, side))
         for bar in range(side):
-            fields[bar, bar, :] = self.amplitude
-            fields[side + bar, :, bar] = self.amplitude
+            elements[bar, bar, :] = self.amplitude
+            elements[side + bar, :, bar] = self.amplitude
         if self.negative_bars:
-            fields[1::2] *= -1
-        weights = fields.reshape(self.n_bars, -1).T
+            elements[1::2] *= -1
+        weights = elements.reshape(self.n_bars, -1).T
         if self.latents == "discrete":
             return NamedArrays.of(W=weights, sigma=self.noise, pi=self._alphabet()[1])
         if self.latents == "gaussian":
@@ -118,8 +118,8 @@ class Bars:
     def _superposed(self, strengths: Floats, weights: Floats) -> Floats:
         """(n, D) the images before noise, bar by bar so that memory stays at that of the images."""
         clean = np.zeros((len(strengths), len(weights)))
-        for strength, field in zip(strengths.T, weights.T, strict=True):
-            bar = np.outer(strength, field)
+        for strength, element in zip(strengths.T, weights.T, strict=True):
+            bar = np.outer(strength, element)
             if self.superposition == "sum":
                 clean += bar
             else:

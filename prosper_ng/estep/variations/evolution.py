@@ -7,7 +7,7 @@ from annotated_types import Gt
 from numba import njit
 
 from prosper_ng.components import component
-from prosper_ng.estep.interface import Codes, Floats, Task
+from prosper_ng.estep.interface import Codes, Floats, Target
 from prosper_ng.estep.variations._selection import select_by_fitness, select_uniformly
 from prosper_ng.latents.space import LatentSpace, unpack, unpack_binary
 from prosper_ng.latents.state_sets import StateSets, get_value, set_value
@@ -60,18 +60,18 @@ class Evolution:
         """Children of one generation."""
         return min(self.n_parents, n_states) * self.n_children
 
-    def propose(self, task: Task, pool: StateSets) -> Codes:
+    def propose(self, target: Target, pool: StateSets) -> Codes:
         """n_parents * n_children candidates for each row."""
         n, n_pool, words = pool.codes.shape
         n_parents = min(self.n_parents, n_pool)
-        space = task.model.space
+        space = target.model.space
         children = np.empty((n, n_parents * self.n_children, words), np.uint64)
         shape = (space.n_latents, space.n_values, space.n_planes, space.plane_words)
         mode = ("none", "flip", "sparse_flip").index(self.mutation)
-        flips = _flips(space.n_latents, self.mean_flips, float(np.sum(task.activity)))
+        flips = _flips(space.n_latents, self.mean_flips, float(np.sum(target.activity)))
         _breed(
-            pool.codes, pool.log_joint, task.batch.rows, n_parents, self.n_children, self.selection == "fitness",
-            self.crossover, mode, flips, shape, task.stream.words(), children,
+            pool.codes, pool.log_joint, target.batch.rows, n_parents, self.n_children, self.selection == "fitness",
+            self.crossover, mode, flips, shape, target.stream.words(), children,
         )  # fmt: skip
         return children
 

@@ -6,7 +6,7 @@ import numpy as np
 from annotated_types import Gt
 
 from prosper_ng.components import component
-from prosper_ng.estep.interface import Codes, Task
+from prosper_ng.estep.interface import Codes, Target
 from prosper_ng.latents.candidates import Ints, rank
 from prosper_ng.latents.neighbours import Candidates, choose, evaluated, hoods
 from prosper_ng.latents.space import LatentSpace
@@ -46,14 +46,14 @@ class Neighbourhood:
         """As configured."""
         return self.n_candidates
 
-    def propose(self, task: Task, pool: StateSets) -> Codes:
+    def propose(self, target: Target, pool: StateSets) -> Codes:
         """Up to n_candidates states for each row; where there are fewer, some repeat a state of the pool."""
         parents = np.empty((len(pool.codes), min(self.n_parents, pool.codes.shape[1])), np.int64)
         rank(pool.log_joint, parents)
-        return best_neighbours(task, pool, parents, self.n_candidates)
+        return best_neighbours(target, pool, parents, self.n_candidates)
 
 
-def best_neighbours(task: Task, pool: StateSets, parents: Ints, n_candidates: int) -> Codes:
+def best_neighbours(target: Target, pool: StateSets, parents: Ints, n_candidates: int) -> Codes:
     """(n, n_candidates, words) the best neighbours of parents (n, P), places in the pool, that the pool does not hold.
 
     Only those count that are better than the worst of the pool; where there are fewer, some repeat a state of the pool.
@@ -61,20 +61,20 @@ def best_neighbours(task: Task, pool: StateSets, parents: Ints, n_candidates: in
     n, _, words = pool.codes.shape
     best = Candidates.none(n, n_candidates, words)
     for chosen in parents.T:
-        _look_around(task, pool, chosen, best)
+        _look_around(target, pool, chosen, best)
     unused = np.arange(n_candidates) >= best.filled[:, None]
     best.codes[unused] = np.repeat(pool.codes[:, 0], unused.sum(axis=1), axis=0)
     return best.codes
 
 
-def _look_around(task: Task, pool: StateSets, chosen: Ints, best: Candidates) -> None:
+def _look_around(target: Target, pool: StateSets, chosen: Ints, best: Candidates) -> None:
     """Let the neighbours of one parent of each row compete."""
-    model: Any = task.model
+    model: Any = target.model
     rows, knows = np.arange(len(chosen)), offers(model, KnowsNeighbours)
     parents, log_joint = pool.codes[rows, chosen], pool.log_joint[rows, chosen]
     for hood in hoods(model.space, parents, log_joint, _NUMBERS if knows else None):
         if knows:
-            found = model.log_joint_of_neighbours(task.prepared, task.projected, hood)
+            found = model.log_joint_of_neighbours(target.prepared, target.projected, hood)
         else:
-            found = evaluated(model.space, hood, task.log_joint)
+            found = evaluated(model.space, hood, target.log_joint)
         choose(model.space, hood, found, pool, best)

@@ -6,7 +6,7 @@ from annotated_types import Gt
 
 from prosper_ng.components import component
 from prosper_ng.estep import preselection
-from prosper_ng.estep.interface import Codes, Task
+from prosper_ng.estep.interface import Codes, Target
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.numerics.schedule import SweepSwitch
@@ -39,9 +39,9 @@ class Preselection:
         """All combinations."""
         return len(self._way.tree(space).parents)
 
-    def propose(self, task: Task, pool: StateSets) -> Codes:
+    def propose(self, target: Target, pool: StateSets) -> Codes:
         """The combinations of each row's candidates."""
-        return self._way.choose(task).combinations(task.model.space)
+        return self._way.choose(target).combinations(target.model.space)
 
     @property
     def _way(self) -> preselection.Preselection:

@@ -7,7 +7,7 @@ from annotated_types import Gt
 from numba import njit
 
 from prosper_ng.components import component
-from prosper_ng.estep.interface import Codes, Task
+from prosper_ng.estep.interface import Codes, Target
 from prosper_ng.latents.posterior import truncated_posterior
 from prosper_ng.latents.space import LatentSpace, unpack
 from prosper_ng.latents.state_sets import StateSets, draw_state, set_value
@@ -42,13 +42,13 @@ class Sampling:
         """As configured."""
         return self.n_samples
 
-    def propose(self, task: Task, pool: StateSets) -> Codes:
+    def propose(self, target: Target, pool: StateSets) -> Codes:
         """n_samples states for each row."""
-        space, rows, words = task.model.space, task.batch.rows, task.stream.words()
+        space, rows, words = target.model.space, target.batch.rows, target.stream.words()
         codes = np.zeros((len(pool.codes), self.n_samples, space.words), np.uint64)
         shape = (space.n_latents, space.n_values, space.n_planes, space.plane_words)
         if self.source == "prior":
-            _draw_from_prior(rows, task.activity, shape, words, codes)
+            _draw_from_prior(rows, target.activity, shape, words, codes)
         else:
             weights = truncated_posterior(pool.log_joint).weights
             _draw_from_marginals(rows, pool.codes, weights, shape, words, codes)

@@ -55,7 +55,7 @@ def log_joint_of_incomplete(
     zero: Any,
     residual: Any,
     missing: Any,
-    fields: Any,
+    elements: Any,
     precision: float,
     log_odds: Any,
     alphabet: Any,
@@ -64,8 +64,8 @@ def log_joint_of_incomplete(
     plane_words: int,
     result: Any,
 ) -> None:
-    """Fill (n, S) with the log joints of codes (n, S, words) over the observed entries; `fields` is Wᵀ (H, D)."""
-    n_latents, n_dimensions = fields.shape
+    """Fill (n, S) with the log joints of codes (n, S, words) over the observed entries; `elements` is Wᵀ (H, D)."""
+    n_latents, n_dimensions = elements.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     mean = np.empty(n_dimensions)
     for n in range(codes.shape[0]):
@@ -75,7 +75,7 @@ def log_joint_of_incomplete(
             mean[:] = 0.0
             for i in range(k):
                 total += log_odds[latents[i], indices[i] - 1]
-                mean += alphabet[indices[i]] * fields[latents[i]]
+                mean += alphabet[indices[i]] * elements[latents[i]]
             change = 0.0
             for d in range(n_dimensions):
                 if not missing[n, d]:
@@ -114,7 +114,7 @@ def log_joint_of_states(
 @njit(cache=True)
 def add_missing_moments(
     missing: Any,
-    fields: Any,
+    elements: Any,
     mu: Any,
     variance: float,
     codes: Any,
@@ -127,7 +127,7 @@ def add_missing_moments(
     y_s: Any,
 ) -> np.int64:
     """Complete sum y (D,), sum yᵀy (1,) and sum y<s>ᵀ (D, H) by the missing entries; how many there are."""
-    n_latents, n_dimensions = fields.shape
+    n_latents, n_dimensions = elements.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     mean = np.empty(n_dimensions)
     n_missing = np.int64(0)
@@ -142,7 +142,7 @@ def add_missing_moments(
             k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
             mean[:] = mu
             for i in range(k):
-                mean += alphabet[indices[i]] * fields[latents[i]]
+                mean += alphabet[indices[i]] * elements[latents[i]]
             for d in range(n_dimensions):
                 if missing[n, d]:
                     y[d] += weight * mean[d]

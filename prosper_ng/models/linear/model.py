@@ -115,7 +115,7 @@ class LinearModel:
     def _initial_linear(self, moments: Moments, rng: np.random.Generator) -> dict[str, Any]:
         """W around the data mean, or around 0 where that is a parameter; sigma: the data's standard deviation."""
         if not self.data_mean:
-            return {"W": moments.fields(self.n_latents, rng), "sigma": moments.scale}
+            return {"W": moments.dictionary(self.n_latents, rng), "sigma": moments.scale}
         W = moments.spread * moments.directions(self.n_latents, rng)
         return {"W": W, "sigma": moments.spread, "mu": moments.mean, "center": moments.center}
 

@@ -13,10 +13,10 @@ from prosper_ng.latents.space import unpack
 
 
 @njit(cache=True)
-def _overlaps(k: int, latents: Any, gram: Any, precision: float, fields: Any, W: Any, missing: Any, own: Any) -> None:
+def _overlaps(k: int, latents: Any, gram: Any, precision: float, elements: Any, W: Any, missing: Any, own: Any) -> None:
     """Fill (k, H) with rows of G; over the entries that are not `missing` (D,), where these are given.
 
-    `fields` (H, D) and `W` (D, H) are the same dictionary.
+    `elements` (H, D) and `W` (D, H) are the same dictionary.
     """
     for i in range(k):
         h = latents[i]
@@ -26,48 +26,48 @@ def _overlaps(k: int, latents: Any, gram: Any, precision: float, fields: Any, W:
         own[i] = 0.0
         for d in range(missing.shape[0]):
             if not missing[d]:
-                own[i] += (precision * fields[h, d]) * W[d]
+                own[i] += (precision * elements[h, d]) * W[d]
 
 
 @njit(cache=True)
-def _fill(base: float, singletons: Any, field: Any, alphabet: Any, result: Any) -> None:
+def _fill(base: float, singletons: Any, interaction: Any, alphabet: Any, result: Any) -> None:
     """Log joints (H, K - 1) of a base with each latent switched on."""
     if alphabet.shape[0] == 2:
         phi = alphabet[1]
-        for h in range(field.shape[0]):
-            result[h, 0] = base + (singletons[h, 0] - phi * field[h])
+        for h in range(interaction.shape[0]):
+            result[h, 0] = base + (singletons[h, 0] - phi * interaction[h])
         return
-    for h in range(field.shape[0]):
+    for h in range(interaction.shape[0]):
         for v in range(result.shape[1]):
-            result[h, v] = base + (singletons[h, v] - alphabet[v + 1] * field[h])
+            result[h, v] = base + (singletons[h, v] - alphabet[v + 1] * interaction[h])
 
 
 @njit(cache=True)
 def fill_neighbours(
-    hood: Any, singletons: Any, gram: Any, precision: float, fields: Any, W: Any, missing: Any, alphabet: Any,
+    hood: Any, singletons: Any, gram: Any, precision: float, elements: Any, W: Any, missing: Any, alphabet: Any,
     n_planes: int, plane_words: int, found: Any,
 ) -> None:  # fmt: skip
     """Fill the log joints of the neighbours of a hood; the other arguments are those of `Projected` and `Prepared`."""
     n_latents = singletons.shape[1]
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    own, field, less_field = np.empty((n_latents, n_latents)), np.empty(n_latents), np.empty(n_latents)
+    own, interaction, less_interaction = np.empty((n_latents, n_latents)), np.empty(n_latents), np.empty(n_latents)
     nothing = np.empty(0, np.bool_)
     for m in range(hood.parents.shape[0]):
         n, first, joint = hood.first_row + m, hood.starts[m], hood.log_joint[m]
         k = unpack(hood.parents[m], n_planes, plane_words, latents, indices)
-        _overlaps(k, latents, gram, precision, fields, W, missing[n] if missing.shape[0] > 0 else nothing, own)
-        field[:] = 0.0
+        _overlaps(k, latents, gram, precision, elements, W, missing[n] if missing.shape[0] > 0 else nothing, own)
+        interaction[:] = 0.0
         for i in range(k):
-            field += alphabet[indices[i]] * own[i]
+            interaction += alphabet[indices[i]] * own[i]
         found.bases[first] = joint
-        _fill(joint, singletons[n], field, alphabet, found.switched[first])
+        _fill(joint, singletons[n], interaction, alphabet, found.switched[first])
         for i in range(k):
             h, index = latents[i], indices[i]
             phi = alphabet[index]
-            less_field[:] = field - phi * own[i]
-            less = joint - (singletons[n, h, index - 1] - phi * less_field[h])
+            less_interaction[:] = interaction - phi * own[i]
+            less = joint - (singletons[n, h, index - 1] - phi * less_interaction[h])
             found.bases[first + 1 + i] = less
-            _fill(less, singletons[n], less_field, alphabet, found.switched[first + 1 + i])
+            _fill(less, singletons[n], less_interaction, alphabet, found.switched[first + 1 + i])
         for base in range(k + 1):
             for i in range(k):
                 if i != base - 1:

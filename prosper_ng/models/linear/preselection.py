@@ -84,8 +84,8 @@ class LinearPosterior:
 
 def _quadratic(prepared: Prepared, projected: Projected) -> Quadratic:
     missing = projected.missing
-    fields = np.ascontiguousarray(prepared.W.T) if len(missing) else np.empty((0, 0))
-    return Quadratic(projected.zero, projected.singletons, prepared.gram, fields, prepared.precision, missing)
+    elements = np.ascontiguousarray(prepared.W.T) if len(missing) else np.empty((0, 0))
+    return Quadratic(projected.zero, projected.singletons, prepared.gram, elements, prepared.precision, missing)
 
 
 def _tempered(plain: Quadratic, prepared: Prepared, tempering: Tempering) -> Quadratic:
@@ -100,7 +100,7 @@ def _tempered(plain: Quadratic, prepared: Prepared, tempering: Tempering) -> Qua
 
 @njit(cache=True)
 def _add_missing(
-    missing: Any, rows: Any, fields: Any, mu: Any, variance: float, means: Any, squares: Any, candidates: Any,
+    missing: Any, rows: Any, elements: Any, mu: Any, variance: float, means: Any, squares: Any, candidates: Any,
     pairs: Any, y: Any, y_y: Any, y_s: Any,
 ) -> np.int64:  # fmt: skip
     """Complete sum y (D,), sum yᵀy (1,) and sum y<s>ᵀ (D, H) by the missing entries; how many there are.
@@ -117,19 +117,19 @@ def _add_missing(
                 continue
             n_missing += 1
             mean, square = mu[d], mu[d] * mu[d] + variance
-            for h in range(fields.shape[0]):
-                mean += fields[h, d] * means[n, h]
-                square += fields[h, d] * (2.0 * mu[d] * means[n, h] + fields[h, d] * squares[n, h])
-                y_s[d, h] += mu[d] * means[n, h] + fields[h, d] * squares[n, h]
+            for h in range(elements.shape[0]):
+                mean += elements[h, d] * means[n, h]
+                square += elements[h, d] * (2.0 * mu[d] * means[n, h] + elements[h, d] * squares[n, h])
+                y_s[d, h] += mu[d] * means[n, h] + elements[h, d] * squares[n, h]
             place = 0
             for i in range(n_candidates):
                 a = candidates[n, i]
                 for j in range(i + 1, n_candidates):
                     b, both = candidates[n, j], pairs[n, place]
                     place += 1
-                    y_s[d, a] += fields[b, d] * both
-                    y_s[d, b] += fields[a, d] * both
-                    square += 2.0 * fields[a, d] * fields[b, d] * both
+                    y_s[d, a] += elements[b, d] * both
+                    y_s[d, b] += elements[a, d] * both
+                    square += 2.0 * elements[a, d] * elements[b, d] * both
             y[d] += mean
             y_y[0] += square
     return n_missing

@@ -46,7 +46,7 @@ class Quadratic(NamedTuple):
     """(n, H, K - 1) what a single active latent adds."""
     gram: Floats
     """(H, H) what two active latents take away, times both values; for rows that miss nothing."""
-    fields: Floats
+    elements: Floats
     """(H, D) from which a row with missing entries gets a Gram matrix of its own."""
     precision: float
     missing: NDArray[np.bool_]
@@ -85,7 +85,7 @@ def _gather(first: int, singletons: Any, gram: Any, candidates: Any, alone: Any,
 
 @njit(cache=True)
 def _gather_observed(
-    first: int, fields: Any, precision: float, missing: Any, candidates: Any, product: Any, overlaps: Any
+    first: int, elements: Any, precision: float, missing: Any, candidates: Any, product: Any, overlaps: Any
 ) -> None:
     """Overlaps of the candidates over the entries that each row does not miss; `product` (D,) is scratch."""
     n_rows, n_candidates = candidates.shape
@@ -93,16 +93,16 @@ def _gather_observed(
         n = min(first + lane, n_rows - 1)
         for i in range(n_candidates):
             for d in range(product.shape[0]):
-                product[d] = 0.0 if missing[n, d] else precision * fields[candidates[n, i], d]
+                product[d] = 0.0 if missing[n, d] else precision * elements[candidates[n, i], d]
             for j in range(i + 1, n_candidates):
-                overlaps[i, j, lane] = np.dot(product, fields[candidates[n, j]])
+                overlaps[i, j, lane] = np.dot(product, elements[candidates[n, j]])
 
 
 @njit(cache=True, error_model="numpy")
-def _descend(tree: Any, alphabet: Any, alone: Any, overlaps: Any, field: Any, joints: Any, best: Any) -> None:
+def _descend(tree: Any, alphabet: Any, alone: Any, overlaps: Any, interaction: Any, joints: Any, best: Any) -> None:
     """Log joints of all nodes relative to the zero state; `best` becomes the largest in each lane."""
-    n_candidates, n_lanes, deepest = alone.shape[0], best.shape[0], field.shape[0]
-    flat_field, flat_overlaps = field.reshape(deepest, -1), overlaps.reshape(n_candidates, -1)
+    n_candidates, n_lanes, deepest = alone.shape[0], best.shape[0], interaction.shape[0]
+    flat_interaction, flat_overlaps = interaction.reshape(deepest, -1), overlaps.reshape(n_candidates, -1)
     for node in range(tree.parents.shape[0]):
         parent, slot, depth, value = tree.parents[node], tree.slots[node], tree.depths[node], tree.indices[node] - 1
         phi = alphabet[value + 1]
@@ -111,16 +111,18 @@ def _descend(tree: Any, alphabet: Any, alone: Any, overlaps: Any, field: Any, jo
                 joints[node, lane] = alone[slot, value, lane]
         else:
             for lane in range(n_lanes):
-                joint = joints[parent, lane] + (alone[slot, value, lane] - phi * field[depth - 2, slot, lane])
+                joint = joints[parent, lane] + (alone[slot, value, lane] - phi * interaction[depth - 2, slot, lane])
                 joints[node, lane] = joint
                 best[lane] = joint if joint > best[lane] else best[lane]
         # What the active candidates of this node take away from each one that may follow.
         if depth == 1 and deepest > 0:
             for place in range((slot + 1) * n_lanes, n_candidates * n_lanes):
-                flat_field[0, place] = phi * flat_overlaps[slot, place]
+                flat_interaction[0, place] = phi * flat_overlaps[slot, place]
         elif depth <= deepest:
             for place in range((slot + 1) * n_lanes, n_candidates * n_lanes):
-                flat_field[depth - 1, place] = flat_field[depth - 2, place] + phi * flat_overlaps[slot, place]
+                flat_interaction[depth - 1, place] = (
+                    flat_interaction[depth - 2, place] + phi * flat_overlaps[slot, place]
+                )
 
 
 @njit(cache=True, error_model="numpy")
@@ -227,14 +229,14 @@ def _scatter(n: int, lane: int, scale: float, candidates: Any, active: Any, both
 
 @njit(cache=True, error_model="numpy")
 def _marginalize(
-    n_lanes: int, zero: Any, singletons: Any, gram: Any, fields: Any, precision: float, missing: Any, alphabet: Any,
+    n_lanes: int, zero: Any, singletons: Any, gram: Any, elements: Any, precision: float, missing: Any, alphabet: Any,
     candidates: Any, tree: Any, found: Any,
 ) -> None:  # fmt: skip
     n_rows, n_candidates = candidates.shape
     n_nodes, n_alone = tree.parents.shape[0], singletons.shape[1] * singletons.shape[2]
     alone = np.empty((n_candidates, singletons.shape[2], n_lanes))
     overlaps = np.empty((n_candidates, n_candidates, n_lanes))
-    field = np.empty((np.max(tree.depths) - 1, n_candidates, n_lanes))
+    interaction = np.empty((np.max(tree.depths) - 1, n_candidates, n_lanes))
     joints, alive, active, both = (
         np.empty((n_nodes, n_lanes)),
         np.empty(n_nodes, np.bool_),
@@ -243,14 +245,14 @@ def _marginalize(
     )
     best, mass, moment = np.empty(n_lanes), np.empty(n_lanes), np.empty(n_lanes)
     flat, weights = singletons.reshape(n_rows, n_alone), found.masses.reshape(n_rows, n_alone)
-    tops, product, scratch = np.empty((n_lanes, -(-n_alone // CHUNK))), np.empty(fields.shape[1]), np.empty(CHUNK)
+    tops, product, scratch = np.empty((n_lanes, -(-n_alone // CHUNK))), np.empty(elements.shape[1]), np.empty(CHUNK)
     for first in range(0, n_rows, n_lanes):
         _gather(first, singletons, gram, candidates, alone, overlaps)
         if missing.shape[0] > 0:
-            _gather_observed(first, fields, precision, missing, candidates, product, overlaps)
+            _gather_observed(first, elements, precision, missing, candidates, product, overlaps)
         for lane in range(n_lanes):
             best[lane] = _best_alone(flat[min(first + lane, n_rows - 1)], 0.0, tops[lane])
-        _descend(tree, alphabet, alone, overlaps, field, joints, best)
+        _descend(tree, alphabet, alone, overlaps, interaction, joints, best)
         for lane in range(n_lanes):
             n = min(first + lane, n_rows - 1)
             mass[lane], moment[lane] = _weigh_alone(flat[n], best[lane], tops[lane], scratch, weights[n])

@@ -21,7 +21,7 @@ from prosper_ng.numerics.superposition import (
 class Prepared(NamedTuple):
     """What depends on the parameters only."""
 
-    fields: Floats
+    elements: Floats
     """(H, D) W transposed, so that the entries of a latent lie side by side."""
     rho: float
     """Exponent of the power mean; infinite for the maximum."""
@@ -36,7 +36,7 @@ class Prepared(NamedTuple):
     origin: Floats
     """(D,) a point in the middle of all W_h."""
     alone: Floats
-    """(H, D) the fields from there, in units of sigma."""
+    """(H, D) the dictionary elements from there, in units of sigma."""
     known: dict[int, Any]
     """What preselection found out about these parameters, by gamma."""
 
@@ -85,7 +85,7 @@ def log_joint_of_states(
     constant: Any,
     values: Any,
     observed: Any,
-    fields: Any,
+    elements: Any,
     powers: Any,
     scale: Any,
     rho: float,
@@ -96,14 +96,14 @@ def log_joint_of_states(
     result: Any,
 ) -> None:
     """Fill (n, S) with the log joints of codes (n, S, words)."""
-    n_latents, n_dimensions = fields.shape
+    n_latents, n_dimensions = elements.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     scratch, squares = np.empty((4, n_dimensions)), np.empty(n_dimensions)
     for n in range(codes.shape[0]):
         y, seen = values[n], observed[n]
         for s in range(codes.shape[1]):
             k = unpack(codes[n, s], 1, plane_words, latents, indices)
-            mean = scratch[superpose(fields, powers, scale, rho, latents, k, scratch)]
+            mean = scratch[superpose(elements, powers, scale, rho, latents, k, scratch)]
             total = constant[n]
             for i in range(k):
                 total += log_odds[latents[i]]
@@ -124,10 +124,10 @@ def log_prior_of_states(log_prior_zero: float, log_odds: Any, codes: Any, plane_
 
 @njit(cache=True)
 def add_means(
-    fields: Any, powers: Any, scale: Any, rho: float, codes: Any, weights: Any, plane_words: int, result: Any
+    elements: Any, powers: Any, scale: Any, rho: float, codes: Any, weights: Any, plane_words: int, result: Any
 ) -> None:
     """Add the mean of Wbar over the states of each row to `result` (n, D)."""
-    n_latents, n_dimensions = fields.shape
+    n_latents, n_dimensions = elements.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     scratch = np.empty((4, n_dimensions))
     for n in range(codes.shape[0]):
@@ -135,17 +135,17 @@ def add_means(
             weight = weights[n, s]
             if weight > 0.0:
                 k = unpack(codes[n, s], 1, plane_words, latents, indices)
-                row = superpose(fields, powers, scale, rho, latents, k, scratch)
+                row = superpose(elements, powers, scale, rho, latents, k, scratch)
                 for d in range(n_dimensions):
                     result[n, d] += weight * scratch[row, d]
 
 
 @njit(cache=True)
 def add_hard_shares(
-    fields: Any, values: Any, observed: Any, codes: Any, weights: Any, plane_words: int, counts: Any, A: Any, A_y: Any
+    elements: Any, values: Any, observed: Any, codes: Any, weights: Any, plane_words: int, counts: Any, A: Any, A_y: Any
 ) -> None:
     """Add to the counts (H,), to sum <A>ᵀ and to sum <A>ᵀ y (H, D) with one winner for each entry."""
-    n_latents, n_dimensions = fields.shape
+    n_latents, n_dimensions = elements.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     scratch = np.empty((4, n_dimensions))
     for n in range(codes.shape[0]):
@@ -154,7 +154,7 @@ def add_hard_shares(
             if weight == 0.0:
                 continue
             k = unpack(codes[n, s], 1, plane_words, latents, indices)
-            row = winners(fields, latents, k, scratch)
+            row = winners(elements, latents, k, scratch)
             for i in range(k):
                 h = latents[i]
                 counts[h] += weight
@@ -166,7 +166,7 @@ def add_hard_shares(
 
 @njit(cache=True)
 def add_soft_shares(
-    fields: Any,
+    elements: Any,
     powers: Any,
     slopes: Any,
     scale: Any,
@@ -182,7 +182,7 @@ def add_soft_shares(
     residual: Any,
 ) -> None:
     """Add to the counts (H,), to sum <A S>ᵀ and sum <A (y - Wbar + S W)>ᵀ (H, D), and to the squared residual (D,)."""
-    n_latents, n_dimensions = fields.shape
+    n_latents, n_dimensions = elements.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     scratch, shares = np.empty((4, n_dimensions)), np.empty((n_latents, n_dimensions))
     for n in range(codes.shape[0]):
@@ -191,7 +191,7 @@ def add_soft_shares(
             if weight == 0.0:
                 continue
             k = unpack(codes[n, s], 1, plane_words, latents, indices)
-            power_mean(fields, powers, scale, rho, latents, k, scratch)
+            power_mean(elements, powers, scale, rho, latents, k, scratch)
             power_shares(slopes, rho, latents, k, scratch, shares)
             for d in range(n_dimensions):
                 difference = observed[n, d] * (values[n, d] - scratch[1, d])
@@ -204,4 +204,4 @@ def add_soft_shares(
                 for d in range(n_dimensions):
                     share = weight * observed[n, d] * shares[i, d]
                     A[h, d] += share * all_shares[d]
-                    A_y[h, d] += share * (values[n, d] - scratch[1, d] + all_shares[d] * fields[h, d])
+                    A_y[h, d] += share * (values[n, d] - scratch[1, d] + all_shares[d] * elements[h, d])

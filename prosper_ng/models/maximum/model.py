@@ -98,17 +98,17 @@ class MaximumModel(ActivityPrior):
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
         """W around the data mean; sigma: the data's standard deviation; pi: 1/H."""
-        W = np.maximum(moments.fields(self.n_latents, rng), self._least_W)
+        W = np.maximum(moments.dictionary(self.n_latents, rng), self._least_W)
         return NamedArrays.of(W=W, sigma=moments.scale, pi=self._initial_pi())
 
     def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Prepared:
         """W by latents, the exponent of the power mean at this temperature, and the log odds."""
-        fields, rho = np.ascontiguousarray(params["W"].T), self._rho(temperature)
+        elements, rho = np.ascontiguousarray(params["W"].T), self._rho(temperature)
         pi = self.activity(params)
         sigma, log_prior_zero = float(params["sigma"]), float(np.sum(np.log1p(-pi)))
-        origin = fields.mean(axis=0)
-        alone = (fields - origin) / sigma
-        return Prepared(fields, rho, powers_of(fields, rho), sigma, log_odds(pi), log_prior_zero, origin, alone, {})
+        origin = elements.mean(axis=0)
+        alone = (elements - origin) / sigma
+        return Prepared(elements, rho, powers_of(elements, rho), sigma, log_odds(pi), log_prior_zero, origin, alone, {})
 
     def project(self, prepared: Prepared, batch: Batch) -> Projected:
         """The rows, which of their entries count, what all their states have in common, and their singletons."""
@@ -116,10 +116,10 @@ class MaximumModel(ActivityPrior):
 
     def log_joint(self, prepared: Prepared, projected: Projected, codes: Codes) -> Floats:
         """(n, S) log p(s, y), constants included."""
-        fields, rho, power, sigma, *_ = prepared
+        elements, rho, power, sigma, *_ = prepared
         result = np.empty(codes.shape[:2])
         log_joint_of_states(
-            projected.constant, projected.values, projected.observed, fields, power.powers, power.scale, rho,
+            projected.constant, projected.values, projected.observed, elements, power.powers, power.scale, rho,
             sigma**-2, prepared.log_odds, codes, self.space.plane_words, result,
         )  # fmt: skip
         return result
@@ -142,7 +142,7 @@ class MaximumModel(ActivityPrior):
         """log p(s, y) of the states one change away from the parents."""
         found, power = Neighbours.unknown(self.space, hood), prepared.powers
         fill_neighbours(
-            hood, projected.values, projected.observed, prepared.fields, power.powers, power.scale, prepared.rho,
+            hood, projected.values, projected.observed, prepared.elements, power.powers, power.scale, prepared.rho,
             prepared.sigma**-2, projected.constant, prepared.log_odds, found,
         )  # fmt: skip
         return found
@@ -158,16 +158,16 @@ class MaximumModel(ActivityPrior):
     ) -> None:
         """Add what the active and the winning latents of a batch come to."""
         used = weights.any(axis=1)
-        A, A_y = np.zeros_like(prepared.fields), np.zeros_like(prepared.fields)
+        A, A_y = np.zeros_like(prepared.elements), np.zeros_like(prepared.elements)
         words = self.space.plane_words
         if self.superposition == "hard":
             add_hard_shares(
-                prepared.fields, projected.values, projected.observed, codes, weights, words, sums["counts"], A, A_y
+                prepared.elements, projected.values, projected.observed, codes, weights, words, sums["counts"], A, A_y
             )
         else:
             residual, power = np.zeros(A.shape[1]), prepared.powers
             add_soft_shares(
-                prepared.fields, power.powers, power.slopes, power.scale, prepared.rho, projected.values,
+                prepared.elements, power.powers, power.slopes, power.scale, prepared.rho, projected.values,
                 projected.observed, codes, weights, words, sums["counts"], A, A_y, residual,
             )  # fmt: skip
             sums["residual"] += residual.sum()
@@ -228,9 +228,9 @@ class MaximumModel(ActivityPrior):
         return 1.0 / (1.0 - 1.0 / max(temperature, self._least_temperature))
 
     def _mean(self, prepared: Prepared, codes: Codes, weights: Floats) -> Floats:
-        fields, rho, power, *_ = prepared
-        result = np.zeros((len(codes), fields.shape[1]))
-        add_means(fields, power.powers, power.scale, rho, codes, weights, self.space.plane_words, result)
+        elements, rho, power, *_ = prepared
+        result = np.zeros((len(codes), elements.shape[1]))
+        add_means(elements, power.powers, power.scale, rho, codes, weights, self.space.plane_words, result)
         return result
 
     def _squared_residual(self, params: NamedArrays, sums: NamedArrays) -> float:

@@ -23,11 +23,11 @@ def _distance(y: Any, observed: Any, mean: Any) -> float:
 
 
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})
-def _distance_of_larger(y: Any, observed: Any, mean: Any, field: Any) -> float:
-    """|y - m|² over the observed entries, m the entries of `mean` and of `field` that are larger in magnitude."""
+def _distance_of_larger(y: Any, observed: Any, mean: Any, element: Any) -> float:
+    """|y - m|² over the observed entries, m the entries of `mean` and of `element` that are larger in magnitude."""
     total = 0.0
     for d in range(y.shape[0]):
-        both = field[d] if abs(field[d]) > abs(mean[d]) else mean[d]
+        both = element[d] if abs(element[d]) > abs(mean[d]) else mean[d]
         difference = observed[d] * (y[d] - both)
         total += difference * difference
     return total
@@ -45,11 +45,11 @@ def _root(powers: Any, more: Any, scale: Any, exponent: float, mean: Any) -> Non
 
 @njit(cache=True, error_model="numpy")
 def fill_neighbours(
-    hood: Any, values: Any, observed: Any, fields: Any, powers: Any, scale: Any, rho: float, precision: float,
+    hood: Any, values: Any, observed: Any, elements: Any, powers: Any, scale: Any, rho: float, precision: float,
     constant: Any, log_odds: Any, found: Any,
 ) -> None:  # fmt: skip
     """Fill the log joints of the neighbours of a hood; arguments as in `Projected` and `Prepared`."""
-    n_latents, n_dimensions = fields.shape
+    n_latents, n_dimensions = elements.shape
     latents, indices, base = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     scratch, mean, total = np.empty((4, n_dimensions)), np.empty(n_dimensions), np.empty(n_dimensions)
     zeros, soft = np.zeros(n_dimensions), rho != np.inf
@@ -70,14 +70,14 @@ def fill_neighbours(
                     total += powers[base[i]]
                 _root(total, zeros, scale, 1.0 / rho, mean)
             else:
-                mean[:] = scratch[maximum(fields, base, size, scratch)]
+                mean[:] = scratch[maximum(elements, base, size, scratch)]
             found.bases[place] = prior - 0.5 * precision * _distance(y, seen, zeros if size == 0 else mean)
             for h in range(n_latents):
                 if soft:
                     _root(total, powers[h], scale, 1.0 / rho, mean)
                     distance = _distance(y, seen, mean)
                 else:
-                    distance = _distance_of_larger(y, seen, mean, fields[h])
+                    distance = _distance_of_larger(y, seen, mean, elements[h])
                 found.switched[place, h, 0] = prior + (log_odds[h] - 0.5 * precision * distance)
             for i in range(size):
                 found.switched[place, base[i]] = -np.inf

@@ -75,7 +75,7 @@ class MaximumPosterior:
         self.prepared, self.projected, self.batch, self.chosen = prepared, projected, batch, chosen
         beta = 1.0 / tempering.temperature
         n_rows = len(batch.values)
-        n_states = 1 + len(prepared.fields) + len(chosen.tree.depths) - chosen.candidates.shape[1]
+        n_states = 1 + len(prepared.elements) + len(chosen.tree.depths) - chosen.candidates.shape[1]
         kappa = beta if tempering.anneal_prior else 1.0
         self._all_weights = float(np.log(n_states) - np.log(LEAST_WEIGHT))
         threshold = float(NEGLIGIBLE + np.log(n_states))
@@ -113,18 +113,18 @@ class MaximumPosterior:
     def _shares(self, kept: Mask | None, values: Floats, observed: Floats) -> Shares:
         """What the latents of all listed states come to, of rows that are 0 where they are not kept."""
         prepared, power, tree = self.prepared, self.prepared.powers, lattice_of(self.chosen)
-        fields, masses, (states, weights) = prepared.fields, self.weighed.masses, self._states(kept)
+        elements, masses, (states, weights) = prepared.elements, self.weighed.masses, self._states(kept)
         if kept is not None:
             masses = np.where(kept[:, None], masses, 0.0)
-        capacity = max(min(_COLLECTED_NUMBERS // fields.shape[1], len(weights)), 16)
-        moments, complete = np.empty((capacity, fields.shape[1])), self.batch.observed is None
+        capacity = max(min(_COLLECTED_NUMBERS // elements.shape[1], len(weights)), 16)
+        moments, complete = np.empty((capacity, elements.shape[1])), self.batch.observed is None
         seen = np.empty((capacity, 0)) if complete else np.empty_like(moments)
         collected = Collected(np.empty(capacity), seen, moments)
-        shares = Shares(np.zeros(len(fields)), np.zeros_like(fields), np.zeros_like(fields))
+        shares = Shares(np.zeros(len(elements)), np.zeros_like(elements), np.zeros_like(elements))
         _share_singletons(masses, values, observed, complete, shares)
         _share_states(
-            fields, power.powers, power.slopes, power.scale, prepared.rho, values, observed, self.chosen.candidates,
-            tree, states, weights, state_table(len(fields), capacity), collected, shares,
+            elements, power.powers, power.slopes, power.scale, prepared.rho, values, observed, self.chosen.candidates,
+            tree, states, weights, state_table(len(elements), capacity), collected, shares,
         )  # fmt: skip
         return shares
 
@@ -139,9 +139,9 @@ class MaximumPosterior:
         """(n, D) posterior predictive mean <Wbar(s)>."""
         prepared, power = self.prepared, self.prepared.powers
         states, weights = self._states(None)
-        result = self.weighed.masses @ prepared.fields
+        result = self.weighed.masses @ prepared.elements
         _add_means(
-            prepared.fields, power.powers, power.scale, prepared.rho, self.chosen.candidates, lattice_of(self.chosen),
+            prepared.elements, power.powers, power.scale, prepared.rho, self.chosen.candidates, lattice_of(self.chosen),
             states, weights, result,
         )  # fmt: skip
         return result
@@ -205,15 +205,15 @@ def _collect(
 
 
 @njit(cache=True)
-def _share_out_to_winners(fields: Any, table: Any, collected: Any, shares: Any) -> None:
+def _share_out_to_winners(elements: Any, table: Any, collected: Any, shares: Any) -> None:
     """Give what was collected for each state of the table to the winner of each entry."""
-    n_latents, n_dimensions = fields.shape
+    n_latents, n_dimensions = elements.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     scratch = np.empty((4, n_dimensions))
     totals, seen, moments, A, A_y = collected.totals, collected.seen, collected.moments, shares.A, shares.A_y
     for place in range(table.n_states[0]):
         k = unpack(table.codes[place], 1, table.codes.shape[1], latents, indices)
-        row = winners(fields, latents, k, scratch)
+        row = winners(elements, latents, k, scratch)
         for i in range(k):
             h = latents[i]
             shares.counts[h] += totals[place]
@@ -225,10 +225,10 @@ def _share_out_to_winners(fields: Any, table: Any, collected: Any, shares: Any) 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _share_out_softly(
-    fields: Any, powers: Any, slopes: Any, scale: Any, rho: float, table: Any, collected: Any, shares: Any
+    elements: Any, powers: Any, slopes: Any, scale: Any, rho: float, table: Any, collected: Any, shares: Any
 ) -> None:
     """Share out what was collected for each state of the table, of two or more latents, among these."""
-    n_latents, n_dimensions = fields.shape
+    n_latents, n_dimensions = elements.shape
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     scratch, share, mass = np.empty((4, n_dimensions)), np.empty((n_latents, n_dimensions)), np.empty(n_dimensions)
     totals, seen, moments, A, A_y = collected.totals, collected.seen, collected.moments, shares.A, shares.A_y
@@ -249,22 +249,22 @@ def _share_out_softly(
             shares.counts[h] += totals[place]
             for d in range(n_dimensions):
                 A[h, d] += share[i, d] * bound[d]
-                A_y[h, d] += share[i, d] * (left[d] + bound[d] * fields[h, d])
+                A_y[h, d] += share[i, d] * (left[d] + bound[d] * elements[h, d])
 
 
 @njit(cache=True)
 def _share_out(
-    fields: Any, powers: Any, slopes: Any, scale: Any, rho: float, table: Any, collected: Any, shares: Any
+    elements: Any, powers: Any, slopes: Any, scale: Any, rho: float, table: Any, collected: Any, shares: Any
 ) -> None:
     if rho == np.inf:
-        _share_out_to_winners(fields, table, collected, shares)
+        _share_out_to_winners(elements, table, collected, shares)
     else:
-        _share_out_softly(fields, powers, slopes, scale, rho, table, collected, shares)
+        _share_out_softly(elements, powers, slopes, scale, rho, table, collected, shares)
 
 
 @njit(cache=True)
 def _share_states(
-    fields: Any, powers: Any, slopes: Any, scale: Any, rho: float, values: Any, observed: Any, candidates: Any,
+    elements: Any, powers: Any, slopes: Any, scale: Any, rho: float, values: Any, observed: Any, candidates: Any,
     tree: Any, states: Any, weights: Any, table: Any, collected: Any, shares: Any,
 ) -> None:  # fmt: skip
     """Add what larger states come to: collected for each distinct state, which is then shared out once."""
@@ -274,24 +274,32 @@ def _share_states(
         placed = place_states(table, done, candidates, states.rows, tree, states.nodes, places)
         _collect(done, placed, n_known, values, observed, states, weights, places, collected)
         if placed < weights.shape[0]:
-            _share_out(fields, powers, slopes, scale, rho, table, collected, shares)
+            _share_out(elements, powers, slopes, scale, rho, table, collected, shares)
             clear(table)
         done = placed
-    _share_out(fields, powers, slopes, scale, rho, table, collected, shares)
+    _share_out(elements, powers, slopes, scale, rho, table, collected, shares)
 
 
 @njit(cache=True)
 def _add_means(
-    fields: Any, powers: Any, scale: Any, rho: float, candidates: Any, tree: Any, states: Any, weights: Any, result: Any
+    elements: Any,
+    powers: Any,
+    scale: Any,
+    rho: float,
+    candidates: Any,
+    tree: Any,
+    states: Any,
+    weights: Any,
+    result: Any,
 ) -> None:
     """Add the mean of Wbar over the states of two or more active latents to `result` (n, D)."""
-    latents, scratch = np.empty(candidates.shape[1], np.int64), np.empty((4, fields.shape[1]))
+    latents, scratch = np.empty(candidates.shape[1], np.int64), np.empty((4, elements.shape[1]))
     for i in range(weights.shape[0]):
         n, node, k = states.rows[i], np.int64(states.nodes[i]), 0
         while node >= 0:
             latents[k] = candidates[n, tree.slots[node]]
             node = tree.parents[node]
             k += 1
-        row = superpose(fields, powers, scale, rho, latents, k, scratch)
+        row = superpose(elements, powers, scale, rho, latents, k, scratch)
         for d in range(result.shape[1]):
             result[n, d] += weights[i] * scratch[row, d]

@@ -62,12 +62,12 @@ class Rows(NamedTuple):
     """(n, H')."""
 
 
-class Fields(NamedTuple):
+class Superpositions(NamedTuple):
     """The parameters, and what states superimpose to with them, found once for each."""
 
     alone: Floats
-    """(H, D') fields, padded."""
-    fields: Floats
+    """(H, D') dictionary elements, padded."""
+    elements: Floats
     """(H, D)."""
     powers: Floats
     """(H, D) as in `Powers`."""
@@ -138,8 +138,8 @@ def weigh_states(prepared: Prepared, projected: Projected, chosen: Preselected, 
     """The posteriors over the zero state, all singletons, and what the candidates of each row combine to."""
     shape = lattice_of(chosen)
     n_rows, n_nodes = len(chosen.candidates), len(shape.parents)
-    fields = _fields(prepared, len(shape.levels) - 1)
-    padded = fields.alone.shape[1]
+    elements = _fields(prepared, len(shape.levels) - 1)
+    padded = elements.alone.shape[1]
     rows = Rows(
         _padded(projected.values, padded), _padded(projected.observed, padded), projected.singletons, projected.doubt,
         chosen.candidates,
@@ -149,23 +149,23 @@ def weigh_states(prepared: Prepared, projected: Projected, chosen: Preselected, 
         np.zeros(n_rows + 1, np.int64), np.empty(n_rows * n_nodes, np.int32), np.empty(n_rows * n_nodes),
     )  # fmt: skip
     meeting = Meeting.empty(max(1, min(n_rows, _ROWS, _NODES // n_nodes)), n_nodes)
-    _weigh_rows(fields, weighing, rows, shape, meeting, found)
+    _weigh_rows(elements, weighing, rows, shape, meeting, found)
     kept = slice(found.starts[-1])
     return found._replace(nodes=found.nodes[kept].copy(), weights=found.weights[kept].copy())
 
 
-def _fields(prepared: Prepared, max_active: int) -> Fields:
+def _fields(prepared: Prepared, max_active: int) -> Superpositions:
     """The superpositions that are known for these parameters; they are kept with them."""
     if max_active not in prepared.known:
-        fields, power, opposed = prepared.fields, prepared.powers, _opposed(prepared)
-        padded = -(-fields.shape[1] // _PAD) * _PAD
+        elements, power, opposed = prepared.elements, prepared.powers, _opposed(prepared)
+        padded = -(-elements.shape[1] // _PAD) * _PAD
         capacity = max(TABLE_NUMBERS // padded, 16)
         means = np.empty((capacity, padded))
-        prepared.known[max_active] = Fields(
-            _padded(fields, padded), fields, power.powers, power.scale, prepared.rho, opposed, prepared.log_odds,
-            means, np.empty_like(means) if len(opposed) else means, state_table(len(fields), capacity),
+        prepared.known[max_active] = Superpositions(
+            _padded(elements, padded), elements, power.powers, power.scale, prepared.rho, opposed, prepared.log_odds,
+            means, np.empty_like(means) if len(opposed) else means, state_table(len(elements), capacity),
         )  # fmt: skip
-    found: Fields = prepared.known[max_active]
+    found: Superpositions = prepared.known[max_active]
     return found
 
 
@@ -180,7 +180,7 @@ def _padded(rows: Floats, n_dimensions: int) -> Floats:
 
 def _opposed(prepared: Prepared) -> Floats:
     """The largest power of either sign, where adding a latent can make the magnitude of a power mean smaller."""
-    if prepared.rho == np.inf or not (prepared.fields < 0).any():
+    if prepared.rho == np.inf or not (prepared.elements < 0).any():
         return np.empty((0, 0))
     powers = prepared.powers.powers
     return np.stack([np.maximum(-powers.min(axis=0), 0.0), np.maximum(powers.max(axis=0), 0.0)])
@@ -231,10 +231,12 @@ def _add(weighing: Any, best: float, best_tempered: float, distance: float, log_
 
 
 @njit(cache=True, error_model="numpy")
-def _meet_singletons(first: int, n_rows: int, weighing: Any, rows: Any, fields: Any, meeting: Any, masses: Any) -> None:
+def _meet_singletons(
+    first: int, n_rows: int, weighing: Any, rows: Any, elements: Any, meeting: Any, masses: Any
+) -> None:
     """Put the distances of the singletons that may count in place of their masses (n, H), infinity for the others."""
     values, observed, singletons, best = rows.values, rows.observed, rows.singletons, meeting.best
-    shift, log_odds = weighing.kappa - weighing.beta, fields.log_odds
+    shift, log_odds = weighing.kappa - weighing.beta, elements.log_odds
     nothing = np.zeros((1, values.shape[1]))
     for r in range(n_rows):
         n = first + r
@@ -249,7 +251,7 @@ def _meet_singletons(first: int, n_rows: int, weighing: Any, rows: Any, fields: 
             masses[n, h] = np.inf
             if singletons[n, h] < plain and weighing.beta * singletons[n, h] + shift * log_odds[h] < tempered:
                 continue
-            masses[n, h] = _distance(n, values, observed, h, fields.alone)
+            masses[n, h] = _distance(n, values, observed, h, elements.alone)
             joint, tempered_joint = _log_joints(weighing, masses[n, h], log_odds[h])
             best_plain, best_tempered = max(best_plain, joint), max(best_tempered, tempered_joint)
         best[r, 0], best[r, 1] = best_plain, best_tempered
@@ -291,16 +293,16 @@ def _list_nodes(
 
 
 @njit(cache=True, error_model="numpy")
-def _superpose(fields: Any, codes: Any, n_more: int, first: int, last: int) -> None:
+def _superpose(elements: Any, codes: Any, n_more: int, first: int, last: int) -> None:
     """Fill the means of the states from one place to another, and what is left of them with `n_more` other latents."""
-    n_latents, n_dimensions = fields.fields.shape
-    means, least, powers, scale = fields.means, fields.least, fields.powers, fields.scale
-    opposed, exponent = fields.opposed, 1.0 / fields.rho
+    n_latents, n_dimensions = elements.elements.shape
+    means, least, powers, scale = elements.means, elements.least, elements.powers, elements.scale
+    opposed, exponent = elements.opposed, 1.0 / elements.rho
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     scratch = np.empty((4, n_dimensions))
     for place in range(first, last):
         k = unpack(codes[place], 1, codes.shape[1], latents, indices)
-        row = superpose(fields.fields, powers, scale, fields.rho, latents, k, scratch)
+        row = superpose(elements.elements, powers, scale, elements.rho, latents, k, scratch)
         means[place, n_dimensions:], least[place, n_dimensions:] = 0.0, 0.0
         for d in range(n_dimensions):
             means[place, d] = scratch[row, d]
@@ -320,10 +322,10 @@ def _superpose(fields: Any, codes: Any, n_more: int, first: int, last: int) -> N
 
 @njit(cache=True, error_model="numpy")
 def _measure(
-    first: int, start: int, stop: int, is_last: bool, weighing: Any, rows: Any, fields: Any, meeting: Any
+    first: int, start: int, stop: int, is_last: bool, weighing: Any, rows: Any, elements: Any, meeting: Any
 ) -> None:
     """Find the distances of some of the listed nodes, and what is left of them with any more latents."""
-    values, observed, means, least = rows.values, rows.observed, fields.means, fields.least
+    values, observed, means, least = rows.values, rows.observed, elements.means, elements.least
     distances, excess, best = meeting.distances, meeting.excess, meeting.best
     for i in range(start, stop):
         n, node, place = meeting.rows[i], meeting.nodes[i], meeting.places[i]
@@ -381,19 +383,24 @@ def _weigh(
 
 
 @njit(cache=True, error_model="numpy")
-def _weigh_rows(fields: Any, weighing: Any, rows: Any, lattice: Any, meeting: Any, found: Any) -> None:
-    table, log_odds, candidates, max_active = fields.table, fields.log_odds, rows.candidates, lattice.subsets.shape[1]
+def _weigh_rows(elements: Any, weighing: Any, rows: Any, lattice: Any, meeting: Any, found: Any) -> None:
+    table, log_odds, candidates, max_active = (
+        elements.table,
+        elements.log_odds,
+        rows.candidates,
+        lattice.subsets.shape[1],
+    )
     for first in range(0, rows.values.shape[0], meeting.best.shape[0]):
         n_rows = min(meeting.best.shape[0], rows.values.shape[0] - first)
-        _meet_singletons(first, n_rows, weighing, rows, fields, meeting, found.masses)
+        _meet_singletons(first, n_rows, weighing, rows, elements, meeting, found.masses)
         for depth in range(1, max_active + 1 if max_active > 1 else 1):
             n_listed = _list_nodes(depth, first, n_rows, weighing, candidates, log_odds, lattice, meeting)
             nodes, done = meeting.nodes[:n_listed], 0
             while done < n_listed:
                 n_known = table.n_states[0]
                 placed = place_states(table, done, candidates, meeting.rows, lattice, nodes, meeting.places)
-                _superpose(fields, table.codes, max_active - depth, n_known, table.n_states[0])
-                _measure(first, done, placed, depth == max_active, weighing, rows, fields, meeting)
+                _superpose(elements, table.codes, max_active - depth, n_known, table.n_states[0])
+                _measure(first, done, placed, depth == max_active, weighing, rows, elements, meeting)
                 if placed < n_listed:
                     clear(table)
                 done = placed

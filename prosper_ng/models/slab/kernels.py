@@ -1,13 +1,13 @@
 """Kernels of spike-and-slab models: Gaussian slabs of the active latents, integrated out.
 
-With fields F (the dictionary in units of the noise), the active latents a of a state, G = F_aᵀF_a, b = F_aᵀy and
+With elements F (the dictionary in units of the noise), the active latents a of a state, G = F_aᵀF_a, b = F_aᵀy and
 slabs N(mu, Psi), Psi_aa = L Lᵀ: B = I + Lᵀ G L, v = b - G mu_a, u = Lᵀ v give the posterior mean mu_a + L B⁻¹ u, the
 posterior covariance L B⁻¹ Lᵀ, and
 log p(y | s) = log p(y | 0) + ½ (mu_aᵀ(b + v) + uᵀ B⁻¹ u - log |B|),
 stable for slabs and noise as narrow as they may be, since no eigenvalue of B is below 1.
-Slabs that are independent have unit variance here: whoever calls has moved their scale into the fields, so L = I.
+Slabs that are independent have unit variance here: whoever calls has moved their scale into the elements, so L = I.
 
-States with one active latent and independent slabs have a closed form (`_slab_singles`). Others with the same number k
+States with one active latent and independent slabs have a closed form (`singles.py`). Others with the same number k
 of active latents are worked on together, one lane each (`numerics.cholesky`). A row with missing entries has a G of its
 own, over its observed entries, of which only what its states need is computed.
 """
@@ -132,14 +132,14 @@ def _masked_product(x: Any, y: Any, mask: Any) -> float:
 
 
 @njit(cache=True)
-def _complete_gram(n: int, latents: Any, fields: Any, mask: Any, known: Any, gram: Any) -> None:
+def _complete_gram(n: int, latents: Any, elements: Any, mask: Any, known: Any, gram: Any) -> None:
     """Make sure that G of row n is there for all pairs of the latents; known (H, H) says of which row an entry is."""
     for i in range(latents.shape[0]):
         h = latents[i]
         for j in range(i + 1):
             if known[h, latents[j]] != n:
                 known[h, latents[j]] = n
-                gram[h, latents[j]] = _masked_product(fields[h], fields[latents[j]], mask)
+                gram[h, latents[j]] = _masked_product(elements[h], elements[latents[j]], mask)
 
 
 @njit(cache=True)
@@ -153,7 +153,7 @@ def _gather(k: int, first: int, last: int, matrix: Any, latents: Any, result: An
 
 @njit(cache=True)
 def _load(
-    k: int, states: Any, codes: Any, b: Any, mu: Any, gram: Any, Psi: Any, fields: Any, observed: Any, known: Any,
+    k: int, states: Any, codes: Any, b: Any, mu: Any, gram: Any, Psi: Any, elements: Any, observed: Any, known: Any,
     lanes: Any,
 ) -> None:  # fmt: skip
     """Gather everything about some states, given as (2, lanes) n and s, of k active latents."""
@@ -167,7 +167,7 @@ def _load(
         for i in range(k):
             latents[i, lane] = active[i]
         if observed.shape[0] > 0:
-            _complete_gram(n, active[:k], fields, observed[n], known, gram)
+            _complete_gram(n, active[:k], elements, observed[n], known, gram)
             _gather(k, lane, lane + 1, gram, latents, lanes.gram)
     if observed.shape[0] == 0:
         _gather(k, 0, n_lanes, gram, latents, lanes.gram)
@@ -212,12 +212,21 @@ def _border(k: int, n_lanes: int, full: bool, lanes: Any) -> None:
 
 @njit(cache=True)
 def log_joint_of_states(
-    zero: Any, log_odds: Any, b: Any, mu: Any, gram: Any, Psi: Any, fields: Any, observed: Any, codes: Any, result: Any
+    zero: Any,
+    log_odds: Any,
+    b: Any,
+    mu: Any,
+    gram: Any,
+    Psi: Any,
+    elements: Any,
+    observed: Any,
+    codes: Any,
+    result: Any,
 ) -> None:
     """Fill (n, S) with the log joints of codes (n, S, words).
 
     zero (n,) log joints of the zero state, log_odds (H,), b (n, H), mu (H,) slab means, gram (H, H), Psi (H, H), or
-    (0, 0) for independent slabs of unit variance; fields (H, D) and observed (n, D) as 0 and 1 where rows have missing
+    (0, 0) for independent slabs of unit variance; elements (H, D) and observed (n, D) as 0 and 1 where rows miss
     entries (`gram` is then overwritten), (0, D) where none is missing.
     """
     n_rows, n_states = codes.shape[:2]
@@ -236,7 +245,7 @@ def log_joint_of_states(
             while start < ends[k]:
                 stop = min(start + lanes.owner.shape[0], ends[k])
                 n_lanes = stop - start
-                _load(k, order[:, start:stop], codes, b, mu, gram, Psi, fields, observed, known, lanes)
+                _load(k, order[:, start:stop], codes, b, mu, gram, Psi, elements, observed, known, lanes)
                 _border(k, n_lanes, full, lanes)
                 eliminate(k, n_lanes, lanes.bordered, lanes.scratch, lanes.log_determinant)
                 for lane in range(n_lanes):
@@ -309,7 +318,7 @@ def _add_influence(k: int, n_lanes: int, lanes: Any, shift: Any, spread: Any) ->
 
 @njit(cache=True)
 def _add_missing(
-    k: int, n_lanes: int, lanes: Any, fields: Any, observed: Any, moment: Any, y_y: Any, y_sz: Any
+    k: int, n_lanes: int, lanes: Any, elements: Any, observed: Any, moment: Any, y_y: Any, y_sz: Any
 ) -> None:
     """Add what states say about the entries their rows miss: <y_d²> and <y_d s z>, in units of the noise."""
     mean, covariance, latents = lanes.mean, lanes.covariance, lanes.latents
@@ -318,20 +327,20 @@ def _add_missing(
         for i in range(k):
             for j in range(i + 1):
                 moment[i, j] = moment[j, i] = weight * (mean[i, lane] * mean[j, lane] + covariance[i, j, lane])
-        for d in range(fields.shape[1]):
+        for d in range(elements.shape[1]):
             if mask[d] == 0.0:
                 y_y[d] += weight
                 for i in range(k):
                     product = 0.0
                     for j in range(k):
-                        product += moment[i, j] * fields[latents[j, lane], d]
+                        product += moment[i, j] * elements[latents[j, lane], d]
                     y_sz[d, latents[i, lane]] += product
-                    y_y[d] += product * fields[latents[i, lane], d]
+                    y_y[d] += product * elements[latents[i, lane], d]
 
 
 @njit(cache=True)
 def add_moments(
-    b: Any, mu: Any, gram: Any, Psi: Any, fields: Any, observed: Any, codes: Any, weights: Any,
+    b: Any, mu: Any, gram: Any, Psi: Any, elements: Any, observed: Any, codes: Any, weights: Any,
     means: Any, counts: Any, second: Any, shift: Any, spread: Any, y_y: Any, y_sz: Any, together: int = _ROWS_TOGETHER,
 ) -> float:  # fmt: skip
     """Add the posterior moments of codes (n, S, words) with weights (n, S); sum of weights times log |B|.
@@ -358,7 +367,7 @@ def add_moments(
         for k in range(largest + 1):
             while start < ends[k]:
                 stop = min(start + lanes.owner.shape[0], ends[k])
-                _load(k, order[:, start:stop], codes, b, mu, gram, Psi, fields, observed, known, lanes)
+                _load(k, order[:, start:stop], codes, b, mu, gram, Psi, elements, observed, known, lanes)
                 _border(k, stop - start, full, lanes)
                 _solve(k, stop - start, full, lanes)
                 for lane in range(stop - start):
@@ -368,21 +377,21 @@ def add_moments(
                 if full:
                     _add_influence(k, stop - start, lanes, shift, spread)
                 if missing:
-                    _add_missing(k, stop - start, lanes, fields, observed, moment, y_y, y_sz)
+                    _add_missing(k, stop - start, lanes, elements, observed, moment, y_y, y_sz)
                 start = stop
     return log_determinant
 
 
 @njit(cache=True)
 def add_means(
-    b: Any, mu: Any, gram: Any, Psi: Any, fields: Any, observed: Any, codes: Any, weights: Any, means: Any
+    b: Any, mu: Any, gram: Any, Psi: Any, elements: Any, observed: Any, codes: Any, weights: Any, means: Any
 ) -> None:
     """Add the posterior means <s z> (n, H), each row for itself: how it is rounded does not depend on the others.
 
     The arguments are those of `add_moments`.
     """
     n_latents, n_joint, missing = mu.shape[0], Psi.shape[0], observed.shape[0] > 0
-    n_missing = fields.shape[1] if missing else 0
+    n_missing = elements.shape[1] if missing else 0
     counts, second = np.zeros(n_latents), np.zeros((n_latents, n_latents))
     shift, spread = np.zeros(n_joint), np.zeros((n_joint, n_joint))
     y_y, y_sz = np.zeros(n_missing), np.zeros((n_missing, n_latents))
@@ -392,6 +401,6 @@ def add_means(
     for first in range(0, codes.shape[0], n_together):
         own = slice(first, first + n_together)
         add_moments(
-            b[own], mu, gram, Psi, fields, observed[own] if missing else observed, codes[own], weights[own],
+            b[own], mu, gram, Psi, elements, observed[own] if missing else observed, codes[own], weights[own],
             means[own], counts, second, shift, spread, y_y, y_sz, 1,
         )  # fmt: skip

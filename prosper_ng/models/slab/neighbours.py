@@ -35,7 +35,7 @@ def _invert(k: int, A: Any) -> None:
 
 @njit(cache=True)
 def _overlaps(
-    k: int, latents: Any, gram: Any, fields: Any, by_entry: Any, observed: Any, own: Any, squares: Any
+    k: int, latents: Any, gram: Any, elements: Any, by_entry: Any, observed: Any, own: Any, squares: Any
 ) -> None:
     """Fill (k, H) with rows of G and (H,) with its diagonal, over the observed (D,) entries where these are given."""
     if observed.shape[0] == 0:
@@ -50,7 +50,7 @@ def _overlaps(
         if observed[d] != 0.0:
             squares += by_entry[d] * by_entry[d]
             for i in range(k):
-                own[i] += fields[latents[i], d] * by_entry[d]
+                own[i] += elements[latents[i], d] * by_entry[d]
 
 
 @njit(cache=True, error_model="numpy")
@@ -85,11 +85,11 @@ def _fill(base: float, e: Any, q: Any, mu: Any, log_odds: Any, result: Any) -> N
 
 @njit(cache=True, error_model="numpy")
 def fill_neighbours(
-    hood: Any, log_odds: Any, b: Any, mu: Any, gram: Any, fields: Any, by_entry: Any, observed: Any, found: Any
+    hood: Any, log_odds: Any, b: Any, mu: Any, gram: Any, elements: Any, by_entry: Any, observed: Any, found: Any
 ) -> None:
     """Fill the log joints of the neighbours of a hood.
 
-    fields (H, D) and by_entry (D, H) are the same dictionary; observed (n, D), or (0, D) where nothing is missing.
+    elements (H, D) and by_entry (D, H) are the same dictionary; observed (n, D), or (0, D) where nothing is missing.
     """
     n_latents, plane_words = mu.shape[0], hood.parents.shape[1]
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
@@ -100,7 +100,7 @@ def fill_neighbours(
     for m in range(hood.parents.shape[0]):
         n, joint = hood.first_row + m, hood.log_joint[m]
         k = unpack(hood.parents[m], 1, plane_words, latents, indices)
-        _overlaps(k, latents, gram, fields, by_entry, observed[n] if observed.shape[0] > 0 else nothing, own, q)
+        _overlaps(k, latents, gram, elements, by_entry, observed[n] if observed.shape[0] > 0 else nothing, own, q)
         _posterior(k, latents, b[n], mu, own, inverse, mean, T)
         e[:] = b[n]
         for i in range(k):

@@ -80,7 +80,7 @@ def _blank(char: str) -> str:
 
 
 @dataclass(frozen=True)
-class Problem:
+class Mistake:
     """One thing that is wrong, at one place."""
 
     place: Place
@@ -96,19 +96,19 @@ class Problem:
 
 
 class ConfigError(UserError):
-    """A configuration that cannot be used: every problem found in it, in the order of reading."""
+    """A configuration that cannot be used: every mistake found in it, in the order of reading."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        """Keep the problems, sorted and without repetitions."""
-        self.problems: tuple[Problem, ...] = tuple(
-            sorted(dict.fromkeys(problems), key=lambda problem: problem.place.sort_key)
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        """Keep the mistakes, sorted and without repetitions."""
+        self.mistakes: tuple[Mistake, ...] = tuple(
+            sorted(dict.fromkeys(mistakes), key=lambda mistake: mistake.place.sort_key)
         )
-        super().__init__(self.problems)
+        super().__init__(self.mistakes)
 
     def __str__(self) -> str:
-        shown = [str(problem) for problem in self.problems[:_MAX_SHOWN]]
-        if len(self.problems) > _MAX_SHOWN:
-            shown.append(f"and {len(self.problems) - _MAX_SHOWN} more errors")
+        shown = [str(mistake) for mistake in self.mistakes[:_MAX_SHOWN]]
+        if len(self.mistakes) > _MAX_SHOWN:
+            shown.append(f"and {len(self.mistakes) - _MAX_SHOWN} more errors")
         return "\n".join(shown)
 
 
