@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prosper_ng.campaigns import submissions
-from prosper_ng.campaigns.plan import Plan, PlannedRun, freeze, keep
+from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun, freeze, keep
 from prosper_ng.errors import UserError
 from prosper_ng.slurm.options import JobOptions
 from prosper_ng.slurm.script import array_script, task_map
@@ -58,7 +58,7 @@ def cut(runs: Sequence[PlannedRun], largest: int, n_parallel: int | None = None)
     ]
 
 
-def files_of(plan: Plan, array: Array, options: JobOptions, site: str | None) -> Files:
+def files_of(plan: CampaignPlan, array: Array, options: JobOptions, site: str | None) -> Files:
     """The script and the task map of an array."""
     folder = plan.folder.absolute()
     tasks_text = task_map([(run.folder.absolute() / "config.yaml", run.folder.absolute()) for run in array.runs])
@@ -68,7 +68,7 @@ def files_of(plan: Plan, array: Array, options: JobOptions, site: str | None) ->
 
 
 def submit_arrays(
-    plan: Plan, arrays: Sequence[Array], options: JobOptions, site: str | None = None
+    plan: CampaignPlan, arrays: Sequence[Array], options: JobOptions, site: str | None = None
 ) -> Iterator[tuple[Array, str]]:
     """Freeze and submit one array after the other, and say the job of each. Raises SlurmError where one is refused."""
     keep(plan)

@@ -16,14 +16,14 @@ _DIGITS = 6
 """Drawn numbers are short, so that they can be read, and the same wherever they are drawn."""
 
 
-class Cell(NamedTuple):
+class PointValue(NamedTuple):
     """A value of a point."""
 
     value: Any
     where: Where
 
 
-Assignment = dict[str, Cell]
+Assignment = dict[str, PointValue]
 
 
 class Fault(NamedTuple):
@@ -93,13 +93,13 @@ def _points_of(block: Block, where: Where, seed: int, faults: list[Fault]) -> li
             return []
     for key, values in (block.grid or {}).items():
         _refuse_repetitions(key, values, (*where, "grid", key), faults)
-        factors.append([{key: Cell(value, (*where, "grid", key, n))} for n, value in enumerate(values)])
+        factors.append([{key: PointValue(value, (*where, "grid", key, n))} for n, value in enumerate(values)])
     if block.zip is not None:
         factors.append(_zip(block.zip, (*where, "zip"), faults))
     if block.list is not None:
         factors.append(
             [
-                {key: Cell(value, (*where, "list", n, key)) for key, value in entry.items()}
+                {key: PointValue(value, (*where, "list", n, key)) for key, value in entry.items()}
                 for n, entry in enumerate(block.list)
             ]
         )
@@ -115,7 +115,7 @@ def _zip(axes: Mapping[str, Sequence[Any]], where: Where, faults: list[Fault]) -
             message = f"the axes of a zip are of one length, but `{first}` has {len(values)} and `{key}` {len(other)}"
             faults.append(Fault((*where, key), message))
     length = min(map(len, axes.values()))
-    return [{key: Cell(axes[key][n], (*where, key, n)) for key in axes} for n in range(length)]
+    return [{key: PointValue(axes[key][n], (*where, key, n)) for key in axes} for n in range(length)]
 
 
 def _random(random: Random, where: Where, seed: int) -> list[Assignment]:
@@ -133,21 +133,21 @@ def _uniform(what: str) -> float:
     return int.from_bytes(hashlib.sha256(what.encode()).digest()[:6], "big") / (1 << 48)
 
 
-def _draw(source: Range | Sequence[Any], uniform: float, where: Where) -> Cell:
+def _draw(source: Range | Sequence[Any], uniform: float, where: Where) -> PointValue:
     """The value that a uniform number in [0, 1) stands for."""
     if not isinstance(source, Range):
         number = int(uniform * len(source))
-        return Cell(source[number], (*where, number))
+        return PointValue(source[number], (*where, number))
     low, high = source.low, source.high + source.integer
     drawn = low + uniform * (high - low) if source.scale == "linear" else low * math.exp(uniform * math.log(high / low))
     if source.integer:
-        return Cell(min(int(drawn), int(source.high)), where)
-    return Cell(min(max(float(f"{drawn:.{_DIGITS}g}"), source.low), source.high), where)
+        return PointValue(min(int(drawn), int(source.high)), where)
+    return PointValue(min(max(float(f"{drawn:.{_DIGITS}g}"), source.low), source.high), where)
 
 
 def _product(factors: Sequence[Sequence[Assignment]], faults: list[Fault]) -> list[Assignment]:
     """Each point of the first factor with each of the second, and so on, the last one varying fastest."""
-    owners: dict[str, Cell] = {}
+    owners: dict[str, PointValue] = {}
     for factor in factors:
         keys = {key: cell for point in reversed(factor) for key, cell in point.items()}
         for key, cell in keys.items():

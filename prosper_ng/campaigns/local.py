@@ -14,8 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, Protocol
 
-from prosper_ng.campaigns.plan import Plan, PlannedRun, command_of, freeze, keep
-from prosper_ng.campaigns.standing import OUTPUT, Standing, standing_of
+from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun, command_of, freeze, keep
+from prosper_ng.campaigns.run_state import OUTPUT, RunState, run_state_of
 from prosper_ng.campaigns.worker import work
 from prosper_ng.config import flatten
 from prosper_ng.errors import UserError
@@ -39,11 +39,11 @@ class Ended(NamedTuple):
     """A run that was started here and has ended."""
 
     run: PlannedRun
-    standing: Standing
+    run_state: RunState
     seconds: float
 
 
-class Listener(Protocol):
+class CampaignListener(Protocol):
     """Whoever tells the user how the campaign goes."""
 
     def began(self, run: PlannedRun) -> None:
@@ -60,7 +60,7 @@ class Listener(Protocol):
 
 
 @dataclass
-class Stop:
+class StopRequest:
     """Whether the campaign was asked to stop: 0 for not at all, 2 for at once, and by which signal."""
 
     level: int = 0
@@ -73,9 +73,9 @@ class Stop:
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[Stop]:
+def stop_requests() -> Iterator[StopRequest]:
     """Turn INT, TERM and USR1 into requests for as long as this lasts."""
-    stop = Stop()
+    stop = StopRequest()
     before = {number: signal.signal(number, stop.receive) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     try:
         yield stop
@@ -85,7 +85,12 @@ def stop_requests() -> Iterator[Stop]:
 
 
 def run_side_by_side(
-    plan: Plan, runs: Sequence[PlannedRun], n_cores: int, listener: Listener, stop: Stop, preload: Sequence[str]
+    plan: CampaignPlan,
+    runs: Sequence[PlannedRun],
+    n_cores: int,
+    listener: CampaignListener,
+    stop: StopRequest,
+    preload: Sequence[str],
 ) -> list[Ended]:
     """Start the runs in their order, each when there are cores for its ranks; how those ended that were started.
 
@@ -125,7 +130,9 @@ class _Active(NamedTuple):
 class _Pool:
     """The runs that are running."""
 
-    def __init__(self, plan: Plan, n_cores: int, listener: Listener, stop: Stop, preload: Sequence[str]) -> None:
+    def __init__(
+        self, plan: CampaignPlan, n_cores: int, listener: CampaignListener, stop: StopRequest, preload: Sequence[str]
+    ) -> None:
         self.ended: list[Ended] = []
         self._plan, self._n_cores, self._listener, self._stop = plan, n_cores, listener, stop
         self._active: list[_Active] = []
@@ -222,7 +229,7 @@ class _Pool:
         if code < 0 and code != -signal.SIGTERM:
             with (active.run.folder / OUTPUT).open("a", encoding="utf-8") as stream:
                 stream.write(f"ended by {signal.Signals(-code).name}\n")
-        ended = Ended(active.run, standing_of(self._plan, active.run), time.monotonic() - active.began)
+        ended = Ended(active.run, run_state_of(self._plan, active.run), time.monotonic() - active.began)
         self.ended.append(ended)
         self._listener.ended(ended)
 
@@ -241,7 +248,7 @@ def _signal_group(process: ForkServerProcess, number: signal.Signals) -> None:
         os.killpg(process.pid, number)
 
 
-def set_aside(plan: Plan, run: PlannedRun) -> Path | None:
+def set_aside(plan: CampaignPlan, run: PlannedRun) -> Path | None:
     """Move the folder of a run out of the way, and say where to; None where there is none.
 
     Raises UserError where something writes there.

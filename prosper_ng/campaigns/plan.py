@@ -65,7 +65,7 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CampaignPlan:
     """All runs of a campaign."""
 
     name: str
@@ -81,7 +81,7 @@ class Plan:
     """What `keep` writes."""
 
 
-def load_plan(path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Plan:
+def load_plan(path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> CampaignPlan:
     """The plan of a campaign's file, changed by overrides such as `repeats=2`.
 
     Of a campaign's folder, it is the plan that is kept there. Files are read, none is written. Raises ConfigError with
@@ -96,10 +96,10 @@ def load_plan(path: Path, overrides: Sequence[str] = (), folder: Path | None = N
         kept = _made(campaign, points)
     source = _Source(campaign, points)
     runs = tuple(_run_of(each, folder, partial(source.load, each)) for each in kept.runs)
-    return Plan(kept.name, path, folder, kept.axes, runs, kept.n_merged, kept)
+    return CampaignPlan(kept.name, path, folder, kept.axes, runs, kept.n_merged, kept)
 
 
-def keep(plan: Plan) -> None:
+def keep(plan: CampaignPlan) -> None:
     """Write the plan into the campaign's folder, unless it is there."""
     if plan.kept is not None and kept_plan.read(plan.folder) != plan.kept:
         kept_plan.write(plan.folder, plan.kept)
@@ -149,7 +149,7 @@ def _run_of(kept: KeptRun, folder: Path, load: Callable[[], "Loaded[RunConfig]"]
     return PlannedRun(kept.id, kept.point, kept.repeat, kept.seed, kept.n_sweeps, place, kept.n_ranks, load)
 
 
-def _kept_in(folder: Path) -> Plan:
+def _kept_in(folder: Path) -> CampaignPlan:
     from prosper_ng.config import load
     from prosper_ng.experiments.run_config import RunConfig
 
@@ -159,7 +159,7 @@ def _kept_in(folder: Path) -> Plan:
     runs = tuple(
         _run_of(each, folder, partial(load, folder / RUNS / each.id / CONFIG_FILE, RunConfig)) for each in kept.runs
     )
-    return Plan(kept.name, Path(kept.path), folder, kept.axes, runs, kept.n_merged, kept)
+    return CampaignPlan(kept.name, Path(kept.path), folder, kept.axes, runs, kept.n_merged, kept)
 
 
 class _Source:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.campaigns.plan import Plan, PlannedRun
-from prosper_ng.campaigns.standing import Standing
+from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
+from prosper_ng.campaigns.run_state import RunState
 from prosper_ng.config.canonical import inline
 from prosper_ng.storage import atomic, hdf5
 from prosper_ng.storage.run_record import RunFileError, last_numbers
@@ -21,10 +21,10 @@ LOWER_IS_BETTER = frozenset({"elapsed", "n_evaluated", "sweeps", "entropy_gap"})
 _FIRST_MEASURES = ("recovered_all", "recovered_found", "psnr_after", "ssim_after", "free_energy", "sigma", "elapsed")
 
 Column = NDArray[Any] | list[Any]
-Pair = tuple[PlannedRun, Standing]
+Pair = tuple[PlannedRun, RunState]
 
 
-class Table(NamedTuple):
+class ResultTable(NamedTuple):
     """Columns of equal length."""
 
     columns: dict[str, Column]
@@ -36,14 +36,14 @@ class Table(NamedTuple):
 
 
 def collect(
-    plan: Plan, standings: Sequence[Standing], watched: Callable[[Sequence[Pair]], Iterable[Pair]] = iter
-) -> Table:
+    plan: CampaignPlan, run_states: Sequence[RunState], watched: Callable[[Sequence[Pair]], Iterable[Pair]] = iter
+) -> ResultTable:
     """One row a run, in the order of the plan; failed and unfinished runs too, with what they have measured so far.
 
     `watched` passes the runs on, and may show how many of them were read.
     """
-    pairs = list(zip(plan.runs, standings, strict=True))
-    numbers = [_numbers(run.folder, standing) for run, standing in watched(pairs)]
+    pairs = list(zip(plan.runs, run_states, strict=True))
+    numbers = [_numbers(run.folder, run_state) for run, run_state in watched(pairs)]
     known = dict.fromkeys(name for row in numbers for name in row)
     measures = tuple(dict.fromkeys((*(name for name in _FIRST_MEASURES if name in known), *known)))
     columns: dict[str, Column] = {"id": [run.id for run in plan.runs]}
@@ -51,15 +51,15 @@ def collect(
     columns |= {
         "repeat": np.array([run.repeat for run in plan.runs]),
         "seed": np.array([run.seed for run in plan.runs], dtype=np.uint64),
-        "state": [standing.state for standing in standings],
-        "reason": [standing.reason for standing in standings],
-        "data_digest": [(standing.status and standing.status.data_digest) or "" for standing in standings],
+        "state": [run_state.state for run_state in run_states],
+        "reason": [run_state.reason for run_state in run_states],
+        "data_digest": [(run_state.status and run_state.status.data_digest) or "" for run_state in run_states],
     }
     columns |= {name: np.array([row.get(name, np.nan) for row in numbers], dtype=np.float64) for name in measures}
-    return Table(columns, plan.axes, measures)
+    return ResultTable(columns, plan.axes, measures)
 
 
-def summarise(table: Table) -> Table:
+def summarise(table: ResultTable) -> ResultTable:
     """One row a point: `n_runs`, `n_finished`, and of each measure of the finished runs NAME_mean, NAME_std (with
     n - 1), NAME_min, NAME_max and NAME_best, the id of the best run.
 
@@ -77,10 +77,10 @@ def summarise(table: Table) -> Table:
     columns["n_finished"] = np.array([len(group) for group in finished])
     for name in table.measures:
         columns |= _summary(name, table, finished)
-    return Table(columns, table.axes, tuple(f"{name}_mean" for name in table.measures))
+    return ResultTable(columns, table.axes, tuple(f"{name}_mean" for name in table.measures))
 
 
-def write_tables(table: Table, points: Table, folder: Path) -> list[Path]:
+def write_tables(table: ResultTable, points: ResultTable, folder: Path) -> list[Path]:
     """Write runs.csv, points.csv, and both tables into table.h5; their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     atomic.write_text(folder / RUNS_CSV, _csv(table))
@@ -94,9 +94,9 @@ def write_tables(table: Table, points: Table, folder: Path) -> list[Path]:
     return [folder / name for name in (RUNS_CSV, POINTS_CSV, TABLE_FILE)]
 
 
-def _numbers(folder: Path, standing: Standing) -> dict[str, float]:
+def _numbers(folder: Path, run_state: RunState) -> dict[str, float]:
     """What a run has measured; of one that was never begun nothing."""
-    status = standing.status
+    status = run_state.status
     if status is None:
         return {}
     try:
@@ -106,7 +106,7 @@ def _numbers(folder: Path, standing: Standing) -> dict[str, float]:
     return {"sweeps": float(status.iteration), **found}
 
 
-def _summary(name: str, table: Table, groups: Sequence[Sequence[int]]) -> dict[str, Column]:
+def _summary(name: str, table: ResultTable, groups: Sequence[Sequence[int]]) -> dict[str, Column]:
     values = np.asarray(table.columns[name])
     found: dict[str, Column] = {}
     known = [[row for row in group if np.isfinite(values[row])] for group in groups]
@@ -121,7 +121,7 @@ def _summary(name: str, table: Table, groups: Sequence[Sequence[int]]) -> dict[s
     return found
 
 
-def _csv(table: Table) -> str:
+def _csv(table: ResultTable) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(table.columns)

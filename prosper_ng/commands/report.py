@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prosper_ng.campaigns.plan import Plan
+    from prosper_ng.campaigns.plan import CampaignPlan
 
 HELP = "write a page about a run or a campaign, as one HTML file"
 
@@ -69,9 +69,9 @@ def _write_run(folder: Path, output: Path | None) -> Path:
     return path
 
 
-def _write_campaign(plan: "Plan", output: Path | None, with_runs: bool, quiet: bool) -> list[str]:
+def _write_campaign(plan: "CampaignPlan", output: Path | None, with_runs: bool, quiet: bool) -> list[str]:
     """The lines to print: where the page is, and what could not be shown of the runs."""
-    from prosper_ng.commands.campaign.arguments import collected, standings_now
+    from prosper_ng.commands.campaign.arguments import collected, run_states_now
     from prosper_ng.report.campaign_page import campaign_page
     from prosper_ng.report.page import NAME, write_page
     from prosper_ng.storage import run_file
@@ -85,6 +85,6 @@ def _write_campaign(plan: "Plan", output: Path | None, with_runs: bool, quiet: b
             except RunFileError as error:
                 notes.append(str(error))
     path = output or plan.folder / NAME
-    found = standings_now(plan)
+    found = run_states_now(plan)
     write_page(path, campaign_page(plan, found, collected(plan, found, quiet), path))
     return [str(path), *notes]

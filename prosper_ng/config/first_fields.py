@@ -22,8 +22,8 @@ FIRST_FIELDS = {
     "estep.variations.evolution.Evolution": (
         "n_parents n_children n_generations selection parents crossover mutation mean_flips active"
     ),
-    "estep.variations.neighbourhood.Neighbourhood": "n_parents n_candidates n_steps active",
-    "estep.variations.preselection.Preselection": "n_candidates max_active selection active",
+    "estep.variations.neighborhood.NeighborSearch": "n_parents n_candidates n_steps active",
+    "estep.variations.preselection.PreselectedStates": "n_candidates max_active selection active",
     "estep.variations.sampling.Sampling": "n_samples source n_draws active",
     "experiments.memory_settings.Memory": "precision data_budget states_budget scratch",
     "experiments.run_config.Output": (

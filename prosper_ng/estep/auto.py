@@ -9,9 +9,9 @@ from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.interface import EStep
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
-from prosper_ng.estep.variations.neighbourhood import Neighbourhood
-from prosper_ng.estep.variations.preselection import Preselection
-from prosper_ng.models.interface import KnowsNeighbours, Model, offers
+from prosper_ng.estep.variations.neighborhood import NeighborSearch
+from prosper_ng.estep.variations.preselection import PreselectedStates
+from prosper_ng.models.interface import KnowsNeighbors, Model, offers
 
 _FEW = 1024
 
@@ -37,15 +37,15 @@ class Auto:
             return Choice(
                 Exhaustive(), f"exhaustive, because {space.n_latents} latents have only {space.n_states} states"
             )
-        if offers(model, KnowsNeighbours):
-            variations = (Preselection(), Neighbourhood())
+        if offers(model, KnowsNeighbors):
+            variations = (PreselectedStates(), NeighborSearch())
             return Choice(
                 Search(n_states=self.n_states, variations=variations),
-                f"search among neighbours, because model {name} ranks all neighbours of a state at once, "
+                f"search among neighbors, because model {name} ranks all neighbors of a state at once, "
                 "and after a warm start of preselected states",
             )
         return Choice(
-            Search(n_states=self.n_states, variations=(Preselection(), Evolution())),
+            Search(n_states=self.n_states, variations=(PreselectedStates(), Evolution())),
             f"evolutionary search, because model {name} has to evaluate each state for itself, after a warm start of "
             "preselected states",
         )

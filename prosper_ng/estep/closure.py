@@ -1,7 +1,7 @@
-"""The neighbourhoods of the best states of a row, one after the other, until none of them holds a better one.
+"""The neighborhoods of the best states of a row, one after the other, until none of them holds a better one.
 
-The best state whose neighbours (a latent on, off or at another value, or two swapped) were not looked at comes next,
-as long as there is one among the B best. In the end no neighbour of the B best states is better than the worst of
+The best state whose neighbors (a latent on, off or at another value, or two swapped) were not looked at comes next,
+as long as there is one among the B best. In the end no neighbor of the B best states is better than the worst of
 these, unless it is one of them: a better state than the best can only lie beyond states that are worse than B others.
 Nothing is drawn at random, and nothing is left to be found by looking again.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.estep.interface import Codes, Target
 from prosper_ng.estep.row_by_row import Ints, some
-from prosper_ng.estep.variations.neighbourhood import best_neighbours
+from prosper_ng.estep.variations.neighborhood import best_neighbors
 from prosper_ng.latents.candidates import rank
 from prosper_ng.latents.state_sets import StateSets, contains
 
@@ -25,9 +25,9 @@ class Closed(NamedTuple):
     """How the looking around went."""
 
     is_closed: NDArray[np.bool_]
-    """(n,) whether the neighbours of all B best states are known."""
+    """(n,) whether the neighbors of all B best states are known."""
     n_looked: Ints
-    """(n,) how many neighbourhoods were looked at."""
+    """(n,) how many neighborhoods were looked at."""
     improved_at: Ints
     """(n,) after how many of these the best state was found; 0 where it was there before."""
 
@@ -52,8 +52,8 @@ def close(target: Target, sets: StateSets, n_best: int, most: int) -> Closed:
             own, target = StateSets(sets.codes[left], sets.log_joint[left]), some(target, going)
         if step == most or len(left) == 0:
             break
-        # As many as the best states at least: those of them that are among the neighbours are then all proposed.
-        codes = best_neighbours(target, own, parents, max(n_best, _FEWEST_PROPOSED))
+        # As many as the best states at least: those of them that are among the neighbors are then all proposed.
+        codes = best_neighbors(target, own, parents, max(n_best, _FEWEST_PROPOSED))
         own.merge(codes, target.log_joint(codes))
         now = own.log_joint.max(axis=1)
         found.n_looked[left] = step + 1

@@ -90,12 +90,12 @@ class Preselection:
         if self.selection == "model" and offers(model, Affinity):
             return in_pieces(target, _affinity) if target.apart else _affinity(target)
         if offers(model, Preselects):
-            alone = model.log_joint_of_singletons(target.prepared, target.projected)
+            singletons = model.log_joint_of_singletons(target.prepared, target.projected)
         else:
             codes = small_states(space.n_latents, tuple(space.values))[1:]
-            alone = target.log_joint(np.broadcast_to(codes, (len(target.batch.values), *codes.shape)))
-        alone = alone.reshape(-1, space.n_latents, space.n_values - 1)
-        return np.asarray(alone[:, :, 0] if space.n_values == 2 else alone.max(axis=2))
+            singletons = target.log_joint(np.broadcast_to(codes, (len(target.batch.values), *codes.shape)))
+        singletons = singletons.reshape(-1, space.n_latents, space.n_values - 1)
+        return np.asarray(singletons[:, :, 0] if space.n_values == 2 else singletons.max(axis=2))
 
     def _n_patterns(self, space: LatentSpace) -> int:
         n_candidates = min(self.n_candidates, space.n_latents)

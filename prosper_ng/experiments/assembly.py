@@ -40,7 +40,7 @@ class Assembly(NamedTuple):
     dataset: Dataset
     problem: Problem
     initial: NamedArrays
-    plan: memory.Plan | None
+    plan: memory.MemoryPlan | None
     """The memory of all ranks, on root."""
     data_digest: str
     """Of what the source holds; see `Content`."""

@@ -91,7 +91,7 @@ class Needs(NamedTuple):
         return f"{text_of(self.total)} ({', '.join(f'{name} {text_of(size)}' for name, size in parts)})"
 
 
-class Plan(NamedTuple):
+class MemoryPlan(NamedTuple):
     """What each rank and each host needs, as root knows it."""
 
     largest: Needs
@@ -149,7 +149,7 @@ def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: i
     )
 
 
-def planned(config: RunConfig, sizes: Sizes, blocks: RowBlocks, comm: Communicator) -> Plan | None:
+def planned(config: RunConfig, sizes: Sizes, blocks: RowBlocks, comm: Communicator) -> MemoryPlan | None:
     """What the run needs, on root; raises UserError on all ranks where a host does not have it.
 
     To be called before anything large is allocated, by all ranks.
@@ -160,14 +160,14 @@ def planned(config: RunConfig, sizes: Sizes, blocks: RowBlocks, comm: Communicat
     with collectively(comm, ""):
         if hosts is not None:
             others = (needs_of(sizes, config.memory, blocks, rank, comm.size) for rank in range(comm.size))
-            plan = Plan(max(others, key=lambda needs: needs.total), hosts)
+            plan = MemoryPlan(max(others, key=lambda needs: needs.total), hosts)
             for host in hosts:
                 if host.available is not None and host.needed > host.available:
                     raise UserError(_refusal(sizes, plan, host))
     return plan
 
 
-def _refusal(sizes: Sizes, plan: Plan, host: HostMemory) -> str:
+def _refusal(sizes: Sizes, plan: MemoryPlan, host: HostMemory) -> str:
     """What is needed, what is there, and what would help."""
     assert host.available is not None
     largest, ranks = plan.largest, "1 rank" if host.n_ranks == 1 else f"{host.n_ranks} ranks"
@@ -177,7 +177,7 @@ def _refusal(sizes: Sizes, plan: Plan, host: HostMemory) -> str:
     )
 
 
-def _ways_out(sizes: Sizes, plan: Plan, host: HostMemory, available: int) -> list[str]:
+def _ways_out(sizes: Sizes, plan: MemoryPlan, host: HostMemory, available: int) -> list[str]:
     """What makes a run fit: more hosts, fewer states, rows in a file, each where it is enough."""
     largest, share = plan.largest, available / host.n_ranks
     fixed = largest.total - largest.data - largest.states

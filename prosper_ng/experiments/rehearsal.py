@@ -9,7 +9,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.estep.search import Search
 from prosper_ng.experiments.assembly import Assembly
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.experiments.tasks.interface import Setting
+from prosper_ng.experiments.tasks.interface import TaskContext
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import Annealing
@@ -40,4 +40,4 @@ def rehearse(config: RunConfig, parts: Assembly) -> None:
         for sweep in estep.turning_points if isinstance(estep, Search) else ():
             for _ in posteriors(problem, replace(state, sweep=sweep)):
                 pass
-        config.task.rehearse(Setting(problem, parts.dataset), state)
+        config.task.rehearse(TaskContext(problem, parts.dataset), state)

@@ -15,7 +15,7 @@ from prosper_ng.experiments.rehearsal import rehearse
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.run_folder import RunFolder
 from prosper_ng.experiments.signals import StopRequests, stop_requests
-from prosper_ng.experiments.tasks.interface import Setting
+from prosper_ng.experiments.tasks.interface import TaskContext
 from prosper_ng.models.interface import without_constants
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
@@ -28,7 +28,7 @@ MORE_TO_DO = 75
 """Exit status of a run that was stopped before its end and can go on (EX_TEMPFAIL)."""
 
 
-class Listener(Protocol):
+class RunListener(Protocol):
     """Whoever tells the user how the run goes; root's is asked."""
 
     def opened(self, folder: Path, n_done: int) -> None:
@@ -60,7 +60,7 @@ def run(
     loaded: Loaded[RunConfig],
     folder: Path,
     comm: Communicator,
-    listener: Listener,
+    listener: RunListener,
     argv: Sequence[str],
     time_limit: float | None = None,
 ) -> Outcome:
@@ -90,7 +90,7 @@ def run(
             return _conclude(loaded.value, parts, state, kept, ending)
 
 
-def _note_idle_ranks(parts: Assembly, listener: Listener) -> None:
+def _note_idle_ranks(parts: Assembly, listener: RunListener) -> None:
     blocks, size = parts.problem.blocks, parts.problem.comm.size
     n_idle = sum(len(blocks.owned(rank, size)) == 0 for rank in range(size))
     if n_idle:
@@ -105,19 +105,19 @@ def _train(
     parts: Assembly,
     state: TrainingState,
     kept: RunFolder,
-    listener: Listener,
+    listener: RunListener,
     requests: StopRequests,
     endings: Endings | None,
 ) -> Ending:
     """Sweep until the last sweep, a stopping rule or a request to stop; root, which has `endings`, decides for all."""
     comm, training = parts.problem.comm, config.training
-    setting = Setting(parts.problem, parts.dataset, parts.unknown)
+    context = TaskContext(parts.problem, parts.dataset, parts.unknown)
     before, began = _elapsed(kept.history), time.monotonic()
     ending = comm.broadcast(endings.before() if endings else None)
     if ending is not None:
         return ending
     for report in TruncatedEM(parts.problem, training, requests).sweeps(state):
-        measured = config.task.measure(setting, state)
+        measured = config.task.measure(context, state)
         begin_writing = time.monotonic()
         params = without_constants(config.model, parts.problem.n_observed, state.params)
         values = _values(report, params, measured, before + begin_writing - began)
@@ -170,8 +170,8 @@ def _conclude(config: RunConfig, parts: Assembly, state: TrainingState, kept: Ru
     results: dict[str, Any] = {}
     sentence = ending.sentence
     if ending.finished:
-        setting = Setting(parts.problem, parts.dataset, parts.unknown)
-        results = config.task.finish(setting, state, kept.path)
+        context = TaskContext(parts.problem, parts.dataset, parts.unknown)
+        results = config.task.finish(context, state, kept.path)
         results |= _dictionary_to_show(parts, state)
         line = config.task.closing_line(results) if parts.problem.comm.is_root else None
         sentence = line or sentence

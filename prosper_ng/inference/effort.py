@@ -25,23 +25,23 @@ from prosper_ng.numerics.schedule import END
 MOST_STATES = 100_000
 """No effort beyond the configured E-step is given more states than these."""
 MOST_DOUBLINGS = 6
-"""How many times, after the first one, states and neighbourhoods are doubled."""
+"""How many times, after the first one, states and neighborhoods are doubled."""
 
 _FEWEST_BEST = 16
-"""How many best states have their neighbourhoods looked at, at first."""
+"""How many best states have their neighborhoods looked at, at first."""
 _STATES = 4
 """States that are kept meanwhile for each of these."""
 _STEPS = 8
-"""Neighbourhoods that may be looked at for each of these."""
+"""Neighborhoods that may be looked at for each of these."""
 _FEW, _NOT_MANY = 256, 1024
 """All states are looked at where there are no more than these for each of these; of rows that are looked at again
 because their best state is in doubt, more."""
 _MOST_LOOKS = 3
-"""How many times neighbourhoods are looked at in the hope that fresh states lead to the same best state."""
+"""How many times neighborhoods are looked at in the hope that fresh states lead to the same best state."""
 
 
 class Effort(NamedTuple):
-    """A way to look for states: an E-step, or the neighbourhoods of the best states found before."""
+    """A way to look for states: an E-step, or the neighborhoods of the best states found before."""
 
     estep: EStep
     """With `n_best`, a search that only says how many states are kept."""
@@ -50,7 +50,7 @@ class Effort(NamedTuple):
     level: int = 0
     """How many times it was raised."""
     n_best: int = 0
-    """How many best states must have their neighbourhoods looked at; 0 for an E-step."""
+    """How many best states must have their neighborhoods looked at; 0 for an E-step."""
 
 
 class Explored(NamedTuple):
@@ -62,7 +62,7 @@ class Explored(NamedTuple):
     unsettled: NDArray[np.bool_]
     """(n,) whether something hints at a better state than the best one found."""
     unimproved: NDArray[np.int32]
-    """(n,) for how many sweeps, or neighbourhoods looked at, the best state has not improved."""
+    """(n,) for how many sweeps, or neighborhoods looked at, the best state has not improved."""
     needs_more: NDArray[np.bool_]
     """(n,) whether an adaptive inference looks at the row again, harder."""
     sets: StateSets | None = None
@@ -72,7 +72,7 @@ class Explored(NamedTuple):
 def harder(effort: Effort, space: LatentSpace) -> Effort | None:
     """The next effort; None where the one before leaves nothing out, or more would be too much.
 
-    At first the neighbourhoods of 16 best states, and of half as many that fresh states lead to; then twice as many
+    At first the neighborhoods of 16 best states, and of half as many that fresh states lead to; then twice as many
     each time. All states where these are not many more.
     """
     kept = n_kept(effort.estep, space)
@@ -98,7 +98,7 @@ def explore(effort: Effort, target: Target, seed: int, before: StateSets | None 
 
     After a preselection a better state is hinted at where the best one lies on the edge: it has gamma active latents,
     or the last of the H' candidates among them. After a search, where the best state was replaced by a better one in
-    the last half of the sweeps. After looking at neighbourhoods, where they held a better state than was known before,
+    the last half of the sweeps. After looking at neighborhoods, where they held a better state than was known before,
     where their number was not enough, or where fresh states by themselves do not lead to the best one.
     """
     certain = np.full(len(target.batch.values), n_kept(effort.estep, target.model.space) >= target.model.space.n_states)
@@ -155,7 +155,7 @@ def _search(
 
 
 def _look_around(effort: Effort, target: Target, seed: int, before: StateSets | None) -> Explored:
-    """The neighbourhoods of the best states, until they hold nothing better.
+    """The neighborhoods of the best states, until they hold nothing better.
 
     Fresh states come first, by themselves: what they lead to may lie where nothing leads to from those found before,
     and if they lead to the same best state that speaks for it.

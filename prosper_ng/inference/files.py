@@ -42,7 +42,7 @@ _MEANINGS = {
     "n_widened": "(N,) how many times a row was looked at harder",
     "certain": "(N,) 1 where all states were looked at: the best state is certain, probabilities and means are exact",
     "unsettled": "(N,) 1 where something hints at a better state; 0 proves nothing where `certain` is 0",
-    "unimproved": "(N,) for how many sweeps, or neighbourhoods of states, the best state has not improved",
+    "unimproved": "(N,) for how many sweeps, or neighborhoods of states, the best state has not improved",
     "prediction": f"(N, D) posterior predictive means in the units of the data{UNKNOWN}",
     "filled": "(N, D) the data where they were observed, the predictions where they are missing",
 }

@@ -23,7 +23,7 @@ from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.training.data_selection import batch_of
 
-Rows = NDArray[np.int64]
+Indices = NDArray[np.int64]
 Summarize = Callable[[Target, Found, TruncatedPosterior], Summary]
 """What is to be kept of some rows: arrays (n, ...) by name, with `free_energy` (n,) among them."""
 
@@ -65,7 +65,7 @@ class Inferred(NamedTuple):
     n_certain: int
     """Rows of all ranks of which all states were looked at."""
     unimproved: int | None
-    """For how many sweeps, or neighbourhoods looked at, the best states of all others have not improved, at least.
+    """For how many sweeps, or neighborhoods looked at, the best states of all others have not improved, at least.
 
     None where there are no others.
     """
@@ -106,7 +106,7 @@ class Inference:
     def _activity(self) -> Floats:
         return self.model.activity(self.known.params)
 
-    def of_rows(self, rows: Rows, values: Floats, summarize: Summarize, before: StateSets | None = None) -> Summary:
+    def of_rows(self, rows: Indices, values: Floats, summarize: Summarize, before: StateSets | None = None) -> Summary:
         """What `summarize` says of rows with values (n, D), NaN where missing; `rows` (n,) are their names in errors.
 
         Besides `n_widened`, how many times the effort was raised for the row, and what `Explored` says of how sure the
@@ -153,11 +153,11 @@ class Inference:
                 kinds.add(type(effort.estep))
         return found
 
-    def _rehearsed(self, level: int, rows: Rows, values: Floats, summarize: Summarize) -> Summary:
+    def _rehearsed(self, level: int, rows: Indices, values: Floats, summarize: Summarize) -> Summary:
         return self._at_level(level, rows, keys_of(values), values, None, summarize)[1]
 
     def _at_level(
-        self, level: int, rows: Rows, keys: Rows, values: Floats, before: StateSets | None, summarize: Summarize
+        self, level: int, rows: Indices, keys: Indices, values: Floats, before: StateSets | None, summarize: Summarize
     ) -> tuple[Explored, Summary]:
         """What one effort makes of rows that either all are complete or all miss values."""
         effort = self._effort(level)
@@ -167,7 +167,7 @@ class Inference:
             explored = explore(effort, target, self.known.config.seed, before)
         return explored, self._summary(rows, target, explored, level, summarize)
 
-    def _summary(self, rows: Rows, target: Target, explored: Explored, level: int, summarize: Summarize) -> Summary:
+    def _summary(self, rows: Indices, target: Target, explored: Explored, level: int, summarize: Summarize) -> Summary:
         posterior = truncated_posterior(explored.found.log_joint)
         if not np.isfinite(posterior.free_energy).all():
             row = int(rows[np.argmin(np.isfinite(posterior.free_energy))])
@@ -189,7 +189,7 @@ class Inference:
             self._efforts.append(None if last is None else harder(last, self.model.space))
         return self._efforts[level]
 
-    def _pieces(self, incomplete: NDArray[np.bool_], level: int) -> Iterator[Rows]:
+    def _pieces(self, incomplete: NDArray[np.bool_], level: int) -> Iterator[Indices]:
         """Rows that are worked on together: as many as fit into the memory set aside for them."""
         state_bytes = 8 * (self.model.space.words + 3)
         n_together = max(1, _PIECE_BYTES // (self._states_of(level) * state_bytes))
@@ -256,7 +256,7 @@ def attributes_of(known: Learned, options: Options, rows: LocalRows, inferred: I
     return known.provenance() | rows.attributes | {"estep": as_json(known.config.estep)} | effort | outcome
 
 
-def _put(found: Summary, places: Rows, n_rows: int, part: Summary) -> None:
+def _put(found: Summary, places: Indices, n_rows: int, part: Summary) -> None:
     """Write the arrays of some rows into those of all."""
     for name, values in part.items():
         if name not in found:
@@ -269,7 +269,7 @@ def _some(sets: StateSets | None, rows: Any) -> StateSets | None:
     return None if sets is None else StateSets(sets.codes[rows], sets.log_joint[rows])
 
 
-def _joined(parts: list[tuple[Rows, StateSets | None]]) -> StateSets | None:
+def _joined(parts: list[tuple[Indices, StateSets | None]]) -> StateSets | None:
     """The state sets of the rows of all pieces, in the order of the rows' numbers."""
     order = np.argsort(np.concatenate([rows for rows, _ in parts]))
     present = [sets for _, sets in parts if sets is not None]

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import component
 from prosper_ng.errors import NumericalError
-from prosper_ng.latents.neighbours import Hood, Neighbours, evaluated
+from prosper_ng.latents.neighbors import Neighborhood, Neighbors, evaluated
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
 from prosper_ng.models._gaussian import (
@@ -45,7 +45,7 @@ from prosper_ng.models._gaussian import (
 )
 from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
 from prosper_ng.models.slab.kernels import add_means, add_moments, log_joint_of_states
-from prosper_ng.models.slab.neighbours import fill_neighbours
+from prosper_ng.models.slab.neighbors import fill_neighbors
 from prosper_ng.numerics.cholesky import positive_definite
 from prosper_ng.numerics.linear import packed, solve_least_change, symmetric
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
@@ -217,14 +217,14 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
             result[piece.rows] = found
         return result
 
-    def log_joint_of_neighbours(self, prepared: Prepared, projected: Projected, hood: Hood) -> Neighbours:
+    def log_joint_of_neighbors(self, prepared: Prepared, projected: Projected, neighborhood: Neighborhood) -> Neighbors:
         """log p(s, y) of the states one change away from the parents."""
         if self.slab == "full" or (self.noise == "full" and len(projected.observed)):
-            own = Projected(*(each[hood.rows] for each in projected))
-            return evaluated(self.space, hood, lambda codes: self.log_joint(prepared, own, codes))
-        found = Neighbours.unknown(self.space, hood)
-        fill_neighbours(
-            hood, prepared.log_odds[:, 0], projected.b, prepared.mu, prepared.gram, prepared.elements,
+            own = Projected(*(each[neighborhood.rows] for each in projected))
+            return evaluated(self.space, neighborhood, lambda codes: self.log_joint(prepared, own, codes))
+        found = Neighbors.unknown(self.space, neighborhood)
+        fill_neighbors(
+            neighborhood, prepared.log_odds[:, 0], projected.b, prepared.mu, prepared.gram, prepared.elements,
             np.ascontiguousarray(prepared.elements.T), projected.observed, found,
         )  # fmt: skip
         return found

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.latents.candidates import Preselected
-from prosper_ng.latents.neighbours import Hood, Neighbours
+from prosper_ng.latents.neighbors import Neighborhood, Neighbors
 from prosper_ng.latents.posterior import Posterior, Tempering
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
@@ -210,7 +210,7 @@ def offers(model: object, capability: type) -> bool:
 
 @cache
 def _capabilities(model: Any) -> frozenset[type]:
-    capabilities = (Affinity, Preselects, KnowsNeighbours, NeedsSmallWeights)
+    capabilities = (Affinity, Preselects, KnowsNeighbors, NeedsSmallWeights)
     return frozenset(each for each in capabilities if issubclass(model, each))
 
 
@@ -239,10 +239,10 @@ class Preselects(Protocol):
 
 
 @runtime_checkable
-class KnowsNeighbours(Protocol):
+class KnowsNeighbors(Protocol):
     """Models that see what one more latent does to a state for all latents at once."""
 
-    def log_joint_of_neighbours(self, prepared: Any, projected: Any, hood: Hood) -> Neighbours:
+    def log_joint_of_neighbors(self, prepared: Any, projected: Any, neighborhood: Neighborhood) -> Neighbors:
         """log p(s, y) of all states one change away from the parents; for ranking, so rounding may be larger."""
         ...
 

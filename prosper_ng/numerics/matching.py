@@ -30,7 +30,7 @@ def cosines(a: Floats, b: Floats) -> Floats:
 def recovered(W_true: Floats, W_learned: Floats, threshold: float = 0.9, ignore_sign: bool = False) -> Recovery:
     """How many of the true dictionary elements (columns) were learned, and by which learned dictionary element.
 
-    Every learned element stands for at most one true element: of all one-to-one matchings, the one with the largest sum of
+    Every learned element stands for at most one true element: of all one-to-one matchings, that with the largest sum of
     cosines (`linear_sum_assignment`). A true dictionary element is found where its cosine is at least `threshold`. With
     `ignore_sign` the magnitude of the cosine counts, for models in which (W_h, s_h) and (-W_h, -s_h) are the same;
     `correlations` keeps the sign. The numbers of elements may differ, the numbers of rows may not. Raises ValueError

@@ -62,7 +62,7 @@ def collectively(comm: Communicator, doing: str) -> Iterator[None]:
 
 
 @contextmanager
-def at(place: str) -> Iterator[None]:
+def during(place: str) -> Iterator[None]:
     """A block whose errors say in a note where they happened, such as "in the E-step of sweep 3, update 1"."""
     try:
         yield

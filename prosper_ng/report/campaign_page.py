@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-from prosper_ng.campaigns.plan import Plan, by_point
-from prosper_ng.campaigns.results import Table, summarise
-from prosper_ng.campaigns.standing import BROKEN, STATES, Standing
+from prosper_ng.campaigns.plan import CampaignPlan, by_point
+from prosper_ng.campaigns.results import ResultTable, summarise
+from prosper_ng.campaigns.run_state import BROKEN, STATES, RunState
 from prosper_ng.report.drawing import SERIES, THEME, drawn, svg
 from prosper_ng.report.page import NAME, render, require_packages
 from prosper_ng.report.progress import duration_in_full
@@ -67,7 +67,7 @@ class Trouble(NamedTuple):
     advice: str
 
 
-def campaign_page(plan: Plan, standings: Sequence[Standing], table: Table, path: Path) -> str:
+def campaign_page(plan: CampaignPlan, run_states: Sequence[RunState], table: ResultTable, path: Path) -> str:
     """The page as HTML, to be written to `path`, from which its links lead; UserError where a package is missing."""
     require_packages()
     links = {run.id: _link(run.folder, path) for run in plan.runs}
@@ -75,10 +75,10 @@ def campaign_page(plan: Plan, standings: Sequence[Standing], table: Table, path:
         Trouble(
             Cell(run.id, link=links[run.id]), run.title, each.state, _done(run.n_sweeps, each), each.reason, each.advice
         )
-        for run, each in zip(plan.runs, standings, strict=True)
+        for run, each in zip(plan.runs, run_states, strict=True)
         if each.state != "finished"
     ]
-    counts = Counter[str](each.state for each in standings)
+    counts = Counter[str](each.state for each in run_states)
     return render(
         "campaign.html",
         title=plan.name,
@@ -95,7 +95,7 @@ def campaign_page(plan: Plan, standings: Sequence[Standing], table: Table, path:
     )
 
 
-def _sentence(plan: Plan) -> str:
+def _sentence(plan: CampaignPlan) -> str:
     n_runs, n_points = len(plan.runs), len(by_point(plan.runs))
     runs = "1 run" if n_runs == 1 else f"{n_runs:,} runs"
     points = "1 point" if n_points == 1 else f"{n_points:,} points"
@@ -113,11 +113,11 @@ def _link(folder: Path, path: Path) -> str | None:
     return quote(Path(os.path.relpath(page, path.parent)).as_posix()) if page.is_file() else None
 
 
-def _done(n_sweeps: int, standing: Standing) -> str:
-    return f"{0 if standing.status is None else standing.status.iteration:,} of {n_sweeps:,}"
+def _done(n_sweeps: int, run_state: RunState) -> str:
+    return f"{0 if run_state.status is None else run_state.status.iteration:,} of {n_sweeps:,}"
 
 
-def _runs(table: Table, links: dict[str, str | None]) -> Grid:
+def _runs(table: ResultTable, links: dict[str, str | None]) -> Grid:
     """One row a run."""
     names = [*table.axes, "repeat", "state", *table.measures, "seed"]
     columns = [("run", False), *((name, _is_numeric(table.columns[name])) for name in names)]
@@ -128,7 +128,7 @@ def _runs(table: Table, links: dict[str, str | None]) -> Grid:
     return Grid(columns, rows)
 
 
-def _points(table: Table, links: dict[str, str | None]) -> Grid | None:
+def _points(table: ResultTable, links: dict[str, str | None]) -> Grid | None:
     """One row a point, with mean and standard deviation; None where no point has several runs."""
     points, measures = summarise(table), table.measures
     if len(points.columns["n_runs"]) == 0 or max(points.columns["n_runs"]) < 2:
@@ -151,7 +151,7 @@ def _points(table: Table, links: dict[str, str | None]) -> Grid | None:
     return Grid(columns, rows)
 
 
-def _brief(table: Table) -> dict[str, Any]:
+def _brief(table: ResultTable) -> dict[str, Any]:
     """The columns, with short names for values of axes that are no numbers."""
     columns = table.columns
     return columns | {axis: labels_of(columns[axis]) for axis in table.axes if not _is_numeric(columns[axis])}
@@ -183,7 +183,7 @@ def _number(name: str, value: float, digits: str = ".6g") -> str:
     return f"{value:{digits}}".replace("-", "−")
 
 
-def _plots(table: Table) -> list[tuple[str, list[Plot], list[Plot]]]:
+def _plots(table: ResultTable) -> list[tuple[str, list[Plot], list[Plot]]]:
     """Axes with what is shown and what is folded away: the measures that differ from run to run, as the axis does."""
     found, count = [], itertools.count()
     for axis in table.axes:

@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from prosper_ng.campaigns.local import Ended
-from prosper_ng.campaigns.plan import Plan, PlannedRun
-from prosper_ng.campaigns.standing import BROKEN, Standing
+from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
+from prosper_ng.campaigns.run_state import BROKEN, RunState
 from prosper_ng.report.progress import duration
 
 
@@ -53,7 +53,7 @@ class CampaignProgress:
         """A run has ended."""
         self._running -= 1
         self._n_ended += 1
-        state, status, reason = ended.standing[:3]
+        state, status, reason = ended.run_state[:3]
         self._n_done += state == "finished"
         parts = [f"{self._n_done:>{len(str(self._n_runs))}}/{self._n_runs}", ended.run.id, f"{state:<8}"]
         parts += [f"{ended.seconds:6.1f} s", ended.run.title]
@@ -70,14 +70,14 @@ class CampaignProgress:
             self._bar.stop()
             self._bar = None
 
-    def conclude(self, standings: Sequence[Standing], counts: str, plan: Plan) -> None:
+    def conclude(self, run_states: Sequence[RunState], counts: str, plan: CampaignPlan) -> None:
         """How the runs stand in the end: `counts` in words, and what is wrong, each thing once."""
         self.say(counts)
-        wrong = Counter((each.state, each.reason, each.advice) for each in standings if each.state in BROKEN)
+        wrong = Counter((each.state, each.reason, each.advice) for each in run_states if each.state in BROKEN)
         for (state, reason, advice), number in wrong.items():
             self.say(f"{number} {state}: {reason}")
             self.say(f"  {advice}")
-        if any(each.state != "finished" for each in standings):
+        if any(each.state != "finished" for each in run_states):
             self.say("the same command goes on with what is unfinished")
         self.say(f"for tables and figures: prosper-ng campaign collect {plan.path}")
 

@@ -21,7 +21,7 @@ from prosper_ng.report.summary import silence, summary
 from prosper_ng.storage.run_record import RunRecord
 
 Floats = NDArray[np.float64]
-Rows = list[tuple[str, str]]
+TableRows = list[tuple[str, str]]
 
 _PHASES = {
     "seconds_e_step": "E-step",
@@ -33,7 +33,7 @@ _PHASES = {
 _LONG_TEXT = 200
 
 
-class Setting(NamedTuple):
+class SettingLine(NamedTuple):
     """One value of the configuration."""
 
     name: str
@@ -49,12 +49,12 @@ class Phase(NamedTuple):
     percent: float
 
 
-class Start(NamedTuple):
+class StartOfRun(NamedTuple):
     """Where the numbers of one start of the run come from."""
 
     title: str
-    rows: Rows
-    texts: Rows
+    rows: TableRows
+    texts: TableRows
 
 
 def run_page(record: RunRecord) -> str:
@@ -64,7 +64,7 @@ def run_page(record: RunRecord) -> str:
     found = summary(record)
     silent = silence(record)
     settings = [
-        Setting(name, inline(value), str(record.origins.get(name, "")))
+        SettingLine(name, inline(value), str(record.origins.get(name, "")))
         for name, value in flatten(record.config).items()
     ]
     return render(
@@ -97,10 +97,10 @@ def _columns(history: Mapping[str, Any]) -> dict[str, Floats]:
     return {name: values for name, values in history.items() if len(n_sweeps) == 1 and np.shape(values) == n_sweeps}
 
 
-def _facts(record: RunRecord, found: Mapping[str, Any]) -> Rows:
+def _facts(record: RunRecord, found: Mapping[str, Any]) -> TableRows:
     """The numbers that people ask for first."""
     of = f" of {found['n_iterations']:,}" if isinstance(found["n_iterations"], int) else ""
-    rows: Rows = [("sweeps", f"{found['iterations']:,}{of}")]
+    rows: TableRows = [("sweeps", f"{found['iterations']:,}{of}")]
     if found["free_energy"] is not None:
         rows.append(("free energy per row", _number(found["free_energy"])))
     for name in ("psnr", "ssim"):
@@ -194,7 +194,7 @@ def _parameters(parameters: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _starts(provenance: Mapping[str, Any]) -> list[Start]:
+def _starts(provenance: Mapping[str, Any]) -> list[StartOfRun]:
     """Of each start of the run, the first one first."""
     later: dict[str, Mapping[str, Any]] = {
         name: value for name, value in provenance.items() if isinstance(value, Mapping)
@@ -205,14 +205,14 @@ def _starts(provenance: Mapping[str, Any]) -> list[Start]:
     return [_start(title, values) for title, values in starts]
 
 
-def _start(title: str, values: Mapping[str, Any]) -> Start:
+def _start(title: str, values: Mapping[str, Any]) -> StartOfRun:
     texts = [(name, str(value)) for name, value in values.items()]
     is_long = [len(text) > _LONG_TEXT or "\n" in text for _, text in texts]
     rows = [row for row, long in zip(texts, is_long, strict=True) if not long]
-    return Start(title, _in_order(rows), [row for row, long in zip(texts, is_long, strict=True) if long])
+    return StartOfRun(title, _in_order(rows), [row for row, long in zip(texts, is_long, strict=True) if long])
 
 
-def _in_order(rows: Rows) -> Rows:
+def _in_order(rows: TableRows) -> TableRows:
     """What people look for first before the versions."""
     first: Sequence[str] = ("started", "command", "prosper_ng", "git_commit", "git_dirty", "input_sha256")
     place = {name: at for at, name in enumerate(first)}

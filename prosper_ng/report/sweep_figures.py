@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from prosper_ng.campaigns.results import Table
+    from prosper_ng.campaigns.results import ResultTable
 
 Floats = NDArray[np.float64]
 
@@ -72,7 +72,7 @@ class Sweep(NamedTuple):
         return [(float(x), series.y[series.x == x]) for x in np.unique(series.x)]
 
 
-def draw_sweep(table: "Table", folder: Path, axis: str | None = None, measure: str | None = None) -> list[Path]:
+def draw_sweep(table: "ResultTable", folder: Path, axis: str | None = None, measure: str | None = None) -> list[Path]:
     """Draw AXIS-MEASURE.png for each axis and each measure that differ from run to run, or for those that are named.
 
     The mean and the standard deviation over runs, and every run as a dot; comes back with the files written. Raises
@@ -95,7 +95,7 @@ def draw_sweep(table: "Table", folder: Path, axis: str | None = None, measure: s
     return written
 
 
-def panels_of(table: "Table", axis: str, measure: str) -> list[Sweep]:
+def panels_of(table: "ResultTable", axis: str, measure: str) -> list[Sweep]:
     """A measure over an axis; apart for each value of one more axis, where series do not tell all axes apart.
 
     That is the one with up to 6 values over which the measure varies most. Empty where there is nothing to draw.
@@ -110,7 +110,7 @@ def panels_of(table: "Table", axis: str, measure: str) -> list[Sweep]:
     return [panel for panel in panels if panel.series]
 
 
-def sweep_of(table: "Table", axis: str, measure: str, only: tuple[str, str] | None = None) -> Sweep:
+def sweep_of(table: "ResultTable", axis: str, measure: str, only: tuple[str, str] | None = None) -> Sweep:
     """A measure over an axis, of the finished runs; those without the measure are left out.
 
     The other axes tell series apart, all of them where that makes 7 series or fewer, else the first one that does.

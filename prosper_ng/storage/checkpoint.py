@@ -17,7 +17,7 @@ from prosper_ng import access
 from prosper_ng.errors import NumericalError
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
-from prosper_ng.parallel.failure import at, collectively
+from prosper_ng.parallel.failure import collectively, during
 from prosper_ng.storage import checkpoint_file, manifest
 from prosper_ng.storage.checkpoint_file import Array, Header, RootArray, Writer
 from prosper_ng.storage.checkpoint_folder import CheckpointFolder
@@ -46,7 +46,7 @@ class _Part(NamedTuple):
     """What one rank has to give."""
 
     arrays: dict[str, tuple[tuple[int, ...], str]]
-    sick: list[str]
+    not_finite: list[str]
     """Names of arrays with numbers that no state may hold."""
 
 
@@ -109,7 +109,7 @@ class Checkpoints:
             header = Header.of(iteration, len(taken), own[1], own[0], _shapes(rows, len(taken)))
             writer = Writer(self.folder.temporary(iteration, taken.start), header, own[0], taken.start)
         for name in sorted(rows):
-            with at(f"while gathering {name} for {of}"):
+            with during(f"while gathering {name} for {of}"):
                 into = writer.rows(name) if writer else _ignore
                 self.comm.gather_rows(np.ascontiguousarray(rows[name]), starts, into, writers)
         with collectively(self.comm, f"writing {of}"):
@@ -160,10 +160,10 @@ class Checkpoints:
     ) -> tuple[list[int], str | None]:
         """The ranks that write a file each, and why there can be no checkpoint."""
         named = {name: value for name, value in root.items() if isinstance(value, NamedArrays)}
-        sick = {name for name, value in named.items() if not np.isfinite(value.buffer).all()}
-        sick.update(*(part.sick for part in parts))
-        if sick:
-            names = ", ".join(sorted(sick))
+        not_finite = {name for name, value in named.items() if not np.isfinite(value.buffer).all()}
+        not_finite.update(*(part.not_finite for part in parts))
+        if not_finite:
+            names = ", ".join(sorted(not_finite))
             raise NumericalError(f"after iteration {iteration}, not all numbers in {names} are finite")
         n_bytes = Header.of(iteration, starts[-1], attributes, root, _joined(parts, starts[-1])).n_bytes()
         writers = _writers(starts, -(-n_bytes // self._shard_bytes))
@@ -222,9 +222,9 @@ class Checkpoints:
 
         def read_rows() -> None:
             rows.update(checkpoint_file.read_slice(self.folder.path, found.files, start, stop, into))
-            sick = _part_of(rows).sick
-            if sick:
-                raise Damaged(f"{', '.join(sick)} holds NaN or infinity between rows {start} and {stop}")
+            not_finite = _part_of(rows).not_finite
+            if not_finite:
+                raise Damaged(f"{', '.join(not_finite)} holds NaN or infinity between rows {start} and {stop}")
 
         trouble = self._first(self._attempt(read_rows))
         if trouble is not None:
@@ -286,12 +286,12 @@ def _shapes(rows: Mapping[str, Array], n_rows: int) -> dict[str, tuple[tuple[int
 def _part_of(rows: Mapping[str, Array]) -> _Part:
     arrays = {name: (values.shape, values.dtype.str) for name, values in rows.items()}
     # The maximum is NaN where any number is; minus infinity is a probability of zero, and legal.
-    sick = [
+    not_finite = [
         name
         for name, values in rows.items()
         if values.dtype.kind == "f" and values.size > 0 and not values.max() < np.inf
     ]
-    return _Part(arrays, sick)
+    return _Part(arrays, not_finite)
 
 
 def _joined(parts: list[_Part], n_rows: int) -> dict[str, tuple[tuple[int, ...], str]]:

@@ -16,7 +16,7 @@ from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import agree, collectively
 from prosper_ng.storage import atomic, hdf5
 
-Rows = NDArray[Any]
+Values = NDArray[Any]
 
 _CHUNK_BYTES = 1 << 18
 _DECODED_BYTES = 1 << 24
@@ -93,7 +93,9 @@ class ResultFile:
         dataset.attrs["meaning"] = meaning
         self._writers[name] = _RowWriter(dataset)
 
-    def gather(self, name: str, values: Rows, starts: list[int], decode: Callable[[Rows], Rows] | None = None) -> None:
+    def gather(
+        self, name: str, values: Values, starts: list[int], decode: Callable[[Values], Values] | None = None
+    ) -> None:
         """Append the rows of all ranks in rank order; see `Communicator.gather_rows`.
 
         `decode` turns rows as they travel into rows as they are written. Raises UserError, on all ranks, where the disk
@@ -130,14 +132,14 @@ class _RowWriter:
         self.waiting = np.empty(dataset.chunks, dataset.dtype)
         self.n_waiting = self.n_written = 0
 
-    def add(self, rows: Rows, decode: Callable[[Rows], Rows] | None) -> None:
+    def add(self, rows: Values, decode: Callable[[Values], Values] | None) -> None:
         """Append rows, decoded a few at a time."""
         n_rows = max(1, _DECODED_BYTES // max(1, self.waiting[:1].nbytes))
         for start in range(0, len(rows), n_rows):
             piece = rows[start : start + n_rows]
             self._append(piece if decode is None else decode(piece))
 
-    def _append(self, rows: Rows) -> None:
+    def _append(self, rows: Values) -> None:
         while len(rows):
             taken = rows[: len(self.waiting) - self.n_waiting]
             self.waiting[self.n_waiting : self.n_waiting + len(taken)] = taken

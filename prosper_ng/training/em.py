@@ -18,7 +18,7 @@ from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
-from prosper_ng.parallel.failure import at
+from prosper_ng.parallel.failure import during
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import AnnealingPoint
 from prosper_ng.training.data_selection import Rows, batch_of, best_explained, noisy_values, visited_rows
@@ -117,15 +117,15 @@ class TruncatedEM:
             clock = _Clock()
             for part in range(self.problem.blocks.n_parts):
                 where = f"of sweep {sweep + 1}, update {part + 1}"
-                with at(f"in the E-step {where}"):
+                with during(f"in the E-step {where}"):
                     seconds = self._expect(state, part, point, clock)
-                with at(f"in the reduction {where}"):
+                with during(f"in the reduction {where}"):
                     sums = self._reduce(clock, seconds)
-                with at(f"in the M-step {where}"):
+                with during(f"in the M-step {where}"):
                     if comm.is_root:
                         state.params = self._maximization.update(state.params, state.totals, sums, sweep, part, point)
                     clock.lap("m_step")
-                with at(f"in the broadcast {where}"):
+                with during(f"in the broadcast {where}"):
                     comm.broadcast_in_place(state.params.buffer)
                     clock.lap("communication")
             state.sweep = sweep + 1

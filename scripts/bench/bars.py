@@ -21,7 +21,7 @@ import numpy as np
 from prosper_ng.config import load
 from prosper_ng.experiments.assembly import assemble
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.experiments.tasks.interface import Setting
+from prosper_ng.experiments.tasks.interface import TaskContext
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.training.em import TruncatedEM, start
 
@@ -67,7 +67,7 @@ def run(form: Form, seed: int, overrides: list[str]) -> Result:
     for _ in TruncatedEM(parts.problem, loaded.value.training).sweeps(state):
         pass
     seconds = time.process_time() - began
-    results = loaded.value.task.finish(Setting(parts.problem, parts.dataset), state, Path())
+    results = loaded.value.task.finish(TaskContext(parts.problem, parts.dataset), state, Path())
     truth = parts.dataset.truth
     assert truth is not None
     activity = float(parts.problem.model.activity(state.params).mean())

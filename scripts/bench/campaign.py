@@ -23,7 +23,7 @@ prepare_environment()
 from prosper_ng.campaigns.local import run_side_by_side, stop_requests
 from prosper_ng.campaigns.plan import Plan, command_of, freeze, keep, load_plan
 from prosper_ng.campaigns.results import collect
-from prosper_ng.campaigns.standing import standings
+from prosper_ng.campaigns.run_state import run_states
 from prosper_ng.commands.campaign.run import NEEDED_BY_ALL
 from prosper_ng.report.campaign_progress import CampaignProgress
 from prosper_ng.storage.status import Status
@@ -92,7 +92,7 @@ def main() -> None:
         alone, served = planned(folder, "alone", n_runs), planned(folder, "served", n_runs)
         started = by_themselves(alone)
         forked, server = by_a_server(served)
-        elapsed = collect(served, standings(served, {})).columns["elapsed"].mean()
+        elapsed = collect(served, run_states(served, {})).columns["elapsed"].mean()
         rows = {
             "a run started by itself": started,
             "a run forked from the server": forked,

@@ -104,10 +104,10 @@ KINDS: dict[str, tuple[str, Callable[[Scene], dict[str, Any]]]] = {
     "exhaustive": ("#222222", lambda _: {"kind": "exhaustive"}),
     "preselection": ("#0072b2", preselection),
     "evolution": ("#d55e00", search({"kind": "evolution"})),
-    "neighbourhood": ("#009e73", search({"kind": "neighbourhood"})),
+    "neighborhood": ("#009e73", search({"kind": "neighborhood"})),
     "sampling": ("#cc79a7", search(*SAMPLING)),
-    "preselection, then neighbourhood": ("#e69f00", search({"kind": "preselection"}, {"kind": "neighbourhood"})),
-    "neighbourhood, smaller S": ("#56b4e9", search({"kind": "neighbourhood"}, n_states=60)),
+    "preselection, then neighborhood": ("#e69f00", search({"kind": "preselection"}, {"kind": "neighborhood"})),
+    "neighborhood, smaller S": ("#56b4e9", search({"kind": "neighborhood"}, n_states=60)),
 }
 """The kinds of E-step: their color, and the configuration for a scene."""
 

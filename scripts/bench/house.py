@@ -43,7 +43,7 @@ def course(image: Path, key: Key, n_sweeps: int, picture: Path) -> Course:
     from prosper_ng.experiments.rehearsal import rehearse
     from prosper_ng.experiments.run_config import RunConfig
     from prosper_ng.experiments.tasks.denoise import denoised
-    from prosper_ng.experiments.tasks.interface import Setting
+    from prosper_ng.experiments.tasks.interface import TaskContext
     from prosper_ng.parallel.communicator import SerialCommunicator
     from prosper_ng.training.em import TruncatedEM, start
 
@@ -53,7 +53,7 @@ def course(image: Path, key: Key, n_sweeps: int, picture: Path) -> Course:
     config = load(CONFIG, RunConfig, overrides).value
     parts = assemble(config, SerialCommunicator())
     rehearse(config, parts)
-    state, setting, seconds = start(parts.problem, parts.initial), Setting(parts.problem, parts.dataset), 0.0
+    state, context, seconds = start(parts.problem, parts.initial), TaskContext(parts.problem, parts.dataset), 0.0
     found: Course = {"sweep": [], "seconds": [], "psnr": [], "free_energy": []}
     sweeps = TruncatedEM(parts.problem, config.training).sweeps(state)
     for sweep in range(1, n_sweeps + 1):
@@ -61,7 +61,7 @@ def course(image: Path, key: Key, n_sweeps: int, picture: Path) -> Course:
         report = next(sweeps)
         seconds += time.process_time() - began
         if sweep <= 10 or sweep % 5 == 0:
-            estimate = denoised(setting, state)
+            estimate = denoised(context, state)
             psnr = quality(parts.dataset.clean, estimate).psnr
             for name, value in zip(found, (sweep, seconds, psnr, report.free_energy), strict=True):
                 found[name].append(value)

@@ -71,7 +71,7 @@ def run(options: argparse.Namespace, case: Case, folder: Path, output: Path) -> 
         f"training.updates_per_sweep={options.updates}", f"training.n_sweeps={options.n_sweeps}",
         "output.figures=false", "output.checkpoint_sweeps=null", "output.checkpoint_minutes=null",
     ]  # fmt: skip
-    changes = [word for setting in settings for word in ("--set", setting)]
+    changes = [word for context in settings for word in ("--set", context)]
     if options.processor:
         told = run_python(case.n_ranks, TIME_RANKS, CONFIG, *settings)
         sweeps = json.loads(told.splitlines()[-1])[1:]

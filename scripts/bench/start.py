@@ -43,8 +43,8 @@ def arguments() -> argparse.Namespace:
 def cases(config: Path, output: Path) -> list[Case]:
     program = [sys.executable, "-m", "prosper_ng"]
     run = [*program, "run", str(config), "--quiet", "--output", str(output)]
-    for setting in FEW_ROWS:
-        run += ["--set", setting]
+    for context in FEW_ROWS:
+        run += ["--set", context]
     return [
         Case("python, numpy imported", [sys.executable, "-c", "import numpy"]),
         Case("prosper-ng --help", [*program, "--help"]),

@@ -9,8 +9,8 @@ import pytest
 
 from prosper_ng import cli
 from prosper_ng.campaigns.plan import command_of, freeze
-from prosper_ng.campaigns.results import Table, collect, summarise, write_tables
-from prosper_ng.campaigns.standing import standings
+from prosper_ng.campaigns.results import ResultTable, collect, summarise, write_tables
+from prosper_ng.campaigns.run_state import run_states
 from prosper_ng.storage.run_record import read_run
 from tests.helpers.campaigns import planned
 
@@ -26,7 +26,7 @@ def table_of(values, states=None, axis=None):
         "psnr": np.array(values),
         "elapsed": np.array(values),
     }
-    return Table(columns, ("size",), ("psnr", "elapsed"))
+    return ResultTable(columns, ("size",), ("psnr", "elapsed"))
 
 
 def test_means_spreads_and_best_runs_of_each_point():
@@ -65,7 +65,7 @@ def ran(tmp_path):
 
 
 def test_every_run_is_a_row_with_what_it_has_measured(ran):
-    table = collect(ran, standings(ran, {}))
+    table = collect(ran, run_states(ran, {}))
     columns = table.columns
     assert list(columns)[:6] == ["id", "model.n_latents", "repeat", "seed", "state", "reason"]
     assert columns["id"] == [run.id for run in ran.runs]
@@ -81,7 +81,7 @@ def test_every_run_is_a_row_with_what_it_has_measured(ran):
 
 
 def test_files_hold_the_tables(ran, tmp_path):
-    table = collect(ran, standings(ran, {}))
+    table = collect(ran, run_states(ran, {}))
     points = summarise(table)
     paths = write_tables(table, points, tmp_path / "tables")
     assert [path.name for path in paths] == ["runs.csv", "points.csv", "table.h5"]

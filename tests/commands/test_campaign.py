@@ -9,7 +9,7 @@ import pytest
 from prosper_ng import cli
 from prosper_ng.campaigns.cost import cost_of
 from prosper_ng.campaigns.local import Ended
-from prosper_ng.campaigns.standing import Standing
+from prosper_ng.campaigns.run_state import RunState
 from prosper_ng.report.campaign_progress import CampaignProgress
 from prosper_ng.storage.status import Status
 from tests.helpers.campaigns import planned, write_campaign
@@ -105,11 +105,11 @@ def test_progress_has_a_line_for_each_run_that_ends(tmp_path, stream):
     out = stream()
     progress = CampaignProgress(8, 6, stream=out)
     progress.opened(plan.folder, plan.runs[6:], 2)
-    done = Standing("finished", Status("finished", 6, 6, -12.5))
-    broken = Standing("failed", None, "[no] such file\nmore", "do this")
-    for run, standing in zip(plan.runs[6:], (done, broken), strict=True):
+    done = RunState("finished", Status("finished", 6, 6, -12.5))
+    broken = RunState("failed", None, "[no] such file\nmore", "do this")
+    for run, run_state in zip(plan.runs[6:], (done, broken), strict=True):
         progress.began(run)
-        progress.ended(Ended(run, standing, 1.25))
+        progress.ended(Ended(run, run_state, 1.25))
     progress.close()
     progress.conclude([done, broken, broken], "1 finished, 2 failed", plan)
     text = out.getvalue()
@@ -126,7 +126,7 @@ def test_quiet_progress_says_nothing(tmp_path):
     progress = CampaignProgress(8, 0, quiet=True, stream=out)
     progress.opened(plan.folder, plan.runs, 2)
     progress.began(plan.runs[0])
-    progress.ended(Ended(plan.runs[0], Standing("finished", None), 1.0))
+    progress.ended(Ended(plan.runs[0], RunState("finished", None), 1.0))
     progress.close()
     progress.conclude([], "8 finished", plan)
     assert out.getvalue() == ""

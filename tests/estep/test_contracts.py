@@ -14,10 +14,10 @@ from prosper_ng.estep.listed import Listed
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
-from prosper_ng.estep.variations.neighbourhood import Neighbourhood
+from prosper_ng.estep.variations.neighborhood import NeighborSearch
 from prosper_ng.estep.variations.preselection import Preselection as Preselected
 from prosper_ng.estep.variations.sampling import Sampling
-from prosper_ng.latents.neighbours import evaluated, hoods
+from prosper_ng.latents.neighbors import evaluated, neighborhoods
 from prosper_ng.latents.posterior import Tempering, log_sum
 from prosper_ng.models.interface import Batch
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -31,11 +31,11 @@ VARIATIONS = {
     "cross": Evolution(mutation="none", crossover=True, n_generations=3),
     "cross-flip": Evolution(mutation="flip", crossover=True, selection="uniform"),
     "cross-sparse": Evolution(mutation="sparse_flip", crossover=True, parents="offspring"),
-    "neighbourhood": Neighbourhood(n_candidates=3),
+    "neighborhood": NeighborSearch(n_candidates=3),
     "prior samples": Sampling(source="prior", n_samples=20),
     "samples": Sampling(n_samples=10, n_draws=2),
     "preselected": Preselected(n_candidates=5, active=True),
-    "neighbourhood of many": Neighbourhood(n_parents=20, n_candidates=5, n_steps=2),
+    "neighborhood of many": NeighborSearch(n_parents=20, n_candidates=5, n_steps=2),
 }
 ESTEPS: dict[str, EStep] = {
     "exhaustive": Exhaustive(),
@@ -44,7 +44,7 @@ ESTEPS: dict[str, EStep] = {
     **{name: Search(n_states=12, variations=(variation,)) for name, variation in VARIATIONS.items()},
     "mix": Search(
         n_states=12,
-        variations=(Preselected(), Neighbourhood(active=((3, False), (5, True))), Evolution()),
+        variations=(Preselected(), NeighborSearch(active=((3, False), (5, True))), Evolution()),
         share=((2, 0.25), (9, 1.0)),
     ),
 }
@@ -116,9 +116,7 @@ def test_stored_sets_only_get_better_and_come_near_the_exact_posterior(make, nam
         assert (now <= exact + 1e-9).all()
         last = now
     # Crossover alone cannot make what no parent has, and not every good state is next to the best one.
-    share = {"cross": 0.9, "neighbourhood": 0.3, "prior samples": 0.2, "samples": 0.9, "preselected": 0.5}.get(
-        name, 0.1
-    )
+    share = {"cross": 0.9, "neighborhood": 0.3, "prior samples": 0.2, "samples": 0.9, "preselected": 0.5}.get(name, 0.1)
     assert (best - last).mean() < share * first_gap + 1e-9
     kept = found.codes.copy()
     frozen = estep.find(task._replace(stream=stream(1, "test", 99)), sets, vary=False)
@@ -214,17 +212,17 @@ def test_what_a_model_makes_of_preselected_states_is_what_listing_them_gives(
 @MODELS
 @pytest.mark.parametrize("missing", [False, True], ids=["complete", "missing"])
 @pytest.mark.parametrize("n_numbers", [None, 1, 200])
-def test_neighbours_have_the_log_joints_of_the_states_they_are(make, missing, n_numbers):
+def test_neighbors_have_the_log_joints_of_the_states_they_are(make, missing, n_numbers):
     task = task_for(make)
     task = with_missing_entries(task) if missing else task
     space, rng = task.model.space, np.random.default_rng(5)
     indices = rng.integers(0, space.n_values, size=(30, 6)) * (rng.random((30, 1)) < np.linspace(0, 1.2, 30)[:, None])
     parents = space.encode(indices)
     joints = task.log_joint(parents[:, None])[:, 0]
-    listed = evaluated(space, hoods(space, parents, joints, None)[0], task.log_joint)
+    listed = evaluated(space, neighborhoods(space, parents, joints, None)[0], task.log_joint)
     found = [
-        task.model.log_joint_of_neighbours(task.prepared, task.projected, hood)
-        for hood in hoods(space, parents, joints, n_numbers)
+        task.model.log_joint_of_neighbors(task.prepared, task.projected, neighborhood)
+        for neighborhood in neighborhoods(space, parents, joints, n_numbers)
     ]
     assert len(found) in {None: {1}, 1: {30}, 200: set(range(2, 30))}[n_numbers]
     assert np.concatenate([each.bases for each in found]) == pytest.approx(listed.bases, rel=1e-9)
@@ -232,12 +230,12 @@ def test_neighbours_have_the_log_joints_of_the_states_they_are(make, missing, n_
 
 
 @MODELS
-def test_the_best_neighbours_are_proposed_and_no_other(make):
+def test_the_best_neighbors_are_proposed_and_no_other(make):
     task = task_for(make)
     space = task.model.space
     sets = sets_for(Search(n_states=7), task)
     sets.log_joint[...] = task.log_joint(sets.codes)
-    proposed = Neighbourhood(n_parents=2, n_candidates=4).propose(task, sets)
+    proposed = NeighborSearch(n_parents=2, n_candidates=4).propose(task, sets)
     everything = space.enumerate()
     joints, values = task.log_joint(np.broadcast_to(everything, (30, *everything.shape))), space.decode(everything)
     for n in range(30):

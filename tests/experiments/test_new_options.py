@@ -33,7 +33,7 @@ model: {kind: gsc, n_latents: 64}
 estep:
   kind: search
   n_states: 30
-  variations: [{kind: evolution}, {kind: sampling, n_samples: 5}, {kind: neighbourhood}]
+  variations: [{kind: evolution}, {kind: sampling, n_samples: 5}, {kind: neighborhood}]
 training:
   n_sweeps: 50
   annealing: {temperature: [[0, 3.0], [6, 1.0]]}

@@ -7,10 +7,10 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from prosper_ng.campaigns.standing import other_data, standings
 
 from prosper_ng import cli
 from prosper_ng.campaigns.plan import freeze, load_plan
-from prosper_ng.campaigns.standing import other_data, standings
 from prosper_ng.config import load
 from prosper_ng.data.sources._arrays import ArrayDataset
 from prosper_ng.data.sources.bars import Bars

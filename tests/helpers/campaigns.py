@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prosper_ng.campaigns.plan import Plan, load_plan
+from prosper_ng.campaigns.plan import CampaignPlan, load_plan
 from tests.helpers.small_runs import SEARCH
 
 BASE = SEARCH.replace("n_sweeps: 12", "n_sweeps: 6")
@@ -16,6 +16,6 @@ def write_campaign(folder: Path, text: str, base: str = BASE) -> Path:
     return path
 
 
-def planned(folder: Path, text: str, base: str = BASE) -> Plan:
+def planned(folder: Path, text: str, base: str = BASE) -> CampaignPlan:
     """The plan of such a campaign, in the folder `out` beside its file."""
     return load_plan(write_campaign(folder, text, base), folder=folder / "out")

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from prosper_ng import cli
-from prosper_ng.campaigns.plan import Plan, freeze, keep, load_plan
+from prosper_ng.campaigns.plan import CampaignPlan, freeze, keep, load_plan
 from prosper_ng.storage.status import StatusFile
 from tests.helpers.small_runs import SEARCH
 
@@ -26,7 +26,7 @@ HOSTILE = """</script><script>alert(1)</script><b onclick='x'>&{{ 7 * 7 }}"""
 
 
 @cache
-def make_campaign(base: Path, word: str = "word") -> Plan:
+def make_campaign(base: Path, word: str = "word") -> CampaignPlan:
     """The plan of a campaign of 8 runs: five finished, one failed, one stopped, one that waits.
 
     It lies below `base`; what was made there before is not made again.

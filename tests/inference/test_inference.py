@@ -188,7 +188,7 @@ def test_where_all_states_are_too_many_those_around_the_best_are_looked_at(name,
     assert (wide["log_joints"] >= plain["log_joints"]).all()
 
 
-def test_looking_around_ends_when_the_best_states_have_no_better_neighbour():
+def test_looking_around_ends_when_the_best_states_have_no_better_neighbor():
     known, values = problem(instances()["bsc"], Exhaustive(), n_latents=7, n_rows=30)
     model, space, n_best = known.model, known.model.space, 5
     batch = batch_of(keys_of(values), values)

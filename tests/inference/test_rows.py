@@ -8,7 +8,7 @@ from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations import preselection
 from prosper_ng.estep.variations.evolution import Evolution
-from prosper_ng.estep.variations.neighbourhood import Neighbourhood
+from prosper_ng.estep.variations.neighborhood import NeighborSearch
 from prosper_ng.estep.variations.sampling import Sampling
 from prosper_ng.inference import inference
 from prosper_ng.inference.files import keeping, predicting
@@ -26,7 +26,7 @@ ESTEPS = {
         variations=(
             preselection.Preselection(n_candidates=3, max_active=2),
             Evolution(n_parents=4, crossover=True),
-            Neighbourhood(n_parents=2, n_candidates=4),
+            NeighborSearch(n_parents=2, n_candidates=4),
         ),
     ),
     "sampling": Search(

@@ -230,13 +230,13 @@ def test_a_soft_entry_of_mca_that_would_fall_below_zero_ends_there_and_rises_aga
     W, values = np.array([[2.0, 1.0], [2.0, 0.5]]), np.array([[-3.0, 1.0], [-2.0, 2.0]])
     params = NamedArrays.of(W=W, sigma=1.0, pi=np.full(2, 0.5))
     observed = np.array([[True, True], [True, False]]) if missing else None
-    alone = only(model, [0, 1], 2)
+    scaled = only(model, [0, 1], 2)
     values = values if observed is None else np.where(observed, values, 0.0)
-    down = model.maximize(params, sums_of(model, params, values, observed, alone), MStep(frozenset({"W"})))
+    down = model.maximize(params, sums_of(model, params, values, observed, scaled), MStep(frozenset({"W"})))
     assert down["W"].tolist() == [[2.0, 0.0], [2.0, 1.0 if missing else 1.5]]
-    same = model.maximize(down, sums_of(model, down, values, observed, alone), MStep(frozenset({"W"})))
+    same = model.maximize(down, sums_of(model, down, values, observed, scaled), MStep(frozenset({"W"})))
     assert same["W"].tolist() == down["W"].tolist()
-    up = model.maximize(down, sums_of(model, down, -values, observed, alone), MStep(frozenset({"W"})))
+    up = model.maximize(down, sums_of(model, down, -values, observed, scaled), MStep(frozenset({"W"})))
     assert up["W"][:, 1].tolist() == [2.5, 0.0]
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from prosper_ng.campaigns.plan import load_plan
-from prosper_ng.campaigns.standing import standings
+from prosper_ng.campaigns.run_state import run_states
 from prosper_ng.storage.lock import is_held
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.status import read_status
@@ -58,7 +58,7 @@ def digests(plan):
 
 def finished_at(plan):
     """When the finished runs finished."""
-    found = zip(plan.runs, standings(plan, {}), strict=True)
+    found = zip(plan.runs, run_states(plan, {}), strict=True)
     return {run.id: (run.folder / "status.json").stat().st_mtime_ns for run, each in found if each.state == "finished"}
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from prosper_ng import cli
-from prosper_ng.campaigns.results import Table, collect
-from prosper_ng.campaigns.standing import standings
+from prosper_ng.campaigns.results import ResultTable, collect
+from prosper_ng.campaigns.run_state import run_states
 from prosper_ng.report.campaign_page import campaign_page
 from prosper_ng.storage.run_record import read_run
 from tests.helpers.campaigns import planned
@@ -73,12 +73,12 @@ def test_plots_over_each_axis_tell_their_means(plan, page):
 
 def test_what_curves_do_not_tell_apart_is_drawn_apart(tmp_path):
     plan = planned(tmp_path, "grid: {estep.n_states: [6, 8], data.n_rows: [20, 30, 40], model.n_latents: [4, 5, 6]}")
-    table = collect(plan, standings(plan, {}))
+    table = collect(plan, run_states(plan, {}))
     measured = [float(run.point["estep.n_states"] * run.point["model.n_latents"]) for run in plan.runs]
     columns = table.columns | {"state": ["finished"] * len(measured), "psnr_after": np.array(measured)}
     path = tmp_path / "page.html"
-    finished = Table(columns, table.axes, ("psnr_after",))
-    path.write_text(campaign_page(plan, standings(plan, {}), finished, path), encoding="utf-8")
+    finished = ResultTable(columns, table.axes, ("psnr_after",))
+    path.write_text(campaign_page(plan, run_states(plan, {}), finished, path), encoding="utf-8")
     page = Page(path)
     check(page)
     assert page.texts["figcaption"][:3] == ["psnr_after"] * 3

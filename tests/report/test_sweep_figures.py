@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prosper_ng.campaigns.results import Table
+from prosper_ng.campaigns.results import ResultTable
 from prosper_ng.errors import UserError
 from prosper_ng.report.drawing import SERIES, drawn
 from prosper_ng.report.sweep_figures import draw, draw_sweep, labels_of, panels_of, shortened, sweep_of
@@ -16,7 +16,7 @@ def table(rows, axes, measures=("psnr",)):
     columns |= {axis: [row[axis] for row in rows] for axis in axes}
     columns["state"] = [row.get("state", "finished") for row in rows]
     columns |= {name: np.array([row.get(name, np.nan) for row in rows], dtype=float) for name in measures}
-    return Table(columns, tuple(axes), tuple(measures))
+    return ResultTable(columns, tuple(axes), tuple(measures))
 
 
 def product(**axes):

@@ -14,9 +14,9 @@ from prosper_ng.commands._arguments import add_overrides
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from prosper_ng.campaigns.plan import Plan
-    from prosper_ng.campaigns.results import Table
-    from prosper_ng.campaigns.standing import Standing
+    from prosper_ng.campaigns.plan import CampaignPlan
+    from prosper_ng.campaigns.results import ResultTable
+    from prosper_ng.campaigns.run_state import RunState
     from prosper_ng.slurm.queue import QueuedJob
 
 
@@ -27,7 +27,7 @@ def add_campaign_arguments(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser, "change a value of the campaign's file, such as repeats=2")
 
 
-def load_campaign(arguments: argparse.Namespace) -> "Plan":
+def load_campaign(arguments: argparse.Namespace) -> "CampaignPlan":
     """The plan that the arguments ask for. Raises UserError with everything that is wrong."""
     from prosper_ng.campaigns.plan import keep, load_plan
     from prosper_ng.commands._file_kinds import expecting
@@ -43,14 +43,14 @@ def load_campaign(arguments: argparse.Namespace) -> "Plan":
     return plan
 
 
-def standings_now(plan: "Plan") -> "list[Standing]":
+def run_states_now(plan: "CampaignPlan") -> "list[RunState]":
     """How each run of the plan stands, with a look at Slurm's queue."""
-    from prosper_ng.campaigns.standing import standings
+    from prosper_ng.campaigns.run_state import run_states
 
-    return standings(plan, _queued_jobs(plan))
+    return run_states(plan, _queued_jobs(plan))
 
 
-def _queued_jobs(plan: "Plan") -> "Mapping[str, QueuedJob]":
+def _queued_jobs(plan: "CampaignPlan") -> "Mapping[str, QueuedJob]":
     """The jobs that Slurm knows, by one call; none where there is no Slurm, or one that does not answer."""
     from prosper_ng.campaigns.submissions import latest_jobs
     from prosper_ng.errors import UserError
@@ -64,7 +64,7 @@ def _queued_jobs(plan: "Plan") -> "Mapping[str, QueuedJob]":
         return {}
 
 
-def collected(plan: "Plan", found: "Sequence[Standing]", quiet: bool) -> "Table":
+def collected(plan: "CampaignPlan", found: "Sequence[RunState]", quiet: bool) -> "ResultTable":
     """What the runs came to; a terminal is shown meanwhile how many of them were read."""
     from rich.console import Console
     from rich.progress import track
@@ -77,11 +77,11 @@ def collected(plan: "Plan", found: "Sequence[Standing]", quiet: bool) -> "Table"
     return collect(plan, found, lambda runs: track(runs, "reading runs", console=terminal, transient=True))
 
 
-def counts(standings: Sequence["Standing"]) -> str:
+def counts(run_states: Sequence["RunState"]) -> str:
     """How many runs stand how: `10 finished, 2 failed`."""
-    from prosper_ng.campaigns.standing import STATES
+    from prosper_ng.campaigns.run_state import STATES
 
-    numbers = Counter(standing.state for standing in standings)
+    numbers = Counter(run_state.state for run_state in run_states)
     return ", ".join(f"{numbers[state]} {state}" for state in STATES if numbers[state])
 
 

@@ -11,11 +11,11 @@ from prosper_ng.commands.campaign.arguments import (
     console,
     counts,
     load_campaign,
-    standings_now,
+    run_states_now,
 )
 
 if TYPE_CHECKING:
-    from prosper_ng.campaigns.results import Table
+    from prosper_ng.campaigns.results import ResultTable
 
 HELP = "write tables with a row for each run and for each point, and figures over what was swept"
 
@@ -35,11 +35,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0 once all is written, also where runs are unfinished: they are rows with a reason."""
     from prosper_ng.campaigns.results import summarise, write_tables
-    from prosper_ng.campaigns.standing import other_data
+    from prosper_ng.campaigns.run_state import other_data
     from prosper_ng.errors import UserError
 
     plan = load_campaign(arguments)
-    found = standings_now(plan)
+    found = run_states_now(plan)
     table = collected(plan, found, arguments.quiet)
     points = summarise(table)
     try:
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _draw(table: "Table", folder: Path, arguments: argparse.Namespace) -> list[Path]:
+def _draw(table: "ResultTable", folder: Path, arguments: argparse.Namespace) -> list[Path]:
     """The figures; where none was asked for in particular, that there can be none is no more than a warning."""
     from prosper_ng.errors import UserError
     from prosper_ng.report.sweep_figures import draw_sweep
@@ -74,7 +74,7 @@ def _draw(table: "Table", folder: Path, arguments: argparse.Namespace) -> list[P
         return []
 
 
-def _print_points(points: "Table", chosen: tuple[str, ...]) -> None:
+def _print_points(points: "ResultTable", chosen: tuple[str, ...]) -> None:
     """Mean and standard deviation of what people look at first."""
     from rich.markup import escape
     from rich.table import Table as Rich

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from prosper_ng.commands.campaign.arguments import add_campaign_arguments, console, counts, load_campaign
 
 if TYPE_CHECKING:
-    from prosper_ng.campaigns.plan import Plan, PlannedRun
-    from prosper_ng.campaigns.standing import Standing
+    from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
+    from prosper_ng.campaigns.run_state import RunState
 
 HELP = "show the runs, in what they differ, and what they will take; nothing is run but a few pilots"
 
@@ -31,10 +31,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0 once it is printed. Raises UserError where the campaign's file is wrong."""
     from prosper_ng.campaigns.plan import by_point
-    from prosper_ng.campaigns.standing import standings
+    from prosper_ng.campaigns.run_state import run_states
 
     plan = load_campaign(arguments)
-    found = standings(plan, {})
+    found = run_states(plan, {})
     if arguments.json:
         _print_json(plan)
         return 0
@@ -48,33 +48,35 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print_points(plan: "Plan", points: "list[list[PlannedRun]]", found: "list[Standing]", show_all: bool) -> None:
+def _print_points(
+    plan: "CampaignPlan", points: "list[list[PlannedRun]]", found: "list[RunState]", show_all: bool
+) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from prosper_ng.config.canonical import inline
 
-    standing = dict(zip((run.id for run in plan.runs), found, strict=True))
+    run_state = dict(zip((run.id for run in plan.runs), found, strict=True))
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in (*plan.axes, "runs", "sweeps", "first id", "state"):
         table.add_column(escape(name), justify="right" if name in ("runs", "sweeps") else "left")
     for runs in points[: None if show_all else _MOST_SHOWN]:
         first = runs[0]
         cells = [inline(first.point[axis]) for axis in plan.axes]
-        cells += [str(len(runs)), str(first.n_sweeps), first.id, counts([standing[run.id] for run in runs])]
+        cells += [str(len(runs)), str(first.n_sweeps), first.id, counts([run_state[run.id] for run in runs])]
         table.add_row(*map(escape, cells))
     console().print(table)
     if len(points) > _MOST_SHOWN and not show_all:
         print(f"and {len(points) - _MOST_SHOWN} more points; --all shows them")
 
 
-def _print_cost(plan: "Plan", found: "list[Standing]", patience: float) -> None:
+def _print_cost(plan: "CampaignPlan", found: "list[RunState]", patience: float) -> None:
     from prosper_ng.campaigns.cost import cost_of
     from prosper_ng.experiments.memory_settings import text_of
     from prosper_ng.parallel.threads import available_cores
     from prosper_ng.report.progress import duration
 
-    todo = [run for run, standing in zip(plan.runs, found, strict=True) if standing.state != "finished"]
+    todo = [run for run, run_state in zip(plan.runs, found, strict=True) if run_state.state != "finished"]
     if not todo:
         print("all runs are finished")
         return
@@ -90,7 +92,7 @@ def _print_cost(plan: "Plan", found: "list[Standing]", patience: float) -> None:
         )
 
 
-def _print_json(plan: "Plan") -> None:
+def _print_json(plan: "CampaignPlan") -> None:
     import json
 
     runs = [

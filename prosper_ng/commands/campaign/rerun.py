@@ -7,7 +7,7 @@ from prosper_ng.commands.campaign.arguments import add_campaign_arguments, load_
 from prosper_ng.commands.campaign.run import add_run_arguments, run_unfinished
 
 if TYPE_CHECKING:
-    from prosper_ng.campaigns.plan import Plan, PlannedRun
+    from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
 
 HELP = "begin failed runs, or those that are named, anew; their old folders are set aside"
 
@@ -37,14 +37,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if arguments.later or not chosen else run_unfinished(plan, chosen, arguments)
 
 
-def _chosen(plan: "Plan", ids: list[str]) -> "list[PlannedRun]":
+def _chosen(plan: "CampaignPlan", ids: list[str]) -> "list[PlannedRun]":
     """The runs that are meant; all failed ones where none is named."""
-    from prosper_ng.campaigns.standing import BROKEN, standings
+    from prosper_ng.campaigns.run_state import BROKEN, run_states
     from prosper_ng.errors import UserError
 
     if not ids:
-        found = zip(plan.runs, standings(plan, {}), strict=True)
-        return [run for run, standing in found if standing.state in BROKEN]
+        found = zip(plan.runs, run_states(plan, {}), strict=True)
+        return [run for run, run_state in found if run_state.state in BROKEN]
     chosen = {}
     for name in ids:
         meant = [run for run in plan.runs if run.id.startswith(name)]

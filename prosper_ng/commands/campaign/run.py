@@ -9,7 +9,7 @@ from prosper_ng.commands._learned import positive
 from prosper_ng.commands.campaign.arguments import add_campaign_arguments, counts, load_campaign
 
 if TYPE_CHECKING:
-    from prosper_ng.campaigns.plan import Plan, PlannedRun
+    from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
 
 HELP = "run what is unfinished on this machine; called again, it goes on"
 
@@ -34,10 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
     return run_unfinished(plan, plan.runs, arguments)
 
 
-def run_unfinished(plan: "Plan", runs: Sequence["PlannedRun"], arguments: argparse.Namespace) -> int:
+def run_unfinished(plan: "CampaignPlan", runs: Sequence["PlannedRun"], arguments: argparse.Namespace) -> int:
     """Run those of the runs that are unfinished, and say how the campaign stands; the exit status."""
     from prosper_ng.campaigns.local import run_side_by_side, stop_requests
-    from prosper_ng.campaigns.standing import BROKEN, other_data, other_versions, standings
+    from prosper_ng.campaigns.run_state import BROKEN, other_data, other_versions, run_states
     from prosper_ng.environment import limit_threads
     from prosper_ng.experiments.run import MORE_TO_DO
     from prosper_ng.parallel.last_words import INTERRUPTED
@@ -47,7 +47,7 @@ def run_unfinished(plan: "Plan", runs: Sequence["PlannedRun"], arguments: argpar
     os.environ.setdefault("PROSPER_NG_THREADS", "1")  # a rank is a core here, whatever is set for other programs
     limit_threads(os.environ)
     wanted = {run.id for run in runs}
-    before = dict(zip((run.id for run in plan.runs), standings(plan, {}), strict=True))
+    before = dict(zip((run.id for run in plan.runs), run_states(plan, {}), strict=True))
     todo = [run for run in plan.runs if run.id in wanted and before[run.id].state != "finished"]
     n_cores = arguments.cores or len(available_cores())
     progress = CampaignProgress(len(wanted), len(wanted) - len(todo), arguments.quiet)
@@ -63,14 +63,14 @@ def run_unfinished(plan: "Plan", runs: Sequence["PlannedRun"], arguments: argpar
             run_side_by_side(plan, todo, n_cores, progress, stop, NEEDED_BY_ALL)
         finally:
             progress.close()
-        now = standings(plan, {})
-        after = [standing for run, standing in zip(plan.runs, now, strict=True) if run.id in wanted]
+        now = run_states(plan, {})
+        after = [run_state for run, run_state in zip(plan.runs, now, strict=True) if run.id in wanted]
         progress.conclude(after, counts(after), plan)
         warning = other_data(now)
         if warning is not None:
             progress.say(f"warning: {warning}")
     if stop.level:
         return INTERRUPTED if stop.name == "SIGINT" else MORE_TO_DO
-    if any(standing.state in BROKEN for standing in after):
+    if any(run_state.state in BROKEN for run_state in after):
         return _FAILED
-    return 0 if all(standing.state == "finished" for standing in after) else MORE_TO_DO
+    return 0 if all(run_state.state == "finished" for run_state in after) else MORE_TO_DO

@@ -10,7 +10,7 @@ from prosper_ng.commands.campaign.arguments import add_campaign_arguments, count
 
 if TYPE_CHECKING:
     from prosper_ng.campaigns.arrays import Array
-    from prosper_ng.campaigns.plan import Plan
+    from prosper_ng.campaigns.plan import CampaignPlan
     from prosper_ng.slurm.options import JobOptions
 
 HELP = "hand what is unfinished to Slurm, as arrays of jobs; called again, it hands over what is unfinished then"
@@ -38,14 +38,14 @@ def run(arguments: argparse.Namespace) -> int:
 def submit_campaign(arguments: argparse.Namespace) -> int:
     """Submit the runs that are neither finished nor running nor in the queue."""
     from prosper_ng.campaigns.arrays import cut, submit_arrays
-    from prosper_ng.campaigns.standing import TO_DO, other_data, other_versions, standings
+    from prosper_ng.campaigns.run_state import TO_DO, other_data, other_versions, run_states
     from prosper_ng.slurm.queue import queue
     from prosper_ng.slurm.submission import largest_array
 
     plan = load_campaign(arguments)
     options = job_options(arguments, max((each.n_ranks for each in plan.runs), default=1))
-    found = standings(plan, queue())
-    todo = [each for each, standing in zip(plan.runs, found, strict=True) if standing.state in TO_DO]
+    found = run_states(plan, queue())
+    todo = [each for each, run_state in zip(plan.runs, found, strict=True) if run_state.state in TO_DO]
     if not todo:
         print(f"{plan.name}: nothing to submit; {len(plan.runs)} runs in {plan.folder}: {counts(found)}")
         return 0
@@ -78,7 +78,7 @@ def _largest_or_guess() -> int:
         return _WITHOUT_SLURM
 
 
-def _show(plan: "Plan", arrays: "list[Array]", options: "JobOptions", site: str | None) -> None:
+def _show(plan: "CampaignPlan", arrays: "list[Array]", options: "JobOptions", site: str | None) -> None:
     """Print the script of the first array, and how each would be submitted."""
     from prosper_ng.campaigns.arrays import files_of
 

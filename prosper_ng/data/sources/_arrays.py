@@ -15,7 +15,7 @@ from prosper_ng.numerics.named_arrays import NamedArrays
 Floats = NDArray[np.float64]
 
 
-class Rows(Protocol):
+class ReadRows(Protocol):
     """Reads a slice of the rows of an array: (stop - start, D) of any real number type."""
 
     def __call__(self, start: int, stop: int) -> NDArray[Any]:
@@ -29,7 +29,7 @@ class Table(NamedTuple):
     where: str
     """What to call it in an error, such as "dataset 'patches' of data.h5"."""
     shape: tuple[int, int]
-    rows: Rows
+    rows: ReadRows
     stored: StoredRows | None = None
     """Where the array lies in the file, if as C has it and unpacked."""
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.components import component
-from prosper_ng.data.sources._arrays import ArraySource, Rows, Table, table_shape
+from prosper_ng.data.sources._arrays import ArraySource, ReadRows, Table, table_shape
 from prosper_ng.data.sources._files import existing_file
 from prosper_ng.data.sources._npz_array import NpzArray, npz_array
 
@@ -31,7 +31,7 @@ class Npz(ArraySource):
         return Table(packed.where, shape, _columnwise(packed) if packed.header.fortran_order else _rowwise(packed))
 
 
-def _rowwise(packed: NpzArray) -> Rows:
+def _rowwise(packed: NpzArray) -> ReadRows:
     row_bytes = packed.header.row_bytes
 
     def rows(start: int, stop: int) -> NDArray[Any]:
@@ -41,6 +41,6 @@ def _rowwise(packed: NpzArray) -> Rows:
     return rows
 
 
-def _columnwise(packed: NpzArray) -> Rows:
+def _columnwise(packed: NpzArray) -> ReadRows:
     whole = functools.cache(packed.whole)
     return lambda start, stop: whole()[start:stop]

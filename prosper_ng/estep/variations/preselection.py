@@ -13,7 +13,7 @@ from prosper_ng.numerics.schedule import SweepSwitch
 
 
 @component
-class Preselection:
+class PreselectedStates:
     """All combinations of 1 to gamma of the H' latents that fit a row best (Lücke and Eggert, JMLR 2010)."""
 
     n_candidates: Annotated[int, Gt(0)] = 6

@@ -11,7 +11,7 @@ from prosper_ng.components import component
 from prosper_ng.data.dataset import Dataset, ImageDataset
 from prosper_ng.data.images import quality, save_png
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.tasks.interface import Numbers, Setting
+from prosper_ng.experiments.tasks.interface import Numbers, TaskContext
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.storage import atomic
 from prosper_ng.training.em import TrainingState, posteriors
@@ -31,25 +31,25 @@ class Denoise:
         if not hasattr(dataset, "add_patches"):
             raise UserError("task denoise needs the patches of an image; use data of kind image, or task train")
 
-    def rehearse(self, setting: Setting, state: TrainingState) -> None:
+    def rehearse(self, context: TaskContext, state: TrainingState) -> None:
         """Merge a few patches, unless the image has only one."""
-        if setting.dataset.n_rows >= setting.problem.blocks.n_rows:
-            denoised(setting, state)
+        if context.dataset.n_rows >= context.problem.blocks.n_rows:
+            denoised(context, state)
 
-    def measure(self, setting: Setting, state: TrainingState) -> Numbers:
+    def measure(self, context: TaskContext, state: TrainingState) -> Numbers:
         """`psnr` in dB, in the sweeps that are measured; NaN in others."""
         if self.every is None:
             return {}
         if state.sweep % self.every:
             return {"psnr": np.nan}
-        estimate = denoised(setting, state)
-        return {"psnr": quality(cast(ImageDataset, setting.dataset).clean, estimate).psnr}
+        estimate = denoised(context, state)
+        return {"psnr": quality(cast(ImageDataset, context.dataset).clean, estimate).psnr}
 
-    def finish(self, setting: Setting, state: TrainingState, folder: Path) -> dict[str, Any]:
+    def finish(self, context: TaskContext, state: TrainingState, folder: Path) -> dict[str, Any]:
         """`psnr` and `ssim` before and after; writes the three images."""
-        dataset = cast(ImageDataset, setting.dataset)
-        estimate = denoised(setting, state)
-        if not setting.problem.comm.is_root:
+        dataset = cast(ImageDataset, context.dataset)
+        estimate = denoised(context, state)
+        if not context.problem.comm.is_root:
             return {}
         before, after = quality(dataset.clean, dataset.noisy), quality(dataset.clean, estimate)
         for name, image in (("clean", dataset.clean), ("noisy", dataset.noisy), ("denoised", estimate)):
@@ -67,12 +67,12 @@ class Denoise:
         return f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after ({gain:+.2f} dB)"
 
 
-def denoised(setting: Setting, state: TrainingState) -> Floats:
+def denoised(context: TaskContext, state: TrainingState) -> Floats:
     """The image (height, width, channels) at the present parameters, with the same bits on every rank.
 
     NaN where pixels are missing that lie only in columns of which nothing can be known.
     """
-    problem, dataset = setting.problem, cast(ImageDataset, setting.dataset)
+    problem, dataset = context.problem, cast(ImageDataset, context.dataset)
     image = np.zeros(dataset.noisy.shape)
     total = ExactSum([image.size])
     for task, posterior in posteriors(problem, state, vary=False):
@@ -80,11 +80,11 @@ def denoised(setting: Setting, state: TrainingState) -> Floats:
         first, patches = int(task.batch.rows[0]), posterior.reconstruct()
         raw = dataset.raw(first, first + len(patches))
         estimates = dataset.preprocessing.undo(patches, raw, dataset.level)
-        estimates[:, setting.unknown] = np.nan
+        estimates[:, context.unknown] = np.nan
         dataset.add_patches(first, estimates, image)
         total.add(image.ravel())
     merged, _ = total.reduce(problem.comm, np.zeros(0))
-    return dataset.merge(merged.reshape(image.shape), setting.unknown)
+    return dataset.merge(merged.reshape(image.shape), context.unknown)
 
 
 def _save(path: Path, image: Floats) -> None:

@@ -9,7 +9,7 @@ from prosper_ng.training.em import Problem, TrainingState
 Numbers = dict[str, float]
 
 
-class Setting(NamedTuple):
+class TaskContext(NamedTuple):
     """What a task works with; all ranks call it together."""
 
     problem: Problem
@@ -25,15 +25,15 @@ class Task(Protocol):
         """Raise UserError where the data cannot serve the task."""
         ...
 
-    def rehearse(self, setting: Setting, state: TrainingState) -> None:
+    def rehearse(self, context: TaskContext, state: TrainingState) -> None:
         """Do whatever compiles kernels, on the few rows of this setting."""
         ...
 
-    def measure(self, setting: Setting, state: TrainingState) -> Numbers:
+    def measure(self, context: TaskContext, state: TrainingState) -> Numbers:
         """Numbers for the history after a sweep (on root)."""
         ...
 
-    def finish(self, setting: Setting, state: TrainingState, folder: Path) -> dict[str, Any]:
+    def finish(self, context: TaskContext, state: TrainingState, folder: Path) -> dict[str, Any]:
         """Results after the last sweep (on root), which also writes pictures to the run folder."""
         ...
 

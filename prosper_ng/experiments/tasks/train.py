@@ -5,7 +5,7 @@ from typing import Any
 
 from prosper_ng.components import component
 from prosper_ng.data.dataset import Dataset
-from prosper_ng.experiments.tasks.interface import Numbers, Setting
+from prosper_ng.experiments.tasks.interface import Numbers, TaskContext
 from prosper_ng.numerics.matching import recovered
 from prosper_ng.training.em import TrainingState
 
@@ -17,22 +17,22 @@ class Train:
     def check(self, dataset: Dataset) -> None:
         """Any data will do."""
 
-    def rehearse(self, setting: Setting, state: TrainingState) -> None:
+    def rehearse(self, context: TaskContext, state: TrainingState) -> None:
         """No kernels of its own."""
 
-    def measure(self, setting: Setting, state: TrainingState) -> Numbers:
+    def measure(self, context: TaskContext, state: TrainingState) -> Numbers:
         """Nothing beyond what training reports."""
         return {}
 
-    def finish(self, setting: Setting, state: TrainingState, folder: Path) -> dict[str, Any]:
+    def finish(self, context: TaskContext, state: TrainingState, folder: Path) -> dict[str, Any]:
         """`recovered: {found, of}`: true elements with a learned one of normalized correlation of 0.9 or more; `truth`.
 
         The sign does not count where the latents have both.
         """
-        truth = setting.dataset.truth
-        if truth is None or "W" not in truth or not setting.problem.comm.is_root:
+        truth = context.dataset.truth
+        if truth is None or "W" not in truth or not context.problem.comm.is_root:
             return {}
-        signed = bool((setting.problem.model.space.values < 0).any()) or "mu" in truth
+        signed = bool((context.problem.model.space.values < 0).any()) or "mu" in truth
         found = recovered(truth["W"], state.params["W"], ignore_sign=signed).found
         return {"recovered": {"found": found, "of": truth["W"].shape[1]}, "truth": dict(truth)}
 

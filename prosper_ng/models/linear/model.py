@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.moments import add_moments
-from prosper_ng.latents.neighbours import Hood, Neighbours
+from prosper_ng.latents.neighbors import Neighborhood, Neighbors
 from prosper_ng.latents.posterior import Tempering
 from prosper_ng.models._activity import log_prior_of_states
 from prosper_ng.models.interface import (
@@ -38,7 +38,7 @@ from prosper_ng.models.linear.kernels import (
     log_joint_of_incomplete,
     log_joint_of_states,
 )
-from prosper_ng.models.linear.neighbours import fill_neighbours
+from prosper_ng.models.linear.neighbors import fill_neighbors
 from prosper_ng.models.linear.preselection import LinearPosterior
 from prosper_ng.numerics.linear import solve_least_change, symmetric, times_symmetric
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
@@ -153,11 +153,11 @@ class LinearModel:
         products, squares = self._matches(prepared, projected, batch)
         return products / np.sqrt(np.where(squares > 0, squares, 1.0))
 
-    def log_joint_of_neighbours(self, prepared: Prepared, projected: Projected, hood: Hood) -> Neighbours:
+    def log_joint_of_neighbors(self, prepared: Prepared, projected: Projected, neighborhood: Neighborhood) -> Neighbors:
         """log p(s, y) of the states one change away from the parents."""
-        space, found = self.space, Neighbours.unknown(self.space, hood)
-        fill_neighbours(
-            hood, projected.singletons, prepared.gram, prepared.precision, np.ascontiguousarray(prepared.W.T),
+        space, found = self.space, Neighbors.unknown(self.space, neighborhood)
+        fill_neighbors(
+            neighborhood, projected.singletons, prepared.gram, prepared.precision, np.ascontiguousarray(prepared.W.T),
             np.ascontiguousarray(prepared.W), projected.missing, space.values, space.n_planes, space.plane_words, found,
         )  # fmt: skip
         return found

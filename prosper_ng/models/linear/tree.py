@@ -69,7 +69,7 @@ def marginals(quadratic: Quadratic, alphabet: Floats, chosen: Preselected) -> Ma
 
 
 @njit(cache=True)
-def _gather(first: int, singletons: Any, gram: Any, candidates: Any, alone: Any, overlaps: Any) -> None:
+def _gather(first: int, singletons: Any, gram: Any, candidates: Any, singles: Any, overlaps: Any) -> None:
     """What concerns the candidates of some rows, one a lane; after the last row comes the last row again."""
     n_rows, n_candidates = candidates.shape
     for lane in range(overlaps.shape[2]):
@@ -77,8 +77,8 @@ def _gather(first: int, singletons: Any, gram: Any, candidates: Any, alone: Any,
         own = singletons[n]
         for i in range(n_candidates):
             h = candidates[n, i]
-            for v in range(alone.shape[1]):
-                alone[i, v, lane] = own[h, v]
+            for v in range(singles.shape[1]):
+                singles[i, v, lane] = own[h, v]
             for j in range(i + 1, n_candidates):
                 overlaps[i, j, lane] = gram[h, candidates[n, j]]
 
@@ -99,19 +99,19 @@ def _gather_observed(
 
 
 @njit(cache=True, error_model="numpy")
-def _descend(tree: Any, alphabet: Any, alone: Any, overlaps: Any, interaction: Any, joints: Any, best: Any) -> None:
+def _descend(tree: Any, alphabet: Any, singles: Any, overlaps: Any, interaction: Any, joints: Any, best: Any) -> None:
     """Log joints of all nodes relative to the zero state; `best` becomes the largest in each lane."""
-    n_candidates, n_lanes, deepest = alone.shape[0], best.shape[0], interaction.shape[0]
+    n_candidates, n_lanes, deepest = singles.shape[0], best.shape[0], interaction.shape[0]
     flat_interaction, flat_overlaps = interaction.reshape(deepest, -1), overlaps.reshape(n_candidates, -1)
     for node in range(tree.parents.shape[0]):
         parent, slot, depth, value = tree.parents[node], tree.slots[node], tree.depths[node], tree.indices[node] - 1
         phi = alphabet[value + 1]
         if depth == 1:
             for lane in range(n_lanes):
-                joints[node, lane] = alone[slot, value, lane]
+                joints[node, lane] = singles[slot, value, lane]
         else:
             for lane in range(n_lanes):
-                joint = joints[parent, lane] + (alone[slot, value, lane] - phi * interaction[depth - 2, slot, lane])
+                joint = joints[parent, lane] + (singles[slot, value, lane] - phi * interaction[depth - 2, slot, lane])
                 joints[node, lane] = joint
                 best[lane] = joint if joint > best[lane] else best[lane]
         # What the active candidates of this node take away from each one that may follow.
@@ -173,42 +173,42 @@ def _ascend(tree: Any, alphabet: Any, weights: Any, alive: Any, active: Any, bot
 
 
 @njit(cache=True, error_model="numpy")
-def _best_alone(alone: Any, best: float, tops: Any) -> float:
+def _best_alone(singles: Any, best: float, tops: Any) -> float:
     """The largest of the numbers (m,) and of `best`; `tops` gets the largest of every CHUNK numbers."""
     for chunk in range(tops.shape[0]):
         a, b, c, d = best, best, best, best
-        start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, alone.shape[0])
+        start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, singles.shape[0])
         whole = start + (stop - start) // 4 * 4
         for i in range(start, whole, 4):
-            a = max(a, alone[i])
-            b = max(b, alone[i + 1])
-            c = max(c, alone[i + 2])
-            d = max(d, alone[i + 3])
+            a = max(a, singles[i])
+            b = max(b, singles[i + 1])
+            c = max(c, singles[i + 2])
+            d = max(d, singles[i + 3])
         for i in range(whole, stop):
-            a = max(a, alone[i])
+            a = max(a, singles[i])
         tops[chunk] = max(max(a, b), max(c, d))
     return float(max(best, np.max(tops)))
 
 
 @njit(cache=True, error_model="numpy")
-def _weigh_alone(alone: Any, best: float, tops: Any, scratch: Any, weights: Any) -> Any:
+def _weigh_alone(singles: Any, best: float, tops: Any, scratch: Any, weights: Any) -> Any:
     """Weights (m,) of singletons, 0 where a whole chunk is negligible; their sum, and that of weights times joints."""
     mass, moment = 0.0, 0.0
     for chunk in range(tops.shape[0]):
-        start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, alone.shape[0])
+        start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, singles.shape[0])
         if not tops[chunk] >= best + NEGLIGIBLE:
             weights[start:stop] = 0.0
             continue
         scratch[...] = 2 * NEGLIGIBLE
         for i in range(stop - start):
-            scratch[i] = alone[start + i] - best
+            scratch[i] = singles[start + i] - best
         for i in range(scratch.shape[0]):
             scratch[i] = fast_exp(scratch[i])
         for i in range(stop - start):
             weight = scratch[i]
             weights[start + i] = weight
             mass += weight
-            moment += weight * (alone[start + i] - best)
+            moment += weight * (singles[start + i] - best)
     return mass, moment
 
 
@@ -233,26 +233,26 @@ def _marginalize(
     candidates: Any, tree: Any, found: Any,
 ) -> None:  # fmt: skip
     n_rows, n_candidates = candidates.shape
-    n_nodes, n_alone = tree.parents.shape[0], singletons.shape[1] * singletons.shape[2]
-    alone = np.empty((n_candidates, singletons.shape[2], n_lanes))
+    n_nodes, n_singles = tree.parents.shape[0], singletons.shape[1] * singletons.shape[2]
+    singles = np.empty((n_candidates, singletons.shape[2], n_lanes))
     overlaps = np.empty((n_candidates, n_candidates, n_lanes))
     interaction = np.empty((np.max(tree.depths) - 1, n_candidates, n_lanes))
     joints, alive, active, both = (
         np.empty((n_nodes, n_lanes)),
         np.empty(n_nodes, np.bool_),
-        alone.copy(),
+        singles.copy(),
         overlaps.copy(),
     )
     best, mass, moment = np.empty(n_lanes), np.empty(n_lanes), np.empty(n_lanes)
-    flat, weights = singletons.reshape(n_rows, n_alone), found.masses.reshape(n_rows, n_alone)
-    tops, product, scratch = np.empty((n_lanes, -(-n_alone // CHUNK))), np.empty(elements.shape[1]), np.empty(CHUNK)
+    flat, weights = singletons.reshape(n_rows, n_singles), found.masses.reshape(n_rows, n_singles)
+    tops, product, scratch = np.empty((n_lanes, -(-n_singles // CHUNK))), np.empty(elements.shape[1]), np.empty(CHUNK)
     for first in range(0, n_rows, n_lanes):
-        _gather(first, singletons, gram, candidates, alone, overlaps)
+        _gather(first, singletons, gram, candidates, singles, overlaps)
         if missing.shape[0] > 0:
             _gather_observed(first, elements, precision, missing, candidates, product, overlaps)
         for lane in range(n_lanes):
             best[lane] = _best_alone(flat[min(first + lane, n_rows - 1)], 0.0, tops[lane])
-        _descend(tree, alphabet, alone, overlaps, interaction, joints, best)
+        _descend(tree, alphabet, singles, overlaps, interaction, joints, best)
         for lane in range(n_lanes):
             n = min(first + lane, n_rows - 1)
             mass[lane], moment[lane] = _weigh_alone(flat[n], best[lane], tops[lane], scratch, weights[n])

@@ -35,7 +35,7 @@ class Prepared(NamedTuple):
     """log p(s = 0)."""
     origin: Floats
     """(D,) a point in the middle of all W_h."""
-    alone: Floats
+    scaled: Floats
     """(H, D) the dictionary elements from there, in units of sigma."""
     known: dict[int, Any]
     """What preselection found out about these parameters, by gamma."""
@@ -52,7 +52,7 @@ class Projected(NamedTuple):
     """(n,) log p(s = 0) plus the normalizer of the noise."""
     singletons: Floats
     """(n, H) log joint of each latent alone, less what depends on the row only, as matrix products give it."""
-    doubt: Floats
+    rounding: Floats
     """(n,) a bound on the rounding error of these."""
 
 
@@ -61,23 +61,23 @@ def project(prepared: Prepared, batch: Batch) -> Projected:
 
     |y - W_h|² is multiplied out, from an origin in the middle of all W_h and in units of sigma.
     """
-    alone, odds, sigma = prepared.alone, prepared.log_odds, prepared.sigma
+    scaled, odds, sigma = prepared.scaled, prepared.log_odds, prepared.sigma
     values = np.ascontiguousarray(batch.values, dtype=np.float64)
     observed = np.ones(values.shape) if batch.observed is None else batch.observed.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        centered, squares = (values - prepared.origin) * (1.0 / sigma), alone * alone
+        centered, squares = (values - prepared.origin) * (1.0 / sigma), scaled * scaled
         if batch.observed is None:
             n_observed = np.full(len(values), float(values.shape[1]))
-            singletons = centered @ alone.T
+            singletons = centered @ scaled.T
             singletons += odds - 0.5 * squares.sum(axis=1)
         else:
             n_observed = observed.sum(axis=1)
             centered *= observed
-            singletons = centered @ alone.T - 0.5 * (observed @ squares.T) + odds
+            singletons = centered @ scaled.T - 0.5 * (observed @ squares.T) + odds
         largest = np.einsum("nd,nd->n", centered, centered) + (squares.sum(axis=1).max() + np.abs(odds).max())
-        doubt = 2 * np.finfo(float).eps * (values.shape[1] + 8) * largest
+        rounding = 2 * np.finfo(float).eps * (values.shape[1] + 8) * largest
     constant = prepared.log_prior_zero - n_observed * (0.5 * np.log(2 * np.pi) + np.log(sigma))
-    return Projected(values, observed, constant, singletons, doubt)
+    return Projected(values, observed, constant, singletons, rounding)
 
 
 @njit(cache=True)

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.latents.candidates import Preselected
-from prosper_ng.latents.neighbours import Hood, Neighbours
+from prosper_ng.latents.neighbors import Neighborhood, Neighbors
 from prosper_ng.latents.posterior import Tempering
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import ActivityPrior
@@ -41,7 +41,7 @@ from prosper_ng.models.maximum.kernels import (
     log_prior_of_states,
     project,
 )
-from prosper_ng.models.maximum.neighbours import fill_neighbours
+from prosper_ng.models.maximum.neighbors import fill_neighbors
 from prosper_ng.models.maximum.preselection import LEAST_WEIGHT, PRECISION, MaximumPosterior
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import gaussian_entropy, log_odds
@@ -107,8 +107,10 @@ class MaximumModel(ActivityPrior):
         pi = self.activity(params)
         sigma, log_prior_zero = float(params["sigma"]), float(np.sum(np.log1p(-pi)))
         origin = elements.mean(axis=0)
-        alone = (elements - origin) / sigma
-        return Prepared(elements, rho, powers_of(elements, rho), sigma, log_odds(pi), log_prior_zero, origin, alone, {})
+        scaled = (elements - origin) / sigma
+        return Prepared(
+            elements, rho, powers_of(elements, rho), sigma, log_odds(pi), log_prior_zero, origin, scaled, {}
+        )
 
     def project(self, prepared: Prepared, batch: Batch) -> Projected:
         """The rows, which of their entries count, what all their states have in common, and their singletons."""
@@ -138,12 +140,12 @@ class MaximumModel(ActivityPrior):
         """What the states of a row may weigh that are left out, all together."""
         return LEAST_WEIGHT
 
-    def log_joint_of_neighbours(self, prepared: Prepared, projected: Projected, hood: Hood) -> Neighbours:
+    def log_joint_of_neighbors(self, prepared: Prepared, projected: Projected, neighborhood: Neighborhood) -> Neighbors:
         """log p(s, y) of the states one change away from the parents."""
-        found, power = Neighbours.unknown(self.space, hood), prepared.powers
-        fill_neighbours(
-            hood, projected.values, projected.observed, prepared.elements, power.powers, power.scale, prepared.rho,
-            prepared.sigma**-2, projected.constant, prepared.log_odds, found,
+        found, power = Neighbors.unknown(self.space, neighborhood), prepared.powers
+        fill_neighbors(
+            neighborhood, projected.values, projected.observed, prepared.elements, power.powers, power.scale,
+            prepared.rho, prepared.sigma**-2, projected.constant, prepared.log_odds, found,
         )  # fmt: skip
         return found
 

@@ -47,7 +47,7 @@ class Weighing(NamedTuple):
     """How far below the best the logarithm of a weight may be, to be listed at all; `threshold` or more."""
 
 
-class Rows(NamedTuple):
+class PaddedRows(NamedTuple):
     """The rows, padded with zeros from D to D' entries so that loops over them leave no remainder."""
 
     values: Floats
@@ -56,7 +56,7 @@ class Rows(NamedTuple):
     """(n, D')."""
     singletons: Floats
     """(n, H) as in `Projected`."""
-    doubt: Floats
+    rounding: Floats
     """(n,) as in `Projected`."""
     candidates: NDArray[np.int64]
     """(n, H')."""
@@ -65,7 +65,7 @@ class Rows(NamedTuple):
 class Superpositions(NamedTuple):
     """The parameters, and what states superimpose to with them, found once for each."""
 
-    alone: Floats
+    scaled: Floats
     """(H, D') dictionary elements, padded."""
     elements: Floats
     """(H, D)."""
@@ -87,7 +87,7 @@ class Superpositions(NamedTuple):
     """The states that were met so far."""
 
 
-class Meeting(NamedTuple):
+class Traversal(NamedTuple):
     """What is known of the nodes of some rows side by side."""
 
     log_prior: Floats
@@ -106,7 +106,7 @@ class Meeting(NamedTuple):
     """(r M,) where their superpositions stand."""
 
     @classmethod
-    def empty(cls, n_rows: int, n_nodes: int) -> "Meeting":
+    def empty(cls, n_rows: int, n_nodes: int) -> "Traversal":
         """Arrays to be filled."""
         shape, size = (n_rows, n_nodes), n_rows * n_nodes
         return cls(
@@ -139,17 +139,17 @@ def weigh_states(prepared: Prepared, projected: Projected, chosen: Preselected, 
     shape = lattice_of(chosen)
     n_rows, n_nodes = len(chosen.candidates), len(shape.parents)
     elements = _fields(prepared, len(shape.levels) - 1)
-    padded = elements.alone.shape[1]
-    rows = Rows(
-        _padded(projected.values, padded), _padded(projected.observed, padded), projected.singletons, projected.doubt,
-        chosen.candidates,
+    padded = elements.scaled.shape[1]
+    rows = PaddedRows(
+        _padded(projected.values, padded), _padded(projected.observed, padded), projected.singletons,
+        projected.rounding, chosen.candidates,
     )  # fmt: skip
     found = Weighed(
         projected.constant.copy(), np.empty(n_rows), np.empty(n_rows), np.empty(projected.singletons.shape),
         np.zeros(n_rows + 1, np.int64), np.empty(n_rows * n_nodes, np.int32), np.empty(n_rows * n_nodes),
     )  # fmt: skip
-    meeting = Meeting.empty(max(1, min(n_rows, _ROWS, _NODES // n_nodes)), n_nodes)
-    _weigh_rows(elements, weighing, rows, shape, meeting, found)
+    traversal = Traversal.empty(max(1, min(n_rows, _ROWS, _NODES // n_nodes)), n_nodes)
+    _weigh_rows(elements, weighing, rows, shape, traversal, found)
     kept = slice(found.starts[-1])
     return found._replace(nodes=found.nodes[kept].copy(), weights=found.weights[kept].copy())
 
@@ -231,11 +231,11 @@ def _add(weighing: Any, best: float, best_tempered: float, distance: float, log_
 
 
 @njit(cache=True, error_model="numpy")
-def _meet_singletons(
-    first: int, n_rows: int, weighing: Any, rows: Any, elements: Any, meeting: Any, masses: Any
+def _visit_singletons(
+    first: int, n_rows: int, weighing: Any, rows: Any, elements: Any, traversal: Any, masses: Any
 ) -> None:
     """Put the distances of the singletons that may count in place of their masses (n, H), infinity for the others."""
-    values, observed, singletons, best = rows.values, rows.observed, rows.singletons, meeting.best
+    values, observed, singletons, best = rows.values, rows.observed, rows.singletons, traversal.best
     shift, log_odds = weighing.kappa - weighing.beta, elements.log_odds
     nothing = np.zeros((1, values.shape[1]))
     for r in range(n_rows):
@@ -244,14 +244,14 @@ def _meet_singletons(
         for h in range(singletons.shape[1]):
             plain = max(plain, singletons[n, h])
             tempered = max(tempered, weighing.beta * singletons[n, h] + shift * log_odds[h])
-        plain -= weighing.threshold + 2.0 * rows.doubt[n]
-        tempered -= weighing.reach + 2.0 * rows.doubt[n]
+        plain -= weighing.threshold + 2.0 * rows.rounding[n]
+        tempered -= weighing.reach + 2.0 * rows.rounding[n]
         best_plain, best_tempered = _log_joints(weighing, _distance(n, values, observed, 0, nothing), 0.0)
         for h in range(singletons.shape[1]):
             masses[n, h] = np.inf
             if singletons[n, h] < plain and weighing.beta * singletons[n, h] + shift * log_odds[h] < tempered:
                 continue
-            masses[n, h] = _distance(n, values, observed, h, elements.alone)
+            masses[n, h] = _distance(n, values, observed, h, elements.scaled)
             joint, tempered_joint = _log_joints(weighing, masses[n, h], log_odds[h])
             best_plain, best_tempered = max(best_plain, joint), max(best_tempered, tempered_joint)
         best[r, 0], best[r, 1] = best_plain, best_tempered
@@ -259,17 +259,17 @@ def _meet_singletons(
 
 @njit(cache=True, error_model="numpy")
 def _list_nodes(
-    depth: int, first: int, n_rows: int, weighing: Any, candidates: Any, log_odds: Any, lattice: Any, meeting: Any
+    depth: int, first: int, n_rows: int, weighing: Any, candidates: Any, log_odds: Any, lattice: Any, traversal: Any
 ) -> int:
     """List the nodes of `depth` active candidates that nothing they hold rules out; how many there are."""
-    n_listed, excess, distances, log_prior = 0, meeting.excess, meeting.distances, meeting.log_prior
-    slots, subsets, rows, nodes = lattice.slots, lattice.subsets, meeting.rows, meeting.nodes
+    n_listed, excess, distances, log_prior = 0, traversal.excess, traversal.distances, traversal.log_prior
+    slots, subsets, rows, nodes = lattice.slots, lattice.subsets, traversal.rows, traversal.nodes
     levels, children = lattice.levels, lattice.children
     for r in range(n_rows):
         n, more = first + r, 0.0
         for i in range(candidates.shape[1]):
             more += max(log_odds[candidates[n, i]], 0.0)
-        plain, tempered = meeting.best[r, 0] - weighing.threshold, meeting.best[r, 1] - weighing.reach
+        plain, tempered = traversal.best[r, 0] - weighing.threshold, traversal.best[r, 1] - weighing.reach
         for node in range(levels[depth - 1], levels[depth]):
             distances[r, node], excess[r, node] = np.inf, np.inf
         for parent in range(levels[depth - 2] if depth > 1 else -1, levels[depth - 1]):
@@ -322,13 +322,13 @@ def _superpose(elements: Any, codes: Any, n_more: int, first: int, last: int) ->
 
 @njit(cache=True, error_model="numpy")
 def _measure(
-    first: int, start: int, stop: int, is_last: bool, weighing: Any, rows: Any, elements: Any, meeting: Any
+    first: int, start: int, stop: int, is_last: bool, weighing: Any, rows: Any, elements: Any, traversal: Any
 ) -> None:
     """Find the distances of some of the listed nodes, and what is left of them with any more latents."""
     values, observed, means, least = rows.values, rows.observed, elements.means, elements.least
-    distances, excess, best = meeting.distances, meeting.excess, meeting.best
+    distances, excess, best = traversal.distances, traversal.excess, traversal.best
     for i in range(start, stop):
-        n, node, place = meeting.rows[i], meeting.nodes[i], meeting.places[i]
+        n, node, place = traversal.rows[i], traversal.nodes[i], traversal.places[i]
         r = n - first
         if is_last:
             distance = _distance(n, values, observed, place, means)
@@ -336,43 +336,43 @@ def _measure(
             distance, left = _distances(n, values, observed, place, means, least)
             excess[r, node] = max(excess[r, node], left)
         distances[r, node] = distance
-        joint, tempered = _log_joints(weighing, distance, meeting.log_prior[r, node])
+        joint, tempered = _log_joints(weighing, distance, traversal.log_prior[r, node])
         best[r, 0] = max(best[r, 0], joint)
         best[r, 1] = max(best[r, 1], tempered)
 
 
 @njit(cache=True, error_model="numpy")
 def _weigh(
-    first: int, n_rows: int, weighing: Any, rows: Any, log_odds: Any, lattice: Any, meeting: Any, found: Any
+    first: int, n_rows: int, weighing: Any, rows: Any, log_odds: Any, lattice: Any, traversal: Any, found: Any
 ) -> None:
     """Turn the distances of what some rows met into their posteriors; NaN in rows without a finite log joint."""
-    singletons, combined = found.masses, meeting.distances
+    singletons, combined = found.masses, traversal.distances
     nothing = np.zeros((1, rows.values.shape[1]))
     last = found.starts[first]
     for r in range(n_rows):
         n, begin = first + r, last
         sums = (0.0, 0.0, 0.0, 0.0)  # of weights at temperature 1; tempered, times log joints, times distances
         distance = _distance(n, rows.values, rows.observed, 0, nothing)
-        _, sums = _add(weighing, meeting.best[r, 0], meeting.best[r, 1], distance, 0.0, sums)
+        _, sums = _add(weighing, traversal.best[r, 0], traversal.best[r, 1], distance, 0.0, sums)
         for h in range(singletons.shape[1]):
             distance, singletons[n, h] = singletons[n, h], 0.0
             if distance < np.inf:
                 singletons[n, h], sums = _add(
-                    weighing, meeting.best[r, 0], meeting.best[r, 1], distance, log_odds[h], sums
+                    weighing, traversal.best[r, 0], traversal.best[r, 1], distance, log_odds[h], sums
                 )  # fmt: skip
-        plain, tempered = meeting.best[r, 0] - weighing.threshold, meeting.best[r, 1] - weighing.reach
+        plain, tempered = traversal.best[r, 0] - weighing.threshold, traversal.best[r, 1] - weighing.reach
         for node in range(lattice.levels[1], combined.shape[1]):
             distance = combined[r, node]
-            joint, tempered_joint = _log_joints(weighing, distance, meeting.log_prior[r, node])
+            joint, tempered_joint = _log_joints(weighing, distance, traversal.log_prior[r, node])
             if joint >= plain or tempered_joint >= tempered:
                 weight, sums = _add(
-                    weighing, meeting.best[r, 0], meeting.best[r, 1], distance, meeting.log_prior[r, node], sums
+                    weighing, traversal.best[r, 0], traversal.best[r, 1], distance, traversal.log_prior[r, node], sums
                 )  # fmt: skip
                 if weight > 0.0:
                     found.nodes[last], found.weights[last] = node, weight
                     last += 1
         scale = 1.0 / sums[1] if sums[1] > 0.0 else np.nan
-        found.free_energy[n] += meeting.best[r, 0] + np.log(sums[0]) if sums[1] > 0.0 else np.nan
+        found.free_energy[n] += traversal.best[r, 0] + np.log(sums[0]) if sums[1] > 0.0 else np.nan
         for h in range(singletons.shape[1]):
             singletons[n, h] *= scale
         for i in range(begin, last):
@@ -383,25 +383,25 @@ def _weigh(
 
 
 @njit(cache=True, error_model="numpy")
-def _weigh_rows(elements: Any, weighing: Any, rows: Any, lattice: Any, meeting: Any, found: Any) -> None:
+def _weigh_rows(elements: Any, weighing: Any, rows: Any, lattice: Any, traversal: Any, found: Any) -> None:
     table, log_odds, candidates, max_active = (
         elements.table,
         elements.log_odds,
         rows.candidates,
         lattice.subsets.shape[1],
     )
-    for first in range(0, rows.values.shape[0], meeting.best.shape[0]):
-        n_rows = min(meeting.best.shape[0], rows.values.shape[0] - first)
-        _meet_singletons(first, n_rows, weighing, rows, elements, meeting, found.masses)
+    for first in range(0, rows.values.shape[0], traversal.best.shape[0]):
+        n_rows = min(traversal.best.shape[0], rows.values.shape[0] - first)
+        _visit_singletons(first, n_rows, weighing, rows, elements, traversal, found.masses)
         for depth in range(1, max_active + 1 if max_active > 1 else 1):
-            n_listed = _list_nodes(depth, first, n_rows, weighing, candidates, log_odds, lattice, meeting)
-            nodes, done = meeting.nodes[:n_listed], 0
+            n_listed = _list_nodes(depth, first, n_rows, weighing, candidates, log_odds, lattice, traversal)
+            nodes, done = traversal.nodes[:n_listed], 0
             while done < n_listed:
                 n_known = table.n_states[0]
-                placed = place_states(table, done, candidates, meeting.rows, lattice, nodes, meeting.places)
+                placed = place_states(table, done, candidates, traversal.rows, lattice, nodes, traversal.places)
                 _superpose(elements, table.codes, max_active - depth, n_known, table.n_states[0])
-                _measure(first, done, placed, depth == max_active, weighing, rows, elements, meeting)
+                _measure(first, done, placed, depth == max_active, weighing, rows, elements, traversal)
                 if placed < n_listed:
                     clear(table)
                 done = placed
-        _weigh(first, n_rows, weighing, rows, log_odds, lattice, meeting, found)
+        _weigh(first, n_rows, weighing, rows, log_odds, lattice, traversal, found)

@@ -12,8 +12,8 @@ import pytest
 
 from prosper_ng import cli
 from prosper_ng.campaigns import submissions
-from prosper_ng.campaigns.plan import Plan, keep, load_plan
-from prosper_ng.campaigns.standing import OUTPUT, TO_DO, other_versions, standings
+from prosper_ng.campaigns.plan import CampaignPlan, keep, load_plan
+from prosper_ng.campaigns.run_state import OUTPUT, TO_DO, other_versions, run_states
 from prosper_ng.storage.lock import RunLock
 from prosper_ng.storage.status import Status
 from tests.helpers.campaigns import planned
@@ -25,7 +25,7 @@ class Job(NamedTuple):
 
 
 @pytest.fixture
-def plan(tmp_path) -> Plan:
+def plan(tmp_path) -> CampaignPlan:
     return planned(tmp_path, "repeats: 3\n")
 
 
@@ -43,11 +43,11 @@ def write_output(run, text):
 
 
 def first(plan, queue=None):
-    return standings(plan, queue or {})[0]
+    return run_states(plan, queue or {})[0]
 
 
 def test_what_was_never_begun_waits(plan):
-    assert [standing.state for standing in standings(plan, {})] == ["waiting"] * 3
+    assert [run_state.state for run_state in run_states(plan, {})] == ["waiting"] * 3
 
 
 @pytest.mark.parametrize("state", ["finished", "stopped", "failed"])
@@ -114,7 +114,7 @@ def test_the_log_of_a_task_tells_of_the_run_it_was_for(plan):
     log = submissions.log_of(plan.folder, "7_1")
     log.parent.mkdir()
     log.write_text("slurmstepd: error: *** STEP 7 CANCELLED DUE TO TIME LIMIT ***\n", encoding="utf-8")
-    assert [standing.state for standing in standings(plan, {})] == ["lost", "waiting", "waiting"]
+    assert [run_state.state for run_state in run_states(plan, {})] == ["lost", "waiting", "waiting"]
     assert first(plan).reason == "time limit"
 
 
@@ -124,7 +124,7 @@ def test_jobs_in_the_queue_are_joined_by_submission_and_by_status(plan):
     submissions.record(plan.folder, "7", [b.id, a.id])
     write_status(c, state="stopped", iteration=2, job="9")
     queue = {"7_1": Job("PENDING", "Resources"), "7_0": Job("RUNNING", "None"), "9": Job("PENDING", "BeginTime")}
-    found = [(each.state, each.reason) for each in standings(plan, queue)]
+    found = [(each.state, each.reason) for each in run_states(plan, queue)]
     assert found == [("queued", "Resources"), ("running", ""), ("queued", "BeginTime")]
 
 
@@ -154,10 +154,10 @@ def test_a_damaged_status_is_a_reason(plan):
 def test_results_of_another_version_are_told(plan):
     for run, version in zip(plan.runs, ("0.0.1", "0.0.1", None), strict=True):
         write_status(run, state="finished", code=version)
-    assert "2 by 0.0.1" in other_versions(standings(plan, {}))
+    assert "2 by 0.0.1" in other_versions(run_states(plan, {}))
     write_status(plan.runs[0], state="finished")
     write_status(plan.runs[1], state="finished")
-    assert other_versions(standings(plan, {})) is None
+    assert other_versions(run_states(plan, {})) is None
 
 
 def test_thousands_of_runs_are_looked_at_in_a_moment(tmp_path, capsys, monkeypatch):
@@ -167,7 +167,7 @@ def test_thousands_of_runs_are_looked_at_in_a_moment(tmp_path, capsys, monkeypat
         write_status(run, state="finished")
     monkeypatch.setattr("prosper_ng.campaigns.points.Points.loaded", None)  # no configuration is checked again
     began = time.process_time()
-    assert {each.state for each in standings(load_plan(plan.path, folder=plan.folder), {})} == {"finished"}
+    assert {each.state for each in run_states(load_plan(plan.path, folder=plan.folder), {})} == {"finished"}
     assert time.process_time() - began < 4  # 0.2 s on the machine of these lines
     assert cli.main(["campaign", "status", str(plan.path), "--output", str(plan.folder)]) == 0
     assert "2000 runs in" in capsys.readouterr().out

@@ -1,7 +1,7 @@
 """States one change away from others: a latent switched on or off or to another value, or two latents swapped.
 
-All neighbours of a parent come from its bases: the parent itself, and the parent less each one of its active latents. A
-neighbour is a base, or a base in which one latent that is off takes a value.
+All neighbors of a parent come from its bases: the parent itself, and the parent less each one of its active latents. A
+neighbor is a base, or a base in which one latent that is off takes a value.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-class Hood(NamedTuple):
+class Neighborhood(NamedTuple):
     """Parents, one for each of some consecutive rows of a batch."""
 
     first_row: int
@@ -44,8 +44,8 @@ class Hood(NamedTuple):
         return int(self.starts[-1])
 
 
-class Neighbours(NamedTuple):
-    """Log joints of all neighbours."""
+class Neighbors(NamedTuple):
+    """Log joints of all neighbors."""
 
     bases: Floats
     """(B,) of the bases."""
@@ -53,13 +53,15 @@ class Neighbours(NamedTuple):
     """(B, H, K - 1) of the bases with one more latent, at each value; -inf where it is on already."""
 
     @classmethod
-    def unknown(cls, space: LatentSpace, hood: Hood) -> "Neighbours":
+    def unknown(cls, space: LatentSpace, neighborhood: Neighborhood) -> "Neighbors":
         """Arrays to be filled."""
-        return cls(np.empty(hood.n_bases), np.empty((hood.n_bases, space.n_latents, space.n_values - 1)))
+        return cls(
+            np.empty(neighborhood.n_bases), np.empty((neighborhood.n_bases, space.n_latents, space.n_values - 1))
+        )
 
 
 class Candidates(NamedTuple):
-    """The best neighbours of some rows so far, the best first."""
+    """The best neighbors of some rows so far, the best first."""
 
     codes: Codes
     """(n, C, words)."""
@@ -75,8 +77,8 @@ class Candidates(NamedTuple):
         return cls(np.zeros((*shape, words), np.uint64), np.full(shape, -np.inf), np.zeros(n_rows, np.int64))
 
 
-def hoods(space: LatentSpace, parents: Codes, log_joint: Floats, n_numbers: int | None) -> list[Hood]:
-    """Parents (n, words), one a row, in pieces of about `n_numbers` log joints of neighbours; in one where None."""
+def neighborhoods(space: LatentSpace, parents: Codes, log_joint: Floats, n_numbers: int | None) -> list[Neighborhood]:
+    """Parents (n, words), one a row, in pieces of about `n_numbers` log joints of neighbors; in one where None."""
     sizes = np.empty(len(parents), np.int64)
     _count_bases(parents, space.n_planes, space.plane_words, sizes)
     ends = np.cumsum(sizes) * space.n_latents * (space.n_values - 1)
@@ -87,30 +89,32 @@ def hoods(space: LatentSpace, parents: Codes, log_joint: Floats, n_numbers: int 
     for first, last in pairwise(cuts):
         if last > first:
             starts = np.concatenate([[0], np.cumsum(sizes[first:last])])
-            found.append(Hood(first, parents[first:last], log_joint[first:last], starts))
+            found.append(Neighborhood(first, parents[first:last], log_joint[first:last], starts))
     return found
 
 
-def choose(space: LatentSpace, hood: Hood, neighbours: Neighbours, pool: StateSets, best: Candidates) -> None:
-    """Let neighbours into `best`, those that are better than the worst state of the row's pool and not yet in it."""
+def choose(
+    space: LatentSpace, neighborhood: Neighborhood, neighbors: Neighbors, pool: StateSets, best: Candidates
+) -> None:
+    """Let neighbors into `best`, those that are better than the worst state of the row's pool and not yet in it."""
     _choose(
-        hood, neighbours, pool.codes, pool.log_joint, space.n_values - 1, space.n_planes, space.plane_words, best
+        neighborhood, neighbors, pool.codes, pool.log_joint, space.n_values - 1, space.n_planes, space.plane_words, best
     )  # fmt: skip
 
 
-def evaluated(space: LatentSpace, hood: Hood, log_joint: Callable[[Codes], Floats]) -> Neighbours:
-    """The neighbours by evaluating one after the other: for models that know nothing better.
+def evaluated(space: LatentSpace, neighborhood: Neighborhood, log_joint: Callable[[Codes], Floats]) -> Neighbors:
+    """The neighbors by evaluating one after the other: for models that know nothing better.
 
-    `log_joint` gives (m, S) of codes (m, S, words), for the rows of the hood.
+    `log_joint` gives (m, S) of codes (m, S, words), for the rows of the neighborhood.
     """
     n_switched = space.n_latents * (space.n_values - 1)
-    found = Neighbours.unknown(space, hood)
-    codes = np.empty((len(hood.parents), 1 + n_switched, space.words), np.uint64)
-    sizes = np.diff(hood.starts)
+    found = Neighbors.unknown(space, neighborhood)
+    codes = np.empty((len(neighborhood.parents), 1 + n_switched, space.words), np.uint64)
+    sizes = np.diff(neighborhood.starts)
     for place in range(int(sizes.max(initial=0))):
-        _switch(hood.parents, place, space.n_values - 1, space.n_planes, space.plane_words, codes)
+        _switch(neighborhood.parents, place, space.n_values - 1, space.n_planes, space.plane_words, codes)
         joints, rows = log_joint(codes), np.flatnonzero(sizes > place)
-        bases = hood.starts[rows] + place
+        bases = neighborhood.starts[rows] + place
         joints[:, 1:][(codes[:, 1:] == codes[:, :1]).all(axis=-1)] = -np.inf
         found.bases[bases] = joints[rows, 0]
         found.switched[bases] = joints[rows, 1:].reshape(len(rows), *found.switched.shape[1:])
@@ -186,30 +190,30 @@ def _offer(joint: float, code: Any, n: int, known: Any, signatures: Any, best: A
 
 @njit(cache=True)
 def _choose(
-    hood: Any, neighbours: Any, pool_codes: Any, pool_joint: Any, n_nonzero: int, n_planes: int, plane_words: int,
-    best: Any,
+    neighborhood: Any, neighbors: Any, pool_codes: Any, pool_joint: Any, n_nonzero: int, n_planes: int,
+    plane_words: int, best: Any,
 ) -> None:  # fmt: skip
-    n_candidates, n_latents = best.codes.shape[1], neighbours.switched.shape[1]
+    n_candidates, n_latents = best.codes.shape[1], neighbors.switched.shape[1]
     known, signatures = np.empty(pool_codes.shape[1], np.uint64), np.empty(n_candidates, np.uint64)
     base, code = np.empty(pool_codes.shape[2], np.uint64), np.empty(pool_codes.shape[2], np.uint64)
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    for m in range(hood.parents.shape[0]):
-        n = hood.first_row + m
+    for m in range(neighborhood.parents.shape[0]):
+        n = neighborhood.first_row + m
         worst = np.min(pool_joint[n])
         for s in range(known.shape[0]):
             known[s] = _signature(pool_codes[n, s])
         for c in range(best.filled[n]):
             signatures[c] = _signature(best.codes[n, c])
-        unpack(hood.parents[m], n_planes, plane_words, latents, indices)
-        for b in range(hood.starts[m], hood.starts[m + 1]):
-            base[:] = hood.parents[m]
+        unpack(neighborhood.parents[m], n_planes, plane_words, latents, indices)
+        for b in range(neighborhood.starts[m], neighborhood.starts[m + 1]):
+            base[:] = neighborhood.parents[m]
             least = max(worst, best.log_joint[n, n_candidates - 1])
-            if b > hood.starts[m]:
-                set_value(base, latents[b - hood.starts[m] - 1], 0, n_planes, plane_words)
-                if neighbours.bases[b] > least:
-                    _offer(neighbours.bases[b], base, n, known, signatures, best)
+            if b > neighborhood.starts[m]:
+                set_value(base, latents[b - neighborhood.starts[m] - 1], 0, n_planes, plane_words)
+                if neighbors.bases[b] > least:
+                    _offer(neighbors.bases[b], base, n, known, signatures, best)
                     least = max(worst, best.log_joint[n, n_candidates - 1])
-            switched = neighbours.switched[b].reshape(-1)
+            switched = neighbors.switched[b].reshape(-1)
             for i in range(switched.shape[0]):
                 if switched[i] > least:
                     code[:] = base

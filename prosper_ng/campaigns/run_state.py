@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from prosper_ng.campaigns.plan import Plan, PlannedRun
+from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
 from prosper_ng.campaigns.submissions import latest_jobs, log_of
 from prosper_ng.slurm.queue import QueuedJob
 from prosper_ng.storage.batch_job import HOLDING_NODES
@@ -38,7 +38,7 @@ _OTHER_DATA = (
 )
 
 
-class Standing(NamedTuple):
+class RunState(NamedTuple):
     """How a run stands."""
 
     state: State
@@ -81,18 +81,18 @@ _CAUSES = (
 )
 
 
-def standings(plan: Plan, queue: Mapping[str, QueuedJob]) -> list[Standing]:
+def run_states(plan: CampaignPlan, queue: Mapping[str, QueuedJob]) -> list[RunState]:
     """How each run of the plan stands; `queue` holds the jobs that Slurm knows, by id such as 123 or 123_4."""
     jobs = latest_jobs(plan.folder)
-    return _telling_data_apart([_standing(run, plan.folder, jobs.get(run.id), queue) for run in plan.runs])
+    return _telling_data_apart([_run_state(run, plan.folder, jobs.get(run.id), queue) for run in plan.runs])
 
 
-def standing_of(plan: Plan, run: PlannedRun) -> Standing:
+def run_state_of(plan: CampaignPlan, run: PlannedRun) -> RunState:
     """How one run stands, without a look at the queue."""
-    return _standing(run, plan.folder, None, {})
+    return _run_state(run, plan.folder, None, {})
 
 
-def other_versions(found: Sequence[Standing]) -> str | None:
+def other_versions(found: Sequence[RunState]) -> str | None:
     """A sentence where finished runs were made by another version of the program than this one; None where not."""
     known = Counter(each.status.code for each in found if each.state == "finished" and each.status is not None)
     now = code(source())
@@ -103,7 +103,7 @@ def other_versions(found: Sequence[Standing]) -> str | None:
     return f"finished runs were made by another version of the program ({told}), which is {now} now"
 
 
-def other_data(found: Sequence[Standing]) -> str | None:
+def other_data(found: Sequence[RunState]) -> str | None:
     """A sentence where runs with the same data source have learned from different rows; None where not."""
     n_runs = sum(each.on_other_data for each in found)
     if n_runs == 0:
@@ -112,8 +112,8 @@ def other_data(found: Sequence[Standing]) -> str | None:
     return f"{runs} learned from other data than other runs with the same data source; `campaign status` names them"
 
 
-def _telling_data_apart(found: list[Standing]) -> list[Standing]:
-    """The standings, with a reason where a run has learned from other rows than most with the same data source.
+def _telling_data_apart(found: list[RunState]) -> list[RunState]:
+    """The states, with a reason where a run has learned from other rows than most with the same data source.
 
     By their status files alone: those of earlier versions say nothing of the data.
     """
@@ -133,40 +133,40 @@ def _n_on_other_data(status: Status | None, digests: Mapping[str, Counter[str]])
     return sum(others) if max(others, default=0) >= known[status.data_digest] else 0
 
 
-def _told(standing: Standing, n_others: int) -> Standing:
+def _told(run_state: RunState, n_others: int) -> RunState:
     if n_others == 0:
-        return standing
+        return run_state
     runs = "1 run" if n_others == 1 else f"{n_others} runs"
     reason = f"learned from other data than {runs} with the same data source"
-    reason = f"{standing.reason}; {reason}" if standing.reason else reason
-    return standing._replace(reason=reason, advice=standing.advice or _OTHER_DATA, on_other_data=True)
+    reason = f"{run_state.reason}; {reason}" if run_state.reason else reason
+    return run_state._replace(reason=reason, advice=run_state.advice or _OTHER_DATA, on_other_data=True)
 
 
-def _standing(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, QueuedJob]) -> Standing:
+def _run_state(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, QueuedJob]) -> RunState:
     try:
         status = read_status(run.folder)
     except StatusError as error:
-        return Standing("lost", None, str(error), _CONTINUE)
+        return RunState("lost", None, str(error), _CONTINUE)
     if status is not None and status.state == "finished" and _has_all(status, run):
-        return Standing("finished", status, status.reason or "")
+        return RunState("finished", status, status.reason or "")
     for known in (job, status.job if status else None):
         if known is not None and known in queue:
             return _in_queue(queue[known], status)
     if status is None:
         return _without_status(run, folder, job)
     if is_held(run.folder):
-        return Standing("running", status)
+        return RunState("running", status)
     if status.state == "finished":
         reason = f"finished {status.iteration} sweeps, and {run.n_sweeps} are wanted now"
-        return Standing("stopped", status, reason, _CONTINUE)
+        return RunState("stopped", status, reason, _CONTINUE)
     if status.state == "running":
         again = _read_again(run.folder)
-        return _lost(run, folder, job, status) if again == status else _standing(run, folder, job, queue)
+        return _lost(run, folder, job, status) if again == status else _run_state(run, folder, job, queue)
     told = (status.reason or "").strip()
     reason = _failed_since(run.folder, _last_log(run.folder, folder, job)) or told
     if status.state == "stopped" and reason == told:
-        return Standing("stopped", status, reason, _CONTINUE)
-    return Standing("failed", status, reason, _REPAIR)
+        return RunState("stopped", status, reason, _CONTINUE)
+    return RunState("failed", status, reason, _REPAIR)
 
 
 def _has_all(status: Status, run: PlannedRun) -> bool:
@@ -174,10 +174,10 @@ def _has_all(status: Status, run: PlannedRun) -> bool:
     return status.iteration >= run.n_sweeps or status.iteration < (status.n_iterations or 0)
 
 
-def _in_queue(job: QueuedJob, status: Status | None) -> Standing:
+def _in_queue(job: QueuedJob, status: Status | None) -> RunState:
     if job.state in HOLDING_NODES:
-        return Standing("running", status)
-    return Standing("queued", status, job.reason)
+        return RunState("running", status)
+    return RunState("queued", status, job.reason)
 
 
 def _read_again(folder: Path) -> Status | None:
@@ -188,26 +188,26 @@ def _read_again(folder: Path) -> Status | None:
         return None
 
 
-def _without_status(run: PlannedRun, folder: Path, job: str | None) -> Standing:
+def _without_status(run: PlannedRun, folder: Path, job: str | None) -> RunState:
     """A run that has not begun, or ended before it had opened its folder."""
     if is_held(run.folder):
-        return Standing("running", None)
+        return RunState("running", None)
     text = _tail(_last_log(run.folder, folder, job))
     if not text:
-        return Standing("waiting", None)
+        return RunState("waiting", None)
     found = _cause_of(text)
     if found is not None:
-        return Standing("lost", None, found.reason, found.advice)
-    return Standing("failed", None, _sentence(text), _REPAIR)
+        return RunState("lost", None, found.reason, found.advice)
+    return RunState("failed", None, _sentence(text), _REPAIR)
 
 
-def _lost(run: PlannedRun, folder: Path, job: str | None, status: Status) -> Standing:
+def _lost(run: PlannedRun, folder: Path, job: str | None, status: Status) -> RunState:
     """A run that says it is running, and is not."""
     found = _cause_of(_tail(_last_log(run.folder, folder, job or status.job)))
     where = f"after sweep {status.iteration}"
     if found is not None:
-        return Standing("lost", status, f"{found.reason} {where}", found.advice)
-    return Standing("lost", status, f"ended without a word {where} on {status.host}", _CONTINUE)
+        return RunState("lost", status, f"{found.reason} {where}", found.advice)
+    return RunState("lost", status, f"ended without a word {where} on {status.host}", _CONTINUE)
 
 
 def _cause_of(text: str) -> _Cause | None:

@@ -1,4 +1,4 @@
-"""Neighbours of states of spike-and-slab models: all latents from the posterior of the slabs that are active.
+"""Neighbors of states of spike-and-slab models: all latents from the posterior of the slabs that are active.
 
 In units in which noise and independent slabs have unit variance, let a be the active latents, G = F_aᵀF, B = I + G_aa,
 m the posterior mean of z_a and T = B⁻¹ G. For latent h, q_h = G_hh - sum_i G_ih T_ih is how much a row says of its slab
@@ -84,32 +84,40 @@ def _fill(base: float, e: Any, q: Any, mu: Any, log_odds: Any, result: Any) -> N
 
 
 @njit(cache=True, error_model="numpy")
-def fill_neighbours(
-    hood: Any, log_odds: Any, b: Any, mu: Any, gram: Any, elements: Any, by_entry: Any, observed: Any, found: Any
+def fill_neighbors(
+    neighborhood: Any,
+    log_odds: Any,
+    b: Any,
+    mu: Any,
+    gram: Any,
+    elements: Any,
+    by_entry: Any,
+    observed: Any,
+    found: Any,
 ) -> None:
-    """Fill the log joints of the neighbours of a hood.
+    """Fill the log joints of the neighbors of a neighborhood.
 
     elements (H, D) and by_entry (D, H) are the same dictionary; observed (n, D), or (0, D) where nothing is missing.
     """
-    n_latents, plane_words = mu.shape[0], hood.parents.shape[1]
+    n_latents, plane_words = mu.shape[0], neighborhood.parents.shape[1]
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     square = (n_latents, n_latents)
     own, T, inverse = np.empty(square), np.empty(square), np.empty(square)
     mean, e, q = np.empty(n_latents), np.empty(n_latents), np.empty(n_latents)
     less_e, less_q, nothing = np.empty(n_latents), np.empty(n_latents), np.empty(0)
-    for m in range(hood.parents.shape[0]):
-        n, joint = hood.first_row + m, hood.log_joint[m]
-        k = unpack(hood.parents[m], 1, plane_words, latents, indices)
+    for m in range(neighborhood.parents.shape[0]):
+        n, joint = neighborhood.first_row + m, neighborhood.log_joint[m]
+        k = unpack(neighborhood.parents[m], 1, plane_words, latents, indices)
         _overlaps(k, latents, gram, elements, by_entry, observed[n] if observed.shape[0] > 0 else nothing, own, q)
         _posterior(k, latents, b[n], mu, own, inverse, mean, T)
         e[:] = b[n]
         for i in range(k):
             e -= mean[i] * own[i]
             q -= own[i] * T[i]
-        found.bases[hood.starts[m]] = joint
-        _fill(joint, e, q, mu, log_odds, found.switched[hood.starts[m]])
+        found.bases[neighborhood.starts[m]] = joint
+        _fill(joint, e, q, mu, log_odds, found.switched[neighborhood.starts[m]])
         for i in range(k):
-            place, h, share = hood.starts[m] + 1 + i, latents[i], 1.0 / inverse[i, i]
+            place, h, share = neighborhood.starts[m] + 1 + i, latents[i], 1.0 / inverse[i, i]
             gain = mean[i] * mean[i] * share - mu[h] * mu[h] - np.log(share)
             less = joint - (log_odds[h] + 0.5 * gain)
             less_e[:] = e + (mean[i] * share) * T[i]
@@ -119,4 +127,4 @@ def fill_neighbours(
         for base in range(k + 1):
             for i in range(k):
                 if i != base - 1:
-                    found.switched[hood.starts[m] + base, latents[i]] = -np.inf
+                    found.switched[neighborhood.starts[m] + base, latents[i]] = -np.inf

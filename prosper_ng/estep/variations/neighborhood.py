@@ -1,4 +1,4 @@
-"""Neighbourhood search: all single switches and swaps of the best states, ranked by their log joints."""
+"""Neighborhood search: all single switches and swaps of the best states, ranked by their log joints."""
 
 from typing import Annotated, Any
 
@@ -8,24 +8,24 @@ from annotated_types import Gt
 from prosper_ng.components import component
 from prosper_ng.estep.interface import Codes, Target
 from prosper_ng.latents.candidates import Ints, rank
-from prosper_ng.latents.neighbours import Candidates, choose, evaluated, hoods
+from prosper_ng.latents.neighbors import Candidates, choose, evaluated, neighborhoods
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
-from prosper_ng.models.interface import KnowsNeighbours, offers
+from prosper_ng.models.interface import KnowsNeighbors, offers
 from prosper_ng.numerics.schedule import SweepSwitch
 
-# Log joints of neighbours that are held at a time: 1 MiB, so that they are ranked before they leave the cache.
+# Log joints of neighbors that are held at a time: 1 MiB, so that they are ranked before they leave the cache.
 _NUMBERS = 1 << 17
 
 
 @component
-class Neighbourhood:
+class NeighborSearch:
     """The best states one change away from the best of K_n: a latent on, off or at another value, or two swapped."""
 
     n_parents: Annotated[int, Gt(0)] = 1
-    """How many of the best states of K_n have their neighbours looked at; at most S."""
+    """How many of the best states of K_n have their neighbors looked at; at most S."""
     n_candidates: Annotated[int, Gt(0)] = 16
-    """How many neighbours, the best, are proposed."""
+    """How many neighbors, the best, are proposed."""
     n_steps: Annotated[int, Gt(0)] = 1
     """How often in each sweep; each step starts from the best states so far."""
 
@@ -50,11 +50,11 @@ class Neighbourhood:
         """Up to n_candidates states for each row; where there are fewer, some repeat a state of the pool."""
         parents = np.empty((len(pool.codes), min(self.n_parents, pool.codes.shape[1])), np.int64)
         rank(pool.log_joint, parents)
-        return best_neighbours(target, pool, parents, self.n_candidates)
+        return best_neighbors(target, pool, parents, self.n_candidates)
 
 
-def best_neighbours(target: Target, pool: StateSets, parents: Ints, n_candidates: int) -> Codes:
-    """(n, n_candidates, words) the best neighbours of parents (n, P), places in the pool, that the pool does not hold.
+def best_neighbors(target: Target, pool: StateSets, parents: Ints, n_candidates: int) -> Codes:
+    """(n, n_candidates, words) the best neighbors of parents (n, P), places in the pool, that the pool does not hold.
 
     Only those count that are better than the worst of the pool; where there are fewer, some repeat a state of the pool.
     """
@@ -68,13 +68,13 @@ def best_neighbours(target: Target, pool: StateSets, parents: Ints, n_candidates
 
 
 def _look_around(target: Target, pool: StateSets, chosen: Ints, best: Candidates) -> None:
-    """Let the neighbours of one parent of each row compete."""
+    """Let the neighbors of one parent of each row compete."""
     model: Any = target.model
-    rows, knows = np.arange(len(chosen)), offers(model, KnowsNeighbours)
+    rows, knows = np.arange(len(chosen)), offers(model, KnowsNeighbors)
     parents, log_joint = pool.codes[rows, chosen], pool.log_joint[rows, chosen]
-    for hood in hoods(model.space, parents, log_joint, _NUMBERS if knows else None):
+    for neighborhood in neighborhoods(model.space, parents, log_joint, _NUMBERS if knows else None):
         if knows:
-            found = model.log_joint_of_neighbours(target.prepared, target.projected, hood)
+            found = model.log_joint_of_neighbors(target.prepared, target.projected, neighborhood)
         else:
-            found = evaluated(model.space, hood, target.log_joint)
-        choose(model.space, hood, found, pool, best)
+            found = evaluated(model.space, neighborhood, target.log_joint)
+        choose(model.space, neighborhood, found, pool, best)

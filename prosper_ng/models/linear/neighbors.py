@@ -1,4 +1,4 @@
-"""Neighbours of states of the models with linear superposition: all latents from one pass over what is active.
+"""Neighbors of states of the models with linear superposition: all latents from one pass over what is active.
 
 In a base s, latent h at value phi adds phi b_h - phi² G_hh / 2 + log odds, its singleton, less phi (G s)_h. And G s of
 the parent less one latent differs from that of the parent by one row of G.
@@ -43,18 +43,18 @@ def _fill(base: float, singletons: Any, interaction: Any, alphabet: Any, result:
 
 
 @njit(cache=True)
-def fill_neighbours(
-    hood: Any, singletons: Any, gram: Any, precision: float, elements: Any, W: Any, missing: Any, alphabet: Any,
+def fill_neighbors(
+    neighborhood: Any, singletons: Any, gram: Any, precision: float, elements: Any, W: Any, missing: Any, alphabet: Any,
     n_planes: int, plane_words: int, found: Any,
 ) -> None:  # fmt: skip
-    """Fill the log joints of the neighbours of a hood; the other arguments are those of `Projected` and `Prepared`."""
+    """Fill the log joints of the neighbors of a neighborhood; other arguments as in `Projected` and `Prepared`."""
     n_latents = singletons.shape[1]
     latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     own, interaction, less_interaction = np.empty((n_latents, n_latents)), np.empty(n_latents), np.empty(n_latents)
     nothing = np.empty(0, np.bool_)
-    for m in range(hood.parents.shape[0]):
-        n, first, joint = hood.first_row + m, hood.starts[m], hood.log_joint[m]
-        k = unpack(hood.parents[m], n_planes, plane_words, latents, indices)
+    for m in range(neighborhood.parents.shape[0]):
+        n, first, joint = neighborhood.first_row + m, neighborhood.starts[m], neighborhood.log_joint[m]
+        k = unpack(neighborhood.parents[m], n_planes, plane_words, latents, indices)
         _overlaps(k, latents, gram, precision, elements, W, missing[n] if missing.shape[0] > 0 else nothing, own)
         interaction[:] = 0.0
         for i in range(k):

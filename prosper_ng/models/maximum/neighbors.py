@@ -1,4 +1,4 @@
-"""Neighbours of states of the models with maximum superposition: each base once, then one more latent on top of it."""
+"""Neighbors of states of the models with maximum superposition: each base once, then one more latent on top of it."""
 
 from typing import Any
 
@@ -44,21 +44,21 @@ def _root(powers: Any, more: Any, scale: Any, exponent: float, mean: Any) -> Non
 
 
 @njit(cache=True, error_model="numpy")
-def fill_neighbours(
-    hood: Any, values: Any, observed: Any, elements: Any, powers: Any, scale: Any, rho: float, precision: float,
+def fill_neighbors(
+    neighborhood: Any, values: Any, observed: Any, elements: Any, powers: Any, scale: Any, rho: float, precision: float,
     constant: Any, log_odds: Any, found: Any,
 ) -> None:  # fmt: skip
-    """Fill the log joints of the neighbours of a hood; arguments as in `Projected` and `Prepared`."""
+    """Fill the log joints of the neighbors of a neighborhood; arguments as in `Projected` and `Prepared`."""
     n_latents, n_dimensions = elements.shape
     latents, indices, base = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
     scratch, mean, total = np.empty((4, n_dimensions)), np.empty(n_dimensions), np.empty(n_dimensions)
     zeros, soft = np.zeros(n_dimensions), rho != np.inf
-    for m in range(hood.parents.shape[0]):
-        n = hood.first_row + m
+    for m in range(neighborhood.parents.shape[0]):
+        n = neighborhood.first_row + m
         y, seen = values[n], observed[n]
-        k = unpack(hood.parents[m], 1, hood.parents.shape[1], latents, indices)
+        k = unpack(neighborhood.parents[m], 1, neighborhood.parents.shape[1], latents, indices)
         for left_out in range(-1, k):
-            place, size, prior = hood.starts[m] + 1 + left_out, 0, constant[n]
+            place, size, prior = neighborhood.starts[m] + 1 + left_out, 0, constant[n]
             for i in range(k):
                 if i != left_out:
                     base[size] = latents[i]
