@@ -18,6 +18,9 @@ LARGEST_SEED = (1 << 64) - 1
 Seed = Annotated[int, Ge(0), Le(LARGEST_SEED)]
 """What random numbers are drawn from: one word of the key of their generator."""
 
+FORMER_KINDS = {"neighbourhood": "neighborhood"}
+"""Kinds by the names they had in earlier versions, which configurations may still say."""
+
 # Read by pydantic when it validates these dataclasses; spelled as a plain mapping so that no layer imports pydantic.
 _VALIDATION = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 

@@ -12,6 +12,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from prosper_ng.components import FORMER_KINDS
+
 _KIND = "kind"
 
 FIRST_FIELDS = {
@@ -38,18 +40,18 @@ FIRST_FIELDS = {
     "models.mca.MCA": "n_latents superposition shared_pi unused",
     "models.mmca.MMCA": "n_latents superposition shared_pi unused",
     "models.tsc.TSC": "n_latents shared_pi data_mean unused",
-    "storage.sources.bars.Bars": (
+    "data.sources.bars.Bars": (
         "n_bars n_rows amplitude negative_bars activity noise missing superposition latents values "
         "probabilities slab_mean slab_std"
     ),
-    "storage.sources.hdf5.Hdf5": "path missing remove_mean whiten whiten_epsilon dataset",
-    "storage.sources.image.Image": (
+    "data.sources.hdf5.Hdf5": "path missing remove_mean whiten whiten_epsilon dataset",
+    "data.sources.image.Image": (
         "image crop channels noise missing patch_size stride remove_mean whiten whiten_epsilon"
     ),
-    "storage.sources.mat.Mat": "path missing remove_mean whiten whiten_epsilon variable",
-    "storage.sources.npy.Npy": "path missing remove_mean whiten whiten_epsilon",
-    "storage.sources.npz.Npz": "path missing remove_mean whiten whiten_epsilon array",
-    "storage.sources.sample.Sample": "model n_rows missing path group parameters",
+    "data.sources.mat.Mat": "path missing remove_mean whiten whiten_epsilon variable",
+    "data.sources.npy.Npy": "path missing remove_mean whiten whiten_epsilon",
+    "data.sources.npz.Npz": "path missing remove_mean whiten whiten_epsilon array",
+    "data.sources.sample.Sample": "model n_rows missing path group parameters",
     "training.annealing.Annealing": "temperature anneal_prior data_pruning row_fraction data_noise parameter_noise",
     "training.settings.Training": "n_sweeps updates_per_sweep learn initial initial_file annealing stopping block_rows",
     "training.stopping.Stopping": "relative_change entropy_gap patience wall_time",
@@ -66,7 +68,9 @@ def lasting(value: Any, resolved: Any) -> Any:
     """What counts of a resolved configuration, `value` being the settings that it says."""
     if dataclasses.is_dataclass(value):
         return {
-            field.name: lasting(getattr(value, field.name), resolved[field.name])
+            field.name: _first_kind(resolved[field.name])
+            if field.name == _KIND
+            else lasting(getattr(value, field.name), resolved[field.name])
             for field in dataclasses.fields(value)
             if field.name in resolved and _counts(field, value)
         }
@@ -76,6 +80,11 @@ def lasting(value: Any, resolved: Any) -> Any:
     if isinstance(value, list | tuple):
         return [lasting(inner, plain) for inner, plain in zip(value, resolved, strict=True)]
     return resolved
+
+
+def _first_kind(kind: str) -> str:
+    """The name that a kind had in the first version."""
+    return next((former for former, now in FORMER_KINDS.items() if now == kind), kind)
 
 
 def _counts(field: dataclasses.Field[Any], value: Any) -> bool:

@@ -17,7 +17,7 @@ from prosper_ng.config.explain import explain, unusable_values
 from prosper_ng.config.first_fields import lasting
 from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, listing, printable
 from prosper_ng.config.overrides import apply, read_override
-from prosper_ng.config.tree import ListNode, MappingNode, Node, child, from_plain, plain
+from prosper_ng.config.tree import ListNode, MappingNode, Node, child, from_plain, plain, rename_former_kinds
 from prosper_ng.config.yaml_reader import read_yaml
 
 T = TypeVar("T")
@@ -131,6 +131,7 @@ def _not_a_mapping(text: SourceText, root: Node | None, schema: type) -> Mistake
 def checked(root: MappingNode, schema: type[T], mistakes: list[Mistake], text: str) -> Loaded[T]:
     """The settings in the tree. Raises ConfigError with `mistakes` and all that the schema finds."""
     adapter = _adapter(schema)
+    rename_former_kinds(root)
     mistakes = _joined(mistakes, unusable_values(root, schema))
     value = None
     try:

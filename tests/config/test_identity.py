@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prosper_ng.config import SourceText, annotated_yaml, differences, flatten, from_mapping, identity, load
+from prosper_ng.experiments.run_config import RunConfig
 
 BASE = {"title": "A", "shape": {"kind": "circle", "radius": 1}}
 
@@ -169,3 +170,19 @@ def test_names_that_hold_dots_are_told_apart():
     a, b = {"x": {"a.b": 1, "a": {"b": 2}}}, {"x": {"a.b": 2, "a": {"b": 2}}}
     assert flatten(a) == {'x."a.b"': 1, "x.a.b": 2}
     assert differences(a, b) == ['x."a.b": 1 -> 2']
+
+
+@pytest.mark.parametrize("kind", ["neighborhood", "neighbourhood"])
+def test_a_kind_that_was_renamed_goes_by_both_names_and_keeps_its_identity(kind):
+    variation = {"kind": kind, "n_candidates": 3}
+    loaded = from_mapping(
+        {
+            "estep": {"kind": "search", "variations": [variation]},
+            "name": "a",
+            "data": {"kind": "bars"},
+            "model": {"kind": "bsc", "n_latents": 4},
+        },
+        RunConfig,
+    )
+    assert loaded.resolved["estep"]["variations"][0]["kind"] == "neighborhood"
+    assert loaded.lasting["estep"]["variations"][0]["kind"] == "neighbourhood"

@@ -9,13 +9,13 @@ from prosper_ng.components import components_of, kind_of
 from prosper_ng.errors import UserError
 from prosper_ng.estep.auto import Auto
 from prosper_ng.estep.exhaustive import Exhaustive
-from prosper_ng.estep.interface import EStep, Task
+from prosper_ng.estep.interface import EStep, Target
 from prosper_ng.estep.listed import Listed
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.estep.variations.neighborhood import NeighborSearch
-from prosper_ng.estep.variations.preselection import Preselection as Preselected
+from prosper_ng.estep.variations.preselection import PreselectedStates
 from prosper_ng.estep.variations.sampling import Sampling
 from prosper_ng.latents.neighbors import evaluated, neighborhoods
 from prosper_ng.latents.posterior import Tempering, log_sum
@@ -34,7 +34,7 @@ VARIATIONS = {
     "neighborhood": NeighborSearch(n_candidates=3),
     "prior samples": Sampling(source="prior", n_samples=20),
     "samples": Sampling(n_samples=10, n_draws=2),
-    "preselected": Preselected(n_candidates=5, active=True),
+    "preselected": PreselectedStates(n_candidates=5, active=True),
     "neighborhood of many": NeighborSearch(n_parents=20, n_candidates=5, n_steps=2),
 }
 ESTEPS: dict[str, EStep] = {
@@ -44,32 +44,32 @@ ESTEPS: dict[str, EStep] = {
     **{name: Search(n_states=12, variations=(variation,)) for name, variation in VARIATIONS.items()},
     "mix": Search(
         n_states=12,
-        variations=(Preselected(), NeighborSearch(active=((3, False), (5, True))), Evolution()),
+        variations=(PreselectedStates(), NeighborSearch(active=((3, False), (5, True))), Evolution()),
         share=((2, 0.25), (9, 1.0)),
     ),
 }
 
 
-def task_for(make: Callable, n_latents: int = 6, n_rows: int = 30, seed: int = 0, first_row: int = 0) -> Task:
+def task_for(make: Callable, n_latents: int = 6, n_rows: int = 30, seed: int = 0, first_row: int = 0) -> Target:
     rng = np.random.default_rng(seed)
     model = make(n_latents)
     params = random_parameters(model, 5, rng)
     values, _ = model.sample(params, n_rows, rng)
     batch = Batch(np.arange(first_row, n_rows), values[first_row:])
     prepared = model.prepare(params)
-    return Task(model, prepared, model.project(prepared, batch), batch, model.activity(params), stream(1, "test"))
+    return Target(model, prepared, model.project(prepared, batch), batch, model.activity(params), stream(1, "test"))
 
 
-def with_missing_entries(task: Task) -> Task:
+def with_missing_entries(target: Target) -> Target:
     """One row complete, one without a value, the others in between."""
-    observed = np.random.default_rng(4).random(task.batch.values.shape) < 0.6
+    observed = np.random.default_rng(4).random(target.batch.values.shape) < 0.6
     observed[:2] = [[True], [False]]
-    batch = Batch(task.batch.rows, np.where(observed, task.batch.values, 0.0), observed)
-    return task._replace(batch=batch, projected=task.model.project(task.prepared, batch))
+    batch = Batch(target.batch.rows, np.where(observed, target.batch.values, 0.0), observed)
+    return target._replace(batch=batch, projected=target.model.project(target.prepared, batch))
 
 
-def sets_for(estep: EStep, task: Task):
-    return estep.initial_sets(task.model.space, task.batch.rows, task.activity, stream(1, "initial"))
+def sets_for(estep: EStep, target: Target):
+    return estep.initial_sets(target.model.space, target.batch.rows, target.activity, stream(1, "initial"))
 
 
 def test_every_estep_and_variation_of_the_folders_is_tested():
@@ -80,11 +80,11 @@ def test_every_estep_and_variation_of_the_folders_is_tested():
 @MODELS
 @pytest.mark.parametrize("estep", list(ESTEPS.values()), ids=list(ESTEPS))
 def test_states_are_distinct_and_their_log_joints_right(make, estep):
-    task = task_for(make)
-    found = estep.find(task, sets_for(estep, task))
+    target = task_for(make)
+    found = estep.find(target, sets_for(estep, target))
     for codes in found.codes:
         assert len(np.unique(codes, axis=0)) == len(codes)
-    again = task.log_joint(np.ascontiguousarray(found.codes))
+    again = target.log_joint(np.ascontiguousarray(found.codes))
     assert found.log_joint == pytest.approx(again, rel=1e-12)
 
 
@@ -92,7 +92,7 @@ def test_states_are_distinct_and_their_log_joints_right(make, estep):
 @pytest.mark.parametrize("estep", list(ESTEPS.values()), ids=list(ESTEPS))
 def test_a_row_finds_the_same_states_in_any_company(make, estep):
     whole, tail = task_for(make), task_for(make, first_row=17)
-    of_whole, of_tail = (estep.find(task, sets_for(estep, task)) for task in (whole, tail))
+    of_whole, of_tail = (estep.find(target, sets_for(estep, target)) for target in (whole, tail))
     assert (of_whole.codes[17:] == of_tail.codes).all()
 
 
@@ -100,17 +100,17 @@ def test_a_row_finds_the_same_states_in_any_company(make, estep):
 @pytest.mark.parametrize("name", [*VARIATIONS, "mix"])
 def test_stored_sets_only_get_better_and_come_near_the_exact_posterior(make, name):
     estep = ESTEPS[name]
-    task = task_for(make)
-    everything = Exhaustive().find(task, None).log_joint
+    target = task_for(make)
+    everything = Exhaustive().find(target, None).log_joint
     exact = log_sum(everything)
-    sets = sets_for(estep, task)
+    sets = sets_for(estep, target)
     best = log_sum(np.sort(everything, axis=1)[:, -sets.codes.shape[1] :])
-    last = log_sum(task.log_joint(sets.codes))
+    last = log_sum(target.log_joint(sets.codes))
     first_gap = (best - last).mean()
     if name == "mix":  # starts with a quarter of its states
         last = np.full(len(last), -np.inf)
     for sweep in range(25):
-        found = estep.find(task._replace(stream=stream(1, "test", sweep), sweep=sweep), sets)
+        found = estep.find(target._replace(stream=stream(1, "test", sweep), sweep=sweep), sets)
         now = log_sum(found.log_joint)
         assert (now >= last - 1e-9).all()
         assert (now <= exact + 1e-9).all()
@@ -119,25 +119,25 @@ def test_stored_sets_only_get_better_and_come_near_the_exact_posterior(make, nam
     share = {"cross": 0.9, "neighborhood": 0.3, "prior samples": 0.2, "samples": 0.9, "preselected": 0.5}.get(name, 0.1)
     assert (best - last).mean() < share * first_gap + 1e-9
     kept = found.codes.copy()
-    frozen = estep.find(task._replace(stream=stream(1, "test", 99)), sets, vary=False)
+    frozen = estep.find(target._replace(stream=stream(1, "test", 99)), sets, vary=False)
     assert (frozen.codes == kept).all()
 
 
 @MODELS
 def test_more_states_than_there_are_is_exhaustive(make):
-    task = task_for(make, n_latents=3)
+    target = task_for(make, n_latents=3)
     estep = Search(n_states=1000)
-    found = estep.find(task, sets_for(estep, task))
-    assert found.codes.shape[1] == task.model.space.n_states
-    assert log_sum(found.log_joint) == pytest.approx(log_sum(Exhaustive().find(task, None).log_joint), rel=1e-12)
+    found = estep.find(target, sets_for(estep, target))
+    assert found.codes.shape[1] == target.model.space.n_states
+    assert log_sum(found.log_joint) == pytest.approx(log_sum(Exhaustive().find(target, None).log_joint), rel=1e-12)
 
 
 @MODELS
 @pytest.mark.parametrize(("n_candidates", "max_active"), [(1, 1), (3, 2), (6, 6), (99, 99), (4, 1)])
 def test_preselection_holds_the_states_it_should(make, n_candidates, max_active):
-    task = task_for(make)
-    found = Preselection(n_candidates=n_candidates, max_active=max_active).find(task, None)
-    space = task.model.space
+    target = task_for(make)
+    found = Preselection(n_candidates=n_candidates, max_active=max_active).find(target, None)
+    space = target.model.space
     states = space.decode(found.codes)
     n_active = (states != 0).sum(axis=-1)
     assert n_active.max() == max(min(max_active, n_candidates, space.n_latents), 1)
@@ -146,40 +146,40 @@ def test_preselection_holds_the_states_it_should(make, n_candidates, max_active)
     combined = (states * (n_active > 1)[..., None] != 0).any(axis=1).sum(axis=1)
     assert combined.max(initial=0) <= n_candidates
     if n_candidates >= space.n_latents and max_active >= space.n_latents:
-        exact = log_sum(Exhaustive().find(task, None).log_joint)
+        exact = log_sum(Exhaustive().find(target, None).log_joint)
         assert log_sum(found.log_joint) == pytest.approx(exact, rel=1e-12)
 
 
 def test_too_many_combinations_are_refused_before_they_are_made():
-    task = task_for(instances()["bsc"], n_latents=60)
+    target = task_for(instances()["bsc"], n_latents=60)
     with pytest.raises(UserError, match="combinations"):
-        sets_for(Preselection(n_candidates=40, max_active=20), task)
+        sets_for(Preselection(n_candidates=40, max_active=20), target)
     with pytest.raises(UserError, match="too many to enumerate"):
-        sets_for(Exhaustive(), task)
+        sets_for(Exhaustive(), target)
 
 
 def test_sparse_flips_lead_to_the_expected_activity():
     make = instances()["bsc"]
-    task = task_for(make, n_latents=64, n_rows=400)
-    sets = sets_for(Search(n_states=20), task)
+    target = task_for(make, n_latents=64, n_rows=400)
+    sets = sets_for(Search(n_states=20), target)
     indices = np.argsort(np.random.default_rng(0).random((*sets.codes.shape[:2], 64)), axis=-1) < 20
-    sets.codes[...] = task.model.space.encode(indices)
+    sets.codes[...] = target.model.space.encode(indices)
     for target, mean_flips in ((12.0, 30.0), (40.0, 30.0), (1.0, 8.0)):
-        sparse = task._replace(activity=np.full(64, target / 64))
+        sparse = target._replace(activity=np.full(64, target / 64))
         children = Evolution(mutation="sparse_flip", mean_flips=mean_flips, selection="uniform").propose(sparse, sets)
-        n_active = task.model.space.decode(children).sum(axis=-1)
+        n_active = target.model.space.decode(children).sum(axis=-1)
         switched_on, switched_off = max(mean_flips + target - 20, 0) / 2, max(mean_flips - target + 20, 0) / 2
         assert n_active.mean() == pytest.approx(20 + switched_on - switched_off, rel=0.03)
 
 
 def test_fit_parents_are_drawn_more_often():
     make = instances()["bsc"]
-    task = task_for(make, n_latents=40, n_rows=3000)
-    sets = sets_for(Search(n_states=8), task)
+    target = task_for(make, n_latents=40, n_rows=3000)
+    sets = sets_for(Search(n_states=8), target)
     sets.log_joint[...] = np.array([0.0, 1, 2, 3, 4, 5, 6, 7])
-    sets.codes[...] = task.model.space.encode(np.eye(8, 40, dtype=int))[None]
+    sets.codes[...] = target.model.space.encode(np.eye(8, 40, dtype=int))[None]
     proposal = Evolution(n_parents=1, n_generations=1, mutation="flip", selection="fitness")
-    children = task.model.space.decode(proposal.propose(task, sets))[:, 0, :8]
+    children = target.model.space.decode(proposal.propose(target, sets))[:, 0, :8]
     drawn = children[children.sum(axis=1) == 1].sum(axis=0)
     assert drawn[0] < 30
     assert drawn[1:] / drawn.sum() == pytest.approx(np.arange(1, 8) / 28, abs=0.03)
@@ -192,17 +192,17 @@ def test_fit_parents_are_drawn_more_often():
 def test_what_a_model_makes_of_preselected_states_is_what_listing_them_gives(
     make, n_candidates, max_active, tempering, missing
 ):
-    task = task_for(make)._replace(tempering=tempering)
-    task = with_missing_entries(task) if missing else task
+    target = task_for(make)._replace(tempering=tempering)
+    target = with_missing_entries(target) if missing else target
     estep = Preselection(n_candidates=n_candidates, max_active=max_active)
-    quick, listed = estep.posterior(task, None), Listed(task, estep.find(task, None))
+    quick, listed = estep.posterior(target, None), Listed(target, estep.find(target, None))
     assert quick.free_energy == pytest.approx(listed.free_energy, rel=1e-12, abs=1e-12)
     assert quick.entropy == pytest.approx(listed.entropy, rel=1e-10, abs=1e-11)
     assert quick.n_evaluated == listed.n_evaluated
     assert quick.reconstruct() == pytest.approx(listed.reconstruct(), rel=1e-10, abs=1e-10)
-    n_observed = task.batch.values.shape[1]
+    n_observed = target.batch.values.shape[1]
     for kept in (None, np.arange(30) % 3 > 0):
-        ours, theirs = (NamedArrays(task.model.statistics(n_observed)) for _ in range(2))
+        ours, theirs = (NamedArrays(target.model.statistics(n_observed)) for _ in range(2))
         quick.accumulate(kept, ours)
         listed.accumulate(kept, theirs)
         for name in ours:
@@ -213,15 +213,15 @@ def test_what_a_model_makes_of_preselected_states_is_what_listing_them_gives(
 @pytest.mark.parametrize("missing", [False, True], ids=["complete", "missing"])
 @pytest.mark.parametrize("n_numbers", [None, 1, 200])
 def test_neighbors_have_the_log_joints_of_the_states_they_are(make, missing, n_numbers):
-    task = task_for(make)
-    task = with_missing_entries(task) if missing else task
-    space, rng = task.model.space, np.random.default_rng(5)
+    target = task_for(make)
+    target = with_missing_entries(target) if missing else target
+    space, rng = target.model.space, np.random.default_rng(5)
     indices = rng.integers(0, space.n_values, size=(30, 6)) * (rng.random((30, 1)) < np.linspace(0, 1.2, 30)[:, None])
     parents = space.encode(indices)
-    joints = task.log_joint(parents[:, None])[:, 0]
-    listed = evaluated(space, neighborhoods(space, parents, joints, None)[0], task.log_joint)
+    joints = target.log_joint(parents[:, None])[:, 0]
+    listed = evaluated(space, neighborhoods(space, parents, joints, None)[0], target.log_joint)
     found = [
-        task.model.log_joint_of_neighbors(task.prepared, task.projected, neighborhood)
+        target.model.log_joint_of_neighbors(target.prepared, target.projected, neighborhood)
         for neighborhood in neighborhoods(space, parents, joints, n_numbers)
     ]
     assert len(found) in {None: {1}, 1: {30}, 200: set(range(2, 30))}[n_numbers]
@@ -231,13 +231,13 @@ def test_neighbors_have_the_log_joints_of_the_states_they_are(make, missing, n_n
 
 @MODELS
 def test_the_best_neighbors_are_proposed_and_no_other(make):
-    task = task_for(make)
-    space = task.model.space
-    sets = sets_for(Search(n_states=7), task)
-    sets.log_joint[...] = task.log_joint(sets.codes)
-    proposed = NeighborSearch(n_parents=2, n_candidates=4).propose(task, sets)
+    target = task_for(make)
+    space = target.model.space
+    sets = sets_for(Search(n_states=7), target)
+    sets.log_joint[...] = target.log_joint(sets.codes)
+    proposed = NeighborSearch(n_parents=2, n_candidates=4).propose(target, sets)
     everything = space.enumerate()
-    joints, values = task.log_joint(np.broadcast_to(everything, (30, *everything.shape))), space.decode(everything)
+    joints, values = target.log_joint(np.broadcast_to(everything, (30, *everything.shape))), space.decode(everything)
     for n in range(30):
         best = space.decode(sets.codes[n, np.argsort(-sets.log_joint[n])[:2]])
         near = np.zeros(len(values), bool)
@@ -263,11 +263,11 @@ def test_shares_that_fall_and_points_that_go_backwards_are_refused():
 
 @MODELS
 def test_sets_grow_as_their_schedule_says(make):
-    task, estep = task_for(make), Search(n_states=12, share=((2, 0.25), (5, 1.0)))
-    sets = sets_for(estep, task)
+    target, estep = task_for(make), Search(n_states=12, share=((2, 0.25), (5, 1.0)))
+    sets = sets_for(estep, target)
     sizes = []
     for sweep in range(8):
-        found = estep.find(task._replace(stream=stream(1, "test", sweep), sweep=sweep), sets)
+        found = estep.find(target._replace(stream=stream(1, "test", sweep), sweep=sweep), sets)
         sizes.append(found.codes.shape[1])
         assert (sets.codes[:, : sizes[-1]] == found.codes).all()
         for codes in found.codes:
@@ -277,13 +277,13 @@ def test_sets_grow_as_their_schedule_says(make):
 
 @MODELS
 def test_a_warm_start_is_in_the_first_sweep_what_preselection_finds(make):
-    task = task_for(make)
-    warm = Search(n_states=200, variations=(Preselected(n_candidates=4, max_active=2),))
-    chosen = Preselection(n_candidates=4, max_active=2).choose(task).combinations(task.model.space)
+    target = task_for(make)
+    warm = Search(n_states=200, variations=(PreselectedStates(n_candidates=4, max_active=2),))
+    chosen = Preselection(n_candidates=4, max_active=2).choose(target).combinations(target.model.space)
     for sweep, share in ((0, 1.0), (1, 0.9)):
-        sets = sets_for(Search(n_states=20), task)
-        found = warm.find(task._replace(sweep=sweep), sets)
-        joints = np.sort(task.log_joint(np.ascontiguousarray(chosen)), axis=1)[:, -4:]
+        sets = sets_for(Search(n_states=20), target)
+        found = warm.find(target._replace(sweep=sweep), sets)
+        joints = np.sort(target.log_joint(np.ascontiguousarray(chosen)), axis=1)[:, -4:]
         kept = np.array(
             [
                 np.isin(np.round(row, 9), np.round(mine, 9)).all()
@@ -307,8 +307,8 @@ def test_left_open_few_states_are_all_weighed_and_many_are_searched(make):
 @MODELS
 @pytest.mark.parametrize("name", list(VARIATIONS))
 def test_variations_propose_as_many_states_as_they_say(make, name):
-    task = task_for(make)
-    sets = sets_for(ESTEPS[name], task)
-    sets.log_joint[...] = task.log_joint(sets.codes)
-    said = VARIATIONS[name].n_proposed(task.model.space, sets.codes.shape[1])
-    assert VARIATIONS[name].propose(task, sets).shape == (30, said, task.model.space.words)
+    target = task_for(make)
+    sets = sets_for(ESTEPS[name], target)
+    sets.log_joint[...] = target.log_joint(sets.codes)
+    said = VARIATIONS[name].n_proposed(target.model.space, sets.codes.shape[1])
+    assert VARIATIONS[name].propose(target, sets).shape == (30, said, target.model.space.words)

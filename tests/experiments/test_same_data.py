@@ -7,10 +7,10 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
-from prosper_ng.campaigns.standing import other_data, standings
 
 from prosper_ng import cli
 from prosper_ng.campaigns.plan import freeze, load_plan
+from prosper_ng.campaigns.run_state import other_data, run_states
 from prosper_ng.config import load
 from prosper_ng.data.sources._arrays import ArrayDataset
 from prosper_ng.data.sources.bars import Bars
@@ -335,10 +335,10 @@ def test_a_campaign_tells_runs_of_other_data_apart(tmp_path, capsys):
     np.save(tmp_path / "a.npy", numbers())
     plan = campaign_on(tmp_path, f"{{kind: npy, path: {tmp_path}/a.npy}}")
     start(plan.runs[:4])
-    assert other_data(standings(plan, {})) is None
+    assert other_data(run_states(plan, {})) is None
     np.save(tmp_path / "a.npy", numbers() + 1)
     start(plan.runs[4:])
-    found = standings(plan, {})
+    found = run_states(plan, {})
     assert [each.on_other_data for each in found] == [False] * 4 + [True] * 2
     assert other_data(found).startswith("2 runs have learned from other data than other runs with the same data source")
     file, folder = str(tmp_path / "campaign.yaml"), str(tmp_path / "out")
@@ -364,7 +364,7 @@ def test_runs_that_should_have_other_data_are_not_marked(tmp_path):
     """Data that are drawn differ from seed to seed."""
     plan = campaign_on(tmp_path, "{kind: bars, n_bars: 6, n_rows: 120}")
     start(plan.runs[:3])
-    found = standings(plan, {})
+    found = run_states(plan, {})
     assert len({each.status.data_digest for each in found[:3]}) == 3
     assert other_data(found) is None
 
@@ -375,6 +375,6 @@ def test_where_there_is_no_majority_all_are_marked(tmp_path):
     start(plan.runs[:1])
     np.save(tmp_path / "a.npy", -numbers())
     start(plan.runs[1:2])
-    found = standings(plan, {})
+    found = run_states(plan, {})
     assert [each.on_other_data for each in found] == [True, True, False, False, False, False]
     assert "than 1 run with the same data source" in found[0].reason

@@ -13,7 +13,7 @@ from prosper_ng.errors import NumericalError, UserError
 from prosper_ng.estep.closure import close
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.preselection import Preselection
-from prosper_ng.estep.row_by_row import keys_of, task_apart
+from prosper_ng.estep.row_by_row import keys_of, target_apart
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.experiments.run_config import RunConfig
@@ -192,15 +192,15 @@ def test_looking_around_ends_when_the_best_states_have_no_better_neighbor():
     known, values = problem(instances()["bsc"], Exhaustive(), n_latents=7, n_rows=30)
     model, space, n_best = known.model, known.model.space, 5
     batch = batch_of(keys_of(values), values)
-    task = task_apart(model, model.prepare(known.params), batch, model.activity(known.params))
-    sets = Search(n_states=12).initial_sets(space, batch.rows, task.activity, stream(0, "test"))
-    sets.log_joint[...] = task.log_joint(sets.codes)
-    closed = close(task, sets, n_best, 50)
+    target = target_apart(model, model.prepare(known.params), batch, model.activity(known.params))
+    sets = Search(n_states=12).initial_sets(space, batch.rows, target.activity, stream(0, "test"))
+    sets.log_joint[...] = target.log_joint(sets.codes)
+    closed = close(target, sets, n_best, 50)
     assert closed.is_closed.all()
     assert (closed.n_looked >= n_best).all()
     assert (closed.improved_at < closed.n_looked).all()
     everything = space.decode(space.enumerate())
-    joint = task.log_joint(np.broadcast_to(space.enumerate(), (len(values), space.n_states, space.words)))
+    joint = target.log_joint(np.broadcast_to(space.enumerate(), (len(values), space.n_states, space.words)))
     for n in range(len(values)):
         best = np.argsort(-sets.log_joint[n])[:n_best]
         known_states = {tuple(state) for state in space.decode(sets.codes[n, best])}
@@ -215,10 +215,10 @@ def test_looking_around_that_is_cut_short_says_so():
     known, values = problem(instances()["bsc"], Search(n_states=16), n_latents=20, n_rows=10)
     model = known.model
     batch = batch_of(keys_of(values), values)
-    task = task_apart(model, model.prepare(known.params), batch, model.activity(known.params))
-    sets = Search(n_states=16).initial_sets(model.space, batch.rows, task.activity, stream(0, "test"))
-    sets.log_joint[...] = task.log_joint(sets.codes)
-    closed = close(task, sets, 8, 7)
+    target = target_apart(model, model.prepare(known.params), batch, model.activity(known.params))
+    sets = Search(n_states=16).initial_sets(model.space, batch.rows, target.activity, stream(0, "test"))
+    sets.log_joint[...] = target.log_joint(sets.codes)
+    closed = close(target, sets, 8, 7)
     assert not closed.is_closed.any()
     assert (closed.n_looked == 7).all()
 

@@ -24,7 +24,7 @@ ESTEPS = {
     "search": Search(
         n_states=12,
         variations=(
-            preselection.Preselection(n_candidates=3, max_active=2),
+            preselection.PreselectedStates(n_candidates=3, max_active=2),
             Evolution(n_parents=4, crossover=True),
             NeighborSearch(n_parents=2, n_candidates=4),
         ),

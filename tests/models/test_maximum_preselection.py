@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prosper_ng.estep.interface import Task
+from prosper_ng.estep.interface import Target
 from prosper_ng.estep.listed import Listed
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.latents.candidates import candidate_tree
@@ -32,7 +32,7 @@ MODELS = {
 EACH = pytest.mark.parametrize("make", list(MODELS.values()), ids=list(MODELS))
 
 
-def task_for(make, sigma, seed=0, temperature=1.0, missing=False, likely=0.7, n_rows=40) -> Task:
+def task_for(make, sigma, seed=0, temperature=1.0, missing=False, likely=0.7, n_rows=40) -> Target:
     """Twelve latents, of MMCA with many entries of either sign that nearly cancel; two that are likely on."""
     model, rng = make(12), np.random.default_rng(seed)
     W = rng.normal(size=(19, 12)).round(1) + 1e-7 * rng.normal(size=(19, 12))
@@ -45,16 +45,16 @@ def task_for(make, sigma, seed=0, temperature=1.0, missing=False, likely=0.7, n_
     tempering = Tempering(temperature, anneal_prior=bool(seed % 2))
     prepared = model.prepare(params, temperature)
     projected = model.project(prepared, batch)
-    return Task(model, prepared, projected, batch, model.activity(params), stream(1, "test"), tempering)
+    return Target(model, prepared, projected, batch, model.activity(params), stream(1, "test"), tempering)
 
 
-def check(task: Task, n_candidates=7, max_active=4) -> None:
+def check(target: Target, n_candidates=7, max_active=4) -> None:
     """That statistics, free energies and entropies agree to 12 digits with those of the listed states."""
     estep = Preselection(n_candidates=n_candidates, max_active=max_active)
-    quick, listed = estep.posterior(task, None), Listed(task, estep.find(task, None))
+    quick, listed = estep.posterior(target, None), Listed(target, estep.find(target, None))
     assert quick.free_energy == pytest.approx(listed.free_energy, rel=1e-12)
     assert quick.entropy == pytest.approx(listed.entropy, rel=1e-11, abs=1e-11)
-    ours, theirs = (NamedArrays(task.model.statistics(task.batch.values.shape[1])) for _ in range(2))
+    ours, theirs = (NamedArrays(target.model.statistics(target.batch.values.shape[1])) for _ in range(2))
     quick.accumulate(None, ours)
     listed.accumulate(None, theirs)
     for name in ours:
@@ -74,10 +74,10 @@ def test_what_is_left_out_shows_in_no_digit(make, seed, sigma, temperature, miss
     check(task_for(make, sigma, seed, temperature, missing, likely))
 
 
-def plain_statistics(task: Task, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def plain_statistics(target: Target, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`A` and `A_y` with all states (S, H), from nothing but the formulas."""
-    params, rho = task.prepared, task.prepared.rho
-    values, observed, W = task.projected.values, task.projected.observed, params.fields.T
+    params, rho = target.prepared, target.prepared.rho
+    values, observed, W = target.projected.values, target.projected.observed, params.fields.T
     shown = states[:, None, :] * W
     if rho == np.inf:
         won = np.abs(shown).argmax(axis=-1)[..., None] == np.arange(len(states[0]))
@@ -99,7 +99,7 @@ def plain_statistics(task: Task, states: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.einsum("sdh,sd->dh", shares * of_all, mass), np.einsum("sdh,sdh->dh", shares, own)
 
 
-def rows_without_the_last(make, sigma: float, n_rows: int, missing: bool) -> Task:
+def rows_without_the_last(make, sigma: float, n_rows: int, missing: bool) -> Target:
     """Five latents of which the last is in no row, although it is as likely as the others."""
     model, rng = make(5), np.random.default_rng(3)
     W = rng.uniform(1.0, 6.0, (16, 5)) * (1 if isinstance(model, MCA) else rng.choice([-1.0, 1.0], (16, 1)))
@@ -109,7 +109,7 @@ def rows_without_the_last(make, sigma: float, n_rows: int, missing: bool) -> Tas
     batch = Batch(np.arange(n_rows), values if observed is None else np.where(observed, values, 0.0), observed)
     prepared = model.prepare(params)
     projected = model.project(prepared, batch)
-    return Task(model, prepared, projected, batch, model.activity(params), stream(1, "test"), Tempering())
+    return Target(model, prepared, projected, batch, model.activity(params), stream(1, "test"), Tempering())
 
 
 @EACH
@@ -119,14 +119,14 @@ def test_entries_that_win_next_to_nothing_are_right_to_nine_digits(make, n_rows,
     """In every row the states that make them win weigh less than what shows in its free energy."""
     smallest = []
     for sigma in (0.3, 0.4, 0.5, 0.6, 0.8):
-        task = rows_without_the_last(make, sigma, n_rows, missing)
-        estep, space = Preselection(n_candidates=5, max_active=5), task.model.space
-        A, A_y = plain_statistics(task, space.decode(space.enumerate()))
+        target = rows_without_the_last(make, sigma, n_rows, missing)
+        estep, space = Preselection(n_candidates=5, max_active=5), target.model.space
+        A, A_y = plain_statistics(target, space.decode(space.enumerate()))
         counts = 1e-16 * n_rows < A
         smallest.append(A[counts].min())
-        for posterior in (estep.posterior(task, None), Listed(task, estep.find(task, None))):
+        for posterior in (estep.posterior(target, None), Listed(target, estep.find(target, None))):
             free_energy, entropy = posterior.free_energy.copy(), posterior.entropy.copy()
-            sums = NamedArrays(task.model.statistics(16))
+            sums = NamedArrays(target.model.statistics(16))
             posterior.accumulate(None, sums)
             assert sums["A"][counts] == pytest.approx(A[counts], rel=1e-9, abs=0)
             assert sums["A_y"][counts] / sums["A"][counts] == pytest.approx(A_y[counts] / A[counts], rel=1e-9)
@@ -138,26 +138,26 @@ def test_entries_that_win_next_to_nothing_are_right_to_nine_digits(make, n_rows,
 @EACH
 def test_singletons_whose_products_lose_their_digits_are_looked_at_again(make):
     """Beside entries of 1e8 a matrix product does not see what tells two singletons apart."""
-    task, rng = task_for(make, 0.3), np.random.default_rng(1)
+    target, rng = task_for(make, 0.3), np.random.default_rng(1)
     W = 1e8 * rng.uniform(1.0, 2.0, (19, 12))
     W[:, 1] = W[:, 0] + 0.1 * rng.normal(size=19)
     params = NamedArrays.of(W=W, sigma=0.3, pi=np.full(12, 0.1))
     batch = Batch(np.arange(40), W[:, 0] + 0.3 * rng.normal(size=(40, 19)))
-    prepared = task.model.prepare(params)
-    task = task._replace(prepared=prepared, batch=batch, projected=task.model.project(prepared, batch))
-    quick = Preselection(n_candidates=3, max_active=2).posterior(task, None)
-    singletons = task.model.space.encode(np.eye(12, dtype=int)[:2])
-    exact = task.log_joint(np.ascontiguousarray(np.broadcast_to(singletons, (40, 2, 1))))
+    prepared = target.model.prepare(params)
+    target = target._replace(prepared=prepared, batch=batch, projected=target.model.project(prepared, batch))
+    quick = Preselection(n_candidates=3, max_active=2).posterior(target, None)
+    singletons = target.model.space.encode(np.eye(12, dtype=int)[:2])
+    exact = target.log_joint(np.ascontiguousarray(np.broadcast_to(singletons, (40, 2, 1))))
     odds = quick.weighed.masses[:, 1] / quick.weighed.masses[:, 0]
     assert odds == pytest.approx(np.exp(exact[:, 1] - exact[:, 0]), rel=1e-9)
 
 
 @EACH
 def test_most_states_are_never_met(make):
-    task, estep = task_for(make, 0.1, n_rows=64), Preselection(n_candidates=7, max_active=4)
-    posterior = estep.posterior(task, None)
-    listed = {code.tobytes() for row in estep.find(task, None).codes for code in row}
-    assert task.prepared.known[4].table.n_states[0] < 0.9 * len(listed)
+    target, estep = task_for(make, 0.1, n_rows=64), Preselection(n_candidates=7, max_active=4)
+    posterior = estep.posterior(target, None)
+    listed = {code.tobytes() for row in estep.find(target, None).codes for code in row}
+    assert target.prepared.known[4].table.n_states[0] < 0.9 * len(listed)
     assert len(posterior.weighed.nodes) < 64 * 20
 
 
@@ -166,31 +166,31 @@ def test_most_states_are_never_met(make):
 def test_a_table_that_is_too_small_is_emptied_and_filled_again(make, missing, monkeypatch):
     monkeypatch.setattr(_maximum_tree, "TABLE_NUMBERS", 20 * 32)
     monkeypatch.setattr(_maximum_preselection, "_COLLECTED_NUMBERS", 17 * 19)
-    task = task_for(make, 1.0, missing=missing)
-    check(task)
-    assert len(task.prepared.known[4].means) == 20
+    target = task_for(make, 1.0, missing=missing)
+    check(target)
+    assert len(target.prepared.known[4].means) == 20
 
 
 @EACH
 def test_rows_side_by_side_are_not_mixed_up(make):
-    task = task_for(make, 0.5, n_rows=200)
-    whole = Preselection(n_candidates=5, max_active=3).posterior(task, None)
-    part = Batch(np.arange(150, 200), task.batch.values[150:])
-    rest = task._replace(batch=part, projected=task.model.project(task.prepared, part))
+    target = task_for(make, 0.5, n_rows=200)
+    whole = Preselection(n_candidates=5, max_active=3).posterior(target, None)
+    part = Batch(np.arange(150, 200), target.batch.values[150:])
+    rest = target._replace(batch=part, projected=target.model.project(target.prepared, part))
     tail = Preselection(n_candidates=5, max_active=3).posterior(rest, None)
     assert (whole.free_energy[150:] == tail.free_energy).all()
 
 
 @EACH
 def test_rows_without_a_finite_log_joint_are_nan(make):
-    task = task_for(make, 1.0)
-    task.batch.values[3] = 1e200
-    task = task._replace(projected=task.model.project(task.prepared, task.batch))
-    posterior = Preselection(n_candidates=3, max_active=2).posterior(task, None)
+    target = task_for(make, 1.0)
+    target.batch.values[3] = 1e200
+    target = target._replace(projected=target.model.project(target.prepared, target.batch))
+    posterior = Preselection(n_candidates=3, max_active=2).posterior(target, None)
     lost = np.arange(40) == 3
     assert (np.isnan(posterior.free_energy) == lost).all()
     assert (np.isnan(posterior.entropy) == lost).all()
-    sums = NamedArrays(task.model.statistics(19))
+    sums = NamedArrays(target.model.statistics(19))
     posterior.accumulate(~lost, sums)
     assert np.isfinite(sums["counts"]).all()
     posterior.accumulate(None, sums)

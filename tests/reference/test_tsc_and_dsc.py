@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from prosper_ng.estep.interface import Task
+from prosper_ng.estep.interface import Target
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.latents.posterior import truncated_posterior
 from prosper_ng.models.dsc import DSC
@@ -89,8 +89,8 @@ def test_prospers_tsc_may_hold_states_twice_and_ours_never_does(reference):
     assert repeated.sum() == 3
     assert np.abs(vectors["out_W"] - vectors["check_W"]).max() > 1e-2
     found = tsc(vectors)
-    task = Task(found.model, found.prepared, found.projected, found.batch, np.full(H, 0.1), stream(0, "test"))
-    states = Preselection(n_candidates=4, max_active=MAX_ACTIVE).find(task, None).codes
+    target = Target(found.model, found.prepared, found.projected, found.batch, np.full(H, 0.1), stream(0, "test"))
+    states = Preselection(n_candidates=4, max_active=MAX_ACTIVE).find(target, None).codes
     assert all(len(np.unique(row, axis=0)) == len(row) for row in states)
     assert any(len(np.unique(row, axis=0)) < len(row) for row in vectors["states"][repeated])
 
