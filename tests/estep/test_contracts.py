@@ -50,7 +50,7 @@ ESTEPS: dict[str, EStep] = {
 }
 
 
-def task_for(make: Callable, n_latents: int = 6, n_rows: int = 30, seed: int = 0, first_row: int = 0) -> Target:
+def target_for(make: Callable, n_latents: int = 6, n_rows: int = 30, seed: int = 0, first_row: int = 0) -> Target:
     rng = np.random.default_rng(seed)
     model = make(n_latents)
     params = random_parameters(model, 5, rng)
@@ -80,7 +80,7 @@ def test_every_estep_and_variation_of_the_folders_is_tested():
 @MODELS
 @pytest.mark.parametrize("estep", list(ESTEPS.values()), ids=list(ESTEPS))
 def test_states_are_distinct_and_their_log_joints_right(make, estep):
-    target = task_for(make)
+    target = target_for(make)
     found = estep.find(target, sets_for(estep, target))
     for codes in found.codes:
         assert len(np.unique(codes, axis=0)) == len(codes)
@@ -91,7 +91,7 @@ def test_states_are_distinct_and_their_log_joints_right(make, estep):
 @MODELS
 @pytest.mark.parametrize("estep", list(ESTEPS.values()), ids=list(ESTEPS))
 def test_a_row_finds_the_same_states_in_any_company(make, estep):
-    whole, tail = task_for(make), task_for(make, first_row=17)
+    whole, tail = target_for(make), target_for(make, first_row=17)
     of_whole, of_tail = (estep.find(target, sets_for(estep, target)) for target in (whole, tail))
     assert (of_whole.codes[17:] == of_tail.codes).all()
 
@@ -100,7 +100,7 @@ def test_a_row_finds_the_same_states_in_any_company(make, estep):
 @pytest.mark.parametrize("name", [*VARIATIONS, "mix"])
 def test_stored_sets_only_get_better_and_come_near_the_exact_posterior(make, name):
     estep = ESTEPS[name]
-    target = task_for(make)
+    target = target_for(make)
     everything = Exhaustive().find(target, None).log_joint
     exact = log_sum(everything)
     sets = sets_for(estep, target)
@@ -125,7 +125,7 @@ def test_stored_sets_only_get_better_and_come_near_the_exact_posterior(make, nam
 
 @MODELS
 def test_more_states_than_there_are_is_exhaustive(make):
-    target = task_for(make, n_latents=3)
+    target = target_for(make, n_latents=3)
     estep = Search(n_states=1000)
     found = estep.find(target, sets_for(estep, target))
     assert found.codes.shape[1] == target.model.space.n_states
@@ -135,7 +135,7 @@ def test_more_states_than_there_are_is_exhaustive(make):
 @MODELS
 @pytest.mark.parametrize(("n_candidates", "max_active"), [(1, 1), (3, 2), (6, 6), (99, 99), (4, 1)])
 def test_preselection_holds_the_states_it_should(make, n_candidates, max_active):
-    target = task_for(make)
+    target = target_for(make)
     found = Preselection(n_candidates=n_candidates, max_active=max_active).find(target, None)
     space = target.model.space
     states = space.decode(found.codes)
@@ -151,7 +151,7 @@ def test_preselection_holds_the_states_it_should(make, n_candidates, max_active)
 
 
 def test_too_many_combinations_are_refused_before_they_are_made():
-    target = task_for(instances()["bsc"], n_latents=60)
+    target = target_for(instances()["bsc"], n_latents=60)
     with pytest.raises(UserError, match="combinations"):
         sets_for(Preselection(n_candidates=40, max_active=20), target)
     with pytest.raises(UserError, match="too many to enumerate"):
@@ -160,21 +160,21 @@ def test_too_many_combinations_are_refused_before_they_are_made():
 
 def test_sparse_flips_lead_to_the_expected_activity():
     make = instances()["bsc"]
-    target = task_for(make, n_latents=64, n_rows=400)
+    target = target_for(make, n_latents=64, n_rows=400)
     sets = sets_for(Search(n_states=20), target)
     indices = np.argsort(np.random.default_rng(0).random((*sets.codes.shape[:2], 64)), axis=-1) < 20
     sets.codes[...] = target.model.space.encode(indices)
-    for target, mean_flips in ((12.0, 30.0), (40.0, 30.0), (1.0, 8.0)):
-        sparse = target._replace(activity=np.full(64, target / 64))
+    for wanted, mean_flips in ((12.0, 30.0), (40.0, 30.0), (1.0, 8.0)):
+        sparse = target._replace(activity=np.full(64, wanted / 64))
         children = Evolution(mutation="sparse_flip", mean_flips=mean_flips, selection="uniform").propose(sparse, sets)
         n_active = target.model.space.decode(children).sum(axis=-1)
-        switched_on, switched_off = max(mean_flips + target - 20, 0) / 2, max(mean_flips - target + 20, 0) / 2
+        switched_on, switched_off = max(mean_flips + wanted - 20, 0) / 2, max(mean_flips - wanted + 20, 0) / 2
         assert n_active.mean() == pytest.approx(20 + switched_on - switched_off, rel=0.03)
 
 
 def test_fit_parents_are_drawn_more_often():
     make = instances()["bsc"]
-    target = task_for(make, n_latents=40, n_rows=3000)
+    target = target_for(make, n_latents=40, n_rows=3000)
     sets = sets_for(Search(n_states=8), target)
     sets.log_joint[...] = np.array([0.0, 1, 2, 3, 4, 5, 6, 7])
     sets.codes[...] = target.model.space.encode(np.eye(8, 40, dtype=int))[None]
@@ -192,7 +192,7 @@ def test_fit_parents_are_drawn_more_often():
 def test_what_a_model_makes_of_preselected_states_is_what_listing_them_gives(
     make, n_candidates, max_active, tempering, missing
 ):
-    target = task_for(make)._replace(tempering=tempering)
+    target = target_for(make)._replace(tempering=tempering)
     target = with_missing_entries(target) if missing else target
     estep = Preselection(n_candidates=n_candidates, max_active=max_active)
     quick, listed = estep.posterior(target, None), Listed(target, estep.find(target, None))
@@ -213,7 +213,7 @@ def test_what_a_model_makes_of_preselected_states_is_what_listing_them_gives(
 @pytest.mark.parametrize("missing", [False, True], ids=["complete", "missing"])
 @pytest.mark.parametrize("n_numbers", [None, 1, 200])
 def test_neighbors_have_the_log_joints_of_the_states_they_are(make, missing, n_numbers):
-    target = task_for(make)
+    target = target_for(make)
     target = with_missing_entries(target) if missing else target
     space, rng = target.model.space, np.random.default_rng(5)
     indices = rng.integers(0, space.n_values, size=(30, 6)) * (rng.random((30, 1)) < np.linspace(0, 1.2, 30)[:, None])
@@ -231,7 +231,7 @@ def test_neighbors_have_the_log_joints_of_the_states_they_are(make, missing, n_n
 
 @MODELS
 def test_the_best_neighbors_are_proposed_and_no_other(make):
-    target = task_for(make)
+    target = target_for(make)
     space = target.model.space
     sets = sets_for(Search(n_states=7), target)
     sets.log_joint[...] = target.log_joint(sets.codes)
@@ -263,7 +263,7 @@ def test_shares_that_fall_and_points_that_go_backwards_are_refused():
 
 @MODELS
 def test_sets_grow_as_their_schedule_says(make):
-    target, estep = task_for(make), Search(n_states=12, share=((2, 0.25), (5, 1.0)))
+    target, estep = target_for(make), Search(n_states=12, share=((2, 0.25), (5, 1.0)))
     sets = sets_for(estep, target)
     sizes = []
     for sweep in range(8):
@@ -277,7 +277,7 @@ def test_sets_grow_as_their_schedule_says(make):
 
 @MODELS
 def test_a_warm_start_is_in_the_first_sweep_what_preselection_finds(make):
-    target = task_for(make)
+    target = target_for(make)
     warm = Search(n_states=200, variations=(PreselectedStates(n_candidates=4, max_active=2),))
     chosen = Preselection(n_candidates=4, max_active=2).choose(target).combinations(target.model.space)
     for sweep, share in ((0, 1.0), (1, 0.9)):
@@ -307,7 +307,7 @@ def test_left_open_few_states_are_all_weighed_and_many_are_searched(make):
 @MODELS
 @pytest.mark.parametrize("name", list(VARIATIONS))
 def test_variations_propose_as_many_states_as_they_say(make, name):
-    target = task_for(make)
+    target = target_for(make)
     sets = sets_for(ESTEPS[name], target)
     sets.log_joint[...] = target.log_joint(sets.codes)
     said = VARIATIONS[name].n_proposed(target.model.space, sets.codes.shape[1])

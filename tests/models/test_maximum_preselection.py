@@ -32,7 +32,7 @@ MODELS = {
 EACH = pytest.mark.parametrize("make", list(MODELS.values()), ids=list(MODELS))
 
 
-def task_for(make, sigma, seed=0, temperature=1.0, missing=False, likely=0.7, n_rows=40) -> Target:
+def target_for(make, sigma, seed=0, temperature=1.0, missing=False, likely=0.7, n_rows=40) -> Target:
     """Twelve latents, of MMCA with many entries of either sign that nearly cancel; two that are likely on."""
     model, rng = make(12), np.random.default_rng(seed)
     W = rng.normal(size=(19, 12)).round(1) + 1e-7 * rng.normal(size=(19, 12))
@@ -71,7 +71,7 @@ def check(target: Target, n_candidates=7, max_active=4) -> None:
     likely=st.sampled_from([0.7, 1 - 1e-10]),
 )
 def test_what_is_left_out_shows_in_no_digit(make, seed, sigma, temperature, missing, likely):
-    check(task_for(make, sigma, seed, temperature, missing, likely))
+    check(target_for(make, sigma, seed, temperature, missing, likely))
 
 
 def plain_statistics(target: Target, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +138,7 @@ def test_entries_that_win_next_to_nothing_are_right_to_nine_digits(make, n_rows,
 @EACH
 def test_singletons_whose_products_lose_their_digits_are_looked_at_again(make):
     """Beside entries of 1e8 a matrix product does not see what tells two singletons apart."""
-    target, rng = task_for(make, 0.3), np.random.default_rng(1)
+    target, rng = target_for(make, 0.3), np.random.default_rng(1)
     W = 1e8 * rng.uniform(1.0, 2.0, (19, 12))
     W[:, 1] = W[:, 0] + 0.1 * rng.normal(size=19)
     params = NamedArrays.of(W=W, sigma=0.3, pi=np.full(12, 0.1))
@@ -154,7 +154,7 @@ def test_singletons_whose_products_lose_their_digits_are_looked_at_again(make):
 
 @EACH
 def test_most_states_are_never_met(make):
-    target, estep = task_for(make, 0.1, n_rows=64), Preselection(n_candidates=7, max_active=4)
+    target, estep = target_for(make, 0.1, n_rows=64), Preselection(n_candidates=7, max_active=4)
     posterior = estep.posterior(target, None)
     listed = {code.tobytes() for row in estep.find(target, None).codes for code in row}
     assert target.prepared.known[4].table.n_states[0] < 0.9 * len(listed)
@@ -166,14 +166,14 @@ def test_most_states_are_never_met(make):
 def test_a_table_that_is_too_small_is_emptied_and_filled_again(make, missing, monkeypatch):
     monkeypatch.setattr(_maximum_tree, "TABLE_NUMBERS", 20 * 32)
     monkeypatch.setattr(_maximum_preselection, "_COLLECTED_NUMBERS", 17 * 19)
-    target = task_for(make, 1.0, missing=missing)
+    target = target_for(make, 1.0, missing=missing)
     check(target)
     assert len(target.prepared.known[4].means) == 20
 
 
 @EACH
 def test_rows_side_by_side_are_not_mixed_up(make):
-    target = task_for(make, 0.5, n_rows=200)
+    target = target_for(make, 0.5, n_rows=200)
     whole = Preselection(n_candidates=5, max_active=3).posterior(target, None)
     part = Batch(np.arange(150, 200), target.batch.values[150:])
     rest = target._replace(batch=part, projected=target.model.project(target.prepared, part))
@@ -183,7 +183,7 @@ def test_rows_side_by_side_are_not_mixed_up(make):
 
 @EACH
 def test_rows_without_a_finite_log_joint_are_nan(make):
-    target = task_for(make, 1.0)
+    target = target_for(make, 1.0)
     target.batch.values[3] = 1e200
     target = target._replace(projected=target.model.project(target.prepared, target.batch))
     posterior = Preselection(n_candidates=3, max_active=2).posterior(target, None)
