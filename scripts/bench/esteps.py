@@ -2,7 +2,7 @@
 
     python scripts/bench/esteps.py [--only bars-10 ...] [--image house.png] [--folder docs/images]
 
-Binary Sparse Coding by plain EM at temperature 1, the same first parameters for all kinds (for bars, the true fields
+Binary Sparse Coding by plain EM at temperature 1, the same first parameters for all kinds (for bars, the true elements
 under noise as strong as they are, so that local optima do not decide), one thread. Time is that of the processor for
 whole sweeps, E-step and M-step; kernels are compiled before. Prints what each kind came to.
 """
@@ -119,7 +119,7 @@ def climb(scene: Scene, data: Data, kind: str, seed: int) -> np.ndarray:
         np.save(rows, data.rows)
         if data.W is not None:
             initial = Path(name) / "initial.npz"
-            # As much noise as field: what is learned has to be found, but nobody ends elsewhere by chance.
+            # As much noise as signal: what is learned has to be found, but nobody ends elsewhere by chance.
             noise = np.random.default_rng(seed).standard_normal(data.W.shape)
             np.savez(initial, W=data.W + np.sqrt(np.mean(data.W**2)) * noise)
         model = {"kind": "bsc", "n_latents": scene.n_latents}
