@@ -3,7 +3,8 @@
     python scripts/bench/bars.py [--seeds 20] [--models bsc tsc ...] [--set NAME=VALUE ...]
 
 Prints a table. A bar is recovered where its one-to-one partner among the learned dictionary elements has a normalized
-correlation of 0.9 or more. ProSper's figures beside ours were measured with its own configuration files; its MCA and MMCA are soft.
+correlation of 0.9 or more. ProSper's figures beside ours were measured with its own configuration files; its MCA and
+MMCA are soft.
 Seconds are those of the processor, kernels included where they had to be compiled; the median of the runs.
 """
 
