@@ -21,9 +21,9 @@ from prosper_ng.data.sources.mat import Mat
 from prosper_ng.data.sources.npy import Npy
 from prosper_ng.data.sources.npz import Npz
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.digest import Content, compile_reading
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.inference.learned import Learned, as_json
+from prosper_ng.learning.digest import Content, compile_reading
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import collectively
