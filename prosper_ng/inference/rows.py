@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.components import OneOf, Seed, kind_of, settings
-from prosper_ng.config import SourceText, load
+from prosper_ng.config import ConfigError, SourceText, load
 from prosper_ng.config.canonical import inline
 from prosper_ng.config.loader import DEFAULT, read_file
 from prosper_ng.config.tree import MappingNode
@@ -238,5 +238,5 @@ def _with_missing(source: Source) -> Source:
         raise UserError(f"--missing is for data in files; data of kind {kind_of(source)} have no NaN to be allowed")
     try:
         return replace(source, missing=True)  # type: ignore[type-var]
-    except ValueError as error:
-        raise UserError(f"--missing: {error}") from None
+    except ConfigError as error:
+        raise UserError(f"--missing: {error.mistakes[0].message}") from None
