@@ -6,8 +6,8 @@ configuration, to the command line and to the contract tests the moment it exist
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import MISSING, dataclass, fields
+from functools import cache, wraps
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
 from annotated_types import Ge, Le
@@ -22,14 +22,21 @@ FORMER_KINDS = {"neighbourhood": "neighborhood"}
 """Kinds by the names they had in earlier versions, which configurations may still say."""
 
 # Read by pydantic when it validates these dataclasses; spelled as a plain mapping so that no layer imports pydantic.
-_VALIDATION = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+VALIDATION = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+_CONSTRUCTION = "prosper_ng.config.construction"
+"""What holds settings made in Python to their rules: above this layer, and imported by the first that have values."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def settings(cls: type[T]) -> type[T]:
-    """A frozen keyword-only dataclass whose fields are the fields of one mapping in the YAML file."""
-    cls.__pydantic_config__ = _VALIDATION  # type: ignore[attr-defined]
-    return dataclass(frozen=True, kw_only=True)(cls)
+    """A frozen keyword-only dataclass whose fields are the fields of one mapping in the YAML file.
+
+    Constructing it raises UserError in the words of the configuration where a value is not legal. What the
+    configuration reads has been checked before, and does not pass through here.
+    """
+    cls.__pydantic_config__ = VALIDATION  # type: ignore[attr-defined]
+    return _checked(dataclass(frozen=True, kw_only=True)(cls))
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -40,6 +47,22 @@ def component(cls: type[T]) -> type[T]:
     cls.kind = kind  # type: ignore[attr-defined]
     cls.__component__ = True  # type: ignore[attr-defined]
     return settings(cls)
+
+
+def _checked(cls: type[T]) -> type[T]:
+    """The class, whose instances cannot be constructed with anything that is not legal."""
+    initialize = cls.__init__
+    needs_values = any(each.default is MISSING and each.default_factory is MISSING for each in fields(cls))  # type: ignore[arg-type]
+
+    @wraps(initialize)
+    def __init__(self: T, *args: Any, **given: Any) -> None:
+        if args or not (given or needs_values):
+            initialize(self, *args)
+        else:
+            importlib.import_module(_CONSTRUCTION).construct(cls, initialize, self, given)
+
+    cls.__init__ = __init__  # type: ignore[assignment,method-assign]
+    return cls
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Errors that a user can cause; everything else that is raised is a defect of the program."""
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """One clear sentence: what is wrong, where, and what would be legal.
 
     The command line prints it without a traceback and ends with `exit_status`.

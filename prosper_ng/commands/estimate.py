@@ -24,9 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 once it is printed. Raises UserError where the run could not be run at all."""
+    from prosper_ng.data.memory_settings import bytes_of
     from prosper_ng.errors import UserError
     from prosper_ng.experiments.estimate import estimate
-    from prosper_ng.experiments.memory_settings import bytes_of
 
     config = load_run_config(arguments).value
     try:
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_lines(found: "Estimate") -> None:
-    from prosper_ng.experiments.memory_settings import text_of
+    from prosper_ng.data.memory_settings import text_of
 
     blocks, traffic, costs = found.blocks, found.traffic, found.costs
     n_idle = sum(len(blocks.owned(rank, found.n_ranks)) == 0 for rank in range(found.n_ranks))

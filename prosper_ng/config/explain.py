@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 from functools import reduce
 from typing import get_args
 
@@ -20,6 +21,24 @@ def explain(error: ValidationError, root: Node, schema: type) -> list[Mistake]:
     """Every error as a mistake at its place, cascades left out."""
     explainer = _Explainer(root, schema)
     return explainer.mistakes(error, explainer.root)
+
+
+def explain_given(
+    errors: Iterable[ValidationError], missing: Iterable[str], root: MappingNode, schema: type
+) -> list[Mistake]:
+    """What is wrong with fields that were given one by one: with values that `errors` speak of, names that are no
+    fields, and `missing` ones.
+    """
+    explainer, fields = _Explainer(root, schema), hints.fields_of(schema)
+    start = explainer.root
+    found = [explainer.unknown_field(start, name) for name in root.items if name not in fields]
+    for error in errors:
+        found += explainer.mistakes(error, start)
+    for name in missing:
+        if (start.path, name) not in explainer.guesses:
+            message = f"the field {quoted(name)} is needed, {hints.describe(fields[name].hint)}"
+            found.append(Mistake(start.key, message, tuple(filter(None, [fields[name].doc]))))
+    return found
 
 
 class _Explainer:

@@ -27,7 +27,7 @@ FIRST_FIELDS = {
     "estep.variations.neighborhood.NeighborSearch": "n_parents n_candidates n_steps active",
     "estep.variations.preselection.PreselectedStates": "n_candidates max_active selection active",
     "estep.variations.sampling.Sampling": "n_samples source n_draws active",
-    "experiments.memory_settings.Memory": "precision data_budget states_budget scratch",
+    "data.memory_settings.Memory": "precision data_budget states_budget scratch",
     "experiments.run_config.Output": (
         "folder checkpoint_sweeps checkpoint_minutes keep_checkpoints parameter_sweeps figures"
     ),

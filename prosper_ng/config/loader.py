@@ -130,7 +130,7 @@ def _not_a_mapping(text: SourceText, root: Node | None, schema: type) -> Mistake
 
 def checked(root: MappingNode, schema: type[T], mistakes: list[Mistake], text: str) -> Loaded[T]:
     """The settings in the tree. Raises ConfigError with `mistakes` and all that the schema finds."""
-    adapter = _adapter(schema)
+    adapter = adapter_of(schema)
     rename_former_kinds(root)
     mistakes = _joined(mistakes, unusable_values(root, schema))
     value = None
@@ -151,13 +151,13 @@ def checked(root: MappingNode, schema: type[T], mistakes: list[Mistake], text: s
 
 def prepare(schema: type) -> None:
     """Make what validates a schema now, rather than when it is needed first."""
-    _adapter(schema)
+    adapter_of(schema)
 
 
 _adapters: dict[type, TypeAdapter[Any]] = {}
 
 
-def _adapter(schema: type[T]) -> TypeAdapter[T]:
+def adapter_of(schema: type[T]) -> TypeAdapter[T]:
     """What validates a schema; it takes longer to make than to use."""
     if schema not in _adapters:
         _adapters[schema] = TypeAdapter(schema)

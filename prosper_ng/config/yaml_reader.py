@@ -20,6 +20,8 @@ def read_yaml(source: SourceText, mistakes: list[Mistake], start: int = 0) -> No
     text = " " * start + source.text[start:]
     try:
         return _Reader(source, mistakes).document(yaml.parse(text, Loader=yaml.SafeLoader))
+    except ConfigError:
+        raise
     except yaml.YAMLError as error:
         mistake = syntax_mistake(error, source)
     except (ValueError, OverflowError):  # PyYAML looks up escaped characters and versions without a check

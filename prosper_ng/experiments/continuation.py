@@ -9,8 +9,8 @@ import numpy as np
 from prosper_ng import __version__
 from prosper_ng.config import ConfigError, Loaded, differences, from_mapping, identity
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.assembly import Assembly
 from prosper_ng.experiments.run_config import RunConfig, not_science
+from prosper_ng.learning.assembly import Assembly
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.storage.checkpoint import Checkpoint
 from prosper_ng.training.em import TrainingState

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.data.dataset import Dataset
+from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.preprocessing import PreparedRows
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.assembly import assemble, blocks_of
-from prosper_ng.experiments.memory import Needs, Sizes, needs_of, sizes_of
-from prosper_ng.experiments.memory_settings import Memory
-from prosper_ng.experiments.rehearsal import rehearse
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.tasks.train import Train
+from prosper_ng.learning.assembly import assemble, blocks_of
+from prosper_ng.learning.memory import Needs, Sizes, needs_of, sizes_of
+from prosper_ng.learning.rehearsal import rehearse
 from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.exact_sum import message_length

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from prosper_ng.config import Loaded
-from prosper_ng.experiments.assembly import Assembly, assemble
-from prosper_ng.experiments.digest import input_digest, run_digest
 from prosper_ng.experiments.ending import Ending, Endings
-from prosper_ng.experiments.rehearsal import rehearse
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.run_folder import RunFolder
 from prosper_ng.experiments.signals import StopRequests, stop_requests
 from prosper_ng.experiments.tasks.interface import TaskContext
+from prosper_ng.learning.assembly import Assembly, assemble
+from prosper_ng.learning.digest import input_digest, run_digest
+from prosper_ng.learning.rehearsal import rehearse
 from prosper_ng.models.interface import without_constants
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator

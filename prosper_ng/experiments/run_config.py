@@ -7,9 +7,9 @@ from annotated_types import Ge, Gt, MinLen
 
 from prosper_ng.components import OneOf, Seed, settings
 from prosper_ng.data.dataset import Source
+from prosper_ng.data.memory_settings import Memory
 from prosper_ng.estep.auto import Auto, Choice
 from prosper_ng.estep.interface import EStep
-from prosper_ng.experiments.memory_settings import Memory
 from prosper_ng.experiments.tasks.interface import Task
 from prosper_ng.experiments.tasks.train import Train
 from prosper_ng.models.interface import Model

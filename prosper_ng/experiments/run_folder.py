@@ -13,7 +13,6 @@ import numpy as np
 from prosper_ng import __version__
 from prosper_ng.config import Loaded
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.assembly import Assembly
 from prosper_ng.experiments.continuation import (
     DATA_DIGEST,
     STATISTICS,
@@ -26,6 +25,7 @@ from prosper_ng.experiments.continuation import (
 )
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.latents.state_sets import StateSets
+from prosper_ng.learning.assembly import Assembly
 from prosper_ng.models.interface import without_constants
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.failure import collectively

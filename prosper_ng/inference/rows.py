@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.components import OneOf, Seed, kind_of, settings
-from prosper_ng.config import SourceText, load
+from prosper_ng.config import ConfigError, SourceText, load
 from prosper_ng.config.canonical import inline
 from prosper_ng.config.loader import DEFAULT, read_file
 from prosper_ng.config.tree import MappingNode
@@ -21,9 +21,9 @@ from prosper_ng.data.sources.mat import Mat
 from prosper_ng.data.sources.npy import Npy
 from prosper_ng.data.sources.npz import Npz
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.digest import Content, compile_reading
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.inference.learned import Learned, as_json
+from prosper_ng.learning.digest import Content, compile_reading
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import collectively
@@ -238,5 +238,5 @@ def _with_missing(source: Source) -> Source:
         raise UserError(f"--missing is for data in files; data of kind {kind_of(source)} have no NaN to be allowed")
     try:
         return replace(source, missing=True)  # type: ignore[type-var]
-    except ValueError as error:
-        raise UserError(f"--missing: {error}") from None
+    except ConfigError as error:
+        raise UserError(f"--missing: {error.mistakes[0].message}") from None

@@ -156,6 +156,8 @@ def _reading(path: Path, read: Callable[[h5py.File], T]) -> T:
             return read(file)
     except access.CannotOpen as error:
         raise Unreachable(str(error)) from error
+    except UserError:
+        raise  # what is wrong has been said
     except (OSError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise RunFileError(f"{path} is damaged or no file of a run: {reason}") from error

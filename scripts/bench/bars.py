@@ -20,9 +20,9 @@ prepare_environment()
 import numpy as np
 
 from prosper_ng.config import load
-from prosper_ng.experiments.assembly import assemble
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.tasks.interface import TaskContext
+from prosper_ng.learning.assembly import assemble
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.training.em import TruncatedEM, start
 

@@ -19,8 +19,8 @@ prepare_environment()
 import numpy as np
 
 from prosper_ng.estep.search import Search
-from prosper_ng.experiments.census import take_census
 from prosper_ng.latents.state_sets import StateSets
+from prosper_ng.learning.census import take_census
 from prosper_ng.models.bsc import BSC
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream

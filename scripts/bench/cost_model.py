@@ -18,10 +18,10 @@ from scipy.optimize import nnls
 from synthetic import MODELS, N_PROPOSED, Size, problem_of, time_sweeps
 
 from prosper_ng.config import from_mapping
+from prosper_ng.data.memory_settings import text_of
 from prosper_ng.experiments.estimate import Traffic, checkpoint_bytes, traffic_of
-from prosper_ng.experiments.memory import needs_of, sizes_of
-from prosper_ng.experiments.memory_settings import text_of
 from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.learning.memory import needs_of, sizes_of
 from prosper_ng.models.interface import MStep
 from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.parallel.exact_sum import ExactSum

@@ -39,11 +39,11 @@ def course(image: Path, key: Key, n_sweeps: int, picture: Path) -> Course:
     """Sweep, processor seconds, PSNR and free energy of a run; PSNR after each of ten sweeps, then after each fifth."""
     from prosper_ng.config import load
     from prosper_ng.data.images import quality, save_png
-    from prosper_ng.experiments.assembly import assemble
-    from prosper_ng.experiments.rehearsal import rehearse
     from prosper_ng.experiments.run_config import RunConfig
     from prosper_ng.experiments.tasks.denoise import denoised
     from prosper_ng.experiments.tasks.interface import TaskContext
+    from prosper_ng.learning.assembly import assemble
+    from prosper_ng.learning.rehearsal import rehearse
     from prosper_ng.parallel.communicator import SerialCommunicator
     from prosper_ng.training.em import TruncatedEM, start
 

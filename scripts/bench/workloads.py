@@ -9,8 +9,8 @@ import numpy as np
 from prosper_ng.config import from_mapping
 from prosper_ng.data.sources.bars import Bars
 from prosper_ng.data.sources.image import Image
-from prosper_ng.experiments.assembly import Assembly, assemble
 from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.learning.assembly import Assembly, assemble
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.training.em import TruncatedEM, start
 from prosper_ng.training.settings import Training

@@ -19,6 +19,7 @@ from prosper_ng.data.sources.image import Image
 from prosper_ng.data.sources.mat import Mat
 from prosper_ng.data.sources.npy import Npy
 from prosper_ng.data.sources.npz import Npz
+from prosper_ng.errors import UserError
 
 GOOD = np.arange(12.0).reshape(4, 3)
 
@@ -101,8 +102,8 @@ def test_not_a_file_of_numbers(tmp_path, kind):
 
 
 def test_a_path_that_no_system_knows():
-    with pytest.raises(DataError, match=r"no such file|cannot be read"):
-        Npy(path="data\0.npy").open(0)
+    with pytest.raises(UserError, match=r"`path` .* no configuration can hold"):
+        Npy(path="data\0.npy")
     with pytest.raises(DataError, match="cannot be read"):
         Npy(path="x" * 5000).open(0)
 

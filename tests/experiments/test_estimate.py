@@ -10,10 +10,10 @@ from small_runs import Runner
 
 from prosper_ng import cli
 from prosper_ng.config import from_mapping
-from prosper_ng.experiments.assembly import assemble
 from prosper_ng.experiments.estimate import BANDWIDTH, Costs, Traffic, checkpoint_bytes, estimate, traffic_of
-from prosper_ng.experiments.memory import needs_of, sizes_of
 from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.learning.assembly import assemble
+from prosper_ng.learning.memory import needs_of, sizes_of
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.training.em import TruncatedEM
 

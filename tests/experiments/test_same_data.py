@@ -14,9 +14,9 @@ from prosper_ng.campaigns.run_state import other_data, run_states
 from prosper_ng.config import load
 from prosper_ng.data.sources._arrays import ArrayDataset
 from prosper_ng.data.sources.bars import Bars
-from prosper_ng.experiments.assembly import assemble
-from prosper_ng.experiments.digest import Content
 from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.learning.assembly import assemble
+from prosper_ng.learning.digest import Content
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.storage.checkpoint import Checkpoints

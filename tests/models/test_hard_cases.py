@@ -9,7 +9,7 @@ from prosper_ng.errors import NumericalError
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
-from prosper_ng.experiments.census import take_census
+from prosper_ng.learning.census import take_census
 from prosper_ng.models.dsc import DSC
 from prosper_ng.models.interface import Model
 from prosper_ng.numerics.named_arrays import NamedArrays

@@ -40,7 +40,7 @@ def test_budgets_change_no_bit(mpiexec, tmp_path, file):
 
 TRAFFIC = """
     from prosper_ng.config import load
-    from prosper_ng.experiments.assembly import assemble
+    from prosper_ng.learning.assembly import assemble
     from prosper_ng.experiments.estimate import traffic_of
     from prosper_ng.experiments.run_config import RunConfig
     from prosper_ng.parallel.mpi import connect

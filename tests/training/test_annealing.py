@@ -144,8 +144,8 @@ def test_noise_on_something_that_is_no_parameter_is_an_error():
         ({"temperature": ()}, "temperature has no points"),
         ({"temperature": 0.0}, "temperature: the value 0.0 is not legal; it must be greater than 0"),
         ({"temperature": ((0, 2.0), (0.5, -1.0))}, "temperature: the value -1.0"),
-        ({"temperature": float("nan")}, "temperature: the value nan"),
-        ({"temperature": float("inf")}, "temperature: the value inf"),
+        ({"temperature": float("nan")}, "`temperature` must be a number, or a list"),
+        ({"temperature": float("inf")}, "`temperature` must be a number, or a list"),
         ({"temperature": ((-1, 2.0),)}, "temperature: position -1 is negative"),
         ({"temperature": ((1.5, 2.0),)}, "temperature: position 1.5 is no fraction"),
         ({"temperature": ((-0.5, 2.0),)}, "temperature: position -0.5 is no fraction"),
@@ -154,7 +154,7 @@ def test_noise_on_something_that_is_no_parameter_is_an_error():
         ({"temperature": ((7, 2.0), (0.9, 1.0), (3, 1.0))}, "temperature: position 3 comes after 7"),
         ({"data_pruning": 1.1}, "data_pruning: the value 1.1 is not legal; it must be from 0 to 1"),
         ({"parameter_noise": {"W": -0.1}}, "parameter_noise.W: the value -0.1 is not legal; it must be 0 or greater"),
-        ({"anneal_prior": ((0, 0.5),)}, "anneal_prior: the value 0.5 is not legal; it must be true or false"),
+        ({"anneal_prior": ((0, 0.5),)}, "`anneal_prior.0.1` must be true or false"),
     ],
 )
 def test_an_illegal_schedule_is_named(fields, message):

@@ -72,7 +72,7 @@ def _print_points(
 
 def _print_cost(plan: "CampaignPlan", found: "list[RunState]", patience: float) -> None:
     from prosper_ng.campaigns.cost import cost_of
-    from prosper_ng.experiments.memory_settings import text_of
+    from prosper_ng.data.memory_settings import text_of
     from prosper_ng.parallel.threads import available_cores
     from prosper_ng.report.progress import duration
 

@@ -23,6 +23,8 @@ def existing_file(path: str) -> Path:
         with file.open("rb") as stream:
             if not stream.read(1):
                 raise DataError(f"{file} is empty")
+    except DataError:
+        raise
     except (OSError, ValueError) as error:
         reason = (
             access.cannot_open(error, file) or f"{file} cannot be read: {getattr(error, 'strerror', None) or error}"

@@ -13,9 +13,9 @@ from prosper_ng.environment import prepare_environment
 prepare_environment()
 
 from prosper_ng.config import load
-from prosper_ng.experiments.assembly import assemble
-from prosper_ng.experiments.rehearsal import rehearse
 from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.learning.assembly import assemble
+from prosper_ng.learning.rehearsal import rehearse
 from prosper_ng.parallel.mpi import connect
 from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.training import em

@@ -7,9 +7,9 @@ import numpy as np
 
 from prosper_ng.errors import UserError
 from prosper_ng.estep.search import Search
-from prosper_ng.experiments.assembly import Assembly
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.tasks.interface import TaskContext
+from prosper_ng.learning.assembly import Assembly
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import Annealing

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
 from prosper_ng.data.dataset import Columns
-from prosper_ng.experiments.census import SHOWN, Census, has_no_negative_fields
+from prosper_ng.learning.census import SHOWN, Census, has_no_negative_fields
 from prosper_ng.models.interface import SMALLEST_SCALE, Model
 
 Floats = NDArray[np.float64]

@@ -21,11 +21,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from prosper_ng.data.memory_settings import Memory, text_of
 from prosper_ng.errors import UserError
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.preselection import Preselection, n_preselected
 from prosper_ng.estep.search import Search
-from prosper_ng.experiments.memory_settings import Memory, text_of
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.models.interface import Preselects, offers
 from prosper_ng.numerics.random_streams import stream

@@ -12,11 +12,11 @@ from prosper_ng.components import kind_of
 from prosper_ng.data.dataset import NO_COLUMNS, Columns, Dataset
 from prosper_ng.data.row_file import StoredRows, mapped_array, stored_rows, written_rows
 from prosper_ng.errors import UserError
-from prosper_ng.experiments import memory
-from prosper_ng.experiments.census import Census, equal_columns, take_census
-from prosper_ng.experiments.census_warnings import Case, warnings_of
-from prosper_ng.experiments.digest import Content, compile_reading
 from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.learning import memory
+from prosper_ng.learning.census import Census, equal_columns, take_census
+from prosper_ng.learning.census_warnings import Case, warnings_of
+from prosper_ng.learning.digest import Content, compile_reading
 from prosper_ng.models.interface import Moments, ParameterSpec, learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from prosper_ng.config import from_mapping
 from prosper_ng.errors import UserError
 from prosper_ng.estep.exhaustive import Exhaustive
-from prosper_ng.experiments.assembly import assemble
-from prosper_ng.experiments.census import take_census
-from prosper_ng.experiments.census_warnings import named
 from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.learning.assembly import assemble
+from prosper_ng.learning.census import take_census
+from prosper_ng.learning.census_warnings import named
 from prosper_ng.models.bsc import BSC
 from prosper_ng.models.mca import MCA
 from prosper_ng.parallel.communicator import SerialCommunicator

@@ -9,11 +9,11 @@ import pytest
 from small_runs import SEARCH, Runner
 
 from prosper_ng.config import from_mapping
+from prosper_ng.data.memory_settings import Memory, bytes_of, text_of
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.assembly import assemble
-from prosper_ng.experiments.memory import PROGRAM, needs_of, sizes_of
-from prosper_ng.experiments.memory_settings import Memory, bytes_of, text_of
 from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.learning.assembly import assemble
+from prosper_ng.learning.memory import PROGRAM, needs_of, sizes_of
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.memory import available_memory, peak_memory
 from prosper_ng.parallel.rows import RowBlocks
