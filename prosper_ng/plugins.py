@@ -271,8 +271,9 @@ def _installed(group: str) -> dict[str, str]:
         place = _package(entry)
         try:
             with _kernels_apart(_digest_of_package(entry)):
-                cls = entry.load()
-            if _kinds.get(GROUPS[group].package, {}).get(entry.name) is not cls:
+                loaded = entry.load()
+            cls = _kinds.get(GROUPS[group].package, {}).get(entry.name)
+            if cls is None or cls is not loaded:
                 raise UserError(f'{entry.value} does not say @prosper_ng.plugin("{group}", kind="{entry.name}")')
             content = Path(sys.modules[cls.__module__].__file__ or os.devnull).read_bytes()
             _origins[cls] = Origin(place.split()[1], place, hashlib.sha256(content).hexdigest())
@@ -336,5 +337,5 @@ def _missing(cls: type, protocol: type) -> list[str]:
     """What a protocol asks for and the class has not, in the order of definition."""
     bases = [base for base in reversed(protocol.__mro__) if getattr(base, "_is_protocol", False)]
     wanted = dict.fromkeys(name for base in bases for name in (*base.__annotations__, *vars(base)))
-    own = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+    own = {field.name for field in fields(cls)}
     return [name for name in wanted if not name.startswith("_") and name not in own and not hasattr(cls, name)]

@@ -40,7 +40,7 @@ class Before(NamedTuple):
     """The version that wrote it."""
     data_digest: str | None
     """Of what the data source held; None where an earlier version kept none."""
-    plug_ins: Recorded = {}
+    plug_ins: Recorded
     """Those that the run uses."""
 
 
@@ -65,9 +65,10 @@ def require_same(path: Path, before: Before, loaded: Loaded[RunConfig], parts: A
             f"{path} holds a run of another configuration, which differs in\n{lines}\n"
             "choose another output folder, or the configuration that the run was started with"
         )
-    if lines := changed(before.plug_ins, loaded.value):
+    others = changed(before.plug_ins, loaded.value)
+    if others:
         raise UserError(
-            f"{path} holds a run with other plug-ins: {'; '.join(lines)}; choose another output folder, or bring back "
+            f"{path} holds a run with other plug-ins: {'; '.join(others)}; choose another output folder, or bring back "
             "what the run was started with: the text of a file is in its run.h5, in the group plug_ins"
         )
     where = parts.dataset.where

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from prosper_ng import plugins
+from prosper_ng.components import kind_of
 from prosper_ng.errors import UserError
 
 Recorded = Mapping[str, Mapping[str, str]]
@@ -23,8 +24,8 @@ def used_by(settings: Any) -> dict[str, dict[str, str]]:
             kept = found.setdefault(origin.name, {"made_with": origin.made_with, "kinds": "", "sha256": origin.sha256})
             if origin.text:
                 kept["text"] = origin.text
-            if cls is type(part) and part.kind not in kept["kinds"].split():
-                kept["kinds"] = f"{kept['kinds']} {part.kind}".strip()
+            if cls is type(part) and kind_of(part) not in kept["kinds"].split():
+                kept["kinds"] = f"{kept['kinds']} {kind_of(part)}".strip()
     return found
 
 
@@ -64,5 +65,3 @@ def _parts(value: Any) -> Iterator[Any]:
     elif isinstance(value, tuple):
         for item in value:
             yield from _parts(item)
-
-
