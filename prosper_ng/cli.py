@@ -9,7 +9,7 @@ import sys
 from types import ModuleType
 from typing import NoReturn
 
-from prosper_ng import __version__, commands
+from prosper_ng import __version__, commands, plugins
 from prosper_ng.errors import UserError
 from prosper_ng.parallel.last_words import INTERRUPTED, exit_status, message_of
 from prosper_ng.parallel.launcher import speaks_for_host
@@ -54,6 +54,7 @@ def command_names() -> list[str]:
 
 
 def _run(argv: list[str]) -> int:
+    files, argv = _imports(argv)
     name = next((argument for argument in argv if not argument.startswith("-")), None)
     if name is None:
         parser = _overview()
@@ -71,7 +72,16 @@ def _run(argv: list[str]) -> int:
     from prosper_ng.environment import prepare_environment
 
     prepare_environment()
-    return int(command.run(arguments))
+    with plugins.imported([*files, *arguments.imports]):
+        return int(command.run(arguments))
+
+
+def _imports(argv: list[str]) -> tuple[list[str], list[str]]:
+    """The files of `--import`, wherever it stands, and all other arguments."""
+    parser = _Parser(PROGRAM, add_help=False, allow_abbrev=False)
+    _add_import(parser)
+    found, others = parser.parse_known_args(argv)
+    return found.imports, others
 
 
 def _overview() -> argparse.ArgumentParser:
@@ -93,6 +103,18 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     volume = parser.add_mutually_exclusive_group()
     volume.add_argument("--verbose", action="store_true", help="say more")
     volume.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    _add_import(parser)
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--import",
+        metavar="FILE",
+        dest="imports",
+        action="append",
+        default=[],
+        help="a file of Python with models or other components of your own; may be given several times",
+    )
 
 
 def _command(name: str) -> ModuleType:

@@ -1,16 +1,20 @@
 """Components: frozen dataclasses that are their own configuration, found by the file they live in.
 
 `models/bsc.py` is `kind: bsc`. A folder of components is its own registry, so a new file is known to the
-configuration, to the command line and to the contract tests the moment it exists.
+configuration, to the command line and to the contract tests the moment it exists. Those that live elsewhere are
+registered by `plugin`.
 """
 
 import importlib
-import pkgutil
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from functools import cache, wraps
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
 from annotated_types import Ge, Le
+
+from prosper_ng import plugins
+from prosper_ng.errors import UserError
 
 T = TypeVar("T")
 
@@ -40,9 +44,9 @@ def settings(cls: type[T]) -> type[T]:
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-def component(cls: type[T]) -> type[T]:
+def component(cls: type[T], kind: str | None = None) -> type[T]:
     """Settings that can be chosen by `kind`, which is the name of the file that defines the class."""
-    kind = cls.__module__.rpartition(".")[2]
+    kind = kind or cls.__module__.rpartition(".")[2].removeprefix(plugins.MODULE)
     cls.__annotations__ = {"kind": Literal[kind], **cls.__annotations__}
     cls.kind = kind  # type: ignore[attr-defined]
     cls.__component__ = True  # type: ignore[attr-defined]
@@ -65,6 +69,28 @@ def _checked(cls: type[T]) -> type[T]:
     return cls
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def plugin(group: str, kind: str | None = None) -> Callable[[type[T]], type[T]]:
+    """Make a class that lives outside this package a component: `@plugin("models")`.
+
+    `group` is models, sources, esteps, variations or tasks; `kind` is the name of the file where not given. The file is
+    named to the command by `--import my_model.py`, or is part of an installed package that has an entry point of this
+    kind in the group `prosper_ng.models`.
+    Raises UserError where there is no such group, the kind exists already, or the class lacks a method.
+    """
+    if group not in plugins.GROUPS:
+        raise UserError(f"plugin({group!r}): there is no such group; legal are {', '.join(plugins.GROUPS)}")
+
+    def added(cls: type[T]) -> type[T]:
+        made = component(cls, kind)
+        if kind_of(made) in FORMER_KINDS:
+            raise UserError(f"{cls.__module__}: kind `{kind_of(made)}` is a former name of another one; choose another")
+        plugins.register(group, kind_of(made), made)
+        return made
+
+    return added
+
+
 @dataclass(frozen=True)
 class OneOf:
     """Marks a field, in `Annotated[Protocol, OneOf(package)]`: its value is a component of that package, by kind."""
@@ -74,6 +100,7 @@ class OneOf:
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
         """The union of the components, tagged by `kind`; pydantic asks for it in place of the Protocol's schema."""
         choices = {kind: handler.generate_schema(cls) for kind, cls in components_of(self.package).items()}
+        choices |= {kind: _refusing(sentence) for kind, sentence in plugins.troubles(self.package).items()}
         return {"type": "tagged-union", "discriminator": "kind", "choices": choices}
 
 
@@ -82,19 +109,19 @@ def kind_of(part: object) -> str:
     return str(part.kind)  # type: ignore[attr-defined]
 
 
+def _refusing(sentence: str) -> dict[str, Any]:
+    """The schema of a kind that cannot be used: who asks for it hears why, and nobody else."""
+
+    def refuse(value: Any) -> Any:
+        raise ValueError(sentence)
+
+    return {"type": "function-plain", "function": {"type": "no-info", "function": refuse}}
+
+
 @cache
 def components_of(package: str) -> dict[str, type[Any]]:
-    """The component classes of a package by kind, in alphabetical order.
+    """The component classes of a package by kind: its own in alphabetical order, then those from elsewhere."""
+    return plugins.built_in(package) | plugins.added(package)
 
-    Modules that start with an underscore, sub-packages, and modules without a component (`interface.py`) are skipped.
-    """
-    folder = importlib.import_module(package)
-    found: dict[str, type[Any]] = {}
-    for entry in sorted(pkgutil.iter_modules(folder.__path__), key=lambda entry: entry.name):
-        if entry.name.startswith("_") or entry.ispkg:
-            continue
-        module = importlib.import_module(f"{package}.{entry.name}")
-        for value in vars(module).values():
-            if isinstance(value, type) and "__component__" in vars(value) and value.__module__ == module.__name__:
-                found[entry.name] = value
-    return found
+
+plugins.forget_on_change(components_of.cache_clear)

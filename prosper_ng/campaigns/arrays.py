@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from prosper_ng import plugins
 from prosper_ng.campaigns import submissions
 from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun, freeze, keep
 from prosper_ng.errors import UserError
@@ -63,7 +64,7 @@ def files_of(plan: CampaignPlan, array: Array, options: JobOptions, site: str | 
     folder = plan.folder.absolute()
     tasks_text = task_map([(run.folder.absolute() / "config.yaml", run.folder.absolute()) for run in array.runs])
     tasks = folder / submissions.FOLDER / f"tasks-{_digest(tasks_text)}.tsv"
-    script_text = array_script(options, plan.name, tasks, folder / submissions.LOGS, site)
+    script_text = array_script(options, plan.name, tasks, folder / submissions.LOGS, plugins.arguments(), site)
     return Files(tasks.with_name(f"job-{_digest(script_text)}.sbatch"), script_text, tasks, tasks_text)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import prosper_ng
+from prosper_ng import plugins
 from prosper_ng.config.tree import Node, plain
 from prosper_ng.storage import atomic
 
@@ -44,6 +45,8 @@ class KeptPlan(NamedTuple):
     axes: tuple[str, ...]
     n_merged: int
     runs: tuple[KeptRun, ...]
+    imports: tuple[str, ...] = ()
+    """The files of `--import` that were given."""
 
 
 def read(folder: Path) -> KeptPlan | None:
@@ -54,7 +57,8 @@ def read(folder: Path) -> KeptPlan | None:
             return None
         runs = tuple(KeptRun(*run) for run in content.pop("runs"))
         bases, axes = tuple(content.pop("bases")), tuple(content.pop("axes"))
-        return KeptPlan(**content, bases=bases, axes=axes, runs=runs)
+        imports = tuple(content.pop("imports", ()))
+        return KeptPlan(**content, bases=bases, axes=axes, runs=runs, imports=imports)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
@@ -73,7 +77,7 @@ def stamp_of(tree: Node, bases: Sequence[str]) -> str:
             digest.update(f"\0{base}\0".encode() + Path(base).read_bytes())
     except OSError:
         return ""
-    digest.update(_program().encode())
+    digest.update(f"{_program()}{plugins.stamp()}".encode())
     return digest.hexdigest()
 
 

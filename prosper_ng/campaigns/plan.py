@@ -1,15 +1,17 @@
 """What a campaign's file comes to: its runs, each with identity, seed and folder."""
 
+import contextlib
 import hashlib
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prosper_ng import plugins
 from prosper_ng.campaigns import kept_plan
 from prosper_ng.campaigns.expansion import MOST_POINTS, Assignment, Fault, canonical, expand
 from prosper_ng.campaigns.kept_plan import KeptPlan, KeptRun
@@ -93,7 +95,8 @@ def load_plan(path: Path, overrides: Sequence[str] = (), folder: Path | None = N
     folder = folder or Path(campaign.config.folder or Path("runs") / campaign.config.name)
     kept, points = kept_plan.read(folder), Points(campaign)
     if kept is None or kept.stamp != kept_plan.stamp_of(campaign.tree, kept.bases):
-        kept = _made(campaign, points)
+        with _naming_missing(folder, kept):
+            kept = _made(campaign, points)
     source = _Source(campaign, points)
     runs = tuple(_run_of(each, folder, partial(source.load, each)) for each in kept.runs)
     return CampaignPlan(kept.name, path, folder, kept.axes, runs, kept.n_merged, kept)
@@ -120,7 +123,8 @@ def command_of(run: PlannedRun) -> list[str]:
     """The command that runs it on this machine, once its configuration is frozen."""
     program = [sys.executable, "-m", "prosper_ng", "run", str(run.folder / CONFIG_FILE)]
     launcher = [*_mpiexec(), "-n", str(run.n_ranks)] if run.n_ranks > 1 else []
-    return [*launcher, *program, "--output", str(run.folder), "--ranks", str(run.n_ranks), "--quiet"]
+    place = ["--output", str(run.folder), "--ranks", str(run.n_ranks), "--quiet"]
+    return [*launcher, *program, *place, *plugins.arguments()]
 
 
 def by_point(runs: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
@@ -156,10 +160,26 @@ def _kept_in(folder: Path) -> CampaignPlan:
     kept = kept_plan.read(folder)
     if kept is None:
         raise UserError(f"{folder} is not the folder of a campaign: it holds no {kept_plan.NAME} that can be read")
-    runs = tuple(
-        _run_of(each, folder, partial(load, folder / RUNS / each.id / CONFIG_FILE, RunConfig)) for each in kept.runs
-    )
+
+    def load_kept(path: Path) -> "Loaded[RunConfig]":
+        with _naming_missing(folder, kept):
+            return load(path, RunConfig)
+
+    runs = tuple(_run_of(each, folder, partial(load_kept, folder / RUNS / each.id / CONFIG_FILE)) for each in kept.runs)
     return CampaignPlan(kept.name, Path(kept.path), folder, kept.axes, runs, kept.n_merged, kept)
+
+
+@contextlib.contextmanager
+def _naming_missing(folder: Path, kept: KeptPlan | None) -> Iterator[None]:
+    """Add to errors in configurations which plug-ins the plan was made with before and is without now."""
+    try:
+        yield
+    except ConfigError as error:
+        known = plugins.arguments()
+        for file in kept.imports if kept is not None else ():
+            if file not in known:
+                error.add_note(f"the campaign in {folder} was planned with --import {file}, which is not given now")
+        raise
 
 
 class _Source:
@@ -210,7 +230,8 @@ def _made(campaign: Campaign, points: Points) -> KeptPlan:
                 n_merged += 1
     stamp = kept_plan.stamp_of(campaign.tree, sorted(points.texts))
     kept = tuple(run for run, _ in runs.values())
-    return KeptPlan(stamp, campaign.config.name, str(campaign.path), tuple(sorted(points.texts)), axes, n_merged, kept)
+    bases, imports = tuple(sorted(points.texts)), tuple(plugins.arguments()[1::2])
+    return KeptPlan(stamp, campaign.config.name, str(campaign.path), bases, axes, n_merged, kept, imports)
 
 
 def _all_loaded(assignments: Sequence[Assignment], points: Points) -> "list[Loaded[RunConfig]]":

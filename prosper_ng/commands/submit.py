@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prosper_ng import plugins
 from prosper_ng.commands._arguments import add_overrides, load_run_config
 from prosper_ng.commands._slurm_arguments import add_slurm_arguments, job_options, site_lines
 from prosper_ng.commands.campaign.submit import add_parallel_argument, submit_campaign
@@ -51,7 +52,7 @@ def _submit_run(arguments: argparse.Namespace) -> int:
     loaded = load_run_config(arguments)
     folder = Path(arguments.output or loaded.value.output.folder or Path("runs") / loaded.value.name).absolute()
     options, config = job_options(arguments), folder / _CONFIG
-    script = single_script(options, config, folder, [], site_lines(arguments))
+    script = single_script(options, config, folder, plugins.arguments(), site_lines(arguments))
     if arguments.dry_run:
         print(script, end="")
         return 0

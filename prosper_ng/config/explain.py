@@ -163,7 +163,8 @@ def unknown_kind(spot: Spot) -> Mistake:
     if not isinstance(node, ScalarNode) or not node.text:
         return Mistake(_key(spot, "kind"), f"the `kind` of {spot.name} must be one of {listing(kinds)}")
     message = f"unknown kind {quoted(node.text)} of {spot.name}{did_you_mean(node.text, kinds)}"
-    return Mistake(node.place, message, (f"legal are {listing(kinds)}",))
+    how_to_add = ("kinds of your own come by --import FILE",) if hints.may_be_added_to(spot.hint) else ()
+    return Mistake(node.place, message, (f"legal are {listing(kinds)}", *how_to_add))
 
 
 def unusable_values(root: Node, schema: type) -> list[Mistake]:

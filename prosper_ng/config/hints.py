@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from annotated_types import GroupedMetadata
 
+from prosper_ng import plugins
 from prosper_ng.components import OneOf, components_of
 
 
@@ -73,6 +74,12 @@ def kinds_of(hint: Any) -> dict[str, type] | None:
     """The component classes by kind where the hint is a choice of components, else None."""
     packages = [item.package for item in metadata(hint) if isinstance(item, OneOf)]
     return components_of(packages[-1]) if packages else None
+
+
+def may_be_added_to(hint: Any) -> bool:
+    """Whether plug-ins may add to the components that the hint is a choice of."""
+    packages = {group.package for group in plugins.GROUPS.values()}
+    return any(isinstance(item, OneOf) and item.package in packages for item in metadata(hint))
 
 
 def members_of(hint: Any) -> list[Any] | None:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from prosper_ng import plugins
 from prosper_ng.config import hints
 from prosper_ng.config.canonical import dotted, entries_of
 from prosper_ng.config.explain import explain, unusable_values
@@ -137,14 +138,14 @@ def checked(root: MappingNode, schema: type[T], mistakes: list[Mistake], text: s
     try:
         # JSON is pydantic's strict way in for plain data: lists become tuples, mappings become settings.
         value = adapter.validate_json(json.dumps(plain(root)))
+        # A second pass turns defaults into what the file would have given (1 into 1.0), so that a stored configuration
+        # says the same as a written one.
+        value = adapter.validate_json(json.dumps(adapter.dump_python(value, mode="json")))
     except ValidationError as error:
         mistakes = _joined(mistakes, explain(error, root, schema))
     if mistakes:
         raise ConfigError(mistakes)
     assert value is not None
-    # A second pass turns defaults into what the file would have given (1 into 1.0), so that a stored configuration
-    # says the same as a written one.
-    value = adapter.validate_json(json.dumps(adapter.dump_python(value, mode="json")))
     resolved = adapter.dump_python(value, mode="json")
     return Loaded(value, resolved, _origins(resolved, root), text)
 
@@ -155,6 +156,7 @@ def prepare(schema: type) -> None:
 
 
 _adapters: dict[type, TypeAdapter[Any]] = {}
+plugins.forget_on_change(_adapters.clear)
 
 
 def adapter_of(schema: type[T]) -> TypeAdapter[T]:

@@ -9,6 +9,7 @@ import numpy as np
 from prosper_ng import __version__
 from prosper_ng.config import ConfigError, Loaded, differences, from_mapping, identity
 from prosper_ng.errors import UserError
+from prosper_ng.experiments.plug_ins import Recorded, changed, require_here
 from prosper_ng.experiments.run_config import RunConfig, not_science
 from prosper_ng.learning.assembly import Assembly
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
@@ -19,6 +20,8 @@ VERSION, STATISTICS = "prosper_ng", "statistics"
 """Attributes of a checkpoint: the version that wrote it, and the shapes of the statistics."""
 DATA_DIGEST = "data_digest"
 """What checkpoints and run.h5 call the digest of what the data source holds."""
+PLUG_INS = "plug_ins"
+"""The attribute of a checkpoint that tells of the plug-ins in use."""
 _SILENT_VERSION = "0.1.0"
 """The only version that did not say so in its checkpoints."""
 
@@ -37,6 +40,8 @@ class Before(NamedTuple):
     """The version that wrote it."""
     data_digest: str | None
     """Of what the data source held; None where an earlier version kept none."""
+    plug_ins: Recorded
+    """Those that the run uses."""
 
 
 def require_same(path: Path, before: Before, loaded: Loaded[RunConfig], parts: Assembly) -> str | None:
@@ -46,6 +51,7 @@ def require_same(path: Path, before: Before, loaded: Loaded[RunConfig], parts: A
     same rows, it does not matter where they lie and in what kind of file.
     Raises UserError where what the folder holds computes something else, or from other data.
     """
+    require_here(path, before.plug_ins)
     try:
         stored = from_mapping(before.config, RunConfig)
     except ConfigError as error:
@@ -58,6 +64,12 @@ def require_same(path: Path, before: Before, loaded: Loaded[RunConfig], parts: A
         raise UserError(
             f"{path} holds a run of another configuration, which differs in\n{lines}\n"
             "choose another output folder, or the configuration that the run was started with"
+        )
+    others = changed(before.plug_ins, loaded.value)
+    if others:
+        raise UserError(
+            f"{path} holds a run with other plug-ins: {'; '.join(others)}; choose another output folder, or bring back "
+            "what the run was started with: the text of a file is in its run.h5, in the group plug_ins"
         )
     where = parts.dataset.where
     if before.data_digest is None:

@@ -15,6 +15,7 @@ from prosper_ng.config import Loaded
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.continuation import (
     DATA_DIGEST,
+    PLUG_INS,
     STATISTICS,
     VERSION,
     Before,
@@ -23,6 +24,7 @@ from prosper_ng.experiments.continuation import (
     source_identity,
     written_by,
 )
+from prosper_ng.experiments.plug_ins import used_by
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.learning.assembly import Assembly
@@ -132,7 +134,9 @@ class RunFolder:
                 _overwrite(state.sets, fresh._asdict())
             return False
         attributes = found.attributes
-        before = Before(attributes["config"], written_by(attributes), attributes.get(DATA_DIGEST))
+        before = Before(
+            attributes["config"], written_by(attributes), attributes.get(DATA_DIGEST), attributes.get(PLUG_INS, {})
+        )
         self._tell(require_same(self.path, before, self.loaded, self.parts))
         n_sweeps = self.loaded.value.training.n_sweeps
         if found.iteration > n_sweeps:
@@ -164,6 +168,7 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"the run cannot go on in {self.path}: {error}") from error
         run_file.set_preprocessing(self.parts.dataset.preprocessing.arrays())
+        run_file.set_plug_ins(used_by(self.loaded.value))
         self.history = run_file.history
         self._kept = Kept(lock, StatusFile(self.path, self.loaded.value.training.n_sweeps), run_file)
         for note in run_file.notes:
@@ -221,6 +226,7 @@ class RunFolder:
                 "config": self.loaded.resolved,
                 VERSION: __version__,
                 DATA_DIGEST: self.parts.data_digest,
+                PLUG_INS: used_by(self.loaded.value),
                 STATISTICS: {name: list(shape) for name, shape in state.totals.shapes.items()},
             },
         )
@@ -276,7 +282,7 @@ class RunFolder:
                 except RunFileError as error:
                     self.say(f"{error}; the run is begun anew")
                     return
-                found = Before(before.config, before.writer, before.attributes.get(DATA_DIGEST))
+                found = Before(before.config, before.writer, before.attributes.get(DATA_DIGEST), before.plug_ins)
                 self._tell(require_same(self.path, found, self.loaded, self.parts))
                 self.say(f"{self.path} holds this run without a checkpoint; it is begun anew")
 

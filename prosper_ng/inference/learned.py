@@ -1,6 +1,7 @@
 """A learned model: configuration and parameters, from a run folder or given by hand."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from prosper_ng.data.dataset import NO_COLUMNS, Columns
 from prosper_ng.data.preprocessing import NOTHING_DONE, Preprocessing
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.continuation import not_of_this_version
+from prosper_ng.experiments.plug_ins import changed, require_here
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.models.interface import Model, learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -98,12 +100,15 @@ def _from_run(path: Path, overrides: Sequence[str]) -> Learned:
     record = read_run(path)
     if not record.parameters:
         raise UserError(f"{record.path} holds no parameters yet; they come with the first sweep")
+    require_here(record.path, record.plug_ins)
     try:
         from_mapping(record.config, RunConfig)
     except ConfigError as error:
         raise not_of_this_version(record.path, record.writer, error) from error
     text = SourceText(f"configuration of {path}", annotated_yaml(record.config, record.origins))
     config = load(text, RunConfig, overrides).value
+    for line in changed(record.plug_ins, config):
+        print(f"warning: {record.path}: {line}", file=sys.stderr)
     n_observed = int(record.attributes["n_observed"])
     where = f"{record.path} (written by {record.writer})"
     params = _complete(config.model, record.parameters, n_observed, where)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng import plugins
 from prosper_ng.errors import UserError
 from prosper_ng.parallel.communicator import Communicator, SerialCommunicator
+from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.launcher import corrected_command, launch
 from prosper_ng.parallel.orphan import end_with_parent
 
@@ -57,7 +59,19 @@ def connect(expected_ranks: int | None = None) -> Communicator:
             f"launcher does not fit the MPI library ({library}); start it with\n"
             f"  {corrected_command(wanted, library, os.environ)}"
         )
-    return MpiCommunicator(world)
+    comm = MpiCommunicator(world)
+    if plugins.digests():
+        _require_same_files(comm)
+    return comm
+
+
+def _require_same_files(comm: Communicator) -> None:
+    """Raise UserError, on all ranks, where some have imported other plug-ins than root."""
+    mine, roots = plugins.digests(), comm.broadcast(plugins.digests())
+    with collectively(comm, "importing plug-ins"):
+        for name, digest in roots.items():
+            if mine.get(name) != digest:
+                raise UserError(f"--import {name}: {os.uname().nodename} has another file of this name than root")
 
 
 def load_library() -> Any:

@@ -27,8 +27,8 @@ arguments=("${@:3}")"""
 _TASK = """\
 IFS=$'\\t' read -r config folder < <(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$tasks")
 [ -n "$config" ] || { echo "$tasks has no line $((SLURM_ARRAY_TASK_ID + 1))"; exit 1; }
-folder=${folder:-runs/$(basename "$config" .yaml)}
-arguments=()"""
+folder=${folder:-runs/$(basename "$config" .yaml)}"""
+_NO_ARGUMENTS = "arguments=()"
 _ARRAY_BY_HAND = """\
 tasks=${1:?usage: sbatch --array=0-9%4 jobs/campaign.sbatch TASKS}
 # Line n of this file is task n - 1: the file of a configuration and, after a tab, its run folder.
@@ -57,11 +57,17 @@ def single_script(
     return _filled(purpose, _directives(options, _job_name(folder), log, Path.cwd()), _site(site), task)
 
 
-def array_script(options: JobOptions, name: str, tasks: Path, logs: Path, site: str | None = None) -> str:
-    """The script of an array of runs; task n is line n, counted from 0, of the file `tasks` (see `task_map`)."""
+def array_script(
+    options: JobOptions, name: str, tasks: Path, logs: Path, arguments: Sequence[str] = (), site: str | None = None
+) -> str:
+    """The script of an array of runs; task n is line n, counted from 0, of the file `tasks` (see `task_map`).
+
+    All of them have these further arguments of `prosper-ng run`.
+    """
     purpose = f"# Runs of the campaign {name}; written by prosper-ng campaign submit."
     directives = _directives(options, name, f"{_escaped(logs)}/slurm-%A_%a.out", Path.cwd())
-    return _filled(purpose, directives, _site(site), f"tasks={shlex.quote(str(tasks))}\n{_TASK}")
+    task = f"tasks={shlex.quote(str(tasks))}\n{_TASK}\narguments=({shlex.join(arguments)})"
+    return _filled(purpose, directives, _site(site), task)
 
 
 def task_map(runs: Sequence[tuple[Path, Path]]) -> str:
@@ -83,7 +89,7 @@ def scripts_by_hand() -> dict[str, str]:
     array = _directives(_HAND_OPTIONS, "prosper-ng", "slurm-%A_%a.out")
     return {
         "train.sbatch": _filled(train, single, _HAND_SITE, _SINGLE_BY_HAND),
-        "campaign.sbatch": _filled(campaign, array, _HAND_SITE, _ARRAY_BY_HAND + _TASK),
+        "campaign.sbatch": _filled(campaign, array, _HAND_SITE, f"{_ARRAY_BY_HAND}{_TASK}\n{_NO_ARGUMENTS}"),
     }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import prosper_ng
+from prosper_ng import plugins
 from prosper_ng.storage.status import now
 
 _PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "h5py", "mpi4py", "pydantic", "scikit-image", "matplotlib")
@@ -54,7 +55,8 @@ def code(found: Provenance) -> str:
     """Version and state of the program in a few words, such as `0.1.0 at 1a2b3c4d5e6f with changes`."""
     commit = str(found.get("git_commit", ""))[:12]
     changes = " with changes" if found.get("git_dirty") else ""
-    return f"{found.get('prosper_ng', prosper_ng.__version__)}{f' at {commit}' if commit else ''}{changes}"
+    files = f", {found['plug_ins']}" if found.get("plug_ins") else ""
+    return f"{found.get('prosper_ng', prosper_ng.__version__)}{f' at {commit}' if commit else ''}{changes}{files}"
 
 
 def versions() -> Provenance:
@@ -71,7 +73,14 @@ def versions() -> Provenance:
 
 
 def source() -> Provenance:
-    """Commit and uncommitted changes of the checkout that the package runs from; nothing where it is installed."""
+    """Commit and uncommitted changes of the checkout that the package runs from, none where it is installed; and the
+    files of `--import`.
+    """
+    files = ", ".join(f"{name} {digest[:12]}" for name, digest in plugins.digests().items())
+    return _commit() | ({"plug_ins": files} if files else {})
+
+
+def _commit() -> Provenance:
     package = Path(prosper_ng.__file__).parent
     # An environment may lie inside a checkout of something else: only a tracked package is that checkout's.
     if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:

@@ -14,6 +14,7 @@ Layout, for plain h5py and MATLAB:
     /parameters/sweep-000010/<name>
     /preprocessing/...        what was done to the rows: remove_mean, whiten; of whitened ones also mean (D,), matrix
                               and inverse (D, D): rows are learned from as (row - mean) @ matrix
+    /plug_ins/<name>          of each plug-in that the run uses: made_with, kinds, sha256, and of a file its text
     /results/...              numbers, texts and arrays
 """
 
@@ -92,6 +93,7 @@ class RunFile:
         self._pending = dict(self._attributes)
         self._arrays: dict[str, NDArray[Any]] = {}
         self._preprocessing: dict[str, Any] = {}
+        self._plug_ins: dict[str, Any] = {}
         self._results: dict[str, Any] = {}
         self._config, self._provenance = config, provenance
         self._is_started = False
@@ -127,6 +129,10 @@ class RunFile:
         """Set what was done to the rows before they were learned from: numbers, texts and arrays."""
         self._preprocessing |= preprocessing
 
+    def set_plug_ins(self, plug_ins: Mapping[str, Mapping[str, str]]) -> None:
+        """Set the plug-ins that the run uses, by name."""
+        self._plug_ins |= plug_ins
+
     def set_results(self, results: Mapping[str, Any]) -> None:
         """Add results: numbers, texts, arrays, and mappings of these; None is left out."""
         self._results |= results
@@ -155,7 +161,7 @@ class RunFile:
             self._flush_seconds = self._flushed_at - begun
         self._exists, self._is_started, self._n_written = True, True, len(self.history)
         self._arrays = {path: array for path, array in self._arrays.items() if path.startswith(_LATEST)}
-        for pending in (self._pending, self._preprocessing, self._results):
+        for pending in (self._pending, self._preprocessing, self._plug_ins, self._results):
             pending.clear()
         return "; ".join(self.notes[n_notes:]) or None
 
@@ -214,6 +220,7 @@ class RunFile:
         for path, array in self._arrays.items():
             _put(file, path, array)
         _put_all(file, "preprocessing", self._preprocessing)
+        _put_all(file, "plug_ins", self._plug_ins)
         _put_all(file, "results", self._results)
 
     def _forget_the_future(self, file: h5py.File) -> None:
@@ -244,7 +251,7 @@ def _stamp(path: Path) -> _Stamp | None:
 
 def _check_layout(file: h5py.File, n_written: int) -> None:
     """Raise ValueError or OSError where a sound file is none that a run can go on with, after so many sweeps."""
-    for name in ("config", "provenance", "history", "parameters", "preprocessing", "results"):
+    for name in ("config", "provenance", "history", "parameters", "preprocessing", "plug_ins", "results"):
         if name in file and not isinstance(file[name], h5py.Group):
             raise ValueError(f"{name} is no group")
     for name, column in file.get("history", {}).items():

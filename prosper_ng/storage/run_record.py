@@ -55,6 +55,8 @@ class RunRecord:
     kept_sweeps: list[int]
     """Sweeps whose parameters `parameters_after` gives."""
     results: dict[str, Any]
+    plug_ins: dict[str, dict[str, str]]
+    """Those that the run uses, by name: made_with, kinds, sha256, and of a file its text."""
     status: Status | None
     """None where there is none, or it cannot be read."""
     status_trouble: str | None = None
@@ -200,6 +202,7 @@ def _record(path: Path, file: h5py.File, status: Status | None, trouble: str | N
         parameters=_values(file["parameters/latest"]) if "latest" in names else {},
         kept_sweeps=sorted(int(name.removeprefix("sweep-")) for name in names if name.startswith("sweep-")),
         results=_values(file["results"]) if "results" in file else {},
+        plug_ins=_values(file["plug_ins"]) if "plug_ins" in file else {},
         status=status,
         status_trouble=trouble,
     )

@@ -1,0 +1,341 @@
+"""Kinds that live outside this package: in files that are named by `--import`, and in installed packages.
+
+No file is ever found in a configuration or a run: who opens what somebody else has made executes nothing of it.
+"""
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import os
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from prosper_ng.environment import own_kernel_cache
+from prosper_ng.errors import UserError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+
+class Group(NamedTuple):
+    """What may be added to."""
+
+    package: str
+    """Where the kinds of this package are."""
+    protocol: tuple[str, str]
+    """Module and name of what all of them offer."""
+
+
+GROUPS = {
+    "models": Group("prosper_ng.models", ("prosper_ng.models.interface", "Model")),
+    "sources": Group("prosper_ng.data.sources", ("prosper_ng.data.dataset", "Source")),
+    "esteps": Group("prosper_ng.estep", ("prosper_ng.estep.interface", "EStep")),
+    "variations": Group("prosper_ng.estep.variations", ("prosper_ng.estep.interface", "Variation")),
+    "tasks": Group("prosper_ng.experiments.tasks", ("prosper_ng.experiments.tasks.interface", "Task")),
+}
+"""By the name of the group of entry points, less `prosper_ng.`."""
+MODULE = "prosper_ng_plugin_"
+"""What the modules of files are called, before the name of the file: it tells them from installed ones."""
+
+
+class Origin(NamedTuple):
+    """Where kinds come from."""
+
+    name: str
+    """That of the file or of the installed package."""
+    made_with: str
+    """How to get it: `--import my_model.py` or `package x 1.2`."""
+    sha256: str
+    """Of the file, or of the module in the package."""
+    path: Path | None = None
+    """The file of `--import`."""
+    text: str = ""
+    """All of that file."""
+
+
+_kinds: dict[str, dict[str, type]] = {}
+"""By package of the group, and kind."""
+_origins: dict[type, Origin] = {}
+_files: dict[str, Origin] = {}
+"""By name of the module, in the order of import."""
+_troubles: dict[str, dict[str, str]] = {}
+"""Why kinds of installed packages cannot be used, by package of the group; what is missing was not looked at yet."""
+_forgetting: list[Callable[[], None]] = []
+
+
+def forget_on_change(forget: Callable[[], None]) -> None:
+    """Have a cache cleared, by this function, whenever there are other kinds than before."""
+    _forgetting.append(forget)
+
+
+def register(group: str, kind: str, cls: type) -> None:
+    """Add a component to a group.
+
+    Raises UserError where the kind exists already, or the class lacks what components of the group have.
+    """
+    if not kind.isidentifier() or kind.startswith("_"):
+        raise UserError(
+            f"{_place(cls)}: {kind!r} is no name of a kind, which has letters, digits and _; "
+            f'name it, as in @prosper_ng.plugin("{group}", kind="my_kind")'
+        )
+    package, (module, name) = GROUPS[group]
+    for other in _others(group, kind, cls):
+        raise UserError(f"{_place(cls)}: kind `{kind}` exists already, in {other}; give one of them another name")
+    missing = _missing(cls, getattr(importlib.import_module(module), name))
+    if missing:
+        raise UserError(
+            f"{_place(cls)}: {cls.__name__} lacks {', '.join(missing)}; {module}.{name} says what {group} have"
+        )
+    _kinds.setdefault(package, {})[kind] = cls
+    _origins[cls] = _made_origin(cls)
+    _forget()
+
+
+@cache
+def built_in(package: str) -> dict[str, type]:
+    """The component classes in the folder of a package by kind, in alphabetical order.
+
+    Modules that start with an underscore, sub-packages, and modules without a component (`interface.py`) are skipped.
+    """
+    folder = importlib.import_module(package)
+    found: dict[str, type] = {}
+    for entry in sorted(pkgutil.iter_modules(folder.__path__), key=lambda entry: entry.name):
+        if entry.name.startswith("_") or entry.ispkg:
+            continue
+        module = importlib.import_module(f"{package}.{entry.name}")
+        for value in vars(module).values():
+            if isinstance(value, type) and "__component__" in vars(value) and value.__module__ == module.__name__:
+                found[entry.name] = value
+    return found
+
+
+def added(package: str) -> dict[str, type]:
+    """The classes from outside in the group of a package, by kind; installed packages are imported for it."""
+    if package not in _troubles:
+        _troubles[package] = {}  # for what is imported now may ask, too
+        for group in (name for name, each in GROUPS.items() if each.package == package):
+            _troubles[package] |= _installed(group)
+    return {kind: cls for kind, cls in _kinds.get(package, {}).items() if kind not in _troubles[package]}
+
+
+def troubles(package: str) -> dict[str, str]:
+    """Why kinds that installed packages offer in the group of a package cannot be used, by kind."""
+    added(package)
+    return _troubles[package]
+
+
+@contextlib.contextmanager
+def imported(files: Sequence[str]) -> Iterator[None]:
+    """Know the kinds of these files for as long as this lasts. Raises UserError where one of them is no plug-in."""
+    before = set(_files)
+    try:
+        for file in files:
+            _import_file(file)
+        yield
+    finally:
+        _remove(_files.keys() - before)
+
+
+def arguments() -> list[str]:
+    """What makes another command of this program know the same files, wherever it is started."""
+    return [word for origin in _files.values() for word in ("--import", str(origin.path))]
+
+
+def digests() -> dict[str, str]:
+    """SHA-256 of each imported file, by its name."""
+    return {origin.name: origin.sha256 for origin in _files.values()}
+
+
+def origin_of(cls: type) -> Origin | None:
+    """Where a class comes from; None where it is no component from outside."""
+    return _origins.get(cls)
+
+
+def stamp() -> str:
+    """What tells one set of plug-ins from another."""
+    for group in GROUPS.values():
+        added(group.package)
+    return repr(sorted({(origin.name, origin.sha256) for origin in _origins.values()}))
+
+
+def _remove(modules: Set[str]) -> None:
+    """Forget what these modules have registered."""
+    if not modules:
+        return
+    for known in _kinds.values():
+        for kind in [kind for kind, cls in known.items() if cls.__module__ in modules]:
+            del known[kind]
+    for cls in [cls for cls in _origins if cls.__module__ in modules]:
+        del _origins[cls]
+    for name in modules:
+        del _files[name], sys.modules[name]
+    _forget()
+
+
+def _forget() -> None:
+    for forget in _forgetting:
+        forget()
+
+
+def _import_file(file: str) -> None:
+    path = Path(os.path.abspath(file))
+    name = MODULE + path.stem
+    if name in _files:
+        if _files[name].path == path:
+            return
+        raise UserError(f"--import {file}: {_files[name].path} has the same name; rename one of them")
+    content, text = _content(file, path)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # under a name of its own, by which kernels and pickles find it again
+    _files[name] = Origin(path.name, f"--import {path.name}", hashlib.sha256(content).hexdigest(), path, text)
+    try:
+        with _kernels_apart(_files[name].sha256):
+            # What was read is what runs: the file may change meanwhile, and no compiled form is kept beside it.
+            exec(compile(content, str(path), "exec", dont_inherit=True), vars(module))
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UserError(f"--import {file}: {_reason(error, path)}") from None
+    if not any(cls.__module__ == name for cls in _origins):
+        raise UserError(f'--import {file}: it holds no component; @prosper_ng.plugin("models") makes a class one')
+
+
+def _content(file: str, path: Path) -> tuple[bytes, str]:
+    """The bytes of a file, and what they say."""
+    if path.suffix != ".py":
+        raise UserError(f"--import {file}: a plug-in is a file of Python, whose name ends in .py")
+    try:
+        content = path.read_bytes()
+        return content, content.decode("utf-8")
+    except FileNotFoundError:
+        raise UserError(f"--import {file}: there is no such file") from None
+    except OSError as error:
+        raise UserError(f"--import {file}: it cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"--import {file}: it is not UTF-8 text") from None
+
+
+def _reason(error: BaseException, path: Path | None = None) -> str:
+    """An exception in one line, with the line of the file that it came from."""
+    line = error.lineno if isinstance(error, SyntaxError) and error.filename == str(path) else None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    text = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
+    return f"{'' if line is None else f'line {line}: '}{type(error).__name__}{f': {text}' if text else ''}"
+
+
+@contextlib.contextmanager
+def _kernels_apart(key: str) -> Iterator[None]:
+    """Keep what is compiled of the kernels in a plug-in under a digest of its sources: an edit compiles them anew.
+
+    Those of this package stay where they are, and need not be compiled again.
+    """
+    folder = own_kernel_cache(os.environ)
+    if folder is None:
+        yield
+        return
+    for package, _ in GROUPS.values():
+        built_in(package)
+    config = importlib.import_module("numba").config
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder / f"plug-in-{key[:16]}")
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
+
+
+@cache
+def _entries() -> dict[str, list["EntryPoint"]]:
+    """What installed packages offer, by group; each time it is looked for takes some milliseconds."""
+    from importlib.metadata import entry_points
+
+    found = entry_points()
+    return {group: list(found.select(group=f"prosper_ng.{group}")) for group in GROUPS}
+
+
+def _installed(group: str) -> dict[str, str]:
+    """Import what installed packages offer in a group; why some of it cannot be used, by kind."""
+    found: dict[str, str] = {}
+    for entry in _entries()[group]:
+        place = _package(entry)
+        try:
+            with _kernels_apart(_digest_of_package(entry)):
+                loaded = entry.load()
+            cls = _kinds.get(GROUPS[group].package, {}).get(entry.name)
+            if cls is None or cls is not loaded:
+                raise UserError(f'{entry.value} does not say @prosper_ng.plugin("{group}", kind="{entry.name}")')
+            content = Path(sys.modules[cls.__module__].__file__ or os.devnull).read_bytes()
+            _origins[cls] = Origin(place.split()[1], place, hashlib.sha256(content).hexdigest())
+        except UserError as error:
+            found[entry.name] = f"the kind `{entry.name}` of {place} cannot be used: {error}"
+        except (Exception, SystemExit) as error:
+            found[entry.name] = f"the kind `{entry.name}` of {place} cannot be imported: {_reason(error)}"
+    return found
+
+
+def _package(entry: "EntryPoint") -> str:
+    return f"package {entry.dist.name} {entry.dist.version}" if entry.dist is not None else f"package {entry.module}"
+
+
+def _digest_of_package(entry: "EntryPoint") -> str:
+    """A digest of all sources beside the module of an entry point: what its kernels may call."""
+    spec = importlib.util.find_spec(entry.module.partition(".")[0])
+    folders = spec.submodule_search_locations if spec is not None else None
+    sources = [path for folder in folders or () for path in sorted(Path(folder).rglob("*.py"))]
+    sources = sources or [Path(spec.origin)] if spec is not None and spec.origin else sources
+    digest = hashlib.sha256()
+    for path in sources:
+        digest.update(f"{path}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _made_origin(cls: type) -> Origin:
+    """That of a class whose file was not named to this program, but imported by a program in Python."""
+    if cls.__module__ in _files:
+        return _files[cls.__module__]
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    if file is None:
+        return Origin(cls.__module__, f"the class {cls.__qualname__} of {cls.__module__}", "")
+    content, text = _content(file, Path(file))
+    return Origin(Path(file).name, f"--import {Path(file).name}", hashlib.sha256(content).hexdigest(), None, text)
+
+
+def _place(cls: type) -> str:
+    """Where a class is written, for people."""
+    origin = _origins.get(cls) or _files.get(cls.__module__)
+    if origin is not None:
+        return str(origin.path or origin.made_with)
+    return getattr(sys.modules.get(cls.__module__), "__file__", None) or cls.__module__
+
+
+def _others(group: str, kind: str, cls: type) -> Iterator[str]:
+    """Where else a kind is defined."""
+    package = GROUPS[group].package
+    spec = importlib.util.find_spec(f"{package}.{kind}")
+    if spec is not None and cls.__module__ != spec.name:
+        yield str(spec.origin)
+    known = _kinds.get(package, {}).get(kind, cls)
+    if known is not cls:
+        yield _place(known)
+    for entry in _entries()[group]:
+        if entry.name == kind and entry.module.partition(".")[0] != cls.__module__.partition(".")[0]:
+            yield _package(entry)
+
+
+def _missing(cls: type, protocol: type) -> list[str]:
+    """What a protocol asks for and the class has not, in the order of definition."""
+    bases = [base for base in reversed(protocol.__mro__) if getattr(base, "_is_protocol", False)]
+    wanted = dict.fromkeys(name for base in bases for name in (*base.__annotations__, *vars(base)))
+    own = {field.name for field in fields(cls)}
+    return [name for name in wanted if not name.startswith("_") and name not in own and not hasattr(cls, name)]
