@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from prosper_ng.errors import UserError
+from prosper_ng.kernel_sources import kernel_sources, module_texts
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -20,7 +20,6 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
-_OWN_IMPORT = re.compile(r"^from (prosper_ng[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
 _OWN_CACHE = "PROSPER_NG_NUMBA_CACHE"  # tells a folder chosen here, maybe by a parent process, from the user's own
 _UNUSED_FOR_DAYS = 30
 
@@ -74,27 +73,11 @@ def own_kernel_cache(environment: MutableMapping[str, str]) -> Path | None:
 def _cache_key() -> str:
     digest = hashlib.blake2b(digest_size=8)
     package = Path(__file__).parent
-    for path, text in sorted(_kernel_sources(package).items()):
-        digest.update(f"{path.relative_to(package)}\0{text}\0".encode())
+    for name, text in sorted(kernel_sources(module_texts(package, __package__)).items()):
+        digest.update(f"{name}\0{text}\0".encode())
     for part in (str(package), _cpu_name(), sys.version, _version_of("numba"), _version_of("numpy")):
         digest.update(f"{part}\0".encode())
     return digest.hexdigest()
-
-
-def _kernel_sources(package: Path) -> dict[Path, str]:
-    """The files with kernels and all they import from the package: what compiled code can depend on."""
-    texts = {path: path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
-    reached: dict[Path, str] = {}
-    todo = [path for path, text in texts.items() if "\nfrom numba" in f"\n{text}" or "\nimport numba" in f"\n{text}"]
-    while todo:
-        path = todo.pop()
-        if path in texts and path not in reached:
-            reached[path] = texts[path]
-            for module, names in _OWN_IMPORT.findall(texts[path]):
-                folder = package.joinpath(*module.split(".")[1:])
-                todo += [folder.with_suffix(".py"), folder / "__init__.py"]
-                todo += [folder / f"{name}.py" for name in re.findall(r"\w+", names)]
-    return reached
 
 
 def _cpu_name() -> str:
