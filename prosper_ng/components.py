@@ -6,6 +6,7 @@ configuration, to the command line and to the contract tests the moment it exist
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
@@ -52,6 +53,17 @@ class OneOf:
         """The union of the components, tagged by `kind`; pydantic asks for it in place of the Protocol's schema."""
         choices = {kind: handler.generate_schema(cls) for kind, cls in components_of(self.package).items()}
         return {"type": "tagged-union", "discriminator": "kind", "choices": choices}
+
+
+@dataclass(frozen=True)
+class NotComputedWith:
+    """Marks a field, in `Annotated[type, NotComputedWith()]`, that says how far, how often, or where to.
+
+    It may differ between a run and its continuation, and is no part of what a configuration computes.
+    """
+
+    unless: Callable[[Any], bool] = lambda _: False
+    """Whether it is computed with after all, by the settings that it is a field of."""
 
 
 def kind_of(part: object) -> str:
