@@ -104,6 +104,17 @@ class OneOf:
         return {"type": "tagged-union", "discriminator": "kind", "choices": choices}
 
 
+@dataclass(frozen=True)
+class NotComputedWith:
+    """Marks a field, in `Annotated[type, NotComputedWith()]`, that says how far, how often, or where to.
+
+    It may differ between a run and its continuation, and is no part of what a configuration computes.
+    """
+
+    unless: Callable[[Any], bool] = lambda _: False
+    """Whether it is computed with after all, by the settings that it is a field of."""
+
+
 def kind_of(part: object) -> str:
     """The kind of a component."""
     return str(part.kind)  # type: ignore[attr-defined]

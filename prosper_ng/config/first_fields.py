@@ -5,14 +5,17 @@ option, because a configuration that does not use it says what it said before. N
 field is added: what is not in the list came later. Its default has to do what was done before there was a choice.
 
 Whoever changes the default of a later field adds the field to the list: from then on its value counts always. A class
-that is renamed or moved is renamed here; a test finds those that are not there any more.
+that is renamed or moved is renamed here; a test finds those that are not there any more. What a field is not computed
+with is marked where it is defined.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from prosper_ng.components import FORMER_KINDS
+from prosper_ng.components import FORMER_KINDS, NotComputedWith
+from prosper_ng.config.canonical import dotted
+from prosper_ng.config.hints import fields_of, metadata
 
 _KIND = "kind"
 
@@ -80,6 +83,21 @@ def lasting(value: Any, resolved: Any) -> Any:
     if isinstance(value, list | tuple):
         return [lasting(inner, plain) for inner, plain in zip(value, resolved, strict=True)]
     return resolved
+
+
+def not_computed_with(value: Any, name: str = "") -> tuple[str, ...]:
+    """The full names of all fields marked as `NotComputedWith` in some settings, which are themselves named `name`."""
+    if not dataclasses.is_dataclass(value):
+        parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, tuple) else ()
+        return tuple(found for key, part in parts for found in not_computed_with(part, dotted(name, key)))
+    found: list[str] = []
+    for key, field in fields_of(type(value)).items():
+        marks = [mark for mark in metadata(field.hint) if isinstance(mark, NotComputedWith)]
+        if any(not mark.unless(value) for mark in marks):
+            found.append(dotted(name, key))
+        else:
+            found += not_computed_with(getattr(value, key), dotted(name, key))
+    return tuple(found)
 
 
 def _first_kind(kind: str) -> str:

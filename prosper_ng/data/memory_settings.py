@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt
 
-from prosper_ng.components import settings
+from prosper_ng.components import NotComputedWith, settings
 
 _UNITS = {"": 1, "B": 1} | {
     f"{prefix}{ending}": base**power
@@ -24,11 +24,11 @@ class Memory:
 
     precision: Literal["single", "double"] = "double"
     """What the rows are held in; single takes half the memory and rounds the data. All is computed in double."""
-    data_budget: Size | None = None
+    data_budget: Annotated[Size | None, NotComputedWith()] = None
     """Rows of a rank that take more than this, like 500MB or 4GiB, stay in a file and are read block by block."""
-    states_budget: Size | None = None
+    states_budget: Annotated[Size | None, NotComputedWith()] = None
     """State sets of a rank that take more than this are mapped from a file."""
-    scratch: str | None = None
+    scratch: Annotated[str | None, NotComputedWith()] = None
     """The folder for such files, best on a disk of each host's own; the run folder where not given."""
 
     def __post_init__(self) -> None:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, MinLen
 
-from prosper_ng.components import OneOf, Seed, settings
+from prosper_ng.components import NotComputedWith, OneOf, Seed, settings
+from prosper_ng.config.first_fields import not_computed_with
 from prosper_ng.data.dataset import Source
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.estep.auto import Auto, Choice
@@ -38,7 +39,7 @@ class Output:
 class RunConfig:
     """One run: data, model, E-step, training, task."""
 
-    name: Annotated[str, MinLen(1)]
+    name: Annotated[str, MinLen(1), NotComputedWith()]
     """A name for people; also the default folder."""
     seed: Seed = 0
     """All random numbers of the run are a function of it."""
@@ -54,7 +55,7 @@ class RunConfig:
     """What the learned model is for."""
     memory: Memory = field(default_factory=Memory)
     """What is held in memory, and how."""
-    output: Output = field(default_factory=Output)
+    output: Annotated[Output, NotComputedWith()] = field(default_factory=Output)
     """What is written, where, and how often."""
 
     @property
@@ -65,6 +66,4 @@ class RunConfig:
 
 def not_science(config: RunConfig) -> tuple[str, ...]:
     """What may differ between a run and its continuation: how far, how often, where to; not what is computed."""
-    length = () if config.training.annealing.depends_on_length else ("training.n_sweeps",)
-    budgets = ("memory.data_budget", "memory.states_budget", "memory.scratch")
-    return ("name", "output", "training.stopping", "task.every", *budgets, *length)
+    return not_computed_with(config)

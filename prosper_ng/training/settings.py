@@ -5,7 +5,7 @@ from typing import Annotated
 
 from annotated_types import Gt
 
-from prosper_ng.components import settings
+from prosper_ng.components import NotComputedWith, settings
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.stopping import Stopping
 
@@ -14,7 +14,7 @@ from prosper_ng.training.stopping import Stopping
 class Training:
     """How long to learn, what, and from where."""
 
-    n_sweeps: Annotated[int, Gt(0)] = 50
+    n_sweeps: Annotated[int, Gt(0), NotComputedWith(unless=lambda training: training.annealing.depends_on_length)] = 50
     """Sweeps over the data, at most."""
     updates_per_sweep: Annotated[int, Gt(0)] = 1
     """M-steps in each sweep; 1 is plain EM, more is incremental EM, which learns faster per sweep."""
@@ -26,7 +26,7 @@ class Training:
     """A run folder, run.h5 or npz file with parameters to start from; `initial` goes before it."""
     annealing: Annealing = field(default_factory=Annealing)
     """Values that change over the sweeps."""
-    stopping: Stopping = field(default_factory=Stopping)
+    stopping: Annotated[Stopping, NotComputedWith()] = field(default_factory=Stopping)
     """When to stop before the last sweep."""
     block_rows: Annotated[int, Gt(0)] | None = None
     """Rows in a block, the unit that ranks share out; found from the number of rows where not given."""

@@ -17,7 +17,7 @@ from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_table import clear, place_states, state_table
 from prosper_ng.models.interface import Batch
 from prosper_ng.models.maximum import preselection as _maximum_preselection
-from prosper_ng.models.maximum import tree as _maximum_tree
+from prosper_ng.models.maximum import superpositions
 from prosper_ng.models.mca import MCA
 from prosper_ng.models.mmca import MMCA
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -77,7 +77,7 @@ def test_what_is_left_out_shows_in_no_digit(make, seed, sigma, temperature, miss
 def plain_statistics(target: Target, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`A` and `A_y` with all states (S, H), from nothing but the formulas."""
     params, rho = target.prepared, target.prepared.rho
-    values, observed, W = target.projected.values, target.projected.observed, params.fields.T
+    values, observed, W = target.projected.values, target.projected.observed, params.elements.T
     shown = states[:, None, :] * W
     if rho == np.inf:
         won = np.abs(shown).argmax(axis=-1)[..., None] == np.arange(len(states[0]))
@@ -164,7 +164,7 @@ def test_most_states_are_never_met(make):
 @EACH
 @pytest.mark.parametrize("missing", [False, True])
 def test_a_table_that_is_too_small_is_emptied_and_filled_again(make, missing, monkeypatch):
-    monkeypatch.setattr(_maximum_tree, "TABLE_NUMBERS", 20 * 32)
+    monkeypatch.setattr(superpositions, "TABLE_NUMBERS", 20 * 32)
     monkeypatch.setattr(_maximum_preselection, "_COLLECTED_NUMBERS", 17 * 19)
     target = target_for(make, 1.0, missing=missing)
     check(target)

@@ -7,7 +7,7 @@ import numpy as np
 from annotated_types import Gt
 from numpy.typing import NDArray
 
-from prosper_ng.components import component
+from prosper_ng.components import NotComputedWith, component
 from prosper_ng.data.dataset import Dataset, ImageDataset
 from prosper_ng.data.images import quality, save_png
 from prosper_ng.errors import UserError
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 class Denoise:
     """Merge the posterior predictive means of all patches by averaging, and compare with the clean image."""
 
-    every: Annotated[int, Gt(0)] | None = None
+    every: Annotated[Annotated[int, Gt(0)] | None, NotComputedWith()] = None
     """Measure the quality after so many sweeps as well, not only at the end."""
 
     def check(self, dataset: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Kernels of the models with linear superposition; `_linear` says what they compute."""
+"""Kernels of the models with linear superposition; `model` says what they compute."""
 
 from typing import Any, NamedTuple
 

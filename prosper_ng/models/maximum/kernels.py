@@ -1,4 +1,4 @@
-"""Kernels of the models with maximum superposition; `_maximum` says what they compute."""
+"""Kernels of the models with maximum superposition; `model` says what they compute."""
 
 from typing import Any, NamedTuple
 

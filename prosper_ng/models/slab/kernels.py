@@ -12,171 +12,16 @@ of active latents are worked on together, one lane each (`numerics.cholesky`). A
 own, over its observed entries, of which only what its states need is computed.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
 
-from prosper_ng.latents.space import unpack
+from prosper_ng.models.slab.lanes import LANES, MATRIX_SIZE, allocate, count_active, load_states, sort_by_size
 from prosper_ng.models.slab.singles import add_singles, log_joint_of_singles
-from prosper_ng.numerics.bits import count_ones
 from prosper_ng.numerics.cholesky import eliminate, factorize, inner_product, invert, invert_factor, outer_product
 
-_LANES = 32
 _ROWS_TOGETHER = 16
-_MATRIX_SIZE = 1 << 16
-
-
-class _Lanes(NamedTuple):
-    """Working memory for states of up to k active latents each."""
-
-    owner: Any
-    """(lanes,) the row of each state."""
-    place: Any
-    """(lanes,) its number in the row."""
-    latents: Any
-    """(k, lanes) its active latents, in ascending order."""
-    weight: Any
-    """(lanes,) its weight."""
-    gram: Any
-    """(k + 1, k + 1, lanes) G; row k holds v."""
-    bordered: Any
-    """(k + 1, k + 1, lanes) [[B, u], [uᵀ, 0]]; the memory of `gram` where L = I."""
-    factor: Any
-    """(k, k, lanes) L; nothing where L = I."""
-    inverse: Any
-    """(k, k, lanes) L⁻¹; nothing where L = I."""
-    product: Any
-    """(k, k, lanes) scratch; nothing where L = I."""
-    covariance: Any
-    """(k, k, lanes) the posterior covariance; the memory of `bordered` where L = I."""
-    b: Any
-    """(k, lanes)."""
-    mean: Any
-    """(k, lanes) mu_a, later the posterior mean."""
-    linear: Any
-    """(lanes,) mu_aᵀ(b + v)."""
-    log_determinant: Any
-    """(lanes,) log |B|."""
-    scratch: Any
-    """(3, lanes)."""
-
-
-@njit(cache=True)
-def _allocate(largest: int, full: bool) -> Any:
-    k = largest + 1
-    n_lanes = max(1, min(_LANES, _MATRIX_SIZE // k**2))
-    own = k if full else 0
-    gram = np.zeros((k, k, n_lanes))
-    bordered = np.zeros((k, k, n_lanes)) if full else gram
-    covariance = np.empty((k, k, n_lanes)) if full else bordered
-    return _Lanes(
-        np.empty(n_lanes, np.int64), np.empty(n_lanes, np.int64), np.empty((k, n_lanes), np.int64), np.empty(n_lanes),
-        gram, bordered, np.empty((own, own, n_lanes)), np.empty((own, own, n_lanes)), np.empty((own, own, n_lanes)),
-        covariance, np.empty((k, n_lanes)), np.empty((k, n_lanes)), np.empty(n_lanes), np.empty(n_lanes),
-        np.empty((3, n_lanes)),
-    )  # fmt: skip
-
-
-@njit(cache=True)
-def _count_active(codes: Any, weights: Any, sizes: Any) -> Any:
-    """Fill sizes (n, S), -1 for states without weight; the largest. Weights (0, S) mean that all states count."""
-    largest = np.int64(0)
-    for n in range(codes.shape[0]):
-        for s in range(codes.shape[1]):
-            if weights.shape[0] > 0 and weights[n, s] == 0.0:
-                sizes[n, s] = -1
-                continue
-            size = np.int64(0)
-            for w in range(codes.shape[2]):
-                size += np.int64(count_ones(codes[n, s, w]))
-            sizes[n, s] = size
-            largest = max(largest, size)
-    return largest
-
-
-@njit(cache=True)
-def _sort_by_size(sizes: Any, first: int, last: int, order: Any, ends: Any) -> None:
-    """Order the states of some rows by size; `order` (2, .) gets n and s, `ends[k]` where those of size k end."""
-    n_states = sizes.shape[1]
-    ends[:] = 0
-    for n in range(first, last):
-        for s in range(n_states):
-            if sizes[n, s] >= 0:
-                ends[sizes[n, s]] += 1
-    total = 0
-    for k in range(ends.shape[0]):
-        total += ends[k]
-        ends[k] = total - ends[k]
-    for n in range(first, last):
-        for s in range(n_states):
-            k = sizes[n, s]
-            if k >= 0:
-                order[0, ends[k]], order[1, ends[k]] = n, s
-                ends[k] += 1
-
-
-@njit(cache=True)
-def _masked_product(x: Any, y: Any, mask: Any) -> float:
-    """sum of x y mask, in four interleaved sums, which a processor can work on at the same time."""
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    whole = x.shape[0] // 4 * 4
-    for i in range(0, whole, 4):
-        a += x[i] * y[i] * mask[i]
-        b += x[i + 1] * y[i + 1] * mask[i + 1]
-        c += x[i + 2] * y[i + 2] * mask[i + 2]
-        d += x[i + 3] * y[i + 3] * mask[i + 3]
-    for i in range(whole, x.shape[0]):
-        a += x[i] * y[i] * mask[i]
-    return (a + b) + (c + d)
-
-
-@njit(cache=True)
-def _complete_gram(n: int, latents: Any, elements: Any, mask: Any, known: Any, gram: Any) -> None:
-    """Make sure that G of row n is there for all pairs of the latents; known (H, H) says of which row an entry is."""
-    for i in range(latents.shape[0]):
-        h = latents[i]
-        for j in range(i + 1):
-            if known[h, latents[j]] != n:
-                known[h, latents[j]] = n
-                gram[h, latents[j]] = _masked_product(elements[h], elements[latents[j]], mask)
-
-
-@njit(cache=True)
-def _gather(k: int, first: int, last: int, matrix: Any, latents: Any, result: Any) -> None:
-    """Lower triangles of the sub-matrices of the active latents, for some lanes."""
-    for i in range(k):
-        for j in range(i + 1):
-            for lane in range(first, last):
-                result[i, j, lane] = matrix[latents[i, lane], latents[j, lane]]
-
-
-@njit(cache=True)
-def _load(
-    k: int, states: Any, codes: Any, b: Any, mu: Any, gram: Any, Psi: Any, elements: Any, observed: Any, known: Any,
-    lanes: Any,
-) -> None:  # fmt: skip
-    """Gather everything about some states, given as (2, lanes) n and s, of k active latents."""
-    n_lanes, n_latents = states.shape[1], mu.shape[0]
-    active, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    owner, latents = lanes.owner, lanes.latents
-    for lane in range(n_lanes):
-        n, s = states[0, lane], states[1, lane]
-        owner[lane], lanes.place[lane] = n, s
-        unpack(codes[n, s], 1, codes.shape[2], active, indices)
-        for i in range(k):
-            latents[i, lane] = active[i]
-        if observed.shape[0] > 0:
-            _complete_gram(n, active[:k], elements, observed[n], known, gram)
-            _gather(k, lane, lane + 1, gram, latents, lanes.gram)
-    if observed.shape[0] == 0:
-        _gather(k, 0, n_lanes, gram, latents, lanes.gram)
-    if Psi.shape[0] > 0:
-        _gather(k, 0, n_lanes, Psi, latents, lanes.factor)
-    for i in range(k):
-        for lane in range(n_lanes):
-            lanes.b[i, lane] = b[owner[lane], latents[i, lane]]
-            lanes.mean[i, lane] = mu[latents[i, lane]]
 
 
 @njit(cache=True, error_model="numpy")
@@ -232,20 +77,20 @@ def log_joint_of_states(
     n_rows, n_states = codes.shape[:2]
     full, missing = Psi.shape[0] > 0, observed.shape[0] > 0
     sizes = np.empty((n_rows, n_states), np.int64)
-    lanes = _allocate(_count_active(codes, np.empty((0, n_states)), sizes), full)
+    lanes = allocate(count_active(codes, np.empty((0, n_states)), sizes), full)
     if not (full or missing):
         log_joint_of_singles(zero, log_odds, b, mu, gram, codes, sizes, result)
     together = 1 if missing else _ROWS_TOGETHER
     order, ends = np.empty((2, together * n_states), np.int64), np.empty(lanes.gram.shape[0], np.int64)
     known = np.full(gram.shape if missing else (0, 0), -1)
     for first in range(0, n_rows, together):
-        _sort_by_size(sizes, first, min(first + together, n_rows), order, ends)
+        sort_by_size(sizes, first, min(first + together, n_rows), order, ends)
         start = 0
         for k in range(ends.shape[0]):
             while start < ends[k]:
                 stop = min(start + lanes.owner.shape[0], ends[k])
                 n_lanes = stop - start
-                _load(k, order[:, start:stop], codes, b, mu, gram, Psi, elements, observed, known, lanes)
+                load_states(k, order[:, start:stop], codes, b, mu, gram, Psi, elements, observed, known, lanes)
                 _border(k, n_lanes, full, lanes)
                 eliminate(k, n_lanes, lanes.bordered, lanes.scratch, lanes.log_determinant)
                 for lane in range(n_lanes):
@@ -353,8 +198,8 @@ def add_moments(
     n_rows, n_states = codes.shape[:2]
     full, missing = Psi.shape[0] > 0, observed.shape[0] > 0
     sizes = np.empty((n_rows, n_states), np.int64)
-    largest = _count_active(codes, weights, sizes)
-    lanes, moment = _allocate(largest, full), np.empty((largest, largest))
+    largest = count_active(codes, weights, sizes)
+    lanes, moment = allocate(largest, full), np.empty((largest, largest))
     together = 1 if missing else together
     order, ends = np.empty((2, together * n_states), np.int64), np.empty(largest + 1, np.int64)
     known = np.full(gram.shape if missing else (0, 0), -1)
@@ -362,12 +207,12 @@ def add_moments(
     if not (full or missing):
         log_determinant = add_singles(b, mu, gram, codes, weights, sizes, means, counts, second)
     for first in range(0, n_rows, together):
-        _sort_by_size(sizes, first, min(first + together, n_rows), order, ends)
+        sort_by_size(sizes, first, min(first + together, n_rows), order, ends)
         start = 0
         for k in range(largest + 1):
             while start < ends[k]:
                 stop = min(start + lanes.owner.shape[0], ends[k])
-                _load(k, order[:, start:stop], codes, b, mu, gram, Psi, elements, observed, known, lanes)
+                load_states(k, order[:, start:stop], codes, b, mu, gram, Psi, elements, observed, known, lanes)
                 _border(k, stop - start, full, lanes)
                 _solve(k, stop - start, full, lanes)
                 for lane in range(stop - start):
@@ -395,9 +240,9 @@ def add_means(
     counts, second = np.zeros(n_latents), np.zeros((n_latents, n_latents))
     shift, spread = np.zeros(n_joint), np.zeros((n_joint, n_joint))
     y_y, y_sz = np.zeros(n_missing), np.zeros((n_missing, n_latents))
-    largest = _count_active(codes, weights, np.empty(codes.shape[:2], np.int64))
+    largest = count_active(codes, weights, np.empty(codes.shape[:2], np.int64))
     # How many lanes there are is said by the largest state, which may be that of another row.
-    n_together = max(codes.shape[0], 1) if _MATRIX_SIZE // (largest + 1) ** 2 >= _LANES else 1
+    n_together = max(codes.shape[0], 1) if MATRIX_SIZE // (largest + 1) ** 2 >= LANES else 1
     for first in range(0, codes.shape[0], n_together):
         own = slice(first, first + n_together)
         add_moments(

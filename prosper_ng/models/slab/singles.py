@@ -1,6 +1,6 @@
 """Spike-and-slab states of at most one active latent, in closed form; the slabs are independent, of unit variance.
 
-What `_slab` does with matrices, for matrices of one number: with g = G_hh and v = b_h - g mu_h the slab's posterior has
+What `kernels` does with matrices, for matrices of one number: with g = G_hh and v = b_h - g mu_h a slab's posterior has
 variance 1 / (1 + g) and mean mu_h + v / (1 + g), and
 log p(y | s) = log p(y | 0) + ½ (mu_h (b_h + v) + v² / (1 + g) - log(1 + g)).
 States that were dealt with here get the size -1, by which others know them.
@@ -38,7 +38,7 @@ def _posterior_variances(gram: Any) -> Any:
 def log_joint_of_singles(
     zero: Any, log_odds: Any, b: Any, mu: Any, gram: Any, codes: Any, sizes: Any, result: Any
 ) -> None:
-    """Fill in the log joints of the states of size 0 and 1; the arguments are those of `_slab.log_joint_of_states`."""
+    """Fill in the log joints of the states of size 0 and 1; arguments as in `kernels.log_joint_of_states`."""
     variance, log_determinant = _posterior_variances(gram)
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
@@ -57,7 +57,7 @@ def log_joint_of_singles(
 def add_singles(
     b: Any, mu: Any, gram: Any, codes: Any, weights: Any, sizes: Any, means: Any, counts: Any, second: Any
 ) -> float:
-    """Add the moments of the states of size 0 and 1, as `_slab.add_moments`; sum of weights times log(1 + g)."""
+    """Add the moments of the states of size 0 and 1, as `kernels.add_moments`; sum of weights times log(1 + g)."""
     variance, log_determinant = _posterior_variances(gram)
     squares, total = np.zeros(gram.shape[0]), 0.0
     for n in range(codes.shape[0]):

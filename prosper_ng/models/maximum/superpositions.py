@@ -1,0 +1,105 @@
+"""What states of the models with maximum superposition come to: found once, for all rows that meet the state."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from prosper_ng.latents.space import unpack
+from prosper_ng.latents.state_table import StateTable, state_table
+from prosper_ng.models.interface import Floats
+from prosper_ng.models.maximum.kernels import Prepared
+from prosper_ng.numerics.elementary import fast_exp, fast_log
+from prosper_ng.numerics.superposition import superpose
+
+TABLE_NUMBERS = 1 << 19
+"""How many numbers are kept for distinct states; where that is too few, they are found again."""
+
+_PAD = 16
+_SMALLEST = 1e-305
+
+
+class Superpositions(NamedTuple):
+    """The parameters, and what states superimpose to with them, found once for each."""
+
+    scaled: Floats
+    """(H, D') dictionary elements, padded."""
+    elements: Floats
+    """(H, D)."""
+    powers: Floats
+    """(H, D) as in `Powers`."""
+    scale: Floats
+    """(D,) as in `Powers`."""
+    rho: float
+    """Exponent of the power mean."""
+    opposed: Floats
+    """(2, D) the largest power of either sign, negative ones first; (0, 0) where no power mean can shrink."""
+    log_odds: Floats
+    """(H,)."""
+    means: Floats
+    """(C, D') the superposition at the place of each state in the table."""
+    least: Floats
+    """(C, D') the least magnitude that is left with any more latents; `means` itself where that is the mean's own."""
+    table: StateTable
+    """The states that were met so far."""
+
+
+def superpositions(prepared: Prepared, max_active: int) -> Superpositions:
+    """The superpositions that are known for these parameters; they are kept with them."""
+    if max_active not in prepared.known:
+        elements, power, opposed = prepared.elements, prepared.powers, _opposed(prepared)
+        padded = -(-elements.shape[1] // _PAD) * _PAD
+        capacity = max(TABLE_NUMBERS // padded, 16)
+        means = np.empty((capacity, padded))
+        prepared.known[max_active] = Superpositions(
+            padded_rows(elements, padded), elements, power.powers, power.scale, prepared.rho, opposed,
+            prepared.log_odds, means, np.empty_like(means) if len(opposed) else means,
+            state_table(len(elements), capacity),
+        )  # fmt: skip
+    found: Superpositions = prepared.known[max_active]
+    return found
+
+
+def padded_rows(rows: Floats, n_dimensions: int) -> Floats:
+    """Rows (m, D) with zeros behind."""
+    if rows.shape[1] == n_dimensions:
+        return rows
+    result = np.zeros((len(rows), n_dimensions))
+    result[:, : rows.shape[1]] = rows
+    return result
+
+
+def _opposed(prepared: Prepared) -> Floats:
+    """The largest power of either sign, where adding a latent can make the magnitude of a power mean smaller."""
+    if prepared.rho == np.inf or not (prepared.elements < 0).any():
+        return np.empty((0, 0))
+    powers = prepared.powers.powers
+    return np.stack([np.maximum(-powers.min(axis=0), 0.0), np.maximum(powers.max(axis=0), 0.0)])
+
+
+@njit(cache=True, error_model="numpy")
+def superpose_states(elements: Any, codes: Any, n_more: int, first: int, last: int) -> None:
+    """Fill the means of the states from one place to another, and what is left of them with `n_more` other latents."""
+    n_latents, n_dimensions = elements.elements.shape
+    means, least, powers, scale = elements.means, elements.least, elements.powers, elements.scale
+    opposed, exponent = elements.opposed, 1.0 / elements.rho
+    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    scratch = np.empty((4, n_dimensions))
+    for place in range(first, last):
+        k = unpack(codes[place], 1, codes.shape[1], latents, indices)
+        row = superpose(elements.elements, powers, scale, elements.rho, latents, k, scratch)
+        means[place, n_dimensions:], least[place, n_dimensions:] = 0.0, 0.0
+        for d in range(n_dimensions):
+            means[place, d] = scratch[row, d]
+        if opposed.shape[0] == 0:
+            continue
+        scratch[3] = 0.0
+        for i in range(k):
+            for d in range(n_dimensions):
+                scratch[3, d] += powers[latents[i], d]
+        for d in range(n_dimensions):
+            total = scratch[3, d]
+            left = abs(total) - n_more * (opposed[0, d] if total > 0.0 else opposed[1, d])
+            left -= 1e-14 * k * (opposed[0, d] + opposed[1, d])
+            root = scale[d] * fast_exp(fast_log(left if left > _SMALLEST else _SMALLEST) * exponent)
+            least[place, d] = root if left > _SMALLEST else 0.0
