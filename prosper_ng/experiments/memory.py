@@ -27,7 +27,7 @@ from prosper_ng.estep.preselection import Preselection, n_preselected
 from prosper_ng.estep.search import Search
 from prosper_ng.experiments.memory_settings import Memory, text_of
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.models.interface import Preselects, offers
+from prosper_ng.models.capabilities import Preselects, offers
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively

@@ -10,6 +10,9 @@ from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
 Floats = NDArray[np.float64]
 
+ALWAYS_KEPT = ("n", "free_energy")
+"""Statistics of each part that are kept also where no M-step learns from more than the part visited last."""
+
 
 class PartTotals:
     """The statistics each part gave last, and their running sum (incremental EM; Neal and Hinton, 1998).
@@ -18,7 +21,7 @@ class PartTotals:
     """
 
     def __init__(self, shapes: dict[str, Shape], n_parts: int) -> None:
-        """Nothing seen yet; one part needs no running sum."""
+        """Nothing seen yet; one part needs no running sum. `shapes` are the statistics to keep."""
         self.shapes = shapes
         size = len(NamedArrays(shapes).buffer)
         self._parts = np.zeros((n_parts, size))
@@ -30,7 +33,9 @@ class PartTotals:
         return NamedArrays(self.shapes, self._parts[part]) if self._seen[part] else None
 
     def replace(self, part: int, sums: NamedArrays) -> NamedArrays:
-        """The total after the statistics of one part were replaced."""
+        """The total after the statistics of one part were replaced; others than those to keep are passed over."""
+        if sums.shapes != self.shapes:
+            sums = NamedArrays.of(**{name: sums[name] for name in self.shapes})
         if len(self._parts) > 1:
             _exchange(self._high, self._low, self._parts[part], sums.buffer)
         else:
