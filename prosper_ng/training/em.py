@@ -13,7 +13,6 @@ from prosper_ng.errors import NumericalError
 from prosper_ng.estep.interface import EStep, Target
 from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
 from prosper_ng.latents.state_sets import StateSets
-from prosper_ng.models.capabilities import Remembers, learns_from_part, offers
 from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.numerics.random_streams import stream
@@ -26,7 +25,7 @@ from prosper_ng.training.data_selection import Rows, batch_of, best_explained, n
 from prosper_ng.training.maximization import Carried, Maximization
 from prosper_ng.training.requirements import check_model
 from prosper_ng.training.settings import Training
-from prosper_ng.training.totals import ALWAYS_KEPT, PartTotals
+from prosper_ng.training.totals import PartTotals, kept_statistics_of, memory_of, statistics_of
 
 Floats = NDArray[np.float64]
 Visit = tuple[Target, Posterior]
@@ -115,7 +114,7 @@ class TruncatedEM:
         """
         check_model(problem.model, problem.estep, training)
         self.problem, self.training, self.interrupted = problem, training, interrupted
-        shapes = statistics_of(problem)
+        shapes = statistics_of(problem.model, problem.n_observed)
         self._block_sums = NamedArrays(shapes)
         self._sum = ExactSum(segments(shapes))
         self._maximization = Maximization(problem.model, problem.estep, training, problem.n_observed, problem.seed)
@@ -208,32 +207,15 @@ class TruncatedEM:
         )  # fmt: skip
 
 
-def statistics_of(problem: Problem) -> dict[str, tuple[int, ...]]:
-    """The statistics of the model, and the two that every posterior gives."""
-    return problem.model.statistics(problem.n_observed) | {"entropy": (), "free_energy": ()}
-
-
-def kept_statistics_of(problem: Problem) -> dict[str, tuple[int, ...]]:
-    """Those that are kept of each part until it is visited again."""
-    found = statistics_of(problem)
-    return {name: found[name] for name in ALWAYS_KEPT} if learns_from_part(problem.model) else found
-
-
-def memory_of(problem: Problem) -> dict[str, tuple[int, ...]]:
-    """What the M-step of the model remembers, all of it 0 at first."""
-    model: Any = problem.model
-    return dict(model.memory(problem.n_observed)) if offers(model, Remembers) else {}
-
-
 def start(problem: Problem, params: NamedArrays, allocate: Callable[..., Any] = np.empty) -> TrainingState:
     """The state before the first sweep, with state sets drawn from the prior.
 
     They lie in arrays that `allocate(shape, dtype)` makes.
     """
     sets = initial_sets(problem, params, allocate)
-    n_parts = problem.blocks.n_parts if problem.comm.is_root else 1
-    totals = PartTotals(kept_statistics_of(problem), n_parts)
-    return TrainingState(0, params, sets, totals, NamedArrays(memory_of(problem) if problem.comm.is_root else {}))
+    model, n_observed, is_root = problem.model, problem.n_observed, problem.comm.is_root
+    totals = PartTotals(kept_statistics_of(model, n_observed), problem.blocks.n_parts if is_root else 1)
+    return TrainingState(0, params, sets, totals, NamedArrays(memory_of(model, n_observed) if is_root else {}))
 
 
 def initial_sets(problem: Problem, params: NamedArrays, allocate: Callable[..., Any] = np.empty) -> StateSets | None:

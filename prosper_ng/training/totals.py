@@ -1,4 +1,4 @@
-"""Statistics of all parts of the data, each replaced when its part is visited again."""
+"""What root carries between M-steps: the statistics of all parts, each replaced when its part is visited again."""
 
 from typing import Any
 
@@ -6,12 +6,28 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.models.capabilities import Remembers, learns_from_part, offers
+from prosper_ng.models.interface import Model
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
 Floats = NDArray[np.float64]
 
-ALWAYS_KEPT = ("n", "free_energy")
-"""Statistics of each part that are kept also where no M-step learns from more than the part visited last."""
+
+def statistics_of(model: Model, n_observed: int) -> dict[str, Shape]:
+    """The statistics of the model, and the two that every posterior gives."""
+    return model.statistics(n_observed) | {"entropy": (), "free_energy": ()}
+
+
+def kept_statistics_of(model: Model, n_observed: int) -> dict[str, Shape]:
+    """Those that are kept of each part until it is visited again: all, or what tells the free energy of all rows."""
+    found = statistics_of(model, n_observed)
+    return {name: found[name] for name in ("n", "free_energy")} if learns_from_part(model) else found
+
+
+def memory_of(model: Model, n_observed: int) -> dict[str, Shape]:
+    """What the M-step of the model remembers, all of it 0 at first."""
+    remembering: Any = model
+    return dict(remembering.memory(n_observed)) if offers(model, Remembers) else {}
 
 
 class PartTotals:
