@@ -11,7 +11,8 @@ from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.estep.variations.neighborhood import NeighborSearch
 from prosper_ng.estep.variations.preselection import PreselectedStates
-from prosper_ng.models.interface import KnowsNeighbors, Model, offers
+from prosper_ng.models.capabilities import KnowsNeighbors, offers
+from prosper_ng.models.interface import DiscreteLatents
 
 _FEW = 1024
 
@@ -30,7 +31,7 @@ class Auto:
     n_states: Annotated[int, Gt(0)] = 60
     """S, the number of states for each row where they are searched for."""
 
-    def choose(self, model: Model) -> Choice:
+    def choose(self, model: DiscreteLatents) -> Choice:
         """What to use for this model."""
         space, name = model.space, kind_of(model)
         if space.n_states <= max(_FEW, self.n_states):

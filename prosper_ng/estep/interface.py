@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
-from prosper_ng.models.interface import Batch, Model
+from prosper_ng.models.interface import Batch, DiscreteLatents
 from prosper_ng.numerics.random_streams import Stream
 from prosper_ng.numerics.schedule import END, SweepSwitch
 
@@ -19,7 +19,7 @@ Codes = NDArray[np.uint64]
 class Target(NamedTuple):
     """What an E-step works on: a model at fixed parameters and a block of rows."""
 
-    model: Model
+    model: DiscreteLatents
     prepared: Any
     projected: Any
     batch: Batch

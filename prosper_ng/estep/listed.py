@@ -6,7 +6,7 @@ import numpy as np
 
 from prosper_ng.estep.interface import Floats, Found, Target
 from prosper_ng.latents.posterior import NEGLIGIBLE, Mask, truncated_posterior
-from prosper_ng.models.interface import NeedsSmallWeights, Reconstructs, offers
+from prosper_ng.models.capabilities import NeedsSmallWeights, Reconstructs, offers
 from prosper_ng.numerics.named_arrays import NamedArrays
 
 
@@ -37,7 +37,7 @@ class Listed:
 
     def reconstruct(self) -> Floats:
         """(n, D) posterior predictive mean."""
-        model = self.target.model
-        assert isinstance(model, Reconstructs)
+        model: Any = self.target.model
+        assert offers(model, Reconstructs)
         prepared, projected = self.target.prepared, self.target.projected
         return np.asarray(model.reconstruct(prepared, projected, self.found.codes, self.weights))

@@ -16,7 +16,7 @@ from prosper_ng.latents.candidates import CandidateTree, Preselected, candidate_
 from prosper_ng.latents.posterior import Posterior
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
-from prosper_ng.models.interface import Affinity, Preselects, offers
+from prosper_ng.models.capabilities import Affinity, KnowsSingletons, Preselects, offers
 from prosper_ng.numerics.random_streams import Stream
 
 _MAX_PATTERNS = 1_000_000
@@ -89,7 +89,7 @@ class Preselection:
         space = model.space
         if self.selection == "model" and offers(model, Affinity):
             return in_pieces(target, _affinity) if target.apart else _affinity(target)
-        if offers(model, Preselects):
+        if offers(model, KnowsSingletons):
             singletons = model.log_joint_of_singletons(target.prepared, target.projected)
         else:
             codes = small_states(space.n_latents, tuple(space.values))[1:]

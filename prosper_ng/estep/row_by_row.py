@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.estep.interface import Floats, Target
-from prosper_ng.models.interface import Batch, GroupsMissing, Model
+from prosper_ng.models.capabilities import GroupsMissing, offers
+from prosper_ng.models.interface import Batch, DiscreteLatents
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.numerics.row_hash import row_hashes
 
@@ -27,7 +28,7 @@ def keys_of(values: Floats) -> Ints:
     return (row_hashes(values)[:, 0] >> np.uint64(1)).astype(np.int64)
 
 
-def target_apart(model: Model, prepared: Any, batch: Batch, activity: Floats) -> Target:
+def target_apart(model: DiscreteLatents, prepared: Any, batch: Batch, activity: Floats) -> Target:
     """The task of finding states for rows that either all are complete or all miss values."""
     parts = [model.project(prepared, _some_of_batch(batch, rows)) for rows, _ in _pieces(model, batch)]
     columns = zip(*parts, strict=True)
@@ -50,9 +51,9 @@ def in_pieces(target: Target, of_some: Callable[[Target, Ints], Floats]) -> Floa
     return np.concatenate(found)
 
 
-def _pieces(model: Model, batch: Batch) -> Iterator[tuple[Ints, int]]:
+def _pieces(model: Any, batch: Batch) -> Iterator[tuple[Ints, int]]:
     """Always as many row numbers, and how many of them are new: the last piece begins again with the first rows."""
-    one_by_one = batch.observed is not None and isinstance(model, GroupsMissing) and model.groups_missing
+    one_by_one = batch.observed is not None and offers(model, GroupsMissing) and model.groups_missing
     n_rows, n_together = len(batch.values), 1 if one_by_one else _TOGETHER
     for start in range(0, n_rows, n_together):
         yield np.arange(start, start + n_together) % n_rows, min(n_together, n_rows - start)

@@ -18,6 +18,8 @@ from prosper_ng.training.em import TrainingState
 
 VERSION, STATISTICS = "prosper_ng", "statistics"
 """Attributes of a checkpoint: the version that wrote it, and the shapes of the statistics."""
+MEMORY = "memory"
+"""Of the M-step, among the arrays of root; only where the model remembers anything."""
 DATA_DIGEST = "data_digest"
 """What checkpoints and run.h5 call the digest of what the data source holds."""
 PLUG_INS = "plug_ins"
@@ -124,6 +126,12 @@ def _parameters(found: Checkpoint, parts: Assembly) -> dict[str, Shape]:
     return {name: spec.shape for name, spec in specs.items() if spec.constant} | given if given else given
 
 
+def remembered(found: Checkpoint) -> Mapping[str, Any]:
+    """What the M-step of a checkpoint remembered, by name."""
+    memory = found.root.get(MEMORY)
+    return memory if isinstance(memory, NamedArrays) else {}
+
+
 def _faults(found: Checkpoint, state: TrainingState, given: Mapping[str, Shape]) -> Iterator[str]:
     sets = {} if state.sets is None else state.sets._asdict()
     yield from _differing("state sets", _shapes(found.rows), _shapes(sets))
@@ -136,6 +144,7 @@ def _faults(found: Checkpoint, state: TrainingState, given: Mapping[str, Shape])
         yield f"it holds the statistics {_listed(dict(kept))}, and {_listed(state.totals.shapes)} are needed"
     totals = {name: found.root.get(f"totals/{name}", np.empty(0)) for name in state.totals.arrays()}
     yield from _differing("totals", _shapes(totals), _shapes(state.totals.arrays()))
+    yield from _differing("memory of the M-step", _shapes(remembered(found)), state.memory.shapes)
 
 
 def _shapes(arrays: Mapping[str, Any]) -> dict[str, Shape]:

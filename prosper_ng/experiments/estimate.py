@@ -150,8 +150,8 @@ def traffic_of(config: RunConfig, n_observed: int, n_ranks: int) -> Traffic:
 
 def checkpoint_bytes(sizes: Sizes, blocks: RowBlocks) -> int:
     """Bytes of the arrays in a checkpoint, exactly, without the history."""
-    totals = (blocks.n_parts + 2) * sizes.n_statistics + blocks.n_parts
-    return blocks.n_rows * sizes.state_bytes + 8 * (totals + sizes.n_parameters)
+    totals = (blocks.n_parts + 2) * sizes.n_kept + blocks.n_parts
+    return blocks.n_rows * sizes.state_bytes + 8 * (totals + sizes.n_parameters + sizes.n_remembered)
 
 
 class _Sample(PreparedRows):

@@ -16,7 +16,8 @@ from prosper_ng.experiments.tasks.interface import TaskContext
 from prosper_ng.learning.assembly import Assembly, assemble
 from prosper_ng.learning.digest import input_digest, run_digest
 from prosper_ng.learning.rehearsal import rehearse
-from prosper_ng.models.interface import without_constants
+from prosper_ng.models.capabilities import offers
+from prosper_ng.models.interface import KnowsFreeEnergy, without_constants
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.warm_up import warm_up
@@ -196,6 +197,9 @@ def _attributes(config: RunConfig, parts: Assembly) -> dict[str, Any]:
         attributes["patch_shape"] = np.array(dataset.row_shape)
     if len(parts.unknown):
         attributes["never_observed"] = parts.unknown
+    model: Any = config.model
+    if offers(model, KnowsFreeEnergy):
+        attributes["entropy_identity"] = model.identity
     return attributes
 
 

@@ -13,7 +13,7 @@ from prosper_ng.estep.auto import Auto, Choice
 from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Task
 from prosper_ng.experiments.tasks.train import Train
-from prosper_ng.models.interface import Model
+from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.training.settings import Training
 
 
@@ -45,7 +45,7 @@ class RunConfig:
     """All random numbers of the run are a function of it."""
     data: Annotated[Source, OneOf("prosper_ng.data.sources")]
     """Where the rows come from."""
-    model: Annotated[Model, OneOf("prosper_ng.models")]
+    model: Annotated[DiscreteLatents, OneOf("prosper_ng.models")]
     """The generative model."""
     estep: Annotated[EStep, OneOf("prosper_ng.estep")]
     """How the state sets are chosen."""

@@ -15,10 +15,12 @@ from prosper_ng.config import Loaded
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.continuation import (
     DATA_DIGEST,
+    MEMORY,
     PLUG_INS,
     STATISTICS,
     VERSION,
     Before,
+    remembered,
     require_fitting,
     require_same,
     source_identity,
@@ -217,9 +219,10 @@ class RunFolder:
                 self._lock.verify()
         sets = {} if state.sets is None else {"codes": state.sets.codes, "log_joint": state.sets.log_joint}
         totals = {f"totals/{name}": values for name, values in state.totals.arrays().items()}
+        memory = {MEMORY: state.memory} if len(state.memory) else {}
         warning = self.checkpoints.save(
             state.sweep,
-            root={"params": state.params, **totals, **self.history.to_arrays()},
+            root={"params": state.params, **memory, **totals, **self.history.to_arrays()},
             rows=sets,
             starts=self.problem.blocks.starts(self.problem.comm.size),
             attributes={
@@ -269,6 +272,8 @@ class RunFolder:
                 state.params[name] = values
             names = state.totals.arrays()
             state.totals.restore({name: np.asarray(found.root[f"totals/{name}"]) for name in names})
+            for name, values in remembered(found).items():
+                state.memory[name] = values
             self.history = History.from_arrays(found.root)
 
     def _refuse_strangers(self) -> None:

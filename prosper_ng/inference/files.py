@@ -19,7 +19,7 @@ from prosper_ng.inference.start import states_of_run
 from prosper_ng.inference.summary import Summary, summarize
 from prosper_ng.latents.posterior import TruncatedPosterior
 from prosper_ng.latents.space import LatentSpace
-from prosper_ng.models.interface import Reconstructs
+from prosper_ng.models.capabilities import Reconstructs, offers
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import collectively
@@ -80,7 +80,7 @@ def write_reconstruction(
 
     Raises UserError where the model cannot predict data, they do not fit it, or a file cannot be written.
     """
-    if not isinstance(known.model, Reconstructs):
+    if not offers(known.model, Reconstructs):
         raise UserError(f"model {kind_of(known.model)} cannot predict data")
     with ResultFile(path, comm, force) as results:
         rows = open_rows(known, wanted, comm)

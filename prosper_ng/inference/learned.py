@@ -18,7 +18,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.experiments.continuation import not_of_this_version
 from prosper_ng.experiments.plug_ins import changed, require_here
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.models.interface import Model, learnable
+from prosper_ng.models.interface import DiscreteLatents, Model, learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
@@ -49,7 +49,7 @@ class Learned:
     """Columns of which the model knows nothing, since no value was observed."""
 
     @property
-    def model(self) -> Model:
+    def model(self) -> DiscreteLatents:
         """What was learned."""
         return self.config.model
 

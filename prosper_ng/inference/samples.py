@@ -1,6 +1,7 @@
 """Data generated from a model, written as they are made."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from prosper_ng.estep.interface import Floats
 from prosper_ng.inference.files import UNKNOWN, state_type
 from prosper_ng.inference.learned import Learned
 from prosper_ng.inference.rows import unknown_whitening
-from prosper_ng.models.interface import Samples
+from prosper_ng.models.capabilities import Samples, offers
 from prosper_ng.numerics.random_streams import Stream, stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
@@ -38,8 +39,8 @@ def write_samples(
     written, NumericalError where the rows are not finite.
     """
     model, space = known.model, known.model.space
-    if not isinstance(model, Samples):
-        raise UserError(f"model {kind_of(known.model)} cannot generate data")
+    if not offers(model, Samples):
+        raise UserError(f"model {kind_of(model)} cannot generate data")
     if known.preprocessing is None:
         raise UserError(unknown_whitening(known))
     streams = stream(seed, "samples of a learned model")
@@ -105,8 +106,7 @@ def _made(
 
 def _block(known: Learned, streams: Stream, block: int) -> tuple[Floats, NDArray[np.int64]]:
     """All rows of a block, and the alphabet indices of their states."""
-    model = known.model
-    assert isinstance(model, Samples)
+    model = cast(Samples, known.model)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is an error below
         rows, indices = model.sample(known.params, BLOCK_ROWS, streams.generator(block))
     if not np.isfinite(rows).all():

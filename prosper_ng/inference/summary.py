@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from prosper_ng.estep.interface import Codes, Floats, Found, Target
 from prosper_ng.latents.posterior import TruncatedPosterior
 from prosper_ng.latents.space import LatentSpace, unpack
-from prosper_ng.models.interface import PosteriorMeans
+from prosper_ng.models.capabilities import PosteriorMeans, offers
 
 Summary = dict[str, NDArray[Any]]
 
@@ -45,8 +45,9 @@ def summarize(target: Target, found: Found, posterior: TruncatedPosterior, n_bes
         "means": posterior_means(target.model.space, found.codes, posterior.weights),
         "free_energy": posterior.free_energy,
     }
-    if isinstance(target.model, PosteriorMeans):
-        others = target.model.posterior_means(target.prepared, target.projected, found.codes, posterior.weights)
+    model: Any = target.model
+    if offers(model, PosteriorMeans):
+        others = model.posterior_means(target.prepared, target.projected, found.codes, posterior.weights)
         summary |= {f"means_{name}": means for name, means in others.items()}
     return summary
 

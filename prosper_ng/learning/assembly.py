@@ -27,6 +27,7 @@ from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.storage.parameter_file import read_parameters, unknown_columns
 from prosper_ng.training.data_selection import Rows
 from prosper_ng.training.em import Problem, TrainingState, start
+from prosper_ng.training.requirements import check_model
 
 Floats = NDArray[np.float64]
 
@@ -71,6 +72,7 @@ def assemble(config: RunConfig, comm: Communicator, folder: Path = Path()) -> As
         _check_names(config, dataset)
     blocks = blocks_of(config, dataset.n_rows)
     with collectively(comm, "choosing the states"):
+        check_model(config.model, config.chosen_estep.estep, config.training)
         sizes = memory.sizes_of(config, dataset.n_observed)
     plan = memory.planned(config, sizes, blocks, comm)
     owned = blocks.owned_rows(comm.rank, comm.size)

@@ -1,14 +1,16 @@
 """What the rows and columns of the data hold: counted over all ranks before anything is learned from them."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.data.dataset import Columns
 from prosper_ng.errors import UserError
+from prosper_ng.models.capabilities import WantsExamples, offers
 from prosper_ng.models.interface import Model, Moments
+from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.training.em import Problem
 
@@ -73,10 +75,11 @@ def take_census(problem: Problem) -> Census:
     mean = total.sums / np.maximum(total.n_observed, 1.0)
     variance = _squares(problem, mean) / np.maximum(total.n_observed, 1.0)
     energy = float(np.sum(total.n_observed * (variance + mean**2)))
+    moments = Moments(problem.blocks.n_rows, mean, variance, _examples(problem, mean))
     first_empty = comm.broadcast(_first(comm.gather(counts.first_empty))) if total.n_empty else ()
     return Census(
-        Moments(problem.blocks.n_rows, mean, variance), total.n_observed, total.low, total.high, total.n_empty,
-        first_empty, total.n_negative, total.negative_squares / energy if energy > 0 else 0.0,
+        moments, total.n_observed, total.low, total.high, total.n_empty, first_empty, total.n_negative,
+        total.negative_squares / energy if energy > 0 else 0.0,
     )  # fmt: skip
 
 
@@ -149,7 +152,8 @@ def equal_columns(problem: Problem, census: Census) -> Columns:
 
     Only columns of the same moments and extremes are compared, so in most data no row is read for it.
     """
-    marks = np.stack([census.n_observed, *census.moments[1:], census.low, census.high], axis=1)
+    moments = (census.moments.mean, census.moments.variance)
+    marks = np.stack([census.n_observed, *moments, census.low, census.high], axis=1)
     _, first, group = np.unique(marks, axis=0, return_index=True, return_inverse=True)
     original = first[group.ravel()]
     later = np.flatnonzero((original != np.arange(len(original))) & (census.high > census.low))
@@ -163,10 +167,38 @@ def equal_columns(problem: Problem, census: Census) -> Columns:
     return later[differs == 0]
 
 
-def _owned(problem: Problem) -> Iterator[tuple[range, Floats]]:
-    """The global rows of each block of this rank, with their values (n, D) in double precision."""
+def _examples(problem: Problem, mean: Floats) -> Floats:
+    """(R, D) different rows at random, as many as the model asks for; what they miss is at its mean (D,).
+
+    They are the same bits on all ranks and any number of them.
+    """
+    model: Any = problem.model
+    n_rows = problem.blocks.n_rows
+    wanted = int(model.n_examples(n_rows)) if offers(model, WantsExamples) else 0
+    examples = np.zeros((min(max(wanted, 0), n_rows), problem.n_observed))
+    if len(examples) == 0:
+        return examples
+    drawn = stream(problem.seed, "example rows").generator().choice(n_rows, len(examples), replace=False)
+    order = np.argsort(drawn)
+    ascending = drawn[order]
+    for rows, values in _owned(problem, ascending):
+        begin, end = np.searchsorted(ascending, (rows.start, rows.stop))
+        found = values[ascending[begin:end] - rows.start]
+        # A zero that is added makes -0 a 0, as it becomes in the sum where another rank owns the row.
+        examples[order[begin:end]] = np.where(np.isnan(found), mean, found) + 0.0
+    problem.comm.sum_in_place(examples)
+    return examples
+
+
+def _owned(problem: Problem, wanted: NDArray[np.int64] | None = None) -> Iterator[tuple[range, Floats]]:
+    """The global rows of each block of this rank, with their values (n, D) in double precision.
+
+    Where rows are `wanted`, in ascending order, only blocks that hold some of them.
+    """
     for block in problem.blocks.owned(problem.comm.rank, problem.comm.size):
         rows = problem.blocks.rows(block)
+        if wanted is not None and np.searchsorted(wanted, rows.start) == np.searchsorted(wanted, rows.stop):
+            continue
         values = problem.values[rows.start - problem.first_row : rows.stop - problem.first_row]
         yield rows, np.asarray(values, np.float64)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.data.dataset import Columns
 from prosper_ng.learning.census import SHOWN, Census, has_no_negative_fields
-from prosper_ng.models.interface import SMALLEST_SCALE, Model
+from prosper_ng.models.interface import SMALLEST_SCALE, DiscreteLatents
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ class Case(NamedTuple):
     """Data, and what is to learn from them."""
 
     census: Census
-    model: Model
+    model: DiscreteLatents
     source: Any
     """The component that says where the rows come from."""
     epsilon: float

@@ -8,15 +8,16 @@ parameters, a rank of N_r rows needs, in bytes:
 | data | p N_r D, p = 8 or, in single precision, 4; nothing where the rows stay in a file |
 | state sets | N_r S (8 w + 8), where the E-step stores them |
 | block | n (32 D + 8 H (3 (K - 1) + 2) + C (8 w + 8) + 24 L), C states copied or proposed, L of them weighed |
-| statistics | 8 P (12 + 3 for MPI, and on root + 4 for the M-step + 1 for each update in a sweep) |
-| parameters | 8 * 4 Q |
+| statistics | 8 P (12 + 3 for MPI, and on root + 4 for the M-step), on root + 8 P' for each update in a sweep |
+| parameters | 8 * 4 Q, and on root 8 * 4 M for M numbers that the M-step remembers |
 | program | what Python, its libraries and the compiled kernels take |
 
-`data` and `state sets` alone depend on N. The rest is an upper estimate: it is a sum over steps that come one after the
-other.
+P' entries are kept of each part: P, or 2 where the model learns from one part at a time. `data` and `state sets`
+alone depend on N. The rest is an upper estimate: it is a sum over steps that come one after the other.
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -27,12 +28,14 @@ from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.preselection import Preselection, n_preselected
 from prosper_ng.estep.search import Search
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.models.interface import Preselects, offers
+from prosper_ng.models.capabilities import Preselects, offers
+from prosper_ng.numerics.named_arrays import Shape
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.memory import HostMemory, host_memory, peak_memory
 from prosper_ng.parallel.rows import RowBlocks
+from prosper_ng.training.totals import kept_statistics_of, memory_of, statistics_of
 
 PROGRAM = 300 << 20
 """What a rank takes before it holds any data, measured with numba's cache filled."""
@@ -63,6 +66,10 @@ class Sizes(NamedTuple):
     """Q."""
     prunes: bool
     """Whether the posteriors of a part are kept until it is known which rows count."""
+    n_kept: int
+    """P', entries of the statistics that root keeps of each part."""
+    n_remembered: int
+    """M, entries of what the M-step remembers."""
 
     @property
     def state_bytes(self) -> int:
@@ -120,14 +127,18 @@ def sizes_of(config: RunConfig, n_observed: int) -> Sizes:
         n_listed = n_preselected(estep, space)
     variations = estep.variations if isinstance(estep, Search) else ()
     proposed = [variation.n_proposed(space, n_states) for variation in variations]
-    shapes = model.statistics(n_observed) | {"entropy": (), "free_energy": ()}
-    specs = model.parameters(n_observed)
+    specs = {name: spec.shape for name, spec in model.parameters(n_observed).items()}
     pruning = config.training.annealing.data_pruning
     return Sizes(
         n_observed, space.n_latents, space.n_values, space.words, n_states, n_listed, max(proposed, default=0),
-        sum(math.prod(shape) for shape in shapes.values()), sum(math.prod(spec.shape) for spec in specs.values()),
+        _n_numbers(statistics_of(model, n_observed)), _n_numbers(specs),
         estep.max_active is not None and bool(np.any(np.asarray(pruning))),
+        _n_numbers(kept_statistics_of(model, n_observed)), _n_numbers(memory_of(model, n_observed)),
     )  # fmt: skip
+
+
+def _n_numbers(shapes: Mapping[str, Shape]) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: int) -> Needs:
@@ -139,13 +150,13 @@ def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: i
     of_row = 32 * sizes.n_observed + 8 * sizes.n_latents * (3 * (sizes.n_values - 1) + 2)
     of_row += (sizes.n_listed + 2 * sizes.n_proposed) * code + 24 * sizes.n_listed
     kept = min(_KEPT_POSTERIORS, n_rows * of_row) + 40 * n_rows if sizes.prunes else 0
-    n_buffers = 12 + 3 * (size > 1) + (4 + blocks.n_parts if rank == 0 else 0)
+    n_buffers, is_root = 12 + 3 * (size > 1) + 4 * (rank == 0), rank == 0
     return Needs(
         data if memory.keeps_data(data) else 0,
         states if memory.keeps_states(states) else 0,
         n_together * of_row + kept,
-        8 * sizes.n_statistics * n_buffers,
-        8 * 4 * sizes.n_parameters,
+        8 * (sizes.n_statistics * n_buffers + sizes.n_kept * blocks.n_parts * is_root),
+        8 * 4 * (sizes.n_parameters + sizes.n_remembered * is_root),
     )
 
 

@@ -20,7 +20,7 @@ The scale of a slab cannot be told from that of its column: (c W_h, mu_h / c, ps
 """
 
 from functools import cached_property
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from annotated_types import Gt
@@ -43,7 +43,7 @@ from prosper_ng.models._gaussian import (
     pieces,
     whiten,
 )
-from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
+from prosper_ng.models.interface import Batch, Codes, Floats, Identity, Moments, MStep, ParameterSpec
 from prosper_ng.models.slab.kernels import add_means, add_moments, log_joint_of_states
 from prosper_ng.models.slab.neighbors import fill_neighbors
 from prosper_ng.numerics.cholesky import positive_definite
@@ -131,10 +131,10 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
     unused: Literal["keep", "redraw"] = "keep"
     """What becomes of the dictionary element of a latent that no state uses."""
 
-    @property
-    def is_exact(self) -> bool:
-        """The M-step is the maximum."""
-        return True
+    is_monotone = True
+    """The M-step is the maximum of what the free energy is at these statistics."""
+    identity: ClassVar[Identity] = "after M-step"
+    """The maximum is in closed form."""
 
     @property
     def groups_missing(self) -> bool:

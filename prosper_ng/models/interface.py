@@ -1,4 +1,8 @@
-"""What a generative model offers to inference and learning.
+"""What a generative model must say, in layers, to be learned and to infer with.
+
+`Model` is what the EM loop needs. `DiscreteLatents` is what E-steps need that list or search states. `KnowsFreeEnergy`
+is what the checks need that hold each step against the mathematics; a model without it is learned all the same. All
+else that a model may offer is in `models/capabilities.py`.
 
 A model is a component: its fields are its configuration. It holds no parameters and no data; both are passed in.
 N rows, D observed dimensions, H latents, S states per row, as everywhere.
@@ -6,15 +10,11 @@ N rows, D observed dimensions, H latents, S states per row, as everywhere.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.latents.candidates import Preselected
-from prosper_ng.latents.neighbors import Neighborhood, Neighbors
-from prosper_ng.latents.posterior import Posterior, Tempering
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
@@ -44,6 +44,11 @@ class Moments(NamedTuple):
     """(D,) mean of each dimension."""
     variance: Floats
     """(D,) variance of each dimension."""
+    examples: Floats = np.empty((0, 0))
+    """(R, D) different rows, drawn at random, as many as the model asks for (`WantsExamples`) or the data have.
+
+    An entry that was not observed holds the mean of its dimension.
+    """
 
     @property
     def spread(self) -> float:
@@ -116,7 +121,7 @@ def without_constants(model: "Model", n_observed: int, params: NamedArrays) -> N
 
 @dataclass(frozen=True)
 class MStep:
-    """What an M-step may know beyond the statistics."""
+    """What an M-step may know beyond the statistics, and what it carries on."""
 
     learn: frozenset[str]
     """Names of the parameters to learn; the others come back unchanged."""
@@ -126,22 +131,14 @@ class MStep:
     """For what an M-step draws, such as new dictionary elements for unused latents."""
     notes: list[str] = field(default_factory=list)
     """What the user should hear of: the M-step appends, the caller logs."""
+    own: NamedArrays | None = None
+    """The statistics of the part of the data that was visited last; None where `sums` are these."""
+    memory: NamedArrays = field(default_factory=lambda: NamedArrays({}))
+    """What the model remembers (`Remembers`); the M-step changes it in place."""
 
 
 class Model(Protocol):
-    """p(s, y | Theta): its log joint, its sufficient statistics, its M-step."""
-
-    n_latents: Any
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether `maximize` is the maximum and the free energy a function of the statistics: then it cannot fall."""
-        ...
-
-    @property
-    def space(self) -> LatentSpace:
-        """The finite latent space."""
-        ...
+    """p(s, y | Theta): its parameters, its sufficient statistics, its M-step."""
 
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         """Every parameter by its paper symbol."""
@@ -167,12 +164,31 @@ class Model(Protocol):
         """A NamedTuple of all that depends on the batch but not on the states."""
         ...
 
+    def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
+        """New parameters, from the statistics of all rows, or of a part where the model learns from that alone."""
+        ...
+
+
+class DiscreteLatents(Model, Protocol):
+    """Models whose latents have finitely many states, which can be listed, searched and weighed."""
+
+    n_latents: Any
+
+    @property
+    def space(self) -> LatentSpace:
+        """The finite latent space."""
+        ...
+
+    def activity(self, params: NamedArrays) -> Floats:
+        """(H,) prior probability that each latent is active."""
+        ...
+
     def log_joint(self, prepared: Any, projected: Any, codes: Codes) -> Floats:
         """(n, S) log p(s, y), constants included, for codes (n, S, words)."""
         ...
 
     def log_prior(self, prepared: Any, codes: Codes) -> Floats:
-        """(n, S) log p(s), which is a sum over independent latents; the same for all rows."""
+        """(n, S) log p(s); the same for all rows. A sum over the latents, unless the model `CouplesLatents`."""
         ...
 
     def accumulate(
@@ -181,113 +197,37 @@ class Model(Protocol):
         """Add the statistics of a batch to `sums`; weights (n, S) are q_n(s), a row of zeros adds nothing."""
         ...
 
-    def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
-        """New parameters: the maximum of `expected_log_joint` over what is learned."""
+
+Identity = Literal["after M-step", "at convergence"]
+"""When the free energy is minus an entropy of the parameters: once all of them were maximized, or in the limit only."""
+
+
+class KnowsFreeEnergy(Protocol):
+    """Models whose free energy, or a bound of it, is a function of parameters and statistics."""
+
+    @property
+    def is_monotone(self) -> bool:
+        """Whether learning cannot lower the free energy F(q, Theta): then each step is checked, and a fall is an error.
+
+        That is the case where, for all parameters, `expected_log_joint` plus the entropies of the statistics is at most
+        F, where it is F at the parameters that the statistics were made with, and where `maximize` never lowers it.
+        M-steps in closed form have this guarantee, and so do those that maximize a lower bound of F which touches it.
+        """
+        ...
+
+    @property
+    def identity(self) -> Identity:
+        """When the mean of `expected_log_joint` is minus `entropy`, which says what the entropy gap of a run means.
+
+        "after M-step": right after each one that learns all parameters, so that a gap is an error of the M-step.
+        "at convergence": only where no parameter can be improved, so that the gap tells how far learning has to go.
+        """
         ...
 
     def expected_log_joint(self, params: NamedArrays, sums: NamedArrays) -> float:
-        """sum_n <log p(s, y_n | Theta)>_n, from the statistics alone."""
-        ...
-
-    def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
-        """A bound on the rounding error of `expected_log_joint`, for telling a real decrease from noise."""
+        """sum_n <log p(s, y_n | Theta)>_n, or a lower bound of it, from the statistics alone."""
         ...
 
     def entropy(self, params: NamedArrays, sums: NamedArrays) -> float:
-        """Entropy of prior plus noise per row; minus the mean of `expected_log_joint` right after a full M-step."""
-        ...
-
-    def activity(self, params: NamedArrays) -> Floats:
-        """(H,) prior probability that each latent is active."""
-        ...
-
-
-def offers(model: object, capability: type) -> bool:
-    """Whether a model has all methods of a protocol; found out once for each class, since that takes a while."""
-    kind: Any = type(model)
-    return capability in _capabilities(kind)
-
-
-@cache
-def _capabilities(model: Any) -> frozenset[type]:
-    capabilities = (Affinity, Preselects, KnowsNeighbors, NeedsSmallWeights)
-    return frozenset(each for each in capabilities if issubclass(model, each))
-
-
-@runtime_checkable
-class Affinity(Protocol):
-    """Models with a selection function of their own, cheaper than the joint of singletons."""
-
-    def affinity(self, prepared: Any, projected: Any, batch: Batch) -> Floats:
-        """(n, H) how well each latent alone fits the row; larger is better."""
-        ...
-
-
-@runtime_checkable
-class Preselects(Protocol):
-    """Models that know better what to do with preselected states than to evaluate each of them for itself."""
-
-    def log_joint_of_singletons(self, prepared: Any, projected: Any) -> Floats:
-        """(n, H, K - 1) log p(s, y) of each latent alone, with each of its values; up to a constant of the row."""
-        ...
-
-    def preselect(
-        self, prepared: Any, projected: Any, batch: Batch, chosen: Preselected, tempering: Tempering
-    ) -> Posterior:
-        """The posterior over the states of each row's candidates."""
-        ...
-
-
-@runtime_checkable
-class KnowsNeighbors(Protocol):
-    """Models that see what one more latent does to a state for all latents at once."""
-
-    def log_joint_of_neighbors(self, prepared: Any, projected: Any, neighborhood: Neighborhood) -> Neighbors:
-        """log p(s, y) of all states one change away from the parents; for ranking, so rounding may be larger."""
-        ...
-
-
-@runtime_checkable
-class GroupsMissing(Protocol):
-    """Models that may treat rows together that miss the same values, so that rounding depends on how many do."""
-
-    @property
-    def groups_missing(self) -> bool:
-        """Whether it does."""
-        ...
-
-
-@runtime_checkable
-class NeedsSmallWeights(Protocol):
-    """Models with parameters that may be learned from nothing but states of very low probability."""
-
-    def least_weight(self) -> float:
-        """States of a row that all together have less probability than this may be left out of its statistics."""
-        ...
-
-
-@runtime_checkable
-class Samples(Protocol):
-    """Models that can generate data."""
-
-    def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
-        """Rows (n, D) and the alphabet indices (n, H) of the states that made them."""
-        ...
-
-
-@runtime_checkable
-class Reconstructs(Protocol):
-    """Models that can predict the data from the posterior."""
-
-    def reconstruct(self, prepared: Any, projected: Any, codes: Codes, weights: Floats) -> Floats:
-        """(n, D) posterior predictive mean."""
-        ...
-
-
-@runtime_checkable
-class PosteriorMeans(Protocol):
-    """Models with more that is hidden than the states, such as the slabs of spike-and-slab coding."""
-
-    def posterior_means(self, prepared: Any, projected: Any, codes: Codes, weights: Floats) -> dict[str, Floats]:
-        """Posterior means (n, ...) by name, such as `s_z` (n, H), for codes (n, S, words) with weights (n, S)."""
+        """Entropy of prior plus noise per row: minus the mean of `expected_log_joint` where the identity holds."""
         ...

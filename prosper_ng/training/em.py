@@ -1,7 +1,7 @@
 """Truncated variational EM, plain and incremental, on any number of ranks with the same bits."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from prosper_ng.errors import NumericalError
 from prosper_ng.estep.interface import EStep, Target
 from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
 from prosper_ng.latents.state_sets import StateSets
-from prosper_ng.models.interface import Model
+from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
@@ -22,9 +22,10 @@ from prosper_ng.parallel.failure import during
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import AnnealingPoint
 from prosper_ng.training.data_selection import Rows, batch_of, best_explained, noisy_values, visited_rows
-from prosper_ng.training.maximization import Maximization
+from prosper_ng.training.maximization import Carried, Maximization
+from prosper_ng.training.requirements import check_model
 from prosper_ng.training.settings import Training
-from prosper_ng.training.totals import PartTotals
+from prosper_ng.training.totals import PartTotals, kept_statistics_of, memory_of, statistics_of
 
 Floats = NDArray[np.float64]
 Visit = tuple[Target, Posterior]
@@ -36,7 +37,7 @@ _KEPT_BYTES = 1 << 28
 class Problem(NamedTuple):
     """What is learned, from which rows, by whom."""
 
-    model: Model
+    model: DiscreteLatents
     estep: EStep
     values: Rows
     """(n_local, D) the rows of this rank, in memory or in a file."""
@@ -67,6 +68,8 @@ class TrainingState:
     """State sets of this rank's rows."""
     totals: PartTotals
     """Statistics by part, on root."""
+    memory: NamedArrays = field(default_factory=lambda: NamedArrays({}))
+    """What the M-step remembers besides the parameters, on root."""
 
 
 class SweepReport(NamedTuple):
@@ -75,9 +78,12 @@ class SweepReport(NamedTuple):
     sweep: int
     """Sweeps done, this one included."""
     free_energy: float
-    """F per row at temperature 1, after the last M-step of the sweep (root)."""
+    """F per row at temperature 1, after the last M-step of the sweep where statistics tell it, else before (root)."""
     entropy_gap: float | None
-    """F per row minus what the entropy identity makes of it; None where it does not apply (root)."""
+    """F per row minus what the entropy identity makes of it; None where it does not apply (root).
+
+    `identity` of the model says whether it is an error of the M-step or the distance from convergence.
+    """
     point: AnnealingPoint
     n_rows_used: int
     """Rows that the last M-step learned from (root)."""
@@ -102,9 +108,13 @@ class TruncatedEM:
     """The EM algorithm: `for report in em.sweeps(state)`."""
 
     def __init__(self, problem: Problem, training: Training, interrupted: Callable[[], bool] = lambda: False) -> None:
-        """Set up buffers; `interrupted` says whether this rank was asked to stop."""
+        """Set up buffers; `interrupted` says whether this rank was asked to stop.
+
+        Raises UserError where the model does not offer what E-step and training need.
+        """
+        check_model(problem.model, problem.estep, training)
         self.problem, self.training, self.interrupted = problem, training, interrupted
-        shapes = statistics_of(problem)
+        shapes = statistics_of(problem.model, problem.n_observed)
         self._block_sums = NamedArrays(shapes)
         self._sum = ExactSum(segments(shapes))
         self._maximization = Maximization(problem.model, problem.estep, training, problem.n_observed, problem.seed)
@@ -123,7 +133,8 @@ class TruncatedEM:
                     sums = self._reduce(clock, seconds)
                 with during(f"in the M-step {where}"):
                     if comm.is_root:
-                        state.params = self._maximization.update(state.params, state.totals, sums, sweep, part, point)
+                        carried = Carried(state.params, state.totals, state.memory)
+                        state.params = self._maximization.update(carried, sums, sweep, part, point)
                     clock.lap("m_step")
                 with during(f"in the broadcast {where}"):
                     comm.broadcast_in_place(state.params.buffer)
@@ -196,19 +207,15 @@ class TruncatedEM:
         )  # fmt: skip
 
 
-def statistics_of(problem: Problem) -> dict[str, tuple[int, ...]]:
-    """The statistics of the model, and the two that every posterior gives."""
-    return problem.model.statistics(problem.n_observed) | {"entropy": (), "free_energy": ()}
-
-
 def start(problem: Problem, params: NamedArrays, allocate: Callable[..., Any] = np.empty) -> TrainingState:
     """The state before the first sweep, with state sets drawn from the prior.
 
     They lie in arrays that `allocate(shape, dtype)` makes.
     """
     sets = initial_sets(problem, params, allocate)
-    n_parts = problem.blocks.n_parts if problem.comm.is_root else 1
-    return TrainingState(0, params, sets, PartTotals(statistics_of(problem), n_parts))
+    model, n_observed, is_root = problem.model, problem.n_observed, problem.comm.is_root
+    totals = PartTotals(kept_statistics_of(model, n_observed), problem.blocks.n_parts if is_root else 1)
+    return TrainingState(0, params, sets, totals, NamedArrays(memory_of(model, n_observed) if is_root else {}))
 
 
 def initial_sets(problem: Problem, params: NamedArrays, allocate: Callable[..., Any] = np.empty) -> StateSets | None:

@@ -1,6 +1,6 @@
 """The M-step as root does it: totals, new parameters, noise on them, and the check that F did not fall."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.errors import NumericalError
 from prosper_ng.estep.interface import EStep
-from prosper_ng.models.interface import Model, MStep, learnable
+from prosper_ng.models.capabilities import learns_from_part, offers
+from prosper_ng.models.interface import KnowsFreeEnergy, Model, MStep, learnable
+from prosper_ng.models.rounding import rounding_of
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.training.annealing import AnnealingPoint
@@ -24,17 +26,28 @@ class Maximized(NamedTuple):
     free_energy: float
     """F per row that was used, at temperature 1."""
     entropy_gap: float | None
-    """F per row minus its value by the entropy identity, where that applies."""
+    """F per row minus its value by the entropy identity, where that applies; of what the M-step learned from."""
     n_rows: int
     """Rows behind the statistics."""
+
+
+class Carried(NamedTuple):
+    """What root carries from update to update."""
+
+    params: NamedArrays
+    totals: PartTotals
+    memory: NamedArrays
+    """What the model remembers, which its M-step changes in place."""
 
 
 class Maximization:
     """Updates of the parameters on root.
 
     The free energy of all rows, F(q, Theta) = sum_n <log p(s, y_n | Theta)>_n + entropy of q, is a function of the
-    statistics, also of those that other parts gave earlier. So both halves of EM can be checked at no cost: an M-step
-    must not lower it, and neither must the new states of a part.
+    statistics where a model knows it, also of those that other parts gave earlier. So both halves of EM can be checked
+    at no cost where the model has the guarantee (`is_monotone`): an M-step must not lower F, and neither must the new
+    states of a part. A model that learns from one part at a time has its M-steps checked against that part alone, and
+    its E-steps not at all, since what the part gave before is not kept.
     """
 
     def __init__(self, model: Model, estep: EStep, training: Training, n_observed: int, seed: int) -> None:
@@ -44,6 +57,12 @@ class Maximization:
         self._learn = names if training.learn is None else frozenset(training.learn)
         self._learns_all = self._learn == names
         self._n_parts = training.updates_per_sweep
+        found: Any = model
+        self._knowing: KnowsFreeEnergy | None = found if offers(model, KnowsFreeEnergy) else None
+        self._is_monotone = self._knowing is not None and self._knowing.is_monotone
+        self._learns_from_part = learns_from_part(model)
+        # Else the free energy is that of the E-steps, and can fall.
+        self._is_told = self._is_monotone and not self._learns_from_part
         self._notes: list[str] = []
         self._complete: set[int] = set()
         self.n_falls = 0
@@ -51,32 +70,36 @@ class Maximization:
         self._last_plain: float | None = None
         self.last = Maximized(-np.inf, None, 0)
 
-    def update(
-        self, params: NamedArrays, totals: PartTotals, sums: NamedArrays, sweep: int, part: int, point: AnnealingPoint
-    ) -> NamedArrays:
+    def update(self, carried: Carried, sums: NamedArrays, sweep: int, part: int, point: AnnealingPoint) -> NamedArrays:
         """New parameters after a part gave new statistics.
 
         Raises NumericalError where a statistic or a parameter is not finite, or where the free energy fell although
         the mathematics says that it cannot.
         """
         where = f"sweep {sweep + 1}, update {part + 1}"
+        params, totals, memory = carried
         self._check_finite("statistic", sums, where)
         self._check_estep(params, totals, sums, part, point, where)
         total = totals.replace(part, sums)
+        learned_from, own = (sums, None) if self._learns_from_part else (total, sums)
         corrected = self.estep.max_active if self.estep.corrects_prior else None
         generator = stream(self.seed, "M-step", sweep, part).generator()
-        new = self.model.maximize(params, total, MStep(self._learn, corrected, generator, self._notes))
+        step = MStep(self._learn, corrected, generator, self._notes, own, memory)
+        new = self.model.maximize(params, learned_from, step)
         self._check_finite("parameter", new, where)
-        expected = self.model.expected_log_joint(new, total)
-        if corrected is None and self.model.is_exact:
-            self._check_mstep(params, new, total, expected, where)
-        n_rows = float(total["n"])
-        gap = expected / n_rows + self.model.entropy(new, total)
+        self._check_finite("remembered array", memory, where)
+        # Where the statistics do not tell the free energy, it is that of the E-steps.
+        free_energy, gap = float(total["free_energy"]), None
+        if self._knowing is not None:
+            expected = self._knowing.expected_log_joint(new, learned_from)
+            if corrected is None and self._is_monotone:
+                self._check_mstep(params, new, learned_from, expected, where)
+            free_energy = expected + _entropy(total) if self._is_told else free_energy
+            gap = expected / float(learned_from["n"]) + self._knowing.entropy(new, learned_from)
         applies = self._learns_all and corrected is None
-        # Where the statistics do not tell the free energy, it is that of the E-step.
-        free_energy = expected + _entropy(total) if self.model.is_exact else float(total["free_energy"])
+        n_rows = float(total["n"])
         self.last = Maximized(free_energy / n_rows, gap if applies else None, int(n_rows))
-        if not self.model.is_exact and part == self._n_parts - 1:
+        if not self._is_told and part == self._n_parts - 1:
             self._count_fall(self.last.free_energy if point.is_plain else None)
         return self._with_noise(new, sweep, part, point)
 
@@ -94,22 +117,25 @@ class Maximization:
         self, params: NamedArrays, totals: PartTotals, sums: NamedArrays, part: int, point: AnnealingPoint, where: str
     ) -> None:
         """The stored states of a part only ever get better; so does their free energy at the same parameters."""
+        if self._knowing is None or not self._is_told:
+            return
         old = totals.part(part)
-        stored = self.estep.max_active is None and self.model.is_exact
-        comparable = part in self._complete and point.sees_all_data and stored
+        comparable = part in self._complete and point.sees_all_data and self.estep.max_active is None
         self._complete.discard(part)
         if point.sees_all_data:
             self._complete.add(part)
         if old is None or not comparable:
             return
-        before = self.model.expected_log_joint(params, old) + _entropy(old)
-        self._check_fall(before, float(sums["free_energy"]), self.model.rounding(params, old), f"{where}, E-step")
+        before = self._knowing.expected_log_joint(params, old) + _entropy(old)
+        rounding = rounding_of(self._knowing, params, old)
+        self._check_fall(before, float(sums["free_energy"]), rounding, f"{where}, E-step")
 
     def _check_mstep(
         self, params: NamedArrays, new: NamedArrays, total: NamedArrays, expected: float, where: str
     ) -> None:
-        before = self.model.expected_log_joint(params, total)
-        rounding = self.model.rounding(params, total) + self.model.rounding(new, total)
+        assert self._knowing is not None
+        before = self._knowing.expected_log_joint(params, total)
+        rounding = rounding_of(self._knowing, params, total) + rounding_of(self._knowing, new, total)
         self._check_fall(before, expected, rounding, f"{where}, M-step")
 
     def _check_fall(self, before: float, after: float, rounding: float, where: str) -> None:
@@ -126,9 +152,10 @@ class Maximization:
         if before is None or free_energy is None or free_energy >= before - 1e-11 * abs(before):
             return
         self.n_falls += 1
+        what = "learns from one part of the data at a time" if self._learns_from_part else "is approximate"
         self._notes.append(
             f"the free energy fell by {before - free_energy:.3g} per row, for the {self.n_falls}. time: the M-step of "
-            f"{kind_of(self.model)} is approximate"
+            f"{kind_of(self.model)} {what}"
         )
 
     def _with_noise(self, params: NamedArrays, sweep: int, part: int, point: AnnealingPoint) -> NamedArrays:

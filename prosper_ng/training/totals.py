@@ -1,4 +1,4 @@
-"""Statistics of all parts of the data, each replaced when its part is visited again."""
+"""What root carries between M-steps: the statistics of all parts, each replaced when its part is visited again."""
 
 from typing import Any
 
@@ -6,9 +6,28 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.models.capabilities import Remembers, learns_from_part, offers
+from prosper_ng.models.interface import Model
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
 Floats = NDArray[np.float64]
+
+
+def statistics_of(model: Model, n_observed: int) -> dict[str, Shape]:
+    """The statistics of the model, and the two that every posterior gives."""
+    return model.statistics(n_observed) | {"entropy": (), "free_energy": ()}
+
+
+def kept_statistics_of(model: Model, n_observed: int) -> dict[str, Shape]:
+    """Those that are kept of each part until it is visited again: all, or what tells the free energy of all rows."""
+    found = statistics_of(model, n_observed)
+    return {name: found[name] for name in ("n", "free_energy")} if learns_from_part(model) else found
+
+
+def memory_of(model: Model, n_observed: int) -> dict[str, Shape]:
+    """What the M-step of the model remembers, all of it 0 at first."""
+    remembering: Any = model
+    return dict(remembering.memory(n_observed)) if offers(model, Remembers) else {}
 
 
 class PartTotals:
@@ -18,7 +37,7 @@ class PartTotals:
     """
 
     def __init__(self, shapes: dict[str, Shape], n_parts: int) -> None:
-        """Nothing seen yet; one part needs no running sum."""
+        """Nothing seen yet; one part needs no running sum. `shapes` are the statistics to keep."""
         self.shapes = shapes
         size = len(NamedArrays(shapes).buffer)
         self._parts = np.zeros((n_parts, size))
@@ -30,7 +49,9 @@ class PartTotals:
         return NamedArrays(self.shapes, self._parts[part]) if self._seen[part] else None
 
     def replace(self, part: int, sums: NamedArrays) -> NamedArrays:
-        """The total after the statistics of one part were replaced."""
+        """The total after the statistics of one part were replaced; others than those to keep are passed over."""
+        if sums.shapes != self.shapes:
+            sums = NamedArrays.of(**{name: sums[name] for name in self.shapes})
         if len(self._parts) > 1:
             _exchange(self._high, self._low, self._parts[part], sums.buffer)
         else:

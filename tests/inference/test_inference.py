@@ -24,7 +24,7 @@ from prosper_ng.inference.learned import Learned
 from prosper_ng.inference.summary import best_states, posterior_means
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models.bsc import BSC
-from prosper_ng.models.interface import PosteriorMeans
+from prosper_ng.models.capabilities import PosteriorMeans, offers
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.training.data_selection import batch_of
 from tests.models.references import JOINTS, instances, random_parameters, reference_of
@@ -125,7 +125,7 @@ def test_models_with_more_that_is_hidden_give_its_means():
 def test_models_without_have_the_means_of_the_latents_only(make):
     known, values = problem(make, Exhaustive())
     others = [name for name in infer(known, values) if name.startswith("means_")]
-    assert bool(others) == isinstance(known.model, PosteriorMeans)
+    assert bool(others) == offers(known.model, PosteriorMeans)
 
 
 @pytest.mark.parametrize("n_best", [1, 3, 33, 50])

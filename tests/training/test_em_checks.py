@@ -40,7 +40,7 @@ class RestlessSigma(BSC):
 class Approximate(RestlessSigma):
     """Says so."""
 
-    is_exact = False
+    is_monotone = False
 
 
 class WrongFields(BSC):

@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 from annotated_types import Ge, Gt, Lt
@@ -12,7 +12,8 @@ from prosper_ng.components import OneOf, component, kind_of
 from prosper_ng.data.dataset import DataError
 from prosper_ng.data.sources._files import existing_file
 from prosper_ng.data.sources._generated import GeneratedDataset
-from prosper_ng.models.interface import Model, ParameterSpec, Samples, learnable
+from prosper_ng.models.capabilities import Samples, offers
+from prosper_ng.models.interface import DiscreteLatents, ParameterSpec, learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 
@@ -23,7 +24,7 @@ Floats = NDArray[np.float64]
 class Sample:
     """Data points drawn from a model with given parameters, which are the truth that learning can be held against."""
 
-    model: Annotated[Model, OneOf("prosper_ng.models")]
+    model: Annotated[DiscreteLatents, OneOf("prosper_ng.models")]
     """The model to sample from."""
     n_rows: Annotated[int, Gt(0)]
     """Number of data points."""
@@ -50,9 +51,9 @@ class Sample:
 
     def open(self, seed: int) -> GeneratedDataset:
         """The data points; each is a function of the seed, the parameters and its row."""
-        model = self.model
-        if not isinstance(model, Samples):
-            raise DataError(f"model {kind_of(model)} cannot be sampled from")
+        if not offers(self.model, Samples):
+            raise DataError(f"model {kind_of(self.model)} cannot be sampled from")
+        model = cast(Samples, self.model)
         params = self._parameters()
 
         def generate(n_rows: int, rng: np.random.Generator) -> Floats:

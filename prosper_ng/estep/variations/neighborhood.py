@@ -11,7 +11,7 @@ from prosper_ng.latents.candidates import Ints, rank
 from prosper_ng.latents.neighbors import Candidates, choose, evaluated, neighborhoods
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
-from prosper_ng.models.interface import KnowsNeighbors, offers
+from prosper_ng.models.capabilities import KnowsNeighbors, offers
 from prosper_ng.numerics.schedule import SweepSwitch
 
 # Log joints of neighbors that are held at a time: 1 MiB, so that they are ranked before they leave the cache.

@@ -11,7 +11,7 @@ With a data mean, the sums over y are sums over y - c with a center c that stays
 zero, sums about zero would lose what the data differ by; about c they lose nothing, wherever the data lie.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from prosper_ng.models.interface import (
     Batch,
     Codes,
     Floats,
+    Identity,
     Moments,
     MStep,
     ParameterSpec,
@@ -83,10 +84,10 @@ class LinearModel:
     data_mean: bool
     unused: Literal["keep", "redraw"]
 
-    @property
-    def is_exact(self) -> bool:
-        """The M-step is the maximum."""
-        return True
+    is_monotone = True
+    """The M-step is the maximum of what the free energy is at these statistics."""
+    identity: ClassVar[Identity] = "after M-step"
+    """The maximum is in closed form."""
 
     def _linear_parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         specs = {

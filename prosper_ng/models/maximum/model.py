@@ -30,7 +30,16 @@ from prosper_ng.latents.neighbors import Neighborhood, Neighbors
 from prosper_ng.latents.posterior import Tempering
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import ActivityPrior
-from prosper_ng.models.interface import SMALLEST_SCALE, Batch, Codes, Floats, Moments, MStep, ParameterSpec
+from prosper_ng.models.interface import (
+    SMALLEST_SCALE,
+    Batch,
+    Codes,
+    Floats,
+    Identity,
+    Moments,
+    MStep,
+    ParameterSpec,
+)
 from prosper_ng.models.maximum.kernels import (
     Prepared,
     Projected,
@@ -65,10 +74,10 @@ class MaximumModel(ActivityPrior):
     _least_W: ClassVar[float]
     """The lower bound of W."""
 
-    @property
-    def is_exact(self) -> bool:
-        """The winners are held fixed, so the free energy can fall."""
-        return False
+    is_monotone = False
+    """The winners are held fixed, so the free energy can fall."""
+    identity: ClassVar[Identity] = "after M-step"
+    """With the winners held fixed the maximum is in closed form."""
 
     @cached_property
     def space(self) -> LatentSpace:

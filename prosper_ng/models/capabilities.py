@@ -1,0 +1,200 @@
+"""What a model may offer besides what it must: each capability is a protocol, and `offers` says who has it.
+
+A model offers a capability by having its members; it need not name the protocol.
+"""
+
+import inspect
+from functools import cache
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.errors import UserError
+from prosper_ng.latents.candidates import Preselected
+from prosper_ng.latents.neighbors import Neighborhood, Neighbors
+from prosper_ng.latents.posterior import Posterior, Tempering
+from prosper_ng.models.interface import Batch, Codes, Floats
+from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+
+
+def offers(model: object, capability: type) -> bool:
+    """Whether a model has all members of a protocol; a member that is None counts as absent.
+
+    Raises UserError where a model has some of them only, unless the protocol extends another one: what it does offer
+    would be passed over in silence.
+    """
+    kind: Any = type(model)
+    return _offers(kind, capability)
+
+
+@cache
+def _offers(model: Any, capability: Any) -> bool:
+    declaring = [each for each in capability.__mro__ if getattr(each, "_is_protocol", False) and each is not Protocol]
+    declared = {name for each in declaring for name in (*vars(each), *inspect.get_annotations(each))}
+    members = {name for name in declared if not name.startswith("_")}
+    lacking = sorted(name for name in members if not _has(model, name))
+    if len(declaring) == 1 and 0 < len(lacking) < len(members):
+        present = ", ".join(sorted(members - set(lacking)))
+        raise UserError(
+            f"model {model.__name__} has {present}, but not {', '.join(lacking)}: "
+            f"{capability.__name__} in prosper_ng.models needs all of these, or none"
+        )
+    return not lacking
+
+
+def _has(model: type, name: str) -> bool:
+    """Whether instances of a class have this attribute; a field without a default is declared, but no attribute."""
+    for each in model.__mro__:
+        if name in vars(each):
+            return vars(each)[name] is not None
+        if name in inspect.get_annotations(each):
+            return True
+    return False
+
+
+class KnowsRounding(Protocol):
+    """Models that know better than `models.rounding` how far their `expected_log_joint` may be off."""
+
+    def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """A bound on the rounding error of `expected_log_joint`, for telling a real decrease from noise."""
+        ...
+
+
+class Remembers(Protocol):
+    """Models whose M-step carries something from update to update that is no parameter, such as moments of gradients.
+
+    It is zero before the first update and kept with the parameters, so that an interrupted run goes on with the same
+    bits; `MStep.memory` holds it.
+    """
+
+    def memory(self, n_observed: int) -> dict[str, Shape]:
+        """Every array that is carried, by name."""
+        ...
+
+
+class ChoosesStatistics(Protocol):
+    """Models that say which statistics their M-step learns from where the data are visited in parts."""
+
+    @property
+    def learns_from(self) -> Literal["total", "part"]:
+        """From which they are.
+
+        "total": the sums over all rows, to which each part adds what it gave last; `MStep.own` has those of the part.
+        "part": those of the part visited last alone, for steps along a gradient, since gradients grow old. What other
+        parts gave is not kept then, and the free energy of a sweep is what its E-steps found.
+        """
+        ...
+
+
+def learns_from_part(model: object) -> bool:
+    """Whether an M-step gets the statistics of one part of the data only; UserError where the model says neither."""
+    found: Any = model
+    if not offers(model, ChoosesStatistics):
+        return False
+    if found.learns_from not in ("total", "part"):
+        raise UserError(
+            f"model {type(model).__name__} learns from {found.learns_from!r}; learns_from must be 'total' or 'part'"
+        )
+    return bool(found.learns_from == "part")
+
+
+class WantsExamples(Protocol):
+    """Models that start from rows of the data, such as centers of clusters."""
+
+    def n_examples(self, n_rows: int) -> int:
+        """R, how many rows of N `Moments.examples` should hold."""
+        ...
+
+
+class CouplesLatents(Protocol):
+    """Models whose prior may be no product over the latents, such as that of nets with several layers.
+
+    How many latents are active cannot be told from their activities then, so nothing may be made of it.
+    """
+
+    @property
+    def couples_latents(self) -> bool:
+        """Whether latents depend on each other before any data are seen."""
+        ...
+
+
+def couples_latents(model: object) -> bool:
+    """Whether the prior of a model is no product over the latents."""
+    found: Any = model
+    return offers(model, CouplesLatents) and bool(found.couples_latents)
+
+
+class Affinity(Protocol):
+    """Models with a selection function of their own, cheaper than the joint of singletons."""
+
+    def affinity(self, prepared: Any, projected: Any, batch: Batch) -> Floats:
+        """(n, H) how well each latent alone fits the row; larger is better."""
+        ...
+
+
+class KnowsSingletons(Protocol):
+    """Models that see at once how well each latent alone explains a row."""
+
+    def log_joint_of_singletons(self, prepared: Any, projected: Any) -> Floats:
+        """(n, H, K - 1) log p(s, y) of each latent alone, with each of its values; up to a constant of the row."""
+        ...
+
+
+class Preselects(Protocol):
+    """Models that know better what to do with preselected states than to evaluate each of them for itself."""
+
+    def preselect(
+        self, prepared: Any, projected: Any, batch: Batch, chosen: Preselected, tempering: Tempering
+    ) -> Posterior:
+        """The posterior over the states of each row's candidates."""
+        ...
+
+
+class KnowsNeighbors(Protocol):
+    """Models that see what one more latent does to a state for all latents at once."""
+
+    def log_joint_of_neighbors(self, prepared: Any, projected: Any, neighborhood: Neighborhood) -> Neighbors:
+        """log p(s, y) of all states one change away from the parents; for ranking, so rounding may be larger."""
+        ...
+
+
+class GroupsMissing(Protocol):
+    """Models that may treat rows together that miss the same values, so that rounding depends on how many do."""
+
+    @property
+    def groups_missing(self) -> bool:
+        """Whether it does."""
+        ...
+
+
+class NeedsSmallWeights(Protocol):
+    """Models with parameters that may be learned from nothing but states of very low probability."""
+
+    def least_weight(self) -> float:
+        """States of a row that all together have less probability than this may be left out of its statistics."""
+        ...
+
+
+class Samples(Protocol):
+    """Models that can generate data."""
+
+    def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+        """Rows (n, D) and the alphabet indices (n, H) of the states that made them."""
+        ...
+
+
+class Reconstructs(Protocol):
+    """Models that can predict the data from the posterior."""
+
+    def reconstruct(self, prepared: Any, projected: Any, codes: Codes, weights: Floats) -> Floats:
+        """(n, D) posterior predictive mean."""
+        ...
+
+
+class PosteriorMeans(Protocol):
+    """Models with more that is hidden than the states, such as the slabs of spike-and-slab coding."""
+
+    def posterior_means(self, prepared: Any, projected: Any, codes: Codes, weights: Floats) -> dict[str, Floats]:
+        """Posterior means (n, ...) by name, such as `s_z` (n, H), for codes (n, S, words) with weights (n, S)."""
+        ...

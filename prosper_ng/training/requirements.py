@@ -1,0 +1,39 @@
+"""What E-step and training need of a model beyond what every model has."""
+
+from collections.abc import Iterator
+
+from prosper_ng.components import kind_of
+from prosper_ng.errors import UserError
+from prosper_ng.estep.interface import EStep
+from prosper_ng.models.capabilities import couples_latents, learns_from_part, offers
+from prosper_ng.models.interface import KnowsFreeEnergy, Model
+from prosper_ng.numerics.schedule import points_of
+from prosper_ng.training.settings import Training
+
+
+def check_model(model: Model, estep: EStep, training: Training) -> None:
+    """Raise UserError where a model does not have it, or says something of itself that cannot be."""
+    learns_from_part(model)  # raises where it says neither
+    for fault in _faults(model, estep, training):
+        raise UserError(fault)
+
+
+def _faults(model: Model, estep: EStep, training: Training) -> Iterator[str]:
+    name = f"model {kind_of(model)}"
+    if couples_latents(model) and estep.max_active is not None:
+        independent = f"the latents of {name} depend on each other, so how many are active cannot be told from it"
+        if estep.corrects_prior:
+            yield (
+                f"estep.corrects_prior corrects the learned activities of latents that are independent, and "
+                f"{independent}; set it to false"
+            )
+        if any(value > 0 for _, value in points_of(training.annealing.data_pruning)):
+            yield (
+                "training.annealing.data_pruning leaves out as many rows as independent latents explain badly, and "
+                f"{independent}; set it to 0"
+            )
+    if training.stopping.entropy_gap is not None and not offers(model, KnowsFreeEnergy):
+        yield (
+            f"training.stopping.entropy_gap can never be reached, since {name} has no entropy to hold its free energy "
+            "against; use relative_change, or leave it out"
+        )
