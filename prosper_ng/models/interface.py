@@ -7,7 +7,7 @@ N rows, D observed dimensions, H latents, S states per row, as everywhere.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.neighbors import Neighborhood, Neighbors
 from prosper_ng.latents.posterior import Posterior, Tempering
 from prosper_ng.latents.space import LatentSpace
+from prosper_ng.numerics.constraints import Constraint, interval
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
 Floats = NDArray[np.float64]
@@ -23,6 +24,8 @@ Codes = NDArray[np.uint64]
 
 SMALLEST_SCALE = 1e-100
 """Below this the squares of values leave the range of double precision."""
+SCALE = interval(SMALLEST_SCALE, np.inf)
+"""What standard deviations may be."""
 
 
 class Batch(NamedTuple):
@@ -93,13 +96,18 @@ class Moments(NamedTuple):
         return 0.25 * rng.standard_normal((len(self.mean), n_latents))
 
 
+Role = Literal["dictionary", "activity", "noise", ""]
+"""What a parameter is to everything outside its model: numbers (D, H) whose columns are the dictionary elements; how
+probable it is that latents are active; how much the data vary given the states; none of these."""
+
+
 class ParameterSpec(NamedTuple):
-    """Shape, legal interval and meaning of one parameter."""
+    """Shape, legal values, meaning and role of one parameter."""
 
     shape: Shape
-    low: float
-    high: float
+    constraint: Constraint
     meaning: str
+    role: Role = ""
     constant: bool = False
     """Whether it is found once, from the data, and cannot be learned or given; learned models do without."""
 
@@ -132,6 +140,11 @@ class Model(Protocol):
     """p(s, y | Theta): its log joint, its sufficient statistics, its M-step."""
 
     n_latents: Any
+
+    @property
+    def support(self) -> Constraint:
+        """The values that data may have; `REAL` where any number will do."""
+        ...
 
     @property
     def is_exact(self) -> bool:
@@ -212,6 +225,15 @@ def offers(model: object, capability: type) -> bool:
 def _capabilities(model: Any) -> frozenset[type]:
     capabilities = (Affinity, Preselects, KnowsNeighbors, NeedsSmallWeights)
     return frozenset(each for each in capabilities if issubclass(model, each))
+
+
+@runtime_checkable
+class HasHeadline(Protocol):
+    """Models that say themselves which numbers people look at first."""
+
+    def headline(self, params: NamedArrays) -> dict[str, float]:
+        """Numbers for the progress line and the curves, by the names of their columns in the history."""
+        ...
 
 
 @runtime_checkable
