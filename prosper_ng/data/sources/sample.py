@@ -12,6 +12,7 @@ from prosper_ng.components import OneOf, component, kind_of
 from prosper_ng.data.dataset import DataError
 from prosper_ng.data.sources._files import existing_file
 from prosper_ng.data.sources._generated import GeneratedDataset
+from prosper_ng.errors import UserError
 from prosper_ng.models.interface import Model, ParameterSpec, Samples, learnable
 from prosper_ng.models.roles import legal_value, n_observed_of, shape_in_words, telling_parameter
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -66,7 +67,7 @@ class Sample:
     def _parameters(self) -> tuple[int, NamedArrays]:
         """D and all parameters of the model.
 
-        Raises UserError where a parameter is missing, unknown, of another shape or illegal.
+        Raises DataError where a parameter is missing, unknown, of another shape or illegal.
         """
         given = {name: _numbers(name, value) for name, value in (self.parameters or {}).items()}
         file = None if self.path is None else existing_file(self.path)
@@ -134,4 +135,7 @@ def _legal(name: str, value: NDArray[Any], spec: ParameterSpec) -> NDArray[Any]:
     """The value, if it is one that the parameter may have."""
     if value.shape not in (spec.shape, ()):
         raise DataError(f"parameter {name} has shape {value.shape}, needed is {spec.shape}: {spec.meaning}")
-    return legal_value(spec, value, f"parameter {name}")
+    try:
+        return legal_value(spec, value, f"parameter {name}")
+    except UserError as error:
+        raise DataError(str(error)) from None
