@@ -13,12 +13,13 @@ from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
 from prosper_ng.campaigns.run_state import RunState
 from prosper_ng.config.canonical import inline
 from prosper_ng.storage import atomic, hdf5
-from prosper_ng.storage.run_record import RunFileError, last_numbers
+from prosper_ng.storage.run_record import RunFileError, last_numbers, read_run
 
 RUNS_CSV, POINTS_CSV, TABLE_FILE = "runs.csv", "points.csv", "table.h5"
 LOWER_IS_BETTER = frozenset({"elapsed", "n_evaluated", "sweeps", "entropy_gap"})
 """Measures whose best run is the one of the smallest value; of all others it is the one of the largest."""
-_FIRST_MEASURES = ("recovered_all", "recovered_found", "psnr_after", "ssim_after", "free_energy", "sigma", "elapsed")
+_FIRST_MEASURES = ("recovered_all", "recovered_found", "psnr_after", "ssim_after", "free_energy")
+"""What people ask for first; then for the noise level, and how long it took."""
 
 Column = NDArray[Any] | list[Any]
 Pair = tuple[PlannedRun, RunState]
@@ -43,9 +44,11 @@ def collect(
     `watched` passes the runs on, and may show how many of them were read.
     """
     pairs = list(zip(plan.runs, run_states, strict=True))
-    numbers = [_numbers(run.folder, run_state) for run, run_state in watched(pairs)]
+    found = [_numbers(run.folder, run_state) for run, run_state in watched(pairs)]
+    numbers = [row for row, _ in found]
     known = dict.fromkeys(name for row in numbers for name in row)
-    measures = tuple(dict.fromkeys((*(name for name in _FIRST_MEASURES if name in known), *known)))
+    first = (*_FIRST_MEASURES, *(name for _, noise in found for name in noise), "elapsed")
+    measures = tuple(dict.fromkeys((*(name for name in first if name in known), *known)))
     columns: dict[str, Column] = {"id": [run.id for run in plan.runs]}
     columns |= {axis: [run.point[axis] for run in plan.runs] for axis in plan.axes}
     columns |= {
@@ -94,16 +97,18 @@ def write_tables(table: ResultTable, points: ResultTable, folder: Path) -> list[
     return [folder / name for name in (RUNS_CSV, POINTS_CSV, TABLE_FILE)]
 
 
-def _numbers(folder: Path, run_state: RunState) -> dict[str, float]:
-    """What a run has measured; of one that was never begun nothing."""
+def _numbers(folder: Path, run_state: RunState) -> tuple[dict[str, float], list[str]]:
+    """What a run has measured, and which of it is its noise level; of one that was never begun nothing."""
     status = run_state.status
     if status is None:
-        return {}
+        return {}, []
+    sweeps = {"sweeps": float(status.iteration)}
     try:
-        found = last_numbers(folder)
+        record = read_run(folder)
+        noise = [column for column, role in record.headline.items() if role == "noise"]
+        return sweeps | last_numbers(record), noise
     except RunFileError:
-        found = {}
-    return {"sweeps": float(status.iteration), **found}
+        return sweeps, []
 
 
 def _summary(name: str, table: ResultTable, groups: Sequence[Sequence[int]]) -> dict[str, Column]:

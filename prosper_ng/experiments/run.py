@@ -1,5 +1,6 @@
 """One run from configuration to results."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from prosper_ng.learning.digest import input_digest, run_digest
 from prosper_ng.learning.rehearsal import rehearse
 from prosper_ng.models.capabilities import offers
 from prosper_ng.models.interface import KnowsFreeEnergy, without_constants
+from prosper_ng.models.roles import headline_of, of_role
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.warm_up import warm_up
@@ -44,8 +46,8 @@ class RunListener(Protocol):
         """Something for the log."""
         ...
 
-    def sweep(self, done: int, values: Mapping[str, float]) -> None:
-        """A sweep is done; the values are those of its entry in the history."""
+    def sweep(self, done: int, values: Mapping[str, float], headline: Sequence[str]) -> None:
+        """A sweep is done; the values are those of its entry in the history, of which people look at some first."""
         ...
 
 
@@ -121,7 +123,8 @@ def _train(
         measured = config.task.measure(context, state)
         begin_writing = time.monotonic()
         params = without_constants(config.model, parts.problem.n_observed, state.params)
-        values = _values(report, params, measured, before + begin_writing - began)
+        headline = headline_of(config.model, parts.problem.n_observed, state.params)
+        values = _values(report, params, headline | measured, before + begin_writing - began)
         kept.record(state, values | {"seconds_io": kept.io_seconds})
         decision = (endings.after(report), kept.checkpoint_is_due(state.sweep)) if endings else (None, False)
         ending, is_due = comm.broadcast(decision)
@@ -131,7 +134,7 @@ def _train(
         if comm.is_root:
             for note in report.notes:
                 listener.note(f"sweep {report.sweep}: {note}")
-            listener.sweep(report.sweep, values)
+            listener.sweep(report.sweep, values, tuple(headline))
         if ending is not None:
             return ending
     return Ending(True, f"all {training.n_sweeps} sweeps are done")
@@ -185,9 +188,10 @@ def _conclude(config: RunConfig, parts: Assembly, state: TrainingState, kept: Ru
 def _dictionary_to_show(parts: Assembly, state: TrainingState) -> dict[str, Any]:
     """The dictionary in the units of the source, where the rows were whitened."""
     preprocessing = parts.dataset.preprocessing
-    if "W" not in state.params or preprocessing.whitening is None:
+    name = of_role(parts.problem.model.parameters(parts.problem.n_observed), "dictionary")
+    if name is None or preprocessing.whitening is None:
         return {}
-    return {"dictionary": preprocessing.undo_directions(state.params["W"].T).T}
+    return {"dictionary": preprocessing.undo_directions(state.params[name].T).T}
 
 
 def _attributes(config: RunConfig, parts: Assembly) -> dict[str, Any]:
@@ -195,6 +199,8 @@ def _attributes(config: RunConfig, parts: Assembly) -> dict[str, Any]:
     attributes: dict[str, Any] = {"name": config.name, "n_rows": dataset.n_rows, "n_observed": dataset.n_observed}
     if len(dataset.row_shape) > 1:
         attributes["patch_shape"] = np.array(dataset.row_shape)
+    headline = headline_of(config.model, dataset.n_observed, parts.initial)
+    attributes["headline"] = json.dumps(list(headline))
     if len(parts.unknown):
         attributes["never_observed"] = parts.unknown
     model: Any = config.model

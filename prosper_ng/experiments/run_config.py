@@ -9,11 +9,13 @@ from prosper_ng.components import NotComputedWith, OneOf, Seed, settings
 from prosper_ng.config.first_fields import not_computed_with
 from prosper_ng.data.dataset import Source
 from prosper_ng.data.memory_settings import Memory
+from prosper_ng.data.support import noise_refused
 from prosper_ng.estep.auto import Auto, Choice
 from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Task
 from prosper_ng.experiments.tasks.train import Train
 from prosper_ng.models.interface import DiscreteLatents
+from prosper_ng.numerics.schedule import points_of
 from prosper_ng.training.settings import Training
 
 
@@ -57,6 +59,13 @@ class RunConfig:
     """What is held in memory, and how."""
     output: Annotated[Output, NotComputedWith()] = field(default_factory=Output)
     """What is written, where, and how often."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where noise is added to data that may not be any number."""
+        noise = any(value > 0 for _, value in points_of(self.training.annealing.data_noise))
+        refusal = noise_refused(self.model, self.data, [("training.annealing.data_noise", noise)])
+        if refusal is not None:
+            raise ValueError(refusal)
 
     @property
     def chosen_estep(self) -> Choice:

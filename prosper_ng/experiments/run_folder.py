@@ -31,6 +31,7 @@ from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.learning.assembly import Assembly
 from prosper_ng.models.interface import without_constants
+from prosper_ng.models.roles import roles_of
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.storage import atomic
@@ -189,7 +190,8 @@ class RunFolder:
         keep = state.sweep if every is not None and state.sweep % every == 0 else None
         self._kept.run_file.record(state.sweep, values)
         params = without_constants(self.problem.model, self.problem.n_observed, state.params)
-        self._kept.run_file.set_parameters(params, keep)
+        roles = roles_of(self.problem.model, self.problem.n_observed)
+        self._kept.run_file.set_parameters(params, keep, roles)
         self._tell(self._kept.run_file.flush_when_due())
         self._standing = {"iteration": state.sweep, "free_energy": values["free_energy"]}
         if time.monotonic() - self._last_status >= _STATUS_SECONDS:

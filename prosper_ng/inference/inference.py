@@ -138,7 +138,7 @@ class Inference:
 
     def rehearse(self, summarize: Summarize, missing: bool) -> Summary:
         """The summary of two rows that are not the data's, so that every kernel is compiled, and the shapes known."""
-        rows, values = np.arange(2), np.linspace(-1.0, 1.0, 2 * self.known.n_observed).reshape(2, -1)
+        rows, values = np.arange(2), self._feasible_rows(2)
         gaps = np.where(np.arange(self.known.n_observed) == 0, np.nan, values)
         found, kinds = self._rehearsed(0, rows, values, summarize), set()
         for level in range(MOST_DOUBLINGS + 3 if self.options.adaptive else 1):
@@ -152,6 +152,11 @@ class Inference:
             if level > 0:
                 kinds.add(type(effort.estep))
         return found
+
+    def _feasible_rows(self, n_rows: int) -> Floats:
+        """(n, D) rows that are not the data's, of values that these may have."""
+        shape = (n_rows, self.known.n_observed)
+        return self.model.support.feasible(shape, stream(0, "rehearsal").generator())
 
     def _rehearsed(self, level: int, rows: Indices, values: Floats, summarize: Summarize) -> Summary:
         return self._at_level(level, rows, keys_of(values), values, None, summarize)[1]
@@ -198,11 +203,11 @@ class Inference:
                 yield alike[start : start + n_together]
 
     def _states_of(self, level: int) -> int:
-        """S at a level, found by trying it on a row of zeros."""
+        """S at a level, found by trying it on a row."""
         if level not in self._n_states:
-            effort, zeros = self._effort(level), np.zeros((1, self.known.n_observed))
+            effort, values = self._effort(level), self._feasible_rows(1)
             assert effort is not None
-            target = target_apart(self.model, self._prepared, batch_of(np.zeros(1, np.int64), zeros), self._activity)
+            target = target_apart(self.model, self._prepared, batch_of(np.zeros(1, np.int64), values), self._activity)
             sets = initial_sets(effort, target, 0)
             codes = effort.estep.find(target, None).codes if sets is None else sets.codes
             self._n_states[level] = codes.shape[1]

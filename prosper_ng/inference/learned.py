@@ -19,6 +19,7 @@ from prosper_ng.experiments.continuation import not_of_this_version
 from prosper_ng.experiments.plug_ins import changed, require_here
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.models.interface import DiscreteLatents, Model, learnable
+from prosper_ng.models.roles import legal_value, n_observed_of, telling_parameter
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
@@ -125,16 +126,20 @@ def _from_config(path: Path) -> Learned:
     values: dict[str, Any] = {}
     if training.initial_file is not None:
         values |= read_parameters(Path(training.initial_file))
-    if np.ndim(values.get("W", 0.0)) != 2:
+    telling = telling_parameter(config.model)
+    shape = np.shape(values.get(telling, 0.0)) if telling is not None else ()
+    n_observed = None if telling is None else n_observed_of(config.model, telling, shape)
+    if n_observed is None:
         raise UserError(
             f"{path} gives no parameters of its model {kind_of(config.model)}; name a run folder, or a "
             "training.initial_file that holds them"
         )
-    n_observed = len(values["W"])
-    for name, spec in learnable(config.model.parameters(n_observed)).items():
-        if name in training.initial:
-            values[name] = np.full(spec.shape, training.initial[name])
+    specs = learnable(config.model.parameters(n_observed))
+    for name in specs.keys() & training.initial.keys():
+        values[name] = specs[name].constraint.given(training.initial[name], specs[name].shape)
     params = _complete(config.model, values, n_observed, str(path))
+    for name, spec in specs.items():
+        params[name] = legal_value(spec, params[name], f"{path}: {name}")
     return Learned(path, config, params, n_observed, preprocessing=_of_parameters(training.initial_file))
 
 

@@ -20,10 +20,12 @@ from prosper_ng.data.sources.hdf5 import Hdf5
 from prosper_ng.data.sources.mat import Mat
 from prosper_ng.data.sources.npy import Npy
 from prosper_ng.data.sources.npz import Npz
+from prosper_ng.data.support import noise_refused, require_support
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.inference.learned import Learned, as_json
 from prosper_ng.learning.digest import Content, compile_reading
+from prosper_ng.numerics.constraints import REAL
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import collectively
@@ -119,6 +121,9 @@ def open_rows(known: Learned, wanted: Wanted, comm: Communicator) -> LocalRows:
     """
     with collectively(comm, "opening the data"):
         source, seed = _source(known, wanted)
+        refusal = noise_refused(known.model, source)
+        if refusal is not None:
+            raise UserError(f"{wanted.path or 'the data'}: {refusal}")
         dataset = source.open(seed)
         preprocessing = dataset.preprocessing if known.preprocessing is None else known.preprocessing
         if dataset.n_observed != known.n_observed:
@@ -132,7 +137,7 @@ def open_rows(known: Learned, wanted: Wanted, comm: Communicator) -> LocalRows:
     content = Content(dataset)
     warm_up(comm, compile_reading)
     with collectively(comm, "reading the data"):
-        raw = _raw_rows(content, preprocessing, blocks.owned_rows(comm.rank, comm.size))
+        raw = _raw_rows(content, known, preprocessing, blocks.owned_rows(comm.rank, comm.size))
     digest = content.digest(comm)
     if wanted.path is None and known.data_digest not in (None, digest):
         raise UserError(
@@ -152,8 +157,8 @@ def unknown_whitening(known: Learned) -> str:
     )
 
 
-def _raw_rows(content: Content, preprocessing: Preprocessing, owned: range) -> Floats:
-    """This rank's rows, of which none lacks what whitening needs."""
+def _raw_rows(content: Content, known: Learned, preprocessing: Preprocessing, owned: range) -> Floats:
+    """This rank's rows, of which none lacks what whitening needs or is beyond what the model can have made."""
     dataset = content.dataset
     require_memory(8 * len(owned) * dataset.n_observed, f"{dataset.where}: rows {owned.start} to {owned.stop}")
     raw = np.empty((len(owned), dataset.n_observed))
@@ -161,8 +166,17 @@ def _raw_rows(content: Content, preprocessing: Preprocessing, owned: range) -> F
         last = min(first + _PIECE_ROWS, owned.stop)
         piece = content.raw(first, last)
         preprocessing.require_whole(piece, first, dataset.where)
+        _require_support(piece, first, known, dataset.where, preprocessing)
         raw[first - owned.start : last - owned.start] = piece
     return raw
+
+
+def _require_support(raw: Floats, first: int, known: Learned, where: str, preprocessing: Preprocessing) -> None:
+    """Raise DataError where the model cannot have made rows, but for columns of which it knows nothing."""
+    if known.model.support != REAL:
+        rows = preprocessing.apply(raw)
+        rows[:, known.never_observed] = np.nan
+        require_support(rows, first, known.model, where, preprocessing)
 
 
 def _source(known: Learned, wanted: Wanted) -> tuple[Source, int]:

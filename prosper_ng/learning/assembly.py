@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.data.dataset import NO_COLUMNS, Columns, Dataset
 from prosper_ng.data.row_file import StoredRows, mapped_array, stored_rows, written_rows
+from prosper_ng.data.support import require_support
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.learning import memory
 from prosper_ng.learning.census import Census, equal_columns, take_census
 from prosper_ng.learning.census_warnings import Case, warnings_of
 from prosper_ng.learning.digest import Content, compile_reading
-from prosper_ng.models.interface import Moments, ParameterSpec, learnable
+from prosper_ng.models.interface import Moments, learnable
+from prosper_ng.models.roles import legal_value, noise_covariance, telling_parameter
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
@@ -99,17 +101,23 @@ def _values(config: RunConfig, content: Content, owned: range, scratch: Path) ->
     dtype, shape = np.dtype(config.memory.dtype), (len(owned), dataset.n_observed)
     n_together = max(1, _PIECE_BYTES // (8 * dataset.n_observed))
     pieces = [range(start, min(start + n_together, owned.stop)) for start in owned[::n_together]]
+
+    def read(rows: range) -> Floats:
+        found = content.read(rows.start, rows.stop)
+        require_support(found, rows.start, config.model, dataset.where, dataset.preprocessing)
+        return found
+
     if config.memory.keeps_data(shape[0] * shape[1] * dtype.itemsize):
         values = np.empty(shape, dtype)
         for rows in pieces:
             with np.errstate(over="ignore"):  # the census refuses what single precision cannot hold
-                values[rows.start - owned.start : rows.stop - owned.start] = content.read(rows.start, rows.stop)
+                values[rows.start - owned.start : rows.stop - owned.start] = read(rows)
         return values
     stored: StoredRows | None = getattr(dataset, "stored", None)
     if stored is None or stored.dtype != dtype:
-        return written_rows((content.read(rows.start, rows.stop) for rows in pieces), shape, dtype, scratch)
+        return written_rows(map(read, pieces), shape, dtype, scratch)
     for rows in pieces:
-        content.read(rows.start, rows.stop)  # raises where the rows are no data to learn from
+        read(rows)  # raises where the rows are no data to learn from
     return stored_rows(stored, owned.start, shape)
 
 
@@ -164,9 +172,9 @@ def _given_parameters(config: RunConfig, dataset: Dataset) -> dict[str, Floats]:
 
 
 def _columns_told(config: RunConfig, dataset: Dataset, given: dict[str, Floats]) -> Columns:
-    """The columns that the dictionary to start from tells of, where it comes from a file."""
-    training = config.training
-    if training.initial_file is None or "W" not in given or "W" in training.initial:
+    """The columns that the dictionary to start from, or what a model has in its place, tells of out of a file."""
+    training, name = config.training, telling_parameter(config.model)
+    if training.initial_file is None or name not in given or name in training.initial:
         return NO_COLUMNS
     return np.setdiff1d(np.arange(dataset.n_observed), unknown_columns(Path(training.initial_file)))
 
@@ -178,7 +186,7 @@ def _warnings(
     stored: StoredRows | None = getattr(dataset, "stored", None)
     types = [np.dtype(config.memory.dtype), *([stored.dtype] if stored and stored.dtype.kind == "f" else [])]
     epsilon = max(float(np.finfo(each).eps) for each in types)
-    has_covariance = "Sigma" in config.model.parameters(problem.n_observed)
+    has_covariance = noise_covariance(config.model.parameters(problem.n_observed)) is not None
     repeated = equal_columns(problem, census) if has_covariance else NO_COLUMNS
     return warnings_of(Case(census, config.model, config.data, epsilon, repeated, unknown))
 
@@ -189,20 +197,12 @@ def _initial(config: RunConfig, problem: Problem, given: dict[str, Floats], mome
     generator = stream(config.seed, "initial parameters").generator()
     params = config.model.initial(moments, generator)
     for name, spec in config.model.parameters(problem.n_observed).items():
+        value: Any = params[name]
         origin = f"the start found from the data: {name}"
         if name in given:
-            params[name], origin = given[name], f"training.initial_file: {name} in {training.initial_file}"
+            value, origin = given[name], f"training.initial_file: {name} in {training.initial_file}"
         if name in training.initial:
-            params[name], origin = training.initial[name], f"training.initial: {name}"
-        _check_legal(params[name], spec, origin)
+            value, origin = training.initial[name], f"training.initial: {name}"
+        params[name] = legal_value(spec, value, origin)
     problem.comm.broadcast_in_place(params.buffer)
     return params
-
-
-def _check_legal(values: Floats, spec: ParameterSpec, origin: str) -> None:
-    legal = np.isfinite(values) & (values >= spec.low) & (values <= spec.high)
-    if not legal.all():
-        raise UserError(
-            f"{origin} ({spec.meaning}) must be a number from {spec.low:.12g} to {spec.high:.12g}, "
-            f"not {values[~legal].flat[0]:g}"
-        )

@@ -10,6 +10,7 @@ from prosper_ng.data.dataset import Columns
 from prosper_ng.errors import UserError
 from prosper_ng.models.capabilities import WantsExamples, offers
 from prosper_ng.models.interface import Model, Moments
+from prosper_ng.models.roles import of_role
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.training.em import Problem
@@ -142,9 +143,10 @@ class _Counts:
 
 
 def has_no_negative_fields(model: Model, n_observed: int) -> bool:
-    """Whether the entries of the dictionary W are 0 or more."""
+    """Whether the model has a dictionary, whose entries are 0 or more."""
     specs = model.parameters(n_observed)
-    return "W" in specs and specs["W"].low >= 0
+    name = of_role(specs, "dictionary")
+    return name is not None and specs[name].constraint.low >= 0
 
 
 def equal_columns(problem: Problem, census: Census) -> Columns:

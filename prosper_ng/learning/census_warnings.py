@@ -10,6 +10,7 @@ from prosper_ng.components import kind_of
 from prosper_ng.data.dataset import Columns
 from prosper_ng.learning.census import SHOWN, Census, has_no_negative_fields
 from prosper_ng.models.interface import SMALLEST_SCALE, DiscreteLatents
+from prosper_ng.models.roles import noise_covariance, of_role
 
 Floats = NDArray[np.float64]
 
@@ -46,15 +47,19 @@ class Case(NamedTuple):
         return len(self.census.low)
 
     @property
-    def has_covariance(self) -> bool:
-        """Whether the noise has a covariance (D, D)."""
-        return "Sigma" in self.model.parameters(self.n_observed)
+    def noise(self) -> str | None:
+        """The parameter that says how strong the noise is; None where the model has none."""
+        return of_role(self.model.parameters(self.n_observed), "noise")
+
+    @property
+    def covariance(self) -> str | None:
+        """The covariance (D, D) of the noise; None where it has none."""
+        return noise_covariance(self.model.parameters(self.n_observed))
 
     @property
     def has_shared_noise(self) -> bool:
-        """Whether one standard deviation is that of all columns."""
-        specs = self.model.parameters(self.n_observed)
-        return "sigma" in specs and specs["sigma"].shape == ()
+        """Whether one number says how strong the noise is in all columns."""
+        return self.noise is not None and self.model.parameters(self.n_observed)[self.noise].shape == ()
 
     @property
     def varies(self) -> NDArray[np.bool_]:
@@ -101,10 +106,10 @@ def _of_size(case: Case) -> Iterator[str]:
             f"the data have {n_rows} rows for {H} latents: each row can be explained by a latent of its own, noise "
             f"included; choose fewer latents than rows (model.n_latents)"
         )
-    if case.has_covariance and n_rows <= D:
+    if case.covariance is not None and n_rows <= D:
         yield (
             f"the data have {n_rows} rows of {D} values, which cannot tell a covariance of the noise of {D} x {D} "
-            "(Sigma); choose model.noise: diagonal or scalar"
+            f"({case.covariance}); choose model.noise: diagonal or scalar"
         )
 
 
@@ -133,9 +138,10 @@ def _of_what_is_constant(case: Case) -> Iterator[str]:
     if not case.varies.any():
         is_zero = not census.low[census.n_observed > 0].any()
         what = "all values of the data are 0" if is_zero else "all rows of the data are the same"
-        yield f"{what}: there is nothing else to learn from them, and the noise shrinks until rounding ends it"
+        end = "" if case.noise is None else ", and the noise shrinks until rounding ends it"
+        yield f"{what}: there is nothing else to learn from them{end}"
         return
-    if case.has_shared_noise:
+    if case.noise is None or case.has_shared_noise:
         return
     flat = np.flatnonzero((census.n_observed > 0) & (census.spread < 1e5 * SMALLEST_SCALE))
     if len(flat):
@@ -156,7 +162,7 @@ def _of_values(case: Case) -> Iterator[str]:
     if not case.varies.any():
         return
     yield from _of_lost_digits(case)
-    if not getattr(case.model, "data_mean", False):
+    if case.noise is not None and not getattr(case.model, "data_mean", False):
         yield from _of_offsets(case)
     if case.has_shared_noise and getattr(case.source, "whiten", "none") == "none":
         yield from _of_units(case)

@@ -10,6 +10,7 @@ from prosper_ng.estep.search import Search
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.tasks.interface import TaskContext
 from prosper_ng.learning.assembly import Assembly
+from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import Annealing
@@ -26,7 +27,7 @@ def rehearse(config: RunConfig, parts: Assembly) -> None:
     will find: a UserError only ends the rehearsal.
     """
     n_observed = parts.problem.n_observed
-    values = np.linspace(-1.0, 1.0, _N_ROWS * n_observed).reshape(_N_ROWS, n_observed)
+    values = config.model.support.feasible((_N_ROWS, n_observed), stream(0, "rehearsal").generator())
     if getattr(config.data, "missing", False):
         values[0, 0] = np.nan
     estep = parts.problem.estep

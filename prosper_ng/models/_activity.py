@@ -7,11 +7,14 @@ from numba import njit
 
 from prosper_ng.latents.space import unpack
 from prosper_ng.models.interface import Floats, MStep, ParameterSpec
+from prosper_ng.numerics.constraints import interval
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.special import bernoulli_entropy, bernoulli_log
 from prosper_ng.numerics.truncated_prior import corrected_activity
 
 SMALLEST_PI = 1e-10
+
+_PI = interval(SMALLEST_PI, 1 - SMALLEST_PI)
 
 
 class ActivityPrior:
@@ -26,7 +29,7 @@ class ActivityPrior:
 
     def _pi_spec(self) -> ParameterSpec:
         shape = () if self.shared_pi else (self.n_latents,)
-        return ParameterSpec(shape, SMALLEST_PI, 1 - SMALLEST_PI, "probability that a latent is active")
+        return ParameterSpec(shape, _PI, "probability that a latent is active", "activity")
 
     def _initial_pi(self) -> Floats:
         """1/H, at most 1/2."""

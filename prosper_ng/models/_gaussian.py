@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from prosper_ng.models.interface import SMALLEST_SCALE, Floats, MStep, ParameterSpec
+from prosper_ng.models.interface import SCALE, SMALLEST_SCALE, Floats, MStep, ParameterSpec
 from prosper_ng.numerics.cholesky import at_least, positive_definite
+from prosper_ng.numerics.constraints import COVARIANCE, REAL, interval
 from prosper_ng.numerics.linear import diagonal_of_packed, packed, packed_size, times_symmetric, unpacked
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
@@ -131,9 +132,10 @@ class GaussianNoise:
 
     def _noise_specs(self, n_observed: int) -> dict[str, ParameterSpec]:
         if self.noise == "full":
-            return {"Sigma": ParameterSpec((n_observed, n_observed), -np.inf, np.inf, "covariance of the noise")}
+            shape: Shape = (n_observed, n_observed)
+            return {"Sigma": ParameterSpec(shape, COVARIANCE, "covariance of the noise", "noise")}
         shape = (n_observed,) if self.noise == "diagonal" else ()
-        return {"sigma": ParameterSpec(shape, SMALLEST_SCALE, np.inf, "standard deviation of the noise")}
+        return {"sigma": ParameterSpec(shape, SCALE, "standard deviation of the noise", "noise")}
 
     def _initial_noise(self, scales: Floats) -> dict[str, Floats]:
         """Independent noise of these standard deviations (D,), which are all the same for scalar noise."""
@@ -243,10 +245,10 @@ class GaussianSlabs:
 
     def _slab_specs(self) -> dict[str, ParameterSpec]:
         H = self.n_latents
-        means = {"mu": ParameterSpec((H,), -np.inf, np.inf, "means of the slabs")}
+        means = {"mu": ParameterSpec((H,), REAL, "means of the slabs")}
         if self.slab == "full":
-            return means | {"Psi": ParameterSpec((H, H), -np.inf, np.inf, "covariance of the slabs")}
-        return means | {"psi": ParameterSpec((H,), SMALLEST_VARIANCE, np.inf, "variances of the slabs")}
+            return means | {"Psi": ParameterSpec((H, H), COVARIANCE, "covariance of the slabs")}
+        return means | {"psi": ParameterSpec((H,), interval(SMALLEST_VARIANCE, np.inf), "variances of the slabs")}
 
     def _initial_slabs(self) -> dict[str, Floats]:
         """Mean and variance 1, no correlation."""

@@ -198,3 +198,11 @@ class PosteriorMeans(Protocol):
     def posterior_means(self, prepared: Any, projected: Any, codes: Codes, weights: Floats) -> dict[str, Floats]:
         """Posterior means (n, ...) by name, such as `s_z` (n, H), for codes (n, S, words) with weights (n, S)."""
         ...
+
+
+class HasHeadline(Protocol):
+    """Models that say themselves which numbers people look at first."""
+
+    def headline(self, params: NamedArrays) -> dict[str, float]:
+        """Numbers for the progress line and the curves, by the names of their columns in the history."""
+        ...

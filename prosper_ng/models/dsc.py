@@ -23,6 +23,7 @@ from prosper_ng.models._activity import SMALLEST_PI
 from prosper_ng.models.interface import Batch, Floats, Moments, MStep, ParameterSpec
 from prosper_ng.models.linear.kernels import Prepared, Projected
 from prosper_ng.models.linear.model import LinearModel, prepare
+from prosper_ng.numerics.constraints import Simplex
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.truncated_prior import corrected_activity
 
@@ -55,7 +56,7 @@ class DSC(LinearModel):
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         """W, sigma, pi and, where it is on, mu."""
         shape = (len(self.values),) if self.shared_pi else (self.n_latents, len(self.values))
-        pi = ParameterSpec(shape, SMALLEST_PI, 1.0, "probabilities of the values, 0 first")
+        pi = ParameterSpec(shape, Simplex(SMALLEST_PI), "probabilities of the values, 0 first", "activity")
         return self._linear_parameters(n_observed) | {"pi": pi}
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:

@@ -47,6 +47,7 @@ from prosper_ng.models.interface import Batch, Codes, Floats, Identity, Moments,
 from prosper_ng.models.slab.kernels import add_means, add_moments, log_joint_of_states
 from prosper_ng.models.slab.neighbors import fill_neighbors
 from prosper_ng.numerics.cholesky import positive_definite
+from prosper_ng.numerics.constraints import REAL
 from prosper_ng.numerics.linear import packed, solve_least_change, symmetric
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import log_odds
@@ -131,6 +132,8 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
     unused: Literal["keep", "redraw"] = "keep"
     """What becomes of the dictionary element of a latent that no state uses."""
 
+    support = REAL
+
     is_monotone = True
     """The M-step is the maximum of what the free energy is at these statistics."""
     identity: ClassVar[Identity] = "after M-step"
@@ -149,7 +152,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         """W, pi, mu, psi or Psi, and sigma or Sigma."""
         return {
-            "W": ParameterSpec((n_observed, self.n_latents), -np.inf, np.inf, "dictionary"),
+            "W": ParameterSpec((n_observed, self.n_latents), REAL, "dictionary", "dictionary"),
             "pi": self._pi_spec(),
             **self._slab_specs(),
             **self._noise_specs(n_observed),

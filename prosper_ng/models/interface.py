@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.latents.space import LatentSpace
+from prosper_ng.numerics.constraints import Constraint, interval
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
 Floats = NDArray[np.float64]
@@ -23,6 +24,8 @@ Codes = NDArray[np.uint64]
 
 SMALLEST_SCALE = 1e-100
 """Below this the squares of values leave the range of double precision."""
+SCALE = interval(SMALLEST_SCALE, np.inf)
+"""What standard deviations may be."""
 
 
 class Batch(NamedTuple):
@@ -98,13 +101,18 @@ class Moments(NamedTuple):
         return 0.25 * rng.standard_normal((len(self.mean), n_latents))
 
 
+Role = Literal["dictionary", "activity", "noise", ""]
+"""What a parameter is to everything outside its model: numbers (D, H) whose columns are the dictionary elements; how
+probable it is that latents are active; how much the data vary given the states; none of these."""
+
+
 class ParameterSpec(NamedTuple):
-    """Shape, legal interval and meaning of one parameter."""
+    """Shape, legal values, meaning and role of one parameter."""
 
     shape: Shape
-    low: float
-    high: float
+    constraint: Constraint
     meaning: str
+    role: Role = ""
     constant: bool = False
     """Whether it is found once, from the data, and cannot be learned or given; learned models do without."""
 
@@ -139,6 +147,11 @@ class MStep:
 
 class Model(Protocol):
     """p(s, y | Theta): its parameters, its sufficient statistics, its M-step."""
+
+    @property
+    def support(self) -> Constraint:
+        """The values that data may have; `REAL` where any number will do."""
+        ...
 
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         """Every parameter by its paper symbol."""

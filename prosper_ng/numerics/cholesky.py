@@ -26,17 +26,28 @@ def positive_definite(matrix: Floats) -> Floats:
     What counts is the correlation matrix, so that variables may have variances of any size.
     """
     symmetric = 0.5 * (matrix + matrix.T)
-    variances = np.diagonal(symmetric)
-    largest = float(np.max(variances, initial=0.0)) or 1.0
-    scale = np.sqrt(np.where(variances > 0, variances, largest))
-    try:
-        factor = linalg.cholesky(symmetric / scale[:, None] / scale, lower=True)
-        if np.min(np.diagonal(factor), initial=1.0) ** 2 > _SINGULAR:
-            return symmetric
-    except linalg.LinAlgError:
-        pass
+    if is_positive_definite(symmetric):
+        return symmetric
+    scale = _deviations(symmetric)
     # Raised eigenvalues make larger variances, in whose units they may be too small still, but not a third time.
     return positive_definite(at_least(symmetric, _RAISED * scale**2))
+
+
+def is_positive_definite(symmetric: Floats) -> bool:
+    """Whether a symmetric matrix is positive definite as far as double precision can tell."""
+    scale = _deviations(symmetric)
+    try:
+        factor = linalg.cholesky(symmetric / scale[:, None] / scale, lower=True)
+    except linalg.LinAlgError:
+        return False
+    return bool(np.min(np.diagonal(factor), initial=1.0) ** 2 > _SINGULAR)
+
+
+def _deviations(symmetric: Floats) -> Floats:
+    """(H,) the units of the variables: their standard deviations, the largest one where there is none."""
+    variances = np.diagonal(symmetric)
+    largest = float(np.max(variances, initial=0.0)) or 1.0
+    return np.sqrt(np.where(variances > 0, variances, largest))
 
 
 def at_least(matrix: Floats, least: Floats, before: Floats | None = None) -> Floats:

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.report.curves import PANELS, Panel, column, draw_panel, known_panels
+from prosper_ng.report.curves import Panel, column, draw_panel, known_panels
 from prosper_ng.report.drawing import BLUE, BROWN, TEAL, count_on, drawn, svg
 from prosper_ng.report.figures import MOST_ELEMENTS, draw_use, matched, order_of_use
 from prosper_ng.report.pixels import Pixels, eight_bit, enlarged, mosaic, tiles, with_channels
+from prosper_ng.storage.run_record import parameter_of
 
 Floats = NDArray[np.float64]
 
@@ -46,13 +47,13 @@ class Picture(NamedTuple):
     height: int
 
 
-def curve_charts(history: Mapping[str, Floats]) -> list[Chart]:
-    """One chart for each curve that the history has; none before the first sweep."""
+def curve_charts(history: Mapping[str, Floats], panels: Sequence[Panel]) -> list[Chart]:
+    """One chart for each of these curves that the history has, and of what else shows; none before the first sweep."""
     if len(history.get("sweep", ())) == 0:
         return []
     more = [p for p in known_panels(history, _MORE_PANELS) if np.any(column(history, p.column) > _ROUNDING)]
     charts = []
-    for panel in [*known_panels(history, PANELS), *more]:
+    for panel in [*known_panels(history, panels), *more]:
         values = column(history, panel.column)
         sweeps, known = history["sweep"][np.isfinite(values)], values[np.isfinite(values)]
         title = " ".join(panel.label.split())
@@ -65,7 +66,7 @@ def curve_charts(history: Mapping[str, Floats]) -> list[Chart]:
             draw_panel(axes, history, panel)
             axes.set_ylabel("")
             axes.set_xlabel("sweeps")
-            charts.append(Chart(title, svg(figure, f"curve-{panel.column}", alternative)))
+            charts.append(Chart(title, svg(figure, f"curve-{parameter_of(panel.column)}", alternative)))
     return charts
 
 

@@ -1,12 +1,14 @@
 """How the curves of a run are drawn: its numbers over sweeps, with the sweeps of annealing shaded."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.report.drawing import BLUE, GREEN, ORANGE, RED, VIOLET, count_on
+from prosper_ng.report.drawing import BLUE, BROWN, GREEN, ORANGE, PALE, RED, TEAL, VIOLET, count_on
+from prosper_ng.storage.run_record import parameter_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,20 +28,34 @@ class Panel(NamedTuple):
     digits: str
 
 
-PANELS = (
-    Panel("free_energy", "free energy\nper row (nats)", BLUE, ".4f"),
-    Panel("sigma", "noise level σ", RED, ".4g"),
-    Panel("pi", "mean activity π", GREEN, ".4g"),
-    Panel("psnr", "PSNR (dB)", VIOLET, ".2f"),
-)
+_BY_ROLE = {"noise": ("noise level", RED), "activity": ("mean activity", GREEN)}
+_OTHERS = (TEAL, BROWN, PALE)
+_SYMBOLS = {"sigma": "σ", "pi": "π"}
+
+
+def label_of(column: str, role: str) -> str:
+    """What to call a column of the history: `noise level σ` for `sigma`, `n empty` for `n_empty`."""
+    name = parameter_of(column)
+    return f"{_BY_ROLE[role][0]} {_SYMBOLS.get(name, name)}" if role in _BY_ROLE else column.replace("_", " ")
+
+
+def panels_of(headline: Mapping[str, str]) -> list[Panel]:
+    """The curves of a run: the free energy, the columns people look at first, with their roles, and the PSNR."""
+    others = cycle(_OTHERS)
+    named = [
+        Panel(column, label_of(column, role), _BY_ROLE[role][1] if role in _BY_ROLE else next(others), ".4g")
+        for column, role in headline.items()
+    ]
+    first = Panel("free_energy", "free energy\nper row (nats)", BLUE, ".4f")
+    return [first, *named, Panel("psnr", "PSNR (dB)", VIOLET, ".2f")]
 
 
 def column(history: Mapping[str, Floats], name: str) -> Floats:
-    """A column of the history, or of the means where the parameter is an array; empty where there is none."""
-    return history.get(name, history.get(f"{name}_mean", np.empty(0)))
+    """A column of the history; empty where there is none."""
+    return history.get(name, np.empty(0))
 
 
-def known_panels(history: Mapping[str, Floats], panels: Sequence[Panel] = PANELS) -> list[Panel]:
+def known_panels(history: Mapping[str, Floats], panels: Sequence[Panel]) -> list[Panel]:
     """Those of the panels that the history has numbers for."""
     return [panel for panel in panels if np.isfinite(column(history, panel.column)).any()]
 

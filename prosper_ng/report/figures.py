@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.data.images import quality
 from prosper_ng.numerics.matching import recovered
-from prosper_ng.report.curves import draw_panel, explain_shades, known_panels
+from prosper_ng.report.curves import Panel, draw_panel, explain_shades, known_panels
 from prosper_ng.report.drawing import BLUE, ORANGE, PALE, axes_at, count_on, drawn, pixel_size, save_png
 from prosper_ng.report.pixels import Pixels, eight_bit, enlarged, mosaic, tiles, with_channels
 
@@ -95,12 +95,12 @@ def order_of_use(n_elements: int, use: Floats | None) -> NDArray[np.intp]:
     return np.arange(n_elements) if use is None else np.argsort(-use, kind="stable")
 
 
-def curves(history: Mapping[str, Floats], path: Path) -> None:
-    """Draw free energy, sigma, pi and PSNR over sweeps, as far as the history has them.
+def curves(history: Mapping[str, Floats], panels: Sequence[Panel], path: Path) -> None:
+    """Draw curves over sweeps, as far as the history has them.
 
     Sweeps at a temperature above 1 are shaded.
     """
-    panels = known_panels(history)
+    panels = known_panels(history, panels)
     height, head, foot, gap = 300, 20, 110, 60
     with drawn(1300, head + foot + len(panels) * (height + gap)) as figure:
         for place, panel in enumerate(reversed(panels)):

@@ -1,7 +1,7 @@
 """Tells the user, and log.txt, how a run goes."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prosper_ng.report.log import close_log, open_log
@@ -43,12 +43,12 @@ class Narrator:
         if self._logger is not None:
             self._logger.info(message)
 
-    def sweep(self, done: int, values: Mapping[str, float]) -> None:
-        """A sweep is done; the values are those of its entry in the history."""
+    def sweep(self, done: int, values: Mapping[str, float], headline: Sequence[str]) -> None:
+        """A sweep is done; the values are those of its entry in the history, of which people look at some first."""
         if self._logger is None or self._progress is None:
             return
         shown = {name.removesuffix("_mean"): value for name, value in values.items()}
-        self._progress.update(done, shown)
+        self._progress.update(done, shown, [name.removesuffix("_mean") for name in headline])
         self._logger.info("sweep %d: free energy %.9g", done, values["free_energy"])
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.errors import UserError
 from prosper_ng.report import figures
+from prosper_ng.report.curves import panels_of
 from prosper_ng.storage.run_record import RunRecord, read_run
 
 Floats = NDArray[np.float64]
@@ -25,7 +26,7 @@ def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
     if len(record.history.get("sweep", ())) == 0:
         notes.append("no curves: the run has not finished a sweep yet")
     else:
-        figures.curves(record.history, folder / "curves.png")
+        figures.curves(record.history, panels_of(record.headline), folder / "curves.png")
         drawn.append(folder / "curves.png")
     W, patch_shape = dictionary_of(record)
     if W is None:
@@ -33,9 +34,9 @@ def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
     else:
         figures.dictionary(W, patch_shape, use_of(record, W.shape[1]), folder / "dictionary.png")
         drawn.append(folder / "dictionary.png")
-    true_fields = record.results.get("truth", {}).get("W")
-    if W is not None and true_fields is not None:
-        figures.recovery(np.asarray(true_fields), record.parameters["W"], patch_shape, folder / "recovery.png")
+    learned, true = elements_of(record)
+    if W is not None and learned is not None and true is not None:
+        figures.recovery(true, learned, patch_shape, folder / "recovery.png")
         drawn.append(folder / "recovery.png")
     images = images_of(record)
     if len(images) > 1 and images[0][0] == "clean":
@@ -62,6 +63,14 @@ def images_of(record: RunRecord) -> list[tuple[str, Floats]]:
     return [(name, images[name]) for name in names]
 
 
+def elements_of(record: RunRecord) -> tuple[Floats | None, Floats | None]:
+    """The dictionary (D, H) as it was learned, and the true one; None where there is none."""
+    name, truth = record.of_role("dictionary"), record.results.get("truth")
+    learned = None if name is None else np.asarray(record.parameters[name])
+    true = truth.get(name) if isinstance(truth, dict) else None
+    return learned, None if true is None else np.asarray(true)
+
+
 def dictionary_of(record: RunRecord) -> tuple[Floats | None, tuple[int, ...]]:
     """The columns to draw, in the units of the data where these were whitened, and the shape of each."""
     W = _in_units_of_the_data(record)
@@ -74,7 +83,8 @@ def dictionary_of(record: RunRecord) -> tuple[Floats | None, tuple[int, ...]]:
 
 
 def _in_units_of_the_data(record: RunRecord) -> Floats:
-    W = np.asarray(record.parameters.get("W", ()))
+    learned, _ = elements_of(record)
+    W = np.empty(0) if learned is None else learned
     if W.ndim != 2 or len(W) != record.attributes.get("n_observed"):
         return W
     preprocessing = record.preprocessing()
@@ -86,7 +96,8 @@ def _in_units_of_the_data(record: RunRecord) -> Floats:
 
 def use_of(record: RunRecord, n_elements: int) -> Floats | None:
     """How often each dictionary element is active: measured, or else learned; None where the run cannot tell."""
-    for found in (record.results.get("use", ()), record.parameters.get("pi", ())):
+    learned = record.parameters.get(record.of_role("activity") or "", ())
+    for found in (record.results.get("use", ()), learned):
         use = np.asarray(found, dtype=np.float64)
         if use.shape == (n_elements,) and np.isfinite(use).all():
             return use

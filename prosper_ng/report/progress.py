@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 from rich.console import Console
@@ -13,8 +13,8 @@ from rich.progress import Progress as Bar
 
 _LINE_SECONDS = 10.0
 _REMEMBERED_SWEEPS = 20
-_LABELS = {"free_energy": "F", "sigma": "sigma", "pi": "pi", "psnr": "PSNR", "temperature": "T"}
-_FORMATS = {"free_energy": ".4f", "sigma": ".4g", "pi": ".4g", "psnr": ".2f", "temperature": ".3g"}
+_LABELS = {"free_energy": "F", "psnr": "PSNR", "temperature": "T"}
+_FORMATS = {"free_energy": ".4f", "psnr": ".2f", "temperature": ".3g"}
 
 
 class Progress:
@@ -46,15 +46,15 @@ class Progress:
             self._task = self._bar.add_task(f"sweep {n_done}/{n_sweeps}", total=n_sweeps, completed=n_done)
             self._bar.start()
 
-    def update(self, sweep: int, values: Mapping[str, float]) -> None:
-        """Show that `sweep` sweeps are done, with `free_energy` (per row), `sigma`, `pi`, `psnr` as far as known.
+    def update(self, sweep: int, values: Mapping[str, float], headline: Sequence[str] = ()) -> None:
+        """Show that `sweep` sweeps are done, with `free_energy` (per row), the headline, `psnr` as far as known.
 
         Other values are shown with `verbose` only; what is not finite is left out.
         """
         self._times.append((sweep, self._clock()))
         if self._quiet:
             return
-        text = self._text(sweep, values)
+        text = self._text(sweep, values, headline)
         if self._bar is not None:
             self._bar.update(self._task, completed=sweep, description=text)
         elif self._is_due(sweep):
@@ -83,10 +83,12 @@ class Progress:
         is_end = sweep >= self._n_sweeps or self._last_line == -math.inf
         return self._verbose or is_end or self._clock() - self._last_line >= _LINE_SECONDS
 
-    def _text(self, sweep: int, values: Mapping[str, float]) -> str:
+    def _text(self, sweep: int, values: Mapping[str, float], headline: Sequence[str]) -> str:
         width = len(str(self._n_sweeps))
         parts = [f"sweep {sweep:>{width}}/{self._n_sweeps}"]
-        names = [*_LABELS, *(name for name in values if name not in _LABELS)] if self._verbose else _LABELS
+        first, *others = _LABELS
+        names = [first, *headline, *others]
+        names += [name for name in values if name not in names] if self._verbose else []
         for name in names:
             value = values.get(name, math.nan)
             # Temperature is news while it is not 1.

@@ -12,11 +12,12 @@ from prosper_ng.data.images import quality
 from prosper_ng.errors import UserError
 from prosper_ng.report import charts
 from prosper_ng.report.charts import Chart, Picture
+from prosper_ng.report.curves import label_of, panels_of
 from prosper_ng.report.page import render, require_packages
-from prosper_ng.report.pictures import dictionary_of, images_of, use_of
+from prosper_ng.report.pictures import dictionary_of, elements_of, images_of, use_of
 from prosper_ng.report.pixels import with_channels
 from prosper_ng.report.progress import duration, duration_in_full
-from prosper_ng.report.run_text import learned_activity, part, sentence
+from prosper_ng.report.run_text import learned_activity, sentence
 from prosper_ng.report.summary import silence, summary
 from prosper_ng.storage.run_record import RunRecord
 
@@ -77,7 +78,7 @@ def run_page(record: RunRecord) -> str:
         sentence=sentence(record, found),
         facts=_facts(record, found),
         digest=found["digest"],
-        curves=charts.curve_charts(record.history),
+        curves=charts.curve_charts(record.history, panels_of(record.headline)),
         hottest=float(np.nanmax(record.history.get("temperature", np.ones(1)), initial=1.0)),
         images=_images(record),
         dictionary=_dictionary(record),
@@ -112,10 +113,10 @@ def _facts(record: RunRecord, found: Mapping[str, Any]) -> TableRows:
     recovered = found.get("recovered")
     if isinstance(recovered, dict):
         rows.append(("dictionary elements recovered", f"{recovered.get('found')} of {recovered.get('of')}"))
-    for name, label in (("sigma", "noise level σ"), ("pi", "mean activity π")):
-        last = record.last(name) if name in record.history else record.last(f"{name}_mean")
+    for column, role in record.headline.items():
+        last = record.last(column)
         if last is not None:
-            rows.append((label, f"{last:.4g}"))
+            rows.append((label_of(column, role), f"{last:.4g}"))
     elapsed = record.last("elapsed")
     if elapsed is not None:
         rows.append(("time", duration(elapsed)))
@@ -156,9 +157,9 @@ def _dictionary(record: RunRecord) -> list[Picture]:
     if W is None:
         return []
     pictures = [charts.dictionary_picture(W, shape, use_of(record, W.shape[1]))]
-    true = np.asarray(part(record.results, "truth").get("W", ()))
-    if true.ndim == 2 and len(true) == len(W):
-        pictures.append(charts.recovery_picture(true, record.parameters["W"], shape))
+    learned, true = elements_of(record)
+    if learned is not None and true is not None and true.ndim == 2 and len(true) == len(W):
+        pictures.append(charts.recovery_picture(true, learned, shape))
     return pictures
 
 

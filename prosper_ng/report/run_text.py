@@ -44,7 +44,8 @@ def sentence(record: RunRecord, found: Mapping[str, Any]) -> str:
 def learned_activity(record: RunRecord) -> Floats | None:
     """(H,) how probable it is that each latent is not zero, by the learned prior; None where that is not known."""
     model = part(record.config, "model")
-    pi, n_latents = np.asarray(record.parameters.get("pi", np.nan), dtype=np.float64), model.get("n_latents")
+    learned, n_latents = record.parameters.get(record.of_role("activity") or "", np.nan), model.get("n_latents")
+    pi = np.asarray(learned, dtype=np.float64)
     if not isinstance(n_latents, int) or n_latents < 1 or not np.isfinite(pi).all():
         return None
     if isinstance(model.get("values"), list):

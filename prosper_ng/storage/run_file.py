@@ -3,14 +3,14 @@
 Layout, for plain h5py and MATLAB:
 
     /                         attributes, long ones as datasets: format, format_version, digest, n_rows, n_observed,
-                              never_observed (columns of the data without any value), and what else the run says of
-                              itself
+                              never_observed (columns of the data without any value), headline (the columns of the
+                              history that people look at first, as JSON), and what else the run says of itself
     /config/resolved          the complete configuration as JSON
     /config/text              the configuration as the user wrote it
     /config/origins           where each value came from, as JSON
     /provenance               attributes, long texts as datasets; attempt-0002 below it for the second start
     /history/<column>         one entry for each sweep; NaN where nothing was recorded
-    /parameters/latest/<name>
+    /parameters/latest/<name> the attribute role says what it is: dictionary, activity, noise or none of these
     /parameters/sweep-000010/<name>
     /preprocessing/...        what was done to the rows: remove_mean, whiten; of whitened ones also mean (D,), matrix
                               and inverse (D, D): rows are learned from as (row - mean) @ matrix
@@ -92,6 +92,7 @@ class RunFile:
         self._attributes = {"format": FORMAT, "format_version": FORMAT_VERSION, **attributes}
         self._pending = dict(self._attributes)
         self._arrays: dict[str, NDArray[Any]] = {}
+        self._roles: Mapping[str, str] = {}
         self._preprocessing: dict[str, Any] = {}
         self._plug_ins: dict[str, Any] = {}
         self._results: dict[str, Any] = {}
@@ -115,8 +116,11 @@ class RunFile:
         """Add an entry to the history."""
         self.history.append(sweep, values)
 
-    def set_parameters(self, params: NamedArrays, keep_as_sweep: int | None = None) -> None:
+    def set_parameters(
+        self, params: NamedArrays, keep_as_sweep: int | None = None, roles: Mapping[str, str] | None = None
+    ) -> None:
         """Replace the latest parameters, and keep a copy under the number of a sweep where one is given."""
+        self._roles = roles or {}
         groups = ["latest"] if keep_as_sweep is None else ["latest", f"sweep-{keep_as_sweep:06d}"]
         self._arrays |= {f"parameters/{group}/{name}": params[name].copy() for group in groups for name in params}
 
@@ -219,6 +223,9 @@ class RunFile:
             _append(file, f"history/{name}", self._n_written, values)
         for path, array in self._arrays.items():
             _put(file, path, array)
+            role = self._roles.get(path.rpartition("/")[2])
+            if role is not None and file[path].attrs.get("role") != role:
+                file[path].attrs["role"] = role
         _put_all(file, "preprocessing", self._preprocessing)
         _put_all(file, "plug_ins", self._plug_ins)
         _put_all(file, "results", self._results)

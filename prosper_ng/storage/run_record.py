@@ -24,6 +24,9 @@ _COURSE = {"sweep", "temperature", "data_pruning", "settled", "n_rows_used", "n_
 T = TypeVar("T")
 Floats = NDArray[np.float64]
 
+_FORMER_ROLES = {"W": "dictionary", "pi": "activity", "sigma": "noise", "Sigma": "noise"}
+"""What parameters are in files of earlier versions, which did not say so."""
+
 
 class RunFileError(UserError):
     """There is no run to read, or it cannot be read."""
@@ -52,6 +55,8 @@ class RunRecord:
     """Columns of equal length, one entry for each sweep."""
     parameters: dict[str, Floats]
     """The latest."""
+    roles: dict[str, str]
+    """What each of them is: `dictionary`, `activity`, `noise`, or nothing of these."""
     kept_sweeps: list[int]
     """Sweeps whose parameters `parameters_after` gives."""
     results: dict[str, Any]
@@ -86,6 +91,23 @@ class RunRecord:
             raise RunFileError(f"{self.path} is damaged: never_observed holds no columns from 0 to {n_observed - 1}")
         return columns.astype(np.intp)
 
+    def of_role(self, role: str) -> str | None:
+        """The first parameter of a role; None where the run has none."""
+        return next((name for name, own in self.roles.items() if own == role), None)
+
+    @property
+    def headline(self) -> dict[str, str]:
+        """The columns of the history that people look at first, each with the role of its parameter."""
+        stored = self.attributes.get("headline")
+        if stored is None:
+            columns = [column for name in ("sigma", "pi") for column in (name, f"{name}_mean")]
+            return {column: _FORMER_ROLES[parameter_of(column)] for column in columns if column in self.history}
+        try:
+            columns = [str(column) for column in json.loads(stored)]
+        except (TypeError, ValueError) as error:
+            raise RunFileError(f"{self.path} is damaged: headline holds no names of columns") from error
+        return {column: self.roles.get(parameter_of(column), "") for column in columns}
+
     def last(self, column: str) -> float | None:
         """The last number of a column of the history, None where there is none."""
         values = self.history.get(column, np.empty(0))
@@ -111,6 +133,11 @@ class RunRecord:
         return found
 
 
+def parameter_of(column: str) -> str:
+    """The parameter that a column of the history tells of, which may hold means."""
+    return column.removesuffix("_mean")
+
+
 def read_run(folder: Path) -> RunRecord:
     """The run in a folder, or of a run.h5 itself; RunFileError in one sentence where there is none or it is damaged."""
     path = _run_file(folder)
@@ -122,14 +149,13 @@ def read_run(folder: Path) -> RunRecord:
     return _reading(path, lambda file: _record(path, file, status, trouble))
 
 
-def last_numbers(folder: Path) -> dict[str, float]:
+def last_numbers(record: RunRecord) -> dict[str, float]:
     """What a run came to, as flat names and numbers: the last known number of each column of the history that measures
     something, and the single numbers among the results, such as `psnr_after`.
 
     `n_evaluated` counts over all sweeps. Where elements of a true dictionary were looked for, `recovered_all` is 1 for
-    a run that found all of them, else 0. Raises RunFileError where there is no run, or a damaged one.
+    a run that found all of them, else 0.
     """
-    record = read_run(folder)
     found: dict[str, float] = {}
     for name, values in record.history.items():
         known = values[np.isfinite(values)]
@@ -191,6 +217,7 @@ def _record(path: Path, file: h5py.File, status: Status | None, trouble: str | N
             "update prosper_ng"
         )
     names = list(file.get("parameters", ()))
+    latest = file["parameters/latest"] if "latest" in names else {}
     return RunRecord(
         path=path,
         attributes=attributes,
@@ -199,7 +226,8 @@ def _record(path: Path, file: h5py.File, status: Status | None, trouble: str | N
         origins=dict(json.loads(file["config/origins"].asstr()[()])),
         provenance=_provenance(file["provenance"]),
         history=_values(file["history"]),
-        parameters=_values(file["parameters/latest"]) if "latest" in names else {},
+        parameters=_values(latest),
+        roles=_roles(latest),
         kept_sweeps=sorted(int(name.removeprefix("sweep-")) for name in names if name.startswith("sweep-")),
         results=_values(file["results"]) if "results" in file else {},
         plug_ins=_values(file["plug_ins"]) if "plug_ins" in file else {},
@@ -212,6 +240,12 @@ def _preprocessing(file: h5py.File, attributes: dict[str, Any]) -> Preprocessing
     if "preprocessing" not in file:
         return None
     return Preprocessing.from_arrays(_values(file["preprocessing"]), int(attributes.get("n_observed", 0)))
+
+
+def _roles(parameters: h5py.Group | dict[str, Any]) -> dict[str, str]:
+    """What the parameters are; by their names where a file is too old to say so."""
+    roles = {name: str(item.attrs["role"]) for name, item in parameters.items() if "role" in item.attrs}
+    return roles or {name: _FORMER_ROLES.get(name, "") for name in parameters}
 
 
 def _attributes(group: h5py.Group) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
 from prosper_ng.errors import NumericalError
@@ -16,8 +15,6 @@ from prosper_ng.numerics.random_streams import stream
 from prosper_ng.training.annealing import AnnealingPoint
 from prosper_ng.training.settings import Training
 from prosper_ng.training.totals import PartTotals
-
-Floats = NDArray[np.float64]
 
 
 class Maximized(NamedTuple):
@@ -159,24 +156,14 @@ class Maximization:
         )
 
     def _with_noise(self, params: NamedArrays, sweep: int, part: int, point: AnnealingPoint) -> NamedArrays:
-        """Noise by the schedule, reflected at the bounds of each parameter: none piles up at a bound."""
+        """Noise by the schedule; what it makes illegal is mirrored at the bounds: none piles up there."""
         for name, spec in self.model.parameters(self.n_observed).items():
             scale = point.parameter_noise.get(name, 0.0)
             if scale > 0 and name in self._learn:
                 generator = stream(self.seed, f"noise on {name}", sweep, part).generator()
                 noisy = params[name] + scale * generator.standard_normal(spec.shape)
-                params[name] = np.clip(_reflected(noisy, spec.low, spec.high), spec.low, spec.high)
+                params[name] = spec.constraint.nearest(noisy)
         return params
-
-
-def _reflected(values: Floats, low: float, high: float) -> Floats:
-    """Values outside an interval mirrored into it, at one bound or between both."""
-    if np.isfinite(low) and np.isfinite(high):
-        width = high - low
-        return np.asarray(low + width - np.abs((values - low) % (2 * width) - width))
-    if np.isfinite(low):
-        return np.asarray(low + np.abs(values - low))
-    return np.asarray(high - np.abs(high - values)) if np.isfinite(high) else values
 
 
 def _entropy(sums: NamedArrays) -> float:

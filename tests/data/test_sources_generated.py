@@ -204,15 +204,15 @@ def test_a_number_fills_its_parameter():
 
 BAD_PARAMETERS = [
     ({"W": [[1.0, 2.0, 3.0]], "sigma": 1.0}, "needs the parameter pi: probability"),
-    ({"sigma": 1.0, "pi": 0.5}, r"needs a dictionary W of shape \(D, 3\)"),
-    (TRUTH | {"W": [1.0, 2.0]}, "needs a dictionary W"),
+    ({"sigma": 1.0, "pi": 0.5}, r"needs the parameter W of shape \(D, 3\), D values in a row: dictionary"),
+    (TRUTH | {"W": [1.0, 2.0]}, "needs the parameter W"),
     (TRUTH | {"W": [[1.0, 2.0]]}, r"W has shape \(1, 2\), needed is \(1, 3\)"),
     (TRUTH | {"W": [[1.0, 2.0, 3.0], [1.0]]}, "W: the lists are not of equal length"),
     (TRUTH | {"W": [["a", "b", "c"]]}, "W must be a number or nested lists of numbers"),
     (TRUTH | {"sigmaa": 1.0}, "no parameter sigmaa; did you mean sigma?"),
-    (TRUTH | {"sigma": -1.0}, "sigma must lie in"),
-    (TRUTH | {"pi": 1.5}, "pi must lie in"),
-    (TRUTH | {"sigma": float("nan")}, "sigma must lie in"),
+    (TRUTH | {"sigma": -1.0}, r"parameter sigma \(.*\) must be a number of 1e-100 or more, not"),
+    (TRUTH | {"pi": 1.5}, r"parameter pi \(.*\) must be a number from 1e-10 to 0.9999999999, not 1.5"),
+    (TRUTH | {"sigma": float("nan")}, r"parameter sigma \(.*\) must be a number of 1e-100 or more, not"),
     (TRUTH | {"sigma": True}, "sigma must be a number"),
 ]
 

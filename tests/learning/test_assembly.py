@@ -103,7 +103,7 @@ def test_values_of_the_configuration_go_before_the_file_and_this_before_the_data
         ),
         (
             {"initial": {"sigma": -1.0}},
-            "training.initial: sigma (standard deviation of the noise) must be a number from 1e-100 to inf, not -1",
+            "training.initial: sigma (standard deviation of the noise) must be a number of 1e-100 or more, not -1",
         ),
         (
             {"updates_per_sweep": 4},

@@ -48,15 +48,7 @@ def random_parameters(model: Model, n_observed: int, rng: np.random.Generator) -
     specs = model.parameters(n_observed)
     params = NamedArrays({name: spec.shape for name, spec in specs.items()})
     for name, spec in specs.items():
-        if name in ("Psi", "Sigma"):
-            root = rng.normal(0, 0.5, spec.shape)
-            params[name] = root @ root.T + 0.3 * np.eye(len(root))
-        elif np.isfinite(spec.low) and np.isfinite(spec.high):
-            params[name] = rng.uniform(0.15, 0.6, spec.shape)
-        elif np.isfinite(spec.low):
-            params[name] = rng.uniform(0.5, 1.5, spec.shape)
-        else:
-            params[name] = rng.normal(0, 1.5, spec.shape)
+        params[name] = spec.constraint.feasible(spec.shape, rng)
     return params
 
 

@@ -138,7 +138,8 @@ def test_entropy_identity_right_after_a_full_m_step(make, n_latents, n_observed,
     expected = model.expected_log_joint(new, sums) / len(values)
     # A probability that was raised to its bound is no maximum, and costs up to its entropy.
     spec = model.parameters(n_observed)["pi"]
-    is_inside = ((new["pi"] > 1.1 * spec.low) & (new["pi"] < 1 - 1.1 * spec.low)).all()
+    least = 1.1 * spec.constraint.low
+    is_inside = ((new["pi"] > least) & (new["pi"] < 1 - least)).all()
     assert expected == pytest.approx(-model.entropy(new, sums), rel=1e-10, abs=1e-10 if is_inside else 1e-7)
 
 
@@ -155,7 +156,7 @@ def test_m_step_is_a_maximum_of_the_expected_log_joint(make, n_latents, n_observ
     for scale in (1e-3, 0.1):
         other = best.copy()
         for name, spec in specs.items():
-            other[name] = np.clip(best[name] * (1 + scale * rng.standard_normal(spec.shape)), spec.low, spec.high)
+            other[name] = spec.constraint.nearest(best[name] * (1 + scale * rng.standard_normal(spec.shape)))
         assert model.expected_log_joint(other, sums) <= highest + 1e-9 * abs(highest) + model.rounding(best, sums)
 
 

@@ -316,7 +316,7 @@ def run_em(
         new = model.maximize(params, sums, MStep(frozenset(params)))
         for name, spec in model.parameters(values.shape[1]).items():
             assert np.isfinite(new[name]).all()
-            assert ((new[name] >= spec.low) & (new[name] <= spec.high)).all()
+            assert spec.constraint.first_illegal(new[name]) is None
         after, tolerance = model.expected_log_joint(new, sums), rounding + model.rounding(new, sums)
         assert after >= before - tolerance - 1e-11 * max(abs(before), abs(after))
         params, last = new, free_energy

@@ -95,6 +95,9 @@ def test_any_number_of_fields_makes_a_picture_of_moderate_size(tmp_path, n_field
     assert max(height, width) < 2600
 
 
+PANELS = curves.panels_of({"sigma": "noise", "pi": "activity"})
+
+
 def history(n_sweeps, **columns):
     sweeps = np.arange(1.0, n_sweeps + 1)
     base = {"sweep": sweeps, "free_energy": -100 / sweeps, "sigma": 25 + 1 / sweeps, "pi": np.full(n_sweeps, 0.02)}
@@ -105,9 +108,9 @@ def history(n_sweeps, **columns):
 @pytest.mark.parametrize("anneals", [False, True])
 def test_curves_of_any_length(tmp_path, n_sweeps, anneals):
     temperature = np.linspace(3 if anneals else 1, 1, n_sweeps)
-    figures.curves(history(n_sweeps, temperature=temperature), tmp_path / "a.png")
+    figures.curves(history(n_sweeps, temperature=temperature), PANELS, tmp_path / "a.png")
     picture = pixels(tmp_path / "a.png")
-    for panel in curves.PANELS[:3]:
+    for panel in PANELS[:3]:
         assert (picture == list(bytes.fromhex(panel.color[1:]))).all(axis=2).any()
     orange = (picture[..., 0] > picture[..., 2].astype(int) + 12) & (picture[..., 2] > 150)
     assert (orange.mean() > 0.1) == anneals
@@ -115,9 +118,9 @@ def test_curves_of_any_length(tmp_path, n_sweeps, anneals):
 
 def test_curves_that_pause_are_drawn_and_missing_ones_left_out(tmp_path):
     psnr = np.where(np.arange(40) % 10 == 0, 28.0, np.nan)
-    figures.curves(history(40), tmp_path / "without.png")
-    figures.curves(history(40, psnr=psnr, pi=np.full(40, np.nan)), tmp_path / "instead.png")
-    figures.curves(history(40, psnr=psnr), tmp_path / "with.png")
+    figures.curves(history(40), PANELS, tmp_path / "without.png")
+    figures.curves(history(40, psnr=psnr, pi=np.full(40, np.nan)), PANELS, tmp_path / "instead.png")
+    figures.curves(history(40, psnr=psnr), PANELS, tmp_path / "with.png")
     heights = [len(pixels(tmp_path / f"{name}.png")) for name in ("without", "instead", "with")]
     assert heights[0] == heights[1] < heights[2]
 
@@ -125,17 +128,17 @@ def test_curves_that_pause_are_drawn_and_missing_ones_left_out(tmp_path):
 def test_the_mean_of_an_array_is_drawn_like_a_number(tmp_path):
     means = history(40)
     means["pi_mean"] = means.pop("pi")
-    figures.curves(history(40), tmp_path / "a.png")
-    figures.curves(means, tmp_path / "b.png")
+    figures.curves(history(40), PANELS, tmp_path / "a.png")
+    figures.curves(means, curves.panels_of({"sigma": "noise", "pi_mean": "activity"}), tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_pictures_do_not_depend_on_the_settings_of_the_user(tmp_path):
     import matplotlib
 
-    figures.curves(history(5), tmp_path / "a.png")
+    figures.curves(history(5), PANELS, tmp_path / "a.png")
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
-        figures.curves(history(5), tmp_path / "b.png")
+        figures.curves(history(5), PANELS, tmp_path / "b.png")
         assert matplotlib.rcParams["font.size"] == 30
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
@@ -149,7 +152,7 @@ from pathlib import Path
 from prosper_ng.errors import UserError
 from prosper_ng.report import figures
 try:
-    figures.curves({"sweep": np.ones(1), "free_energy": np.ones(1)}, Path("a.png"))
+    figures.curves({"sweep": np.ones(1), "free_energy": np.ones(1)}, [], Path("a.png"))
 except UserError as error:
     print(error)
 """

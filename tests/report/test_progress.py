@@ -30,7 +30,7 @@ def lines(n_sweeps, seconds_per_sweep, n_done=0, **options):
     progress = Progress(n_sweeps, n_done=n_done, stream=stream, clock=clock, **options)
     for sweep in range(n_done + 1, n_sweeps + 1):
         clock.time += seconds_per_sweep
-        progress.update(sweep, VALUES)
+        progress.update(sweep, VALUES, ("sigma", "pi"))
     progress.close("the end")
     return stream.getvalue().splitlines()
 
@@ -59,7 +59,9 @@ def test_verbose_says_more_and_quiet_nothing():
 
 def test_what_is_not_known_is_left_out():
     stream = io.StringIO()
-    Progress(3, stream=stream).update(1, {"free_energy": float("nan"), "sigma": 2.0, "temperature": 1.5})
+    Progress(3, stream=stream).update(
+        1, {"free_energy": float("nan"), "sigma": 2.0, "temperature": 1.5}, ("sigma", "pi")
+    )
     assert stream.getvalue().startswith("sweep 1/3  sigma 2  T 1.5")
 
 

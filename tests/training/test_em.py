@@ -276,7 +276,7 @@ def test_noise_is_reflected_at_the_bounds_of_the_legal_interval():
     met = []
     for _ in TruncatedEM(problem, training).sweeps(state):
         for name, spec in specs.items():
-            assert ((state.params[name] >= spec.low) & (state.params[name] <= spec.high)).all()
+            assert spec.constraint.first_illegal(state.params[name]) is None
         met += state.params["pi"].tolist()
     assert len(set(met)) == len(met)
     assert min(met) < 0.25

@@ -12,8 +12,10 @@ from prosper_ng.components import OneOf, component, kind_of
 from prosper_ng.data.dataset import DataError
 from prosper_ng.data.sources._files import existing_file
 from prosper_ng.data.sources._generated import GeneratedDataset
+from prosper_ng.errors import UserError
 from prosper_ng.models.capabilities import Samples, offers
 from prosper_ng.models.interface import DiscreteLatents, ParameterSpec, learnable
+from prosper_ng.models.roles import legal_value, n_observed_of, shape_in_words, telling_parameter
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 
@@ -54,26 +56,24 @@ class Sample:
         if not offers(self.model, Samples):
             raise DataError(f"model {kind_of(self.model)} cannot be sampled from")
         model = cast(Samples, self.model)
-        params = self._parameters()
+        n_observed, params = self._parameters()
 
         def generate(n_rows: int, rng: np.random.Generator) -> Floats:
             return model.sample(params, n_rows, rng)[0]
 
         where = f"sample from {kind_of(self.model)}"
-        shape = (len(params["W"]),)
+        shape = (n_observed,)
         return GeneratedDataset(generate, stream(seed, "sample"), self.n_rows, shape, params, where, self.missing)
 
-    def _parameters(self) -> NamedArrays:
-        """All parameters of the model; raises DataError where one is missing, unknown, of another shape or illegal."""
+    def _parameters(self) -> tuple[int, NamedArrays]:
+        """D and all parameters of the model.
+
+        Raises DataError where a parameter is missing, unknown, of another shape or illegal.
+        """
         given = {name: _numbers(name, value) for name, value in (self.parameters or {}).items()}
         file = None if self.path is None else existing_file(self.path)
-        if "W" not in given and file is not None:
-            given["W"] = _stored(file, self.group, "W")
-        if "W" not in given or given["W"].ndim != 2:
-            raise DataError(
-                f"sample from {kind_of(self.model)} needs a dictionary W of shape (D, {self.model.n_latents})"
-            )
-        specs = learnable(self.model.parameters(len(given["W"])))
+        n_observed = self._n_observed(given, file)
+        specs = learnable(self.model.parameters(n_observed))
         for name in given.keys() - specs.keys():
             near = difflib.get_close_matches(name, specs, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
@@ -87,7 +87,23 @@ class Sample:
             else:
                 raise DataError(f"sample from {kind_of(self.model)} needs the parameter {name}: {spec.meaning}")
             params[name] = _legal(name, value, spec)
-        return params
+        return n_observed, params
+
+    def _n_observed(self, given: dict[str, NDArray[Any]], file: Path | None) -> int:
+        """D, as the dictionary tells it, or what the model has in its place; this is added to what is given."""
+        model, name = self.model, telling_parameter(self.model)
+        if name is None:
+            raise DataError(f"model {kind_of(model)} has no parameter that tells how many values a row has")
+        if name not in given and file is not None:
+            given[name] = _stored(file, self.group, name)
+        n_observed = n_observed_of(model, name, given[name].shape) if name in given else None
+        if n_observed is None:
+            meaning = model.parameters(1)[name].meaning
+            raise DataError(
+                f"sample from {kind_of(model)} needs the parameter {name} of shape {shape_in_words(model, name)}, "
+                f"D values in a row: {meaning}"
+            )
+        return n_observed
 
 
 def _stored(file: Path, group: str, name: str) -> NDArray[Any]:
@@ -120,6 +136,7 @@ def _legal(name: str, value: NDArray[Any], spec: ParameterSpec) -> NDArray[Any]:
     """The value, if it is one that the parameter may have."""
     if value.shape not in (spec.shape, ()):
         raise DataError(f"parameter {name} has shape {value.shape}, needed is {spec.shape}: {spec.meaning}")
-    if not np.isfinite(value).all() or value.min() < spec.low or value.max() > spec.high:
-        raise DataError(f"parameter {name} must lie in {spec.low:g} to {spec.high:g}: {spec.meaning}")
-    return value
+    try:
+        return legal_value(spec, value, f"parameter {name}")
+    except UserError as error:
+        raise DataError(str(error)) from None

@@ -6,6 +6,7 @@ from typing import Any
 from prosper_ng.components import component
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.experiments.tasks.interface import Numbers, TaskContext
+from prosper_ng.models.roles import of_role
 from prosper_ng.numerics.matching import recovered
 from prosper_ng.training.em import TrainingState
 
@@ -29,12 +30,13 @@ class Train:
 
         The sign does not count where the latents have both.
         """
-        truth = context.dataset.truth
-        if truth is None or "W" not in truth or not context.problem.comm.is_root:
+        model, truth = context.problem.model, context.dataset.truth
+        name = of_role(model.parameters(context.problem.n_observed), "dictionary")
+        if truth is None or name is None or name not in truth or not context.problem.comm.is_root:
             return {}
-        signed = bool((context.problem.model.space.values < 0).any()) or "mu" in truth
-        found = recovered(truth["W"], state.params["W"], ignore_sign=signed).found
-        return {"recovered": {"found": found, "of": truth["W"].shape[1]}, "truth": dict(truth)}
+        signed = bool((model.space.values < 0).any()) or "mu" in truth
+        found = recovered(truth[name], state.params[name], ignore_sign=signed).found
+        return {"recovered": {"found": found, "of": truth[name].shape[1]}, "truth": dict(truth)}
 
     def closing_line(self, results: dict[str, Any]) -> str | None:
         """How many true elements were found."""

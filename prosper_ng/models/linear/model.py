@@ -22,6 +22,7 @@ from prosper_ng.latents.neighbors import Neighborhood, Neighbors
 from prosper_ng.latents.posterior import Tempering
 from prosper_ng.models._activity import log_prior_of_states
 from prosper_ng.models.interface import (
+    SCALE,
     SMALLEST_SCALE,
     Batch,
     Codes,
@@ -41,6 +42,7 @@ from prosper_ng.models.linear.kernels import (
 )
 from prosper_ng.models.linear.neighbors import fill_neighbors
 from prosper_ng.models.linear.preselection import LinearPosterior
+from prosper_ng.numerics.constraints import REAL
 from prosper_ng.numerics.linear import solve_least_change, symmetric, times_symmetric
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import gaussian_entropy
@@ -83,6 +85,7 @@ class LinearModel:
     space: Any
     data_mean: bool
     unused: Literal["keep", "redraw"]
+    support = REAL
 
     is_monotone = True
     """The M-step is the maximum of what the free energy is at these statistics."""
@@ -91,14 +94,12 @@ class LinearModel:
 
     def _linear_parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         specs = {
-            "W": ParameterSpec((n_observed, self.n_latents), -np.inf, np.inf, "dictionary"),
-            "sigma": ParameterSpec((), SMALLEST_SCALE, np.inf, "standard deviation of the noise"),
+            "W": ParameterSpec((n_observed, self.n_latents), REAL, "dictionary", "dictionary"),
+            "sigma": ParameterSpec((), SCALE, "standard deviation of the noise", "noise"),
         }
         if self.data_mean:
-            specs["mu"] = ParameterSpec((n_observed,), -np.inf, np.inf, "data mean")
-            specs["center"] = ParameterSpec(
-                (n_observed,), -np.inf, np.inf, "what data are measured from", constant=True
-            )
+            specs["mu"] = ParameterSpec((n_observed,), REAL, "data mean")
+            specs["center"] = ParameterSpec((n_observed,), REAL, "what data are measured from", constant=True)
         return specs
 
     def statistics(self, n_observed: int) -> dict[str, Shape]:

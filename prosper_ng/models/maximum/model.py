@@ -31,6 +31,7 @@ from prosper_ng.latents.posterior import Tempering
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import ActivityPrior
 from prosper_ng.models.interface import (
+    SCALE,
     SMALLEST_SCALE,
     Batch,
     Codes,
@@ -52,6 +53,7 @@ from prosper_ng.models.maximum.kernels import (
 )
 from prosper_ng.models.maximum.neighbors import fill_neighbors
 from prosper_ng.models.maximum.preselection import LEAST_WEIGHT, PRECISION, MaximumPosterior
+from prosper_ng.numerics.constraints import REAL, interval
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import gaussian_entropy, log_odds
 from prosper_ng.numerics.superposition import powers_of
@@ -68,6 +70,7 @@ class MaximumModel(ActivityPrior):
     superposition: Literal["hard", "soft"]
     shared_pi: bool
     unused: Literal["keep", "redraw"]
+    support = REAL
 
     _least_temperature: ClassVar[float]
     """The temperature below which the power mean comes no nearer to the maximum."""
@@ -86,9 +89,10 @@ class MaximumModel(ActivityPrior):
 
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         """W, sigma and pi."""
+        shape = (n_observed, self.n_latents)
         return {
-            "W": ParameterSpec((n_observed, self.n_latents), self._least_W, np.inf, "dictionary"),
-            "sigma": ParameterSpec((), SMALLEST_SCALE, np.inf, "standard deviation of the noise"),
+            "W": ParameterSpec(shape, interval(self._least_W, np.inf), "dictionary", "dictionary"),
+            "sigma": ParameterSpec((), SCALE, "standard deviation of the noise", "noise"),
             "pi": self._pi_spec(),
         }
 
