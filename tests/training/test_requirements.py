@@ -1,0 +1,60 @@
+"""What E-step and training need of a model, in one sentence where it is not there."""
+
+import pytest
+
+from prosper_ng.errors import UserError
+from prosper_ng.estep.exhaustive import Exhaustive
+from prosper_ng.estep.preselection import Preselection
+from prosper_ng.estep.search import Search
+from prosper_ng.models.bsc import BSC
+from prosper_ng.training.annealing import Annealing
+from prosper_ng.training.em import TruncatedEM
+from prosper_ng.training.requirements import check_model
+from prosper_ng.training.settings import Training
+from prosper_ng.training.stopping import Stopping
+from tests.helpers.em_problems import make
+from tests.helpers.sigmoid_nets.sbn import SBN
+from tests.helpers.sigmoid_nets.sbn_adam import SBNAdam
+
+COUPLED = SBN(n_latents=4, couples_latents=True)
+PRUNING = Training(annealing=Annealing(data_pruning=((0, 0.0), (5, 0.5))))
+UNUSED_PRUNING = Training(annealing=Annealing(data_pruning=((0, 0.0), (5, 0.0))))
+
+
+@pytest.mark.parametrize(
+    ("estep", "training", "sentence"),
+    [
+        (
+            Preselection(),
+            Training(),
+            "estep.corrects_prior corrects the learned activities of latents that are independent, and the latents of "
+            "model sbn depend on each other, so how many are active cannot be told from it; set it to false",
+        ),
+        (
+            Preselection(corrects_prior=False),
+            PRUNING,
+            "training.annealing.data_pruning leaves out as many rows as independent latents explain badly, and the "
+            "latents of model sbn depend on each other, so how many are active cannot be told from it; set it to 0",
+        ),
+    ],
+)
+def test_what_needs_independent_latents_is_refused_where_they_depend_on_each_other(estep, training, sentence):
+    problem, _ = make(estep=estep)
+    for refuse in (check_model, lambda *parts: TruncatedEM(problem._replace(model=parts[0]), parts[2])):
+        with pytest.raises(UserError) as caught:
+            refuse(COUPLED, estep, training)
+        assert str(caught.value) == sentence
+    check_model(SBN(n_latents=4), estep, training)
+
+
+@pytest.mark.parametrize("training", [Training(), UNUSED_PRUNING])
+@pytest.mark.parametrize("estep", [Exhaustive(), Search(), Preselection(corrects_prior=False)])
+def test_coupled_latents_are_welcome_elsewhere(estep, training):
+    check_model(COUPLED, estep, training)
+
+
+def test_a_rule_that_can_never_hold_is_refused():
+    training = Training(stopping=Stopping(entropy_gap=1e-3))
+    check_model(BSC(n_latents=2), Exhaustive(), training)
+    with pytest.raises(UserError, match=r"^training\.stopping\.entropy_gap can never be reached, since model sbn_adam"):
+        check_model(SBNAdam(n_latents=2), Exhaustive(), training)
