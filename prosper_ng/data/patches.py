@@ -11,6 +11,7 @@ from prosper_ng.data.dataset import (
     NO_COLUMNS,
     Columns,
     DataError,
+    ImageDataset,
     observed_means,
     require_finite,
     require_rows,
@@ -107,6 +108,11 @@ class PatchDataset(PreparedRows):
         self.where = where
         self.level = observed_means(noisy.reshape(1, -1)).item()
         self.preprocessing = fit(remove_mean, whiten, whiten_epsilon, self.raw, self.n_rows, where, missing)
+
+    @property
+    def as_image(self) -> ImageDataset | None:
+        """Itself."""
+        return self
 
     def raw(self, start: int, stop: int) -> Floats:
         """Patches start..stop as rows (stop - start, D) on the 8-bit scale, NaN where a pixel is missing."""
