@@ -1,8 +1,8 @@
 """Rows of data, wherever they come from."""
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from prosper_ng.numerics.named_arrays import NamedArrays
 
 if TYPE_CHECKING:
     from prosper_ng.data.preprocessing import Preprocessing
+    from prosper_ng.data.row_file import StoredRows
 
 Floats = NDArray[np.float64]
 Columns = NDArray[np.intp]
@@ -41,6 +42,16 @@ class Dataset(Protocol):
     preprocessing: "Preprocessing"
     """What is done to raw rows before they are learned from."""
 
+    @property
+    def stored(self) -> "StoredRows | None":
+        """Where a file holds the rows just as they are learned from; None where none does."""
+        ...
+
+    @property
+    def as_image(self) -> "ImageDataset | None":
+        """The same as patches of an image; None where they are none."""
+        ...
+
     def raw(self, start: int, stop: int) -> Floats:
         """Rows start..stop as the source holds them: a (stop - start, D) float64 array of its own, NaN where a value
         was not observed.
@@ -56,16 +67,76 @@ class Dataset(Protocol):
 
 
 class Source(Protocol):
-    """A component that says where rows come from; a file of its own in `storage/sources`."""
+    """A component that says where rows come from; a file of its own in `data/sources`.
+
+    What is said of files, of missing values and of preprocessing has a default, for sources that know none of it:
+    `SourceDefaults`.
+    """
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Endings of the names of files that it reads, with their dots, where a `path` is all that it must be told."""
+        ...
+
+    @property
+    def name_field(self) -> str | None:
+        """The field that names an array in such a file; None where there is a single one."""
+        ...
 
     @property
     def depends_on_seed(self) -> bool:
         """Whether another seed makes other rows."""
         ...
 
+    @property
+    def may_lack_values(self) -> bool:
+        """Whether rows may have values that were not observed."""
+        ...
+
+    @property
+    def preparation(self) -> Mapping[str, Any]:
+        """What it is told to do to its rows, by field: `remove_mean`, `whiten`, `whiten_epsilon`, as far as it can."""
+        ...
+
+    def unprepared(self) -> Self:
+        """The same rows as they are, so that nothing is fitted to them."""
+        ...
+
+    def with_missing(self) -> Self | None:
+        """The same with NaN allowed for what was not observed; None where nothing marks that.
+
+        Raises ValueError where it is told to do what needs all values.
+        """
+        ...
+
     def open(self, seed: int) -> Dataset:
         """The dataset; raises DataError with file, dataset and place where it cannot be read or makes no sense."""
         ...
+
+
+class SourceDefaults:
+    """A source that reads no files of numbers, does nothing to its rows, and lacks none of their values."""
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    name_field: ClassVar[str | None] = None
+
+    @property
+    def may_lack_values(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def preparation(self) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    def unprepared(self) -> Self:
+        """Itself."""
+        return self
+
+    def with_missing(self) -> Self | None:
+        """Nothing marks what was not observed."""
+        return None
 
 
 class ImageDataset(Dataset, Protocol):

@@ -11,6 +11,7 @@ from prosper_ng.data.dataset import (
     NO_COLUMNS,
     Columns,
     DataError,
+    ImageDataset,
     observed_means,
     require_finite,
     require_rows,
@@ -103,10 +104,16 @@ class PatchDataset(PreparedRows):
         if np.isnan(noisy).all():
             raise DataError(f"{where} has no pixel that is not missing; at least one is needed")
         self.clean, self.noisy, self.grid = clean, noisy, grid
-        self.n_rows, self.n_observed, self.row_shape = grid.n_patches, grid.n_values, grid.patch_shape
+        self.n_rows, self.n_observed = grid.n_patches, grid.n_values
+        self.row_shape: tuple[int, ...] = grid.patch_shape
         self.where = where
         self.level = observed_means(noisy.reshape(1, -1)).item()
         self.preprocessing = fit(remove_mean, whiten, whiten_epsilon, self.raw, self.n_rows, where, missing)
+
+    @property
+    def as_image(self) -> ImageDataset | None:
+        """Itself."""
+        return self
 
     def raw(self, start: int, stop: int) -> Floats:
         """Patches start..stop as rows (stop - start, D) on the 8-bit scale, NaN where a pixel is missing."""

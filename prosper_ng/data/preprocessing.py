@@ -6,14 +6,17 @@ treated with it as it is.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from prosper_ng.data.dataset import DataError, observed_means, read_in_pieces
+from prosper_ng.data.dataset import DataError, ImageDataset, observed_means, read_in_pieces
+
+if TYPE_CHECKING:
+    from prosper_ng.data.row_file import StoredRows
 
 Floats = NDArray[np.float64]
 Kind = Literal["none", "zca", "pca"]
@@ -158,6 +161,19 @@ class Preprocessing:
 NOTHING_DONE = Preprocessing()
 
 
+class Prepares:
+    """A source with the fields `remove_mean`, `whiten` and `whiten_epsilon`."""
+
+    @property
+    def preparation(self) -> Mapping[str, Any]:
+        """These fields."""
+        return {name: getattr(self, name) for name in SETTINGS}
+
+    def unprepared(self) -> Self:
+        """With means left in, and not whitened."""
+        return replace(self, remove_mean=False, whiten="none")  # type: ignore[type-var]
+
+
 class PreparedRows:
     """What all datasets share: rows are read raw, and prepared for learning."""
 
@@ -166,6 +182,16 @@ class PreparedRows:
     where: str
     """What to call the rows in an error."""
     preprocessing: Preprocessing = NOTHING_DONE
+
+    @property
+    def stored(self) -> "StoredRows | None":
+        """In no file that could be read as it is."""
+        return None
+
+    @property
+    def as_image(self) -> ImageDataset | None:
+        """No patches of an image."""
+        return None
 
     def raw(self, start: int, stop: int) -> Floats:
         """Rows start..stop as the source holds them; see `Dataset`."""

@@ -1,38 +1,32 @@
 """The E-step that suits a model."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any
 
 from annotated_types import Gt
 
 from prosper_ng.components import component, kind_of
+from prosper_ng.estep.defaults import EStepDefaults, require_needed
 from prosper_ng.estep.exhaustive import Exhaustive
-from prosper_ng.estep.interface import EStep
+from prosper_ng.estep.interface import Choice
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.estep.variations.neighborhood import NeighborSearch
 from prosper_ng.estep.variations.preselection import PreselectedStates
 from prosper_ng.models.capabilities import KnowsNeighbors, offers
-from prosper_ng.models.interface import DiscreteLatents
 
 _FEW = 1024
 
 
-class Choice(NamedTuple):
-    """An E-step, and why it was chosen."""
-
-    estep: EStep
-    reason: str
-
-
 @component
-class Auto:
+class Auto(EStepDefaults):
     """All states where they are few, else a search with the variations that suit the model."""
 
     n_states: Annotated[int, Gt(0)] = 60
     """S, the number of states for each row where they are searched for."""
 
-    def choose(self, model: DiscreteLatents) -> Choice:
-        """What to use for this model."""
+    def resolved(self, model: Any) -> Choice:
+        """What to use for this model; raises UserError where nothing will do."""
+        require_needed(self, model)
         space, name = model.space, kind_of(model)
         if space.n_states <= max(_FEW, self.n_states):
             return Choice(

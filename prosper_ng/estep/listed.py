@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from prosper_ng.components import kind_of
+from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import Floats, Found, Target
 from prosper_ng.latents.posterior import NEGLIGIBLE, Mask, truncated_posterior
 from prosper_ng.models.capabilities import NeedsSmallWeights, Reconstructs, offers
@@ -36,8 +38,9 @@ class Listed:
         model.accumulate(prepared, projected, batch, self.found.codes, weights, sums)
 
     def reconstruct(self) -> Floats:
-        """(n, D) posterior predictive mean."""
+        """(n, D) posterior predictive mean; raises UserError where the model makes none."""
         model: Any = self.target.model
-        assert offers(model, Reconstructs)
+        if not offers(model, Reconstructs):
+            raise UserError(f"model {kind_of(model)} cannot predict data")
         prepared, projected = self.target.prepared, self.target.projected
         return np.asarray(model.reconstruct(prepared, projected, self.found.codes, self.weights))

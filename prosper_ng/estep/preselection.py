@@ -9,21 +9,20 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import component
 from prosper_ng.errors import UserError
-from prosper_ng.estep.interface import Floats, Found, Target
+from prosper_ng.estep.defaults import EStepDefaults
+from prosper_ng.estep.interface import Floats, Found, RowArrays, Target
 from prosper_ng.estep.listed import Listed
 from prosper_ng.estep.row_by_row import in_pieces
 from prosper_ng.latents.candidates import CandidateTree, Preselected, candidate_tree, rank, small_states
 from prosper_ng.latents.posterior import Posterior
 from prosper_ng.latents.space import LatentSpace
-from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.capabilities import Affinity, KnowsSingletons, Preselects, offers
-from prosper_ng.numerics.random_streams import Stream
 
 _MAX_PATTERNS = 1_000_000
 
 
 @component
-class Preselection:
+class Preselection(EStepDefaults):
     """K_n: the zero state, all singletons, and what 2..gamma of the H' best latents can combine to.
 
     Nothing is stored between sweeps (Lücke and Eggert, JMLR 2010).
@@ -38,15 +37,16 @@ class Preselection:
     corrects_prior: bool = True
     """Whether the learned activities account for the rows that gamma latents cannot explain."""
 
-    def initial_sets(
-        self, space: LatentSpace, rows: NDArray[np.int64], activity: Floats, stream: Stream
-    ) -> StateSets | None:
-        """Nothing is stored; UserError where the combinations are too many."""
-        self.check(space)
-        return None
+    def serves(self, space: LatentSpace) -> bool:
+        """Latents that are packed in bit planes, since they are what is preselected."""
+        return isinstance(space, LatentSpace)
 
-    def check(self, space: LatentSpace) -> None:
+    def check(self, model: Any) -> None:
         """Raise UserError where the combinations are too many."""
+        super().check(model)
+        self._check_patterns(model.space)
+
+    def _check_patterns(self, space: LatentSpace) -> None:
         n_patterns = self._n_patterns(space)
         if n_patterns > _MAX_PATTERNS:
             raise UserError(
@@ -54,17 +54,42 @@ class Preselection:
                 f"{n_patterns} combinations for each row, more than {_MAX_PATTERNS}; choose smaller ones"
             )
 
-    def find(self, target: Target, sets: StateSets | None, vary: bool = True) -> Found:
+    def reconstructs(self, model: Any) -> bool:
+        """Where the model predicts data, be it from what it makes of preselected states."""
+        return offers(model, Preselects) or super().reconstructs(model)
+
+    def n_listed(self, space: LatentSpace) -> int:
+        """Zero, singletons, combinations."""
+        return 1 + space.n_singletons + self._n_patterns(space)
+
+    def n_weighed(self, model: Any) -> int:
+        """None where the model knows better."""
+        return 0 if offers(model, Preselects) else self.n_listed(model.space)
+
+    def unsettled(self, target: Target, found: Found) -> NDArray[np.bool_]:
+        """(n,) whether the best state has as many active latents as are allowed, or the last candidate among them."""
+        space = target.model.space
+        n_candidates = min(self.n_candidates, space.n_latents)
+        max_active = min(self.max_active, n_candidates)
+        best = found.codes[np.arange(len(found.codes)), found.log_joint.argmax(axis=1)]
+        active = space.decode(best) != 0
+        on_edge = (active.sum(axis=1) >= max_active) & (max_active < space.n_latents)
+        if n_candidates < space.n_latents:
+            ranked = np.argsort(-self.scores(target), axis=1, kind="stable")
+            on_edge |= np.take_along_axis(active, ranked[:, n_candidates - 1 : n_candidates], axis=1)[:, 0]
+        return np.asarray(on_edge)
+
+    def find(self, target: Target, rows: RowArrays | None = None, vary: bool = True) -> Found:
         """The preselected states of each row."""
         codes = self.choose(target).codes(target.model.space)
         log_joint = target.log_joint(codes)
         return Found(codes, log_joint, n_evaluated=log_joint.size)
 
-    def posterior(self, target: Target, sets: StateSets | None, vary: bool = True) -> Posterior:
+    def posterior(self, target: Target, rows: RowArrays | None = None, vary: bool = True) -> Posterior:
         """q_n over these states, which are listed only for models that know nothing better."""
         model: Any = target.model
         if not offers(model, Preselects):
-            return Listed(target, self.find(target, sets, vary))
+            return Listed(target, self.find(target, rows, vary))
         found: Posterior = model.preselect(
             target.prepared, target.projected, target.batch, self.choose(target), target.tempering
         )
@@ -72,7 +97,7 @@ class Preselection:
 
     def tree(self, space: LatentSpace) -> CandidateTree:
         """What H' candidates combine to; raises UserError where that is too much."""
-        self.check(space)
+        self._check_patterns(space)
         n_candidates = min(self.n_candidates, space.n_latents)
         return candidate_tree(n_candidates, min(self.max_active, n_candidates), space.n_values)
 
@@ -106,10 +131,3 @@ class Preselection:
 def _affinity(target: Target, *_: Any) -> Floats:
     model: Any = target.model
     return np.asarray(model.affinity(target.prepared, target.projected, target.batch))
-
-
-def n_preselected(estep: Preselection, space: LatentSpace) -> int:
-    """The states of a preselection for each row: zero, singletons, combinations."""
-    n_candidates, n_nonzero = min(estep.n_candidates, space.n_latents), space.n_values - 1
-    combined = range(2, min(estep.max_active, n_candidates) + 1)
-    return 1 + space.n_latents * n_nonzero + sum(comb(n_candidates, k) * n_nonzero**k for k in combined)

@@ -9,6 +9,7 @@ import numpy as np
 from prosper_ng import __version__
 from prosper_ng.config import ConfigError, Loaded, differences, from_mapping, identity
 from prosper_ng.errors import UserError
+from prosper_ng.estep.kept_rows import named, state_of_rows
 from prosper_ng.experiments.plug_ins import Recorded, changed, require_here
 from prosper_ng.experiments.run_config import RunConfig, not_science
 from prosper_ng.learning.assembly import Assembly
@@ -133,8 +134,9 @@ def remembered(found: Checkpoint) -> Mapping[str, Any]:
 
 
 def _faults(found: Checkpoint, state: TrainingState, given: Mapping[str, Shape]) -> Iterator[str]:
-    sets = {} if state.sets is None else state.sets._asdict()
-    yield from _differing("state sets", _shapes(found.rows), _shapes(sets))
+    kept_rows, needed_rows = state_of_rows(found.rows), state_of_rows(state.rows)
+    if kept_rows != needed_rows:
+        yield f"it holds {named(kept_rows)} for each row, and {named(needed_rows)} are needed"
     if not found.root:
         return
     yield from _differing("parameters", given, state.params.shapes)

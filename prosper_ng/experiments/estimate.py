@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.data.dataset import Dataset
+from prosper_ng.data.dataset import Dataset, SourceDefaults
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.preprocessing import PreparedRows
 from prosper_ng.errors import UserError
@@ -128,7 +128,7 @@ def estimate(config: RunConfig, n_ranks: int, bandwidth: float = BANDWIDTH) -> E
     dataset = config.data.open(config.seed)
     if dataset.n_rows == 0:
         raise UserError("the data have no rows; at least one is needed to learn from")
-    config.task.check(dataset)
+    config.task.check(dataset, config.model, config.chosen_estep.estep)
     blocks, sizes = blocks_of(config, dataset.n_rows), sizes_of(config, dataset.n_observed)
     needs = (needs_of(sizes, config.memory, blocks, rank, n_ranks) for rank in range(n_ranks))
     return Estimate(
@@ -151,21 +151,22 @@ def traffic_of(config: RunConfig, n_observed: int, n_ranks: int) -> Traffic:
 def checkpoint_bytes(sizes: Sizes, blocks: RowBlocks) -> int:
     """Bytes of the arrays in a checkpoint, exactly, without the history."""
     totals = (blocks.n_parts + 2) * sizes.n_kept + blocks.n_parts
-    return blocks.n_rows * sizes.state_bytes + 8 * (totals + sizes.n_parameters + sizes.n_remembered)
+    return blocks.n_rows * sizes.row_bytes + 8 * (totals + sizes.n_parameters + sizes.n_remembered)
 
 
-class _Sample(PreparedRows):
+class _Sample(PreparedRows, SourceDefaults):
     """Some blocks of a dataset, as a source and the dataset that it opens."""
 
     truth: NamedArrays | None = None
     depends_on_seed = False
+    may_lack_values = False
 
     def __init__(self, dataset: Dataset, blocks: RowBlocks, missing: bool) -> None:
         """Up to eight blocks, evenly spread; the last may be smaller than the others."""
         chosen = np.unique(np.linspace(0, blocks.n_blocks - 1, min(_PILOT_BLOCKS, blocks.n_blocks)).round().astype(int))
         self._dataset, self._rows = dataset, [blocks.rows(int(block)) for block in chosen]
         self.n_rows, self.n_observed = sum(map(len, self._rows)), dataset.n_observed
-        self.row_shape, self.missing = dataset.row_shape, missing
+        self.row_shape, self.may_lack_values = dataset.row_shape, missing
         self.where, self.preprocessing = dataset.where, dataset.preprocessing
         self.n_blocks = len(chosen)
 
@@ -186,7 +187,7 @@ class _Sample(PreparedRows):
 
 def _pilot(config: RunConfig, dataset: Dataset, blocks: RowBlocks) -> Costs | str:
     """Sweeps without annealing over a sample of the rows; why not, where they do not fit into this machine."""
-    sample = _Sample(dataset, blocks, bool(getattr(config.data, "missing", False)))
+    sample = _Sample(dataset, blocks, config.data.may_lack_values)
     n_updates = min(blocks.n_parts, sample.n_blocks)
     training = replace(
         config.training, n_sweeps=1 + _PILOT_SWEEPS, updates_per_sweep=n_updates, block_rows=blocks.block_rows,

@@ -10,8 +10,7 @@ from prosper_ng.config.first_fields import not_computed_with
 from prosper_ng.data.dataset import Source
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.support import noise_refused
-from prosper_ng.estep.auto import Auto, Choice
-from prosper_ng.estep.interface import EStep
+from prosper_ng.estep.interface import Choice, EStep
 from prosper_ng.experiments.tasks.interface import Task
 from prosper_ng.experiments.tasks.train import Train
 from prosper_ng.models.interface import DiscreteLatents
@@ -69,8 +68,11 @@ class RunConfig:
 
     @property
     def chosen_estep(self) -> Choice:
-        """The E-step itself, also where `estep` leaves it open, and why it is this one."""
-        return self.estep.choose(self.model) if isinstance(self.estep, Auto) else Choice(self.estep, "as configured")
+        """The E-step itself, also where `estep` leaves it open, and why it is this one.
+
+        Raises UserError where the model lacks what it needs.
+        """
+        return self.estep.resolved(self.model)
 
 
 def not_science(config: RunConfig) -> tuple[str, ...]:

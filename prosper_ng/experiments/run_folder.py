@@ -28,7 +28,6 @@ from prosper_ng.experiments.continuation import (
 )
 from prosper_ng.experiments.plug_ins import used_by
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.learning.assembly import Assembly
 from prosper_ng.models.interface import without_constants
 from prosper_ng.models.roles import roles_of
@@ -125,16 +124,14 @@ class RunFolder:
         """
         blocks, comm = self.problem.blocks, self.problem.comm
         rows = blocks.owned_rows(comm.rank, comm.size)
-        sets = {} if state.sets is None else state.sets._asdict()
-        found, notes = self.checkpoints.load_latest(rows.start, rows.stop, blocks.n_rows, sets)
+        found, notes = self.checkpoints.load_latest(rows.start, rows.stop, blocks.n_rows, state.rows)
         for note in notes:
             self._tell(note)
         if found is None:
             self._refuse_strangers()
-            fresh = start(self.problem, state.params).sets if notes else None
-            if fresh is not None:
+            if notes:
                 # The rows of a damaged checkpoint may be in the place of the first ones.
-                _overwrite(state.sets, fresh._asdict())
+                _overwrite(state.rows, start(self.problem, state.params).rows)
             return False
         attributes = found.attributes
         before = Before(
@@ -219,13 +216,12 @@ class RunFolder:
         with collectively(self.problem.comm, "checking the lock"):
             if self._lock is not None:
                 self._lock.verify()
-        sets = {} if state.sets is None else {"codes": state.sets.codes, "log_joint": state.sets.log_joint}
         totals = {f"totals/{name}": values for name, values in state.totals.arrays().items()}
         memory = {MEMORY: state.memory} if len(state.memory) else {}
         warning = self.checkpoints.save(
             state.sweep,
             root={"params": state.params, **memory, **totals, **self.history.to_arrays()},
-            rows=sets,
+            rows=state.rows,
             starts=self.problem.blocks.starts(self.problem.comm.size),
             attributes={
                 "config": self.loaded.resolved,
@@ -264,7 +260,7 @@ class RunFolder:
 
     def _restore(self, found: Checkpoint, state: TrainingState) -> None:
         state.sweep = found.iteration
-        _overwrite(state.sets, found.rows)
+        _overwrite(state.rows, found.rows)
         if self.problem.comm.is_root:
             params = found.root["params"]
             assert isinstance(params, NamedArrays)
@@ -298,8 +294,8 @@ class RunFolder:
             self.say(message)
 
 
-def _overwrite(sets: StateSets | None, rows: Mapping[str, Any]) -> None:
-    """Put these rows in the place of the state sets, unless they are there already."""
-    for name, values in ({} if sets is None else sets._asdict()).items():
+def _overwrite(kept: Mapping[str, Any], rows: Mapping[str, Any]) -> None:
+    """Put these rows in the place of those that are kept, unless they are there already."""
+    for name, values in kept.items():
         if rows[name] is not values:
             values[...] = rows[name]

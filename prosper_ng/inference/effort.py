@@ -4,7 +4,6 @@ Only where all states were looked at is the best one certain. Elsewhere there is
 the best state has not improved, and whether anything hints at a better one.
 """
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +11,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.estep.closure import close
 from prosper_ng.estep.exhaustive import Exhaustive
-from prosper_ng.estep.interface import EStep, Found, Target
-from prosper_ng.estep.preselection import Preselection, n_preselected
+from prosper_ng.estep.interface import EStep, Found, RowArrays, Target
 from prosper_ng.estep.row_by_row import some
 from prosper_ng.estep.search import Search
 from prosper_ng.latents.posterior import log_sum
@@ -46,7 +44,7 @@ class Effort(NamedTuple):
     estep: EStep
     """With `n_best`, a search that only says how many states are kept."""
     n_sweeps: int
-    """Sweeps of a configured E-step that stores its states, at most."""
+    """Sweeps of a configured E-step that goes on from what it keeps of rows, at most."""
     level: int = 0
     """How many times it was raised."""
     n_best: int = 0
@@ -65,8 +63,8 @@ class Explored(NamedTuple):
     """(n,) for how many sweeps, or neighborhoods looked at, the best state has not improved."""
     needs_more: NDArray[np.bool_]
     """(n,) whether an adaptive inference looks at the row again, harder."""
-    sets: StateSets | None = None
-    """What can be gone on from."""
+    states: RowArrays
+    """What a higher effort goes on from: `codes` and `log_joint` of the states."""
 
 
 def harder(effort: Effort, space: LatentSpace) -> Effort | None:
@@ -75,83 +73,82 @@ def harder(effort: Effort, space: LatentSpace) -> Effort | None:
     At first the neighborhoods of 16 best states, and of half as many that fresh states lead to; then twice as many
     each time. All states where these are not many more.
     """
-    kept = n_kept(effort.estep, space)
+    kept = effort.estep.n_listed(space)
     if kept >= space.n_states:
         return None
     level, n_best = effort.level + 1, 2 * effort.n_best or _FEWEST_BEST
     if space.n_states <= min((_FEW if level == 1 else _NOT_MANY) * n_best, MOST_STATES):
         return Effort(Exhaustive(), effort.n_sweeps, level)
     wanted = max(_STATES * n_best, kept)
-    if level > MOST_DOUBLINGS + 1 or wanted > MOST_STATES:
+    search = Search(n_states=wanted)
+    if level > MOST_DOUBLINGS + 1 or wanted > MOST_STATES or not search.serves(space):
         return None
-    return Effort(Search(n_states=wanted), effort.n_sweeps, level, n_best)
+    return Effort(search, effort.n_sweeps, level, n_best)
 
 
-def initial_sets(effort: Effort, target: Target, seed: int) -> StateSets | None:
-    """Fresh state sets for the rows of the target; None where the E-step stores none."""
-    streams = stream(seed, "state sets for inference", effort.level)
-    return effort.estep.initial_sets(target.model.space, target.batch.rows, target.activity, streams)
+def initial_rows(effort: Effort, target: Target, seed: int) -> RowArrays:
+    """First values of what the E-step keeps of the rows of the target."""
+    streams, n_observed = stream(seed, "state sets for inference", effort.level), target.batch.values.shape[1]
+    return effort.estep.initial_rows(target.model, n_observed, target.batch.rows, target.activity, streams)
 
 
-def explore(effort: Effort, target: Target, seed: int, before: StateSets | None = None) -> Explored:
-    """The states that this effort finds for the rows of the target, those found before included where it stores states.
+def explore(effort: Effort, target: Target, seed: int, before: RowArrays | None = None) -> Explored:
+    """The states that this effort finds for the rows of the target; it goes on from what was kept of them before.
 
-    After a preselection a better state is hinted at where the best one lies on the edge: it has gamma active latents,
-    or the last of the H' candidates among them. After a search, where the best state was replaced by a better one in
-    the last half of the sweeps. After looking at neighborhoods, where they held a better state than was known before,
-    where their number was not enough, or where fresh states by themselves do not lead to the best one.
+    A better state than the best one is hinted at where the E-step says so, as a preselection does where the best state
+    lies on its edge. After sweeps, also where the best state was replaced by a better one in the last half of them.
+    After looking at neighborhoods, where they held a better state than was known before, where their number was not
+    enough, or where fresh states by themselves do not lead to the best one.
     """
-    certain = np.full(len(target.batch.values), n_kept(effort.estep, target.model.space) >= target.model.space.n_states)
-    if before is not None:
-        before = StateSets(before.codes, target.log_joint(before.codes))
+    space = target.model.space
+    certain = np.full(len(target.batch.values), effort.estep.n_listed(space) >= space.n_states)
     if effort.n_best:
-        return _look_around(effort, target, seed, before)
-    sets = initial_sets(effort, target, seed)
-    if sets is not None:
-        sets.log_joint[...] = target.log_joint(sets.codes)
-        return _search(effort, target, seed, sets, before, certain)
-    found = effort.estep.find(target, None)
-    on_edge = np.zeros(len(certain), bool)
-    if isinstance(effort.estep, Preselection):
-        on_edge = _on_edge(effort.estep, target, found)
-    sets = StateSets(found.codes, found.log_joint)
-    return Explored(found, certain, on_edge, np.zeros(len(certain), np.int32), ~certain, sets)
+        known = None if before is None else StateSets(before["codes"], target.log_joint(before["codes"]))
+        return _look_around(effort, target, seed, known)
+    if rows := initial_rows(effort, target, seed):
+        return _sweep(effort, target, seed, rows, before, certain)
+    found = effort.estep.find(target)
+    unsettled, unimproved = effort.estep.unsettled(target, found), np.zeros(len(certain), np.int32)
+    return Explored(found, certain, unsettled, unimproved, ~certain, _states_of(found))
 
 
-def _search(
-    effort: Effort, target: Target, seed: int, sets: StateSets, before: StateSets | None, certain: NDArray[np.bool_]
+def _sweep(
+    effort: Effort, whole: Target, seed: int, rows: RowArrays, before: RowArrays | None, certain: NDArray[np.bool_]
 ) -> Explored:
     """Sweeps at fixed parameters; a row is done once its free energy has not improved for half of those it may have.
 
-    All states are in use, whatever share of them the schedule ends with. The first sweep of fresh sets takes the
+    All states are in use, whatever share of them a schedule ends with. The first sweep of fresh rows takes the
     variations that are meant for the first sweep of a run.
     """
-    if before is not None:
-        sets.merge(*before)
-    estep = replace(effort.estep, share=1.0) if isinstance(effort.estep, Search) else effort.estep
-    best, free_energy = sets.log_joint.max(axis=1), log_sum(sets.log_joint)
+    estep, target, own = effort.estep.with_all_states(), whole, rows
+    found = estep.take_up(target, own, before)
+    states = Found(np.array(found.codes, order="C"), np.array(found.log_joint, order="C"), 0)
+    best, free_energy = found.log_joint.max(axis=1), log_sum(found.log_joint)
     replaced_at, improved_at = np.zeros((2, len(best)), np.int64)
     ended_at, patience = np.zeros(len(best), np.int64), -(-effort.n_sweeps // 2)
-    left, own = np.arange(len(best)), sets
+    left = np.arange(len(best))
     for sweep in range(1, effort.n_sweeps + 1):
         streams = stream(seed, "variation for inference", sweep)
         position = 0 if sweep == 1 and before is None else END
-        estep.find(target._replace(stream=streams, sweep=position), own)
-        now, top = log_sum(own.log_joint), own.log_joint.max(axis=1)
+        found = estep.find(target._replace(stream=streams, sweep=position), own)
+        now, top = log_sum(found.log_joint), found.log_joint.max(axis=1)
         improved_at[left[now > free_energy[left]]] = sweep
         replaced_at[left[top > best[left]]] = sweep
         free_energy[left], best[left], ended_at[left] = np.maximum(free_energy[left], now), top, sweep
         going = sweep - improved_at[left] < patience
+        if sweep == effort.n_sweeps:
+            going[:] = False
         if not going.all():
-            sets.codes[left], sets.log_joint[left] = own
+            states.codes[left[~going]] = found.codes[~going]
+            states.log_joint[left[~going]] = found.log_joint[~going]
             left, target = left[going], some(target, going)
-            own = StateSets(sets.codes[left], sets.log_joint[left])
+            own = {name: values[going] for name, values in own.items()}
         if len(left) == 0:
             break
-    sets.codes[left], sets.log_joint[left] = own
     unimproved = (ended_at - replaced_at).astype(np.int32)
     late = (replaced_at > 0) & (unimproved < patience) & ~certain
-    return Explored(Found(*sets, 0), certain, late, unimproved, ~certain, sets)
+    late |= estep.unsettled(whole, states)
+    return Explored(states, certain, late, unimproved, ~certain, _states_of(states))
 
 
 def _look_around(effort: Effort, target: Target, seed: int, before: StateSets | None) -> Explored:
@@ -161,8 +158,7 @@ def _look_around(effort: Effort, target: Target, seed: int, before: StateSets | 
     and if they lead to the same best state that speaks for it.
     """
     few = Search(n_states=_STATES * effort.n_best)
-    sets = initial_sets(effort._replace(estep=few), target, seed)
-    assert sets is not None
+    sets = StateSets(**initial_rows(effort._replace(estep=few), target, seed))
     sets.log_joint[...] = target.log_joint(sets.codes)
     close(target, sets, effort.n_best // 2, _STEPS * effort.n_best)
     known = fresh = sets.log_joint.max(axis=1)
@@ -179,27 +175,8 @@ def _look_around(effort: Effort, target: Target, seed: int, before: StateSets | 
         sets = merged
     unimproved = (closed.n_looked - closed.improved_at).astype(np.int32)
     certain = np.zeros(len(best), bool)
-    return Explored(Found(*sets, 0), certain, replaced | ~confirmed, unimproved, needs_more, sets)
+    return Explored(Found(*sets, 0), certain, replaced | ~confirmed, unimproved, needs_more, sets._asdict())
 
 
-def n_kept(estep: EStep, space: LatentSpace) -> int:
-    """The states of an E-step for each row; of one that is not known, a single one."""
-    if isinstance(estep, Exhaustive):
-        return space.n_states
-    if isinstance(estep, Preselection):
-        return n_preselected(estep, space)
-    return min(int(getattr(estep, "n_states", 1)), space.n_states)
-
-
-def _on_edge(estep: Preselection, target: Target, found: Found) -> NDArray[np.bool_]:
-    """(n,) whether the best state has as many active latents as are allowed, or the last candidate among them."""
-    space = target.model.space
-    n_candidates = min(estep.n_candidates, space.n_latents)
-    max_active = min(estep.max_active, n_candidates)
-    best = found.codes[np.arange(len(found.codes)), found.log_joint.argmax(axis=1)]
-    active = space.decode(best) != 0
-    on_edge = (active.sum(axis=1) >= max_active) & (max_active < space.n_latents)
-    if n_candidates < space.n_latents:
-        ranked = np.argsort(-estep.scores(target), axis=1, kind="stable")
-        on_edge |= np.take_along_axis(active, ranked[:, n_candidates - 1 : n_candidates], axis=1)[:, 0]
-    return np.asarray(on_edge)
+def _states_of(found: Found) -> RowArrays:
+    return {"codes": found.codes, "log_joint": found.log_joint}

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
-from prosper_ng.data.dataset import Columns, ImageDataset
+from prosper_ng.data.dataset import Columns
 from prosper_ng.data.images import save_png
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import Found, Target
@@ -84,7 +84,7 @@ def write_reconstruction(
         raise UserError(f"model {kind_of(known.model)} cannot predict data")
     with ResultFile(path, comm, force) as results:
         rows = open_rows(known, wanted, comm)
-        picture = path.with_suffix(".png") if hasattr(rows.dataset, "add_patches") else None
+        picture = path.with_suffix(".png") if rows.dataset.as_image is not None else None
         if picture is not None:
             _check_picture(picture, force, comm)
         inference = Inference(known, options)
@@ -150,7 +150,8 @@ def _gather(results: ResultFile, name: str, values: NDArray[Any], rows: LocalRow
 
 def _merged(rows: LocalRows, prediction: Floats, unknown: Columns) -> Floats:
     """The image that the predicted patches of all ranks average to, with the same bits on every rank."""
-    dataset = cast(ImageDataset, rows.dataset)
+    dataset = rows.dataset.as_image
+    assert dataset is not None
     image = np.zeros(dataset.noisy.shape)
     total = ExactSum([image.size])
     for block in rows.owned_blocks():

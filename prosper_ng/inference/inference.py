@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
-from prosper_ng.errors import NumericalError
-from prosper_ng.estep.interface import Floats, Found, Target
+from prosper_ng.errors import NumericalError, UserError
+from prosper_ng.estep.interface import Floats, Found, RowArrays, RowState, Target
+from prosper_ng.estep.kept_rows import row_state_of, some_rows
 from prosper_ng.estep.row_by_row import keys_of, target_apart
-from prosper_ng.inference.effort import MOST_DOUBLINGS, Effort, Explored, explore, harder, initial_sets
+from prosper_ng.inference.effort import MOST_DOUBLINGS, Effort, Explored, explore, harder
 from prosper_ng.inference.learned import Learned, as_json
 from prosper_ng.inference.rows import LocalRows
 from prosper_ng.inference.summary import Summary
 from prosper_ng.latents.posterior import TruncatedPosterior, truncated_posterior
-from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
@@ -43,8 +43,8 @@ class Options(NamedTuple):
 class Start(NamedTuple):
     """What a search over the rows of a run starts from, besides fresh states."""
 
-    sets: StateSets | None = None
-    """States of this rank's rows; None where there are none."""
+    kept: RowArrays | None = None
+    """What the run has kept of this rank's rows; None where there is nothing."""
     sweeps: int | None = None
     """The sweeps of the run that they come after."""
     sentence: str | None = None
@@ -80,18 +80,24 @@ class Inference:
     """Finds the states of rows at fixed parameters; what it finds of a row is a function of what that row holds."""
 
     def __init__(self, known: Learned, options: Options) -> None:
-        """Compute nothing yet, because that may compile kernels."""
+        """Compute nothing yet, because that may compile kernels.
+
+        Raises UserError where the E-step cannot serve the model, or lists no states.
+        """
         self.known, self.options, self.model = known, options, known.model
-        self._efforts: list[Effort | None] = [Effort(known.config.chosen_estep.estep, options.n_sweeps)]
-        self._n_states: dict[int, int] = {}
+        self.estep = known.config.chosen_estep.estep
+        self.estep.check(self.model)
+        if not self.estep.lists_states:
+            raise UserError(
+                f"estep {kind_of(self.estep)} lists no states of a row, which is what inference tells of; choose one "
+                "that does"
+            )
+        self._efforts: list[Effort | None] = [Effort(self.estep, options.n_sweeps)]
 
     @property
-    def stores_states(self) -> bool:
-        """Whether the E-step goes on from states found before."""
-        effort, space = self._effort(0), self.model.space
-        assert effort is not None
-        no_rows = np.empty(0, np.int64)
-        return effort.estep.initial_sets(space, no_rows, self._activity, stream(0, "no draws")) is not None
+    def row_state(self) -> RowState:
+        """What the E-step keeps of each row; it can go on from that."""
+        return row_state_of(self.estep, self.model, self.known.n_observed)
 
     @property
     def n_states(self) -> int:
@@ -106,12 +112,12 @@ class Inference:
     def _activity(self) -> Floats:
         return self.model.activity(self.known.params)
 
-    def of_rows(self, rows: Indices, values: Floats, summarize: Summarize, before: StateSets | None = None) -> Summary:
+    def of_rows(self, rows: Indices, values: Floats, summarize: Summarize, before: RowArrays | None = None) -> Summary:
         """What `summarize` says of rows with values (n, D), NaN where missing; `rows` (n,) are their names in errors.
 
         Besides `n_widened`, how many times the effort was raised for the row, and what `Explored` says of how sure the
-        best state is. A search goes on from the states `before`, where these are given. Raises UserError where the
-        E-step cannot serve the model, NumericalError where no state of a row has a finite log joint.
+        best state is. The E-step goes on from what was kept of the rows `before`, where that is given. Raises
+        NumericalError where no state of a row has a finite log joint.
         """
         found: Summary = {}
         if len(self.known.never_observed):
@@ -121,16 +127,16 @@ class Inference:
         keys, incomplete = keys_of(values), np.asarray(np.isnan(values).any(axis=1))
         pending, level = np.arange(len(rows)), 0
         while len(pending) and self._effort(level) is not None:
-            again, left = np.zeros(len(pending), bool), []
+            again, left = np.zeros(len(pending), bool), list[tuple[Indices, RowArrays | None]]()
             for piece in self._pieces(incomplete[pending], level):
                 local = pending[piece]
                 explored, summary = self._at_level(
-                    level, rows[local], keys[local], values[local], _some(before, piece), summarize
+                    level, rows[local], keys[local], values[local], some_rows(before, piece), summarize
                 )
                 _put(found, local, len(rows), summary)
                 again[piece] = explored.needs_more
                 if self.options.adaptive:
-                    left.append((piece[explored.needs_more], _some(explored.sets, explored.needs_more)))
+                    left.append((piece[explored.needs_more], some_rows(explored.states, explored.needs_more)))
             if not self.options.adaptive:
                 break
             pending, level, before = pending[again], level + 1, _joined(left)
@@ -162,7 +168,7 @@ class Inference:
         return self._at_level(level, rows, keys_of(values), values, None, summarize)[1]
 
     def _at_level(
-        self, level: int, rows: Indices, keys: Indices, values: Floats, before: StateSets | None, summarize: Summarize
+        self, level: int, rows: Indices, keys: Indices, values: Floats, before: RowArrays | None, summarize: Summarize
     ) -> tuple[Explored, Summary]:
         """What one effort makes of rows that either all are complete or all miss values."""
         effort = self._effort(level)
@@ -203,22 +209,17 @@ class Inference:
                 yield alike[start : start + n_together]
 
     def _states_of(self, level: int) -> int:
-        """S at a level, found by trying it on a row."""
-        if level not in self._n_states:
-            effort, values = self._effort(level), self._feasible_rows(1)
-            assert effort is not None
-            target = target_apart(self.model, self._prepared, batch_of(np.zeros(1, np.int64), values), self._activity)
-            sets = initial_sets(effort, target, 0)
-            codes = effort.estep.find(target, None).codes if sets is None else sets.codes
-            self._n_states[level] = codes.shape[1]
-        return self._n_states[level]
+        """S at a level."""
+        effort = self._effort(level)
+        assert effort is not None
+        return effort.estep.n_listed(self.model.space)
 
 
 def infer(inference: Inference, rows: LocalRows, summarize: Summarize, start: Start | None = None) -> Inferred:
     """What `summarize` says of all rows, each rank its own; all ranks call it together."""
     comm, start = rows.comm, start or Start()
     layout: list[Summary] = []
-    missing = bool(getattr(rows.source, "missing", False))
+    missing = rows.source.may_lack_values
     warm_up(comm, lambda: layout.append(inference.rehearse(summarize, missing)))
     parts = {name: [values[:0]] for name, values in layout[-1].items()}
     total, counts, never = ExactSum([1, 1, 1]), np.zeros(2), inference.known.never_observed
@@ -227,7 +228,7 @@ def infer(inference: Inference, rows: LocalRows, summarize: Summarize, start: St
         counts[1] += np.count_nonzero(observed[:, never])
         observed[:, never] = False
         counts[0] += np.count_nonzero(~observed.any(axis=1))
-        before = _some(start.sets, slice(block.start - rows.first, block.stop - rows.first))
+        before = some_rows(start.kept, slice(block.start - rows.first, block.stop - rows.first))
         found = inference.of_rows(np.arange(block.start, block.stop), rows.of_block(block), summarize, before)
         for name, values in found.items():
             parts[name].append(values)
@@ -238,7 +239,7 @@ def infer(inference: Inference, rows: LocalRows, summarize: Summarize, start: St
     n_rows = rows.blocks.n_rows
     return Inferred(
         local, float(summed[0]) / n_rows, n_rows, int(summed[1]), int(summed[2]), unimproved, int(counts[0]),
-        int(counts[1]), start._replace(sets=None),
+        int(counts[1]), start._replace(kept=None),
     )  # fmt: skip
 
 
@@ -269,16 +270,10 @@ def _put(found: Summary, places: Indices, n_rows: int, part: Summary) -> None:
         found[name][places] = values
 
 
-def _some(sets: StateSets | None, rows: Any) -> StateSets | None:
-    """The state sets of some rows."""
-    return None if sets is None else StateSets(sets.codes[rows], sets.log_joint[rows])
-
-
-def _joined(parts: list[tuple[Indices, StateSets | None]]) -> StateSets | None:
-    """The state sets of the rows of all pieces, in the order of the rows' numbers."""
+def _joined(parts: list[tuple[Indices, RowArrays | None]]) -> RowArrays | None:
+    """What was found of the rows of all pieces, in the order of the rows' numbers."""
     order = np.argsort(np.concatenate([rows for rows, _ in parts]))
-    present = [sets for _, sets in parts if sets is not None]
+    present = [found for _, found in parts if found is not None]
     if not present:
         return None
-    codes, log_joint = (np.concatenate(column) for column in zip(*present, strict=True))
-    return StateSets(codes[order], log_joint[order])
+    return {name: np.concatenate([found[name] for found in present])[order] for name in present[0]}

@@ -1,25 +1,21 @@
 """The rows that a learned model is applied to."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.components import OneOf, Seed, kind_of, settings
+from prosper_ng.components import OneOf, Seed, components_of, kind_of, settings
 from prosper_ng.config import ConfigError, SourceText, load
 from prosper_ng.config.canonical import inline
 from prosper_ng.config.loader import DEFAULT, read_file
 from prosper_ng.config.tree import MappingNode
 from prosper_ng.config.yaml_reader import read_yaml
-from prosper_ng.data.dataset import Dataset, ImageDataset, Source, require_memory
+from prosper_ng.data.dataset import Dataset, Source, require_memory
 from prosper_ng.data.preprocessing import SETTINGS, Preprocessing
-from prosper_ng.data.sources.hdf5 import Hdf5
-from prosper_ng.data.sources.mat import Mat
-from prosper_ng.data.sources.npy import Npy
-from prosper_ng.data.sources.npz import Npz
 from prosper_ng.data.support import noise_refused, require_support
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig
@@ -37,8 +33,6 @@ Floats = NDArray[np.float64]
 _DATASET = "data"
 """The name looked for where none is given."""
 _PIECE_ROWS = 4096
-_FILES = {".h5": Hdf5, ".hdf5": Hdf5, ".npy": Npy, ".npz": Npz, ".mat": Mat}
-_NAMES: dict[type, str] = {Hdf5: "dataset", Npz: "array", Mat: "variable"}
 
 
 @settings
@@ -104,8 +98,8 @@ class LocalRows:
         """The mean of all values that are not missing, which stands for that of a row without any; all ranks call it
         together.
         """
-        if hasattr(self.dataset, "level"):
-            return cast(ImageDataset, self.dataset).level
+        if self.dataset.as_image is not None:
+            return self.dataset.as_image.level
         total = ExactSum([1, 1])
         for block in self.owned_blocks():
             raw = self.raw_of_block(block)
@@ -191,14 +185,8 @@ def _source(known: Learned, wanted: Wanted) -> tuple[Source, int]:
     if wanted.dataset is not None:
         raise UserError(f"--dataset {wanted.dataset} names an array in a file of numbers; give that file as DATA")
     if known.preprocessing is not None:
-        source = _bare(source)
+        source = source.unprepared()
     return (_with_missing(source) if wanted.missing else source), seed
-
-
-def _bare(source: Source) -> Source:
-    """A source of the same rows without a preprocessing of its own, so that nothing is fitted to them."""
-    off: dict[str, Any] = {"remove_mean": False, "whiten": "none"}
-    return replace(source, **{name: value for name, value in off.items() if hasattr(source, name)})  # type: ignore[type-var]
 
 
 def _configured(known: Learned, path: str) -> tuple[Source, int]:
@@ -212,7 +200,7 @@ def _configured(known: Learned, path: str) -> tuple[Source, int]:
     assert isinstance(config, RunConfig | DataConfig)
     learned = {} if known.preprocessing is None else known.preprocessing.settings
     for name, value in learned.items():
-        origin, asked = loaded.origins.get(f"data.{name}", DEFAULT), getattr(config.data, name, value)
+        origin, asked = loaded.origins.get(f"data.{name}", DEFAULT), config.data.preparation.get(name, value)
         if origin != DEFAULT and asked != value:
             raise UserError(
                 f"{origin}: data.{name} is {inline(asked)}, and {known.path} has learned with {inline(value)}, which "
@@ -229,12 +217,20 @@ def _is_run(text: SourceText) -> bool:
 def _file(wanted: Wanted) -> Source:
     """The source for a file of numbers."""
     assert wanted.path is not None
-    kind = _FILES.get(Path(wanted.path).suffix.lower())
-    if kind is None:
-        raise UserError(f"{wanted.path}: the name of a file of data ends in {', '.join(_FILES)}, .yaml or .yml")
-    names = {}
-    if kind in _NAMES:
-        names[_NAMES[kind]] = wanted.dataset or _DATASET
+    sources: list[type[Any]] = list(components_of("prosper_ng.data.sources").values())
+    suffix = Path(wanted.path).suffix.lower()
+    kinds = [each for each in sources if suffix in each.suffixes]
+    if not kinds:
+        suffixes = ", ".join(sorted({ending for each in sources for ending in each.suffixes}))
+        raise UserError(f"{wanted.path}: the name of a file of data ends in {suffixes}, .yaml or .yml")
+    if len(kinds) > 1:
+        raise UserError(
+            f"{wanted.path}: the sources {' and '.join(map(kind_of, kinds))} read files that end in {suffix}; say "
+            "which in the section `data` of a YAML file"
+        )
+    names, (kind,) = {}, kinds
+    if kind.name_field is not None:
+        names[kind.name_field] = wanted.dataset or _DATASET
     elif wanted.dataset is not None:
         raise UserError(f"{wanted.path} holds a single array, so --dataset makes no sense")
     source: Source = kind(path=wanted.path, missing=wanted.missing, **names)
@@ -248,9 +244,10 @@ def _without_preprocessing(source: Source) -> str:
 
 
 def _with_missing(source: Source) -> Source:
-    if not isinstance(getattr(source, "missing", None), bool):
-        raise UserError(f"--missing is for data in files; data of kind {kind_of(source)} have no NaN to be allowed")
     try:
-        return replace(source, missing=True)  # type: ignore[type-var]
+        allowing = source.with_missing()
     except ConfigError as error:
         raise UserError(f"--missing: {error.mistakes[0].message}") from None
+    if allowing is None:
+        raise UserError(f"--missing is for data in files; data of kind {kind_of(source)} have no NaN to be allowed")
+    return allowing

@@ -43,6 +43,11 @@ class LatentSpace:
         """uint64 words of one packed state."""
         return self.n_planes * self.plane_words
 
+    @property
+    def n_singletons(self) -> int:
+        """How many states have a single active latent."""
+        return self.n_latents * (self.n_values - 1)
+
     @cached_property
     def n_states(self) -> int:
         """How many states there are."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
 from prosper_ng.data.dataset import NO_COLUMNS, Columns, Dataset
-from prosper_ng.data.row_file import StoredRows, mapped_array, stored_rows, written_rows
+from prosper_ng.data.row_file import mapped_array, stored_rows, written_rows
 from prosper_ng.data.support import require_support
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig
@@ -50,7 +50,7 @@ class Assembly(NamedTuple):
     unknown: Columns
     """The columns of which nothing can be known: no value is observed, and no file of parameters tells of them."""
     allocate: Callable[..., Any] = np.empty
-    """Makes the arrays of the state sets by shape and type."""
+    """Makes the arrays of what is kept of rows, by shape and type."""
     warnings: tuple[str, ...] = ()
     """What is doubtful about the data."""
 
@@ -70,7 +70,7 @@ def assemble(config: RunConfig, comm: Communicator, folder: Path = Path()) -> As
         dataset = config.data.open(config.seed)
         if dataset.n_rows == 0:
             raise UserError("the data have no rows; at least one is needed to learn from")
-        config.task.check(dataset)
+        config.task.check(dataset, config.model, config.chosen_estep.estep)
         _check_names(config, dataset)
     blocks = blocks_of(config, dataset.n_rows)
     with collectively(comm, "choosing the states"):
@@ -86,7 +86,7 @@ def assemble(config: RunConfig, comm: Communicator, folder: Path = Path()) -> As
     with collectively(comm, "initializing the parameters"):
         given = _given_parameters(config, dataset)
         told = _columns_told(config, dataset, given)
-    keeps_states = config.memory.keeps_states(len(owned) * sizes.state_bytes)
+    keeps_states = config.memory.keeps_states(len(owned) * sizes.row_bytes)
     allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
     census = take_census(problem)
     unknown = np.setdiff1d(census.never_observed, told)
@@ -113,7 +113,7 @@ def _values(config: RunConfig, content: Content, owned: range, scratch: Path) ->
             with np.errstate(over="ignore"):  # the census refuses what single precision cannot hold
                 values[rows.start - owned.start : rows.stop - owned.start] = read(rows)
         return values
-    stored: StoredRows | None = getattr(dataset, "stored", None)
+    stored = dataset.stored
     if stored is None or stored.dtype != dtype:
         return written_rows(map(read, pieces), shape, dtype, scratch)
     for rows in pieces:
@@ -183,12 +183,12 @@ def _warnings(
     config: RunConfig, dataset: Dataset, problem: Problem, census: Census, unknown: Columns
 ) -> tuple[str, ...]:
     """What is doubtful about the data; all ranks call it together."""
-    stored: StoredRows | None = getattr(dataset, "stored", None)
+    stored = dataset.stored
     types = [np.dtype(config.memory.dtype), *([stored.dtype] if stored and stored.dtype.kind == "f" else [])]
     epsilon = max(float(np.finfo(each).eps) for each in types)
     has_covariance = noise_covariance(config.model.parameters(problem.n_observed)) is not None
     repeated = equal_columns(problem, census) if has_covariance else NO_COLUMNS
-    return warnings_of(Case(census, config.model, config.data, epsilon, repeated, unknown))
+    return warnings_of(Case(census, config.model, config.data.preparation, epsilon, repeated, unknown))
 
 
 def _initial(config: RunConfig, problem: Problem, given: dict[str, Floats], moments: Moments) -> NamedArrays:

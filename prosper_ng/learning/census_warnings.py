@@ -1,6 +1,6 @@
 """What is doubtful about data though legal: one sentence a kind, which names where, and what would help."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,8 +32,8 @@ class Case(NamedTuple):
 
     census: Census
     model: DiscreteLatents
-    source: Any
-    """The component that says where the rows come from."""
+    preparation: Mapping[str, Any]
+    """What the source is told to do to its rows."""
     epsilon: float
     """Relative rounding error of the values as they came, or as they are held."""
     repeated: Columns
@@ -164,7 +164,7 @@ def _of_values(case: Case) -> Iterator[str]:
     yield from _of_lost_digits(case)
     if case.noise is not None and not getattr(case.model, "data_mean", False):
         yield from _of_offsets(case)
-    if case.has_shared_noise and getattr(case.source, "whiten", "none") == "none":
+    if case.has_shared_noise and case.preparation.get("whiten", "none") == "none":
         yield from _of_units(case)
 
 
@@ -225,7 +225,7 @@ def _remedy(case: Case) -> str:
         return "subtract the smallest value of each column from the data"
     mean = case.census.moments.mean[case.census.n_observed > 0]
     ways = ["set model.data_mean: true"] if hasattr(case.model, "data_mean") else []
-    if getattr(case.source, "remove_mean", None) is False and np.ptp(mean) < 0.1 * np.abs(mean).max():
+    if case.preparation.get("remove_mean") is False and np.ptp(mean) < 0.1 * np.abs(mean).max():
         ways.append("set data.remove_mean: true")
     return ", or ".join([*ways, "subtract the mean of each column from the data"])
 

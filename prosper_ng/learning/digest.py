@@ -61,14 +61,16 @@ def input_digest(problem: Problem) -> str | None:
 
 
 def run_digest(problem: Problem, state: TrainingState, free_energies: NDArray[np.float64]) -> str | None:
-    """SHA-256 over final parameters, the free energy of every sweep, and all state sets, in hexadecimal, on root."""
-    sets = state.sets
+    """SHA-256 over final parameters, the free energy of every sweep, and all that is kept of rows, in hexadecimal.
+
+    On root. Of what is kept the values count, in the order in which the E-step names it, and not the names.
+    """
     whole = hashlib.sha256()
     for name, values in state.params.items():
         whole.update(name.encode() + values.tobytes())
     whole.update(np.ascontiguousarray(free_energies).tobytes())
-    if sets is not None:
-        found = _over_blocks(problem, lambda rows: sets.codes[rows].tobytes() + sets.log_joint[rows].tobytes())
+    if state.rows:
+        found = _over_blocks(problem, lambda rows: b"".join(kept[rows].tobytes() for kept in state.rows.values()))
         whole.update(found or b"")
     return whole.hexdigest() if problem.comm.is_root else None
 

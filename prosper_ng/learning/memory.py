@@ -6,7 +6,7 @@ parameters, a rank of N_r rows needs, in bytes:
 | what | bytes |
 | --- | --- |
 | data | p N_r D, p = 8 or, in single precision, 4; nothing where the rows stay in a file |
-| state sets | N_r S (8 w + 8), where the E-step stores them |
+| state sets | N_r R, R bytes that the E-step keeps of each row: S (8 w + 8) for S states with their log joints |
 | block | n (32 D + 8 H (3 (K - 1) + 2) + C (8 w + 8) + 24 L), C states copied or proposed, L of them weighed |
 | statistics | 8 P (12 + 3 for MPI, and on root + 4 for the M-step), on root + 8 P' for each update in a sweep |
 | parameters | 8 * 4 Q, and on root 8 * 4 M for M numbers that the M-step remembers |
@@ -24,13 +24,9 @@ import numpy as np
 
 from prosper_ng.data.memory_settings import Memory, text_of
 from prosper_ng.errors import UserError
-from prosper_ng.estep.exhaustive import Exhaustive
-from prosper_ng.estep.preselection import Preselection, n_preselected
-from prosper_ng.estep.search import Search
+from prosper_ng.estep.kept_rows import row_bytes, row_state_of
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.models.capabilities import Preselects, offers
 from prosper_ng.numerics.named_arrays import Shape
-from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.memory import HostMemory, host_memory, peak_memory
@@ -48,18 +44,10 @@ class Sizes(NamedTuple):
 
     n_observed: int
     """D."""
-    n_latents: int
-    """H."""
-    n_values: int
-    """K, the size of the alphabet."""
-    words: int
-    """w, uint64 words of a packed state."""
-    n_states: int
-    """S, the states stored for each row; 0 where none are."""
-    n_listed: int
-    """States of a row that are weighed together."""
-    n_proposed: int
-    """States of a row that are proposed at a time."""
+    row_bytes: int
+    """R, what is kept of each row from sweep to sweep."""
+    working_bytes: int
+    """Of a row while it is worked on, besides its values."""
     n_statistics: int
     """P."""
     n_parameters: int
@@ -70,11 +58,6 @@ class Sizes(NamedTuple):
     """P', entries of the statistics that root keeps of each part."""
     n_remembered: int
     """M, entries of what the M-step remembers."""
-
-    @property
-    def state_bytes(self) -> int:
-        """Of the state set of a row."""
-        return self.n_states * (8 * self.words + 8)
 
 
 class Needs(NamedTuple):
@@ -117,20 +100,11 @@ class MemoryPlan(NamedTuple):
 def sizes_of(config: RunConfig, n_observed: int) -> Sizes:
     """The sizes of a run over rows of D values; raises UserError where the E-step refuses the model."""
     model, estep = config.model, config.chosen_estep.estep
-    space, no_rows = model.space, np.empty(0, np.int64)
-    sets = estep.initial_sets(space, no_rows, np.full(space.n_latents, 0.5), stream(0, "no draws"))
-    n_states = 0 if sets is None else int(sets.codes.shape[1])
-    n_listed = n_states
-    if isinstance(estep, Exhaustive):
-        n_listed = space.n_states
-    elif isinstance(estep, Preselection) and not offers(model, Preselects):
-        n_listed = n_preselected(estep, space)
-    variations = estep.variations if isinstance(estep, Search) else ()
-    proposed = [variation.n_proposed(space, n_states) for variation in variations]
+    estep.check(model)
     specs = {name: spec.shape for name, spec in model.parameters(n_observed).items()}
     pruning = config.training.annealing.data_pruning
     return Sizes(
-        n_observed, space.n_latents, space.n_values, space.words, n_states, n_listed, max(proposed, default=0),
+        n_observed, row_bytes(row_state_of(estep, model, n_observed)), estep.working_bytes(model),
         _n_numbers(statistics_of(model, n_observed)), _n_numbers(specs),
         estep.max_active is not None and bool(np.any(np.asarray(pruning))),
         _n_numbers(kept_statistics_of(model, n_observed)), _n_numbers(memory_of(model, n_observed)),
@@ -145,10 +119,8 @@ def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: i
     """The memory of one of `size` ranks."""
     n_rows, n_together = len(blocks.owned_rows(rank, size)), min(blocks.block_rows, blocks.n_rows)
     data = n_rows * sizes.n_observed * np.dtype(memory.dtype).itemsize
-    states = n_rows * sizes.state_bytes
-    code = 8 * sizes.words + 8
-    of_row = 32 * sizes.n_observed + 8 * sizes.n_latents * (3 * (sizes.n_values - 1) + 2)
-    of_row += (sizes.n_listed + 2 * sizes.n_proposed) * code + 24 * sizes.n_listed
+    states = n_rows * sizes.row_bytes
+    of_row = 32 * sizes.n_observed + sizes.working_bytes
     kept = min(_KEPT_POSTERIORS, n_rows * of_row) + 40 * n_rows if sizes.prunes else 0
     n_buffers, is_root = 12 + 3 * (size > 1) + 4 * (rank == 0), rank == 0
     return Needs(
@@ -174,30 +146,31 @@ def planned(config: RunConfig, sizes: Sizes, blocks: RowBlocks, comm: Communicat
             plan = MemoryPlan(max(others, key=lambda needs: needs.total), hosts)
             for host in hosts:
                 if host.available is not None and host.needed > host.available:
-                    raise UserError(_refusal(sizes, plan, host))
+                    raise UserError(_refusal(config, sizes, plan, host))
     return plan
 
 
-def _refusal(sizes: Sizes, plan: MemoryPlan, host: HostMemory) -> str:
+def _refusal(config: RunConfig, sizes: Sizes, plan: MemoryPlan, host: HostMemory) -> str:
     """What is needed, what is there, and what would help."""
     assert host.available is not None
     largest, ranks = plan.largest, "1 rank" if host.n_ranks == 1 else f"{host.n_ranks} ranks"
     return (
         f"{ranks} on host {host.host} would need {text_of(host.needed)} of memory, and {text_of(host.available)} are "
-        f"free there; a rank needs {largest}: {', or '.join(_ways_out(sizes, plan, host, host.available))}"
+        f"free there; a rank needs {largest}: {', or '.join(_ways_out(config, sizes, plan, host))}"
     )
 
 
-def _ways_out(sizes: Sizes, plan: MemoryPlan, host: HostMemory, available: int) -> list[str]:
+def _ways_out(config: RunConfig, sizes: Sizes, plan: MemoryPlan, host: HostMemory) -> list[str]:
     """What makes a run fit: more hosts, fewer states, rows in a file, each where it is enough."""
-    largest, share = plan.largest, available / host.n_ranks
+    largest, share = plan.largest, (host.available or 0) / host.n_ranks
     fixed = largest.total - largest.data - largest.states
     ways = []
     if fixed < share:
         times = (largest.data + largest.states) / (share - fixed)
         ways.append(f"start the ranks on {max(math.ceil(times * len(plan.hosts)), len(plan.hosts) + 1)} hosts or more")
-    if largest.states and (room := share - fixed - largest.data) > largest.states / sizes.n_states:
-        ways.append(f"choose estep.n_states of {int(room / largest.states * sizes.n_states)} or less")
+    if largest.states and (room := share - fixed - largest.data) > 0:
+        of_row = room / largest.states * sizes.row_bytes
+        ways += filter(None, [config.chosen_estep.estep.ways_to_keep_less(config.model, of_row)])
     if largest.data and largest.total - largest.data < share:
         ways.append("keep the rows in a file with memory.data_budget, such as 1GiB for each rank")
     elif largest.states and fixed < share:

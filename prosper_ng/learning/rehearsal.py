@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from prosper_ng.errors import UserError
-from prosper_ng.estep.search import Search
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.tasks.interface import TaskContext
 from prosper_ng.learning.assembly import Assembly
@@ -28,7 +27,7 @@ def rehearse(config: RunConfig, parts: Assembly) -> None:
     """
     n_observed = parts.problem.n_observed
     values = config.model.support.feasible((_N_ROWS, n_observed), stream(0, "rehearsal").generator())
-    if getattr(config.data, "missing", False):
+    if config.data.may_lack_values:
         values[0, 0] = np.nan
     estep = parts.problem.estep
     problem = Problem(config.model, estep, values, RowBlocks(_N_ROWS, 1, 2), SerialCommunicator(), config.seed)
@@ -38,7 +37,7 @@ def rehearse(config: RunConfig, parts: Assembly) -> None:
         for _ in TruncatedEM(problem, Training(n_sweeps=2, updates_per_sweep=2, annealing=annealing)).sweeps(state):
             pass
         # What is scheduled for later sweeps has to be compiled as well.
-        for sweep in estep.turning_points if isinstance(estep, Search) else ():
+        for sweep in estep.turning_points:
             for _ in posteriors(problem, replace(state, sweep=sweep)):
                 pass
         config.task.rehearse(TaskContext(problem, parts.dataset), state)

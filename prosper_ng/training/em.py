@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
 from prosper_ng.errors import NumericalError
-from prosper_ng.estep.interface import EStep, Target
+from prosper_ng.estep.defaults import lacking
+from prosper_ng.estep.interface import EStep, RowArrays, Target
+from prosper_ng.estep.kept_rows import require_state, row_state_of
 from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
-from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.numerics.random_streams import stream
@@ -64,8 +65,8 @@ class TrainingState:
     """Sweeps done."""
     params: NamedArrays
     """Parameters, the same on all ranks."""
-    sets: StateSets | None
-    """State sets of this rank's rows."""
+    rows: RowArrays
+    """What the E-step keeps of this rank's rows, by name; nothing where it makes all of it anew."""
     totals: PartTotals
     """Statistics by part, on root."""
     memory: NamedArrays = field(default_factory=lambda: NamedArrays({}))
@@ -208,32 +209,34 @@ class TruncatedEM:
 
 
 def start(problem: Problem, params: NamedArrays, allocate: Callable[..., Any] = np.empty) -> TrainingState:
-    """The state before the first sweep, with state sets drawn from the prior.
+    """The state before the first sweep, with first values of what the E-step keeps of rows.
 
-    They lie in arrays that `allocate(shape, dtype)` makes.
+    They lie in arrays that `allocate(shape, dtype)` makes. Raises UserError where the E-step gives others than it says.
     """
-    sets = initial_sets(problem, params, allocate)
+    rows = initial_rows(problem, params, allocate)
     model, n_observed, is_root = problem.model, problem.n_observed, problem.comm.is_root
     totals = PartTotals(kept_statistics_of(model, n_observed), problem.blocks.n_parts if is_root else 1)
-    return TrainingState(0, params, sets, totals, NamedArrays(memory_of(model, n_observed) if is_root else {}))
+    return TrainingState(0, params, rows, totals, NamedArrays(memory_of(model, n_observed) if is_root else {}))
 
 
-def initial_sets(problem: Problem, params: NamedArrays, allocate: Callable[..., Any] = np.empty) -> StateSets | None:
-    """State sets of this rank's rows, drawn block by block; None where the E-step stores none."""
-    draws, activity = stream(problem.seed, "initial state sets"), problem.model.activity(params)
+def initial_rows(problem: Problem, params: NamedArrays, allocate: Callable[..., Any] = np.empty) -> RowArrays:
+    """First values of what is kept of this rank's rows, made block by block."""
+    draws, activity = stream(problem.seed, "initial state sets"), _activity(problem.model, params)
+    state = row_state_of(problem.estep, problem.model, problem.n_observed)
+    kept = {name: allocate((len(problem.values), *shape), dtype=dtype) for name, (shape, dtype) in state.items()}
+    blocks = map(problem.blocks.rows, problem.blocks.owned(problem.comm.rank, problem.comm.size))
+    for rows in (range(problem.first_row, problem.first_row), *blocks) if state else ():
+        numbers = np.array(rows, np.int64)
+        first = problem.estep.initial_rows(problem.model, problem.n_observed, numbers, activity, draws)
+        require_state(problem.estep, state, first)
+        for name, values in first.items():
+            kept[name][rows.start - problem.first_row : rows.stop - problem.first_row] = values
+    return kept
 
-    def drawn(rows: range) -> StateSets | None:
-        return problem.estep.initial_sets(problem.model.space, np.array(rows, np.int64), activity, draws)
 
-    empty = drawn(range(0))
-    if empty is None:
-        return None
-    sets = StateSets(*(allocate((len(problem.values), *part.shape[1:]), dtype=part.dtype) for part in empty))
-    for block in problem.blocks.owned(problem.comm.rank, problem.comm.size):
-        rows = problem.blocks.rows(block)
-        local = slice(rows.start - problem.first_row, rows.stop - problem.first_row)
-        sets.codes[local], sets.log_joint[local] = drawn(rows) or empty
-    return sets
+def _activity(model: Any, params: NamedArrays) -> Floats:
+    """(H,) prior probability that each latent is active; (0,) of a model without discrete latents."""
+    return np.empty(0) if lacking(model, DiscreteLatents) else model.activity(params)
 
 
 def posteriors(
@@ -249,7 +252,7 @@ def posteriors(
     """
     model, blocks = problem.model, problem.blocks
     prepared = model.prepare(state.params, point.temperature if point else 1.0)
-    activity = model.activity(state.params)
+    activity = _activity(model, state.params)
     tempering = Tempering(point.temperature, point.anneal_prior) if point else UNTEMPERED
     streams = stream(problem.seed, "variation", state.sweep)
     mine = _pieces(blocks, part, blocks.owned(problem.comm.rank, problem.comm.size))
@@ -262,12 +265,11 @@ def posteriors(
             model, prepared, model.project(prepared, batch), batch, activity, streams, tempering, state.sweep
         )
         places = _places(rows, problem.first_row)
-        sets = None
-        if state.sets is not None:
-            sets = StateSets(np.asarray(state.sets.codes[places]), np.asarray(state.sets.log_joint[places]))
-        posterior = problem.estep.posterior(target, sets, vary)
-        if state.sets is not None and sets is not None and not isinstance(places, slice):
-            state.sets.codes[places], state.sets.log_joint[places] = sets
+        own = {name: np.asarray(values[places]) for name, values in state.rows.items()}
+        posterior = problem.estep.posterior(target, own, vary)
+        if not isinstance(places, slice):
+            for name, values in own.items():
+                state.rows[name][places] = values
         yield target, posterior
 
 
@@ -277,7 +279,7 @@ def _pieces(blocks: RowBlocks, part: int | None, among: range) -> Iterator[range
 
 
 def _places(rows: NDArray[np.int64], first_row: int) -> slice | NDArray[np.int64]:
-    """Where global rows lie on their rank; a slice where they have no gaps, whose state sets then need no copies."""
+    """Where global rows lie on their rank; a slice where they have no gaps, which needs no copies of what is kept."""
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
         return slice(int(rows[0]) - first_row, int(rows[-1]) - first_row + 1)
     return rows - first_row

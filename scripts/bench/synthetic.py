@@ -87,12 +87,11 @@ def time_sweeps(kind: str, size: Size, n_sweeps: int = 4, n_before: int = 2) -> 
     """Sweeps from the truth, so that little changes, after some that load kernels; S may be H at most."""
     problem, params, codes = problem_of(kind, size)
     state = start(problem, params)
-    assert state.sets is not None
-    state.sets.codes[...] = codes
+    state.rows["codes"][...] = codes
     found: dict[str, list[float]] = {}
     for report in TruncatedEM(problem, Training(n_sweeps=n_before + n_sweeps)).sweeps(state):
         if report.sweep > n_before:
             for name, seconds in report.seconds.items():
                 found.setdefault(name, []).append(seconds)
-    active = float(np.count_nonzero(problem.model.space.decode(state.sets.codes[:64]), axis=-1).mean())
+    active = float(np.count_nonzero(problem.model.space.decode(state.rows["codes"][:64]), axis=-1).mean())
     return Seconds(min(found["e_step"]), min(found["communication"]), min(found["m_step"]), active)

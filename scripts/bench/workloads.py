@@ -137,7 +137,7 @@ def write(workload: Workload, image: str, n_sweeps: int, folder: Path) -> None:
     for _ in TruncatedEM(parts.problem, Training(n_sweeps=n_sweeps)).sweeps(state):
         pass
     np.savez(folder / "start.npz", **state.params)
-    if state.sets is not None:
-        np.save(folder / "codes.npy", state.sets.codes)
+    if "codes" in state.rows:
+        np.save(folder / "codes.npy", state.rows["codes"])
         space = parts.problem.model.space
-        np.save(folder / "states.npy", np.stack([space.decode(codes).astype(bool) for codes in state.sets.codes]))
+        np.save(folder / "states.npy", np.stack([space.decode(codes).astype(bool) for codes in state.rows["codes"]]))

@@ -9,7 +9,7 @@ from prosper_ng.components import components_of, kind_of
 from prosper_ng.errors import UserError
 from prosper_ng.estep.auto import Auto
 from prosper_ng.estep.exhaustive import Exhaustive
-from prosper_ng.estep.interface import EStep, Target
+from prosper_ng.estep.interface import EStep, RowArrays, Target
 from prosper_ng.estep.listed import Listed
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
@@ -19,6 +19,7 @@ from prosper_ng.estep.variations.preselection import PreselectedStates
 from prosper_ng.estep.variations.sampling import Sampling
 from prosper_ng.latents.neighbors import evaluated, neighborhoods
 from prosper_ng.latents.posterior import Tempering, log_sum
+from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.interface import Batch
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
@@ -68,8 +69,14 @@ def with_missing_entries(target: Target) -> Target:
     return target._replace(batch=batch, projected=target.model.project(target.prepared, batch))
 
 
-def sets_for(estep: EStep, target: Target):
-    return estep.initial_sets(target.model.space, target.batch.rows, target.activity, stream(1, "initial"))
+def rows_for(estep: EStep, target: Target) -> RowArrays:
+    n_observed = target.batch.values.shape[1]
+    return estep.initial_rows(target.model, n_observed, target.batch.rows, target.activity, stream(1, "initial"))
+
+
+def sets_for(estep: EStep, target: Target) -> StateSets:
+    """The same memory, as those see it who keep states."""
+    return StateSets(**rows_for(estep, target))
 
 
 def test_every_estep_and_variation_of_the_folders_is_tested():
@@ -81,7 +88,7 @@ def test_every_estep_and_variation_of_the_folders_is_tested():
 @pytest.mark.parametrize("estep", list(ESTEPS.values()), ids=list(ESTEPS))
 def test_states_are_distinct_and_their_log_joints_right(make, estep):
     target = target_for(make)
-    found = estep.find(target, sets_for(estep, target))
+    found = estep.find(target, rows_for(estep, target))
     for codes in found.codes:
         assert len(np.unique(codes, axis=0)) == len(codes)
     again = target.log_joint(np.ascontiguousarray(found.codes))
@@ -92,7 +99,7 @@ def test_states_are_distinct_and_their_log_joints_right(make, estep):
 @pytest.mark.parametrize("estep", list(ESTEPS.values()), ids=list(ESTEPS))
 def test_a_row_finds_the_same_states_in_any_company(make, estep):
     whole, tail = target_for(make), target_for(make, first_row=17)
-    of_whole, of_tail = (estep.find(target, sets_for(estep, target)) for target in (whole, tail))
+    of_whole, of_tail = (estep.find(target, rows_for(estep, target)) for target in (whole, tail))
     assert (of_whole.codes[17:] == of_tail.codes).all()
 
 
@@ -110,7 +117,7 @@ def test_stored_sets_only_get_better_and_come_near_the_exact_posterior(make, nam
     if name == "mix":  # starts with a quarter of its states
         last = np.full(len(last), -np.inf)
     for sweep in range(25):
-        found = estep.find(target._replace(stream=stream(1, "test", sweep), sweep=sweep), sets)
+        found = estep.find(target._replace(stream=stream(1, "test", sweep), sweep=sweep), sets._asdict())
         now = log_sum(found.log_joint)
         assert (now >= last - 1e-9).all()
         assert (now <= exact + 1e-9).all()
@@ -119,7 +126,7 @@ def test_stored_sets_only_get_better_and_come_near_the_exact_posterior(make, nam
     share = {"cross": 0.9, "neighborhood": 0.3, "prior samples": 0.2, "samples": 0.9, "preselected": 0.5}.get(name, 0.1)
     assert (best - last).mean() < share * first_gap + 1e-9
     kept = found.codes.copy()
-    frozen = estep.find(target._replace(stream=stream(1, "test", 99)), sets, vary=False)
+    frozen = estep.find(target._replace(stream=stream(1, "test", 99)), sets._asdict(), vary=False)
     assert (frozen.codes == kept).all()
 
 
@@ -127,7 +134,7 @@ def test_stored_sets_only_get_better_and_come_near_the_exact_posterior(make, nam
 def test_more_states_than_there_are_is_exhaustive(make):
     target = target_for(make, n_latents=3)
     estep = Search(n_states=1000)
-    found = estep.find(target, sets_for(estep, target))
+    found = estep.find(target, rows_for(estep, target))
     assert found.codes.shape[1] == target.model.space.n_states
     assert log_sum(found.log_joint) == pytest.approx(log_sum(Exhaustive().find(target, None).log_joint), rel=1e-12)
 
@@ -153,9 +160,9 @@ def test_preselection_holds_the_states_it_should(make, n_candidates, max_active)
 def test_too_many_combinations_are_refused_before_they_are_made():
     target = target_for(instances()["bsc"], n_latents=60)
     with pytest.raises(UserError, match="combinations"):
-        sets_for(Preselection(n_candidates=40, max_active=20), target)
+        Preselection(n_candidates=40, max_active=20).check(target.model)
     with pytest.raises(UserError, match="too many to enumerate"):
-        sets_for(Exhaustive(), target)
+        Exhaustive().check(target.model)
 
 
 def test_sparse_flips_lead_to_the_expected_activity():
@@ -267,7 +274,7 @@ def test_sets_grow_as_their_schedule_says(make):
     sets = sets_for(estep, target)
     sizes = []
     for sweep in range(8):
-        found = estep.find(target._replace(stream=stream(1, "test", sweep), sweep=sweep), sets)
+        found = estep.find(target._replace(stream=stream(1, "test", sweep), sweep=sweep), sets._asdict())
         sizes.append(found.codes.shape[1])
         assert (sets.codes[:, : sizes[-1]] == found.codes).all()
         for codes in found.codes:
@@ -282,7 +289,7 @@ def test_a_warm_start_is_in_the_first_sweep_what_preselection_finds(make):
     chosen = Preselection(n_candidates=4, max_active=2).choose(target).combinations(target.model.space)
     for sweep, share in ((0, 1.0), (1, 0.9)):
         sets = sets_for(Search(n_states=20), target)
-        found = warm.find(target._replace(sweep=sweep), sets)
+        found = warm.find(target._replace(sweep=sweep), sets._asdict())
         joints = np.sort(target.log_joint(np.ascontiguousarray(chosen)), axis=1)[:, -4:]
         kept = np.array(
             [
@@ -295,7 +302,7 @@ def test_a_warm_start_is_in_the_first_sweep_what_preselection_finds(make):
 
 @MODELS
 def test_left_open_few_states_are_all_weighed_and_many_are_searched(make):
-    few, many = Auto().choose(make(3)), Auto(n_states=7).choose(make(300))
+    few, many = Auto().resolved(make(3)), Auto(n_states=7).resolved(make(300))
     assert few.estep == Exhaustive()
     assert f"only {make(3).space.n_states}" in few.reason
     assert isinstance(many.estep, Search)

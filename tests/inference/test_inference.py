@@ -17,12 +17,13 @@ from prosper_ng.estep.row_by_row import keys_of, target_apart
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.inference.effort import MOST_DOUBLINGS, MOST_STATES, Effort, harder, n_kept
+from prosper_ng.inference.effort import MOST_DOUBLINGS, MOST_STATES, Effort, harder
 from prosper_ng.inference.files import decoded, keeping
 from prosper_ng.inference.inference import Inference, Options
 from prosper_ng.inference.learned import Learned
 from prosper_ng.inference.summary import best_states, posterior_means
 from prosper_ng.latents.space import LatentSpace
+from prosper_ng.latents.state_sets import draw_sets
 from prosper_ng.models.bsc import BSC
 from prosper_ng.models.capabilities import PosteriorMeans, offers
 from prosper_ng.numerics.random_streams import stream
@@ -193,7 +194,7 @@ def test_looking_around_ends_when_the_best_states_have_no_better_neighbor():
     model, space, n_best = known.model, known.model.space, 5
     batch = batch_of(keys_of(values), values)
     target = target_apart(model, model.prepare(known.params), batch, model.activity(known.params))
-    sets = Search(n_states=12).initial_sets(space, batch.rows, target.activity, stream(0, "test"))
+    sets = draw_sets(space, batch.rows, 12, target.activity, stream(0, "test"))
     sets.log_joint[...] = target.log_joint(sets.codes)
     closed = close(target, sets, n_best, 50)
     assert closed.is_closed.all()
@@ -216,7 +217,7 @@ def test_looking_around_that_is_cut_short_says_so():
     model = known.model
     batch = batch_of(keys_of(values), values)
     target = target_apart(model, model.prepare(known.params), batch, model.activity(known.params))
-    sets = Search(n_states=16).initial_sets(model.space, batch.rows, target.activity, stream(0, "test"))
+    sets = draw_sets(model.space, batch.rows, 16, target.activity, stream(0, "test"))
     sets.log_joint[...] = target.log_joint(sets.codes)
     closed = close(target, sets, 8, 7)
     assert not closed.is_closed.any()
@@ -282,7 +283,7 @@ def test_effort_grows_to_an_end(estep, n_latents):
     while (more := harder(efforts[-1], space)) is not None:
         efforts.append(more)
         assert len(efforts) < 100
-    kept = [n_kept(effort.estep, space) for effort in efforts]
+    kept = [effort.estep.n_listed(space) for effort in efforts]
     assert [effort.level for effort in efforts] == list(range(len(efforts)))
     # What was found before has room, so that no free energy falls.
     assert kept == sorted(kept)

@@ -54,7 +54,7 @@ def test_the_formula():
     """By hand: N = 1000, D = 9, H = 70 (2 words), S = 20, on 2 ranks of 512 and 488 rows, one update."""
     sizes = sizes_of(config(H=70, memory={"precision": "single"}), 9)
     P = 4 + 70 + 9 * 70 + 70 * 70 + 1
-    assert (sizes.n_statistics, sizes.n_parameters, sizes.state_bytes) == (P, 9 * 70 + 1 + 70, 20 * 24)
+    assert (sizes.n_statistics, sizes.n_parameters, sizes.row_bytes) == (P, 9 * 70 + 1 + 70, 20 * 24)
     blocks = RowBlocks(1000, 64)
     first, second = (needs_of(sizes, Memory(precision="single"), blocks, rank, 2) for rank in (0, 1))
     assert (first.data, second.data) == (4 * 512 * 9, 4 * 488 * 9)
@@ -68,10 +68,12 @@ def test_the_formula():
 
 def test_state_sets_are_counted_only_where_they_are_stored():
     estep = {"kind": "preselection", "n_candidates": 4, "max_active": 2}
-    assert sizes_of(config(estep=estep), 9).state_bytes == 0
+    assert sizes_of(config(estep=estep), 9).row_bytes == 0
     gsc = sizes_of(config(estep=estep, model={"kind": "gsc", "n_latents": 6}), 9)
-    assert (gsc.n_states, gsc.n_listed) == (0, 1 + 6 + 6)
-    assert sizes_of(config(estep={"kind": "exhaustive"}), 9).n_listed == 64
+    tables, of_state = 8 * (3 * 6 + 2 * 6), 16 + 24
+    assert (gsc.row_bytes, gsc.working_bytes) == (0, tables + (1 + 6 + 6) * of_state)
+    assert sizes_of(config(estep={"kind": "exhaustive"}), 9).working_bytes == tables + 64 * of_state
+    assert sizes_of(config(estep=estep), 9).working_bytes == tables
 
 
 def machine(root: Path, **files: str) -> Path:

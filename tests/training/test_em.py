@@ -146,7 +146,7 @@ def test_more_sweeps_after_a_pause_are_those_of_one_go():
     assert [report.sweep for report in later] == [2, 3, 4, 5, 6]
     assert [report.free_energy for report in later] == [report.free_energy for report in reports[1:]]
     assert (state.params.buffer == whole.params.buffer).all()
-    assert (state.sets.codes == whole.sets.codes).all()
+    assert (state.rows["codes"] == whole.rows["codes"]).all()
 
 
 def test_a_request_to_stop_shows_in_the_report_of_its_sweep():

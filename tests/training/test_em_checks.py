@@ -9,7 +9,6 @@ import pytest
 from prosper_ng.errors import NumericalError
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
-from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.bsc import BSC
 from prosper_ng.models.interface import Moments
 from prosper_ng.numerics.random_streams import stream
@@ -55,15 +54,16 @@ class WrongFields(BSC):
 class Forgetful(Search):
     """From the third sweep on it loses the best state of each row."""
 
-    def find(self, task, sets, vary=True):
-        if task.stream.sweep >= 2 and sets is not None:
-            best = np.argmax(task.log_joint(sets.codes), axis=1)
+    def find(self, task, rows=None, vary=True):
+        if task.stream.sweep >= 2 and rows is not None:
+            codes = rows["codes"]
+            best = np.argmax(task.log_joint(codes), axis=1)
             ours = set(map(bytes, all_states(task.model.n_latents).astype(np.uint8)))
-            for row, code in enumerate(sets.codes):
+            for row, code in enumerate(codes):
                 held = {bytes(each) for each in task.model.space.decode(code).astype(np.uint8)}
-                sets.codes[row, best[row]] = task.model.space.encode(np.frombuffer(min(ours - held), np.uint8))
-            return super().find(task, StateSets(sets.codes, sets.log_joint), vary=False)
-        return super().find(task, sets, vary)
+                codes[row, best[row]] = task.model.space.encode(np.frombuffer(min(ours - held), np.uint8))
+            return super().find(task, rows, vary=False)
+        return super().find(task, rows, vary)
 
 
 class Breaking(BSC):

@@ -1,14 +1,15 @@
 """Datasets over two-dimensional arrays in files: one row is one data point."""
 
-from typing import Annotated, Any, NamedTuple, Protocol
+from dataclasses import replace
+from typing import Annotated, Any, NamedTuple, Protocol, Self
 
 import annotated_types
 import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.components import settings
-from prosper_ng.data.dataset import DataError, require_finite, require_rows
-from prosper_ng.data.preprocessing import LEAVE_OUT, Kind, PreparedRows, fit
+from prosper_ng.data.dataset import DataError, SourceDefaults, require_finite, require_rows
+from prosper_ng.data.preprocessing import LEAVE_OUT, Kind, PreparedRows, Prepares, fit
 from prosper_ng.data.row_file import StoredRows
 from prosper_ng.numerics.named_arrays import NamedArrays
 
@@ -74,8 +75,8 @@ class ArrayDataset(PreparedRows):
 
 
 @settings
-class ArraySource:
-    """What all sources of arrays in files share; a subclass says which table."""
+class ArraySource(Prepares, SourceDefaults):
+    """What all sources of arrays in files share; a subclass says which table, and which files it reads."""
 
     path: str
     """The file, relative to the working directory."""
@@ -98,6 +99,15 @@ class ArraySource:
     def depends_on_seed(self) -> bool:
         """Never: a file holds what it holds."""
         return False
+
+    @property
+    def may_lack_values(self) -> bool:
+        """Where NaN marks them."""
+        return self.missing
+
+    def with_missing(self) -> Self | None:
+        """With `missing: true`; raises ValueError where rows are whitened."""
+        return replace(self, missing=True)
 
     def table(self) -> Table:
         """The array; raises DataError where it cannot be read or is no table of numbers."""

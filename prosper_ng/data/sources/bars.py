@@ -7,6 +7,7 @@ from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 from numpy.typing import NDArray
 
 from prosper_ng.components import component
+from prosper_ng.data.dataset import SourceDefaults
 from prosper_ng.data.sources._generated import GeneratedDataset
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
@@ -15,7 +16,7 @@ Floats = NDArray[np.float64]
 
 
 @component
-class Bars:
+class Bars(SourceDefaults):
     """Square images of n_bars / 2 pixels a side: every bar is a latent, superimposed and seen through Gaussian noise.
 
     The true parameters are known: W (D, n_bars) with the horizontal bars first, sigma () and pi (); for discrete
@@ -67,6 +68,11 @@ class Bars:
     def depends_on_seed(self) -> bool:
         """Always: rows are drawn."""
         return True
+
+    @property
+    def may_lack_values(self) -> bool:
+        """Where pixels are hidden."""
+        return self.missing > 0
 
     def open(self, seed: int) -> GeneratedDataset:
         """The images; each is a function of the seed and its row."""

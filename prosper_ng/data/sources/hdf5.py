@@ -1,5 +1,7 @@
 """Rows of a dataset in an HDF5 file."""
 
+from typing import ClassVar
+
 from prosper_ng.components import component
 from prosper_ng.data.sources._arrays import ArraySource, Table
 from prosper_ng.data.sources._files import existing_file
@@ -11,6 +13,9 @@ class Hdf5(ArraySource):
 
     A vector is refused, because it could be one data point as well as many of one value.
     """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".h5", ".hdf5")
+    name_field: ClassVar[str | None] = "dataset"
 
     dataset: str
     """The dataset by its path in the file, such as `patches` or `group/patches`."""

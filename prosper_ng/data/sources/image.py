@@ -6,9 +6,10 @@ import annotated_types
 import numpy as np
 
 from prosper_ng.components import component
+from prosper_ng.data.dataset import SourceDefaults
 from prosper_ng.data.images import Channels, load
 from prosper_ng.data.patches import PatchDataset, PatchGrid
-from prosper_ng.data.preprocessing import LEAVE_OUT, Kind
+from prosper_ng.data.preprocessing import LEAVE_OUT, Kind, Prepares
 from prosper_ng.numerics.random_streams import stream
 
 Positive = Annotated[int, annotated_types.Gt(0)]
@@ -16,7 +17,7 @@ NonNegative = Annotated[int, annotated_types.Ge(0)]
 
 
 @component
-class Image:
+class Image(Prepares, SourceDefaults):
     """The patches of an image, with white Gaussian noise added where asked for; one row per patch in raster order.
 
     A row runs over the height, the width and the channels of its patch. Values are on the 8-bit scale, 0 to 255.
@@ -53,6 +54,11 @@ class Image:
     def depends_on_seed(self) -> bool:
         """Whether anything is drawn: noise, or which pixels are missing."""
         return self.noise > 0 or self.missing > 0
+
+    @property
+    def may_lack_values(self) -> bool:
+        """Where pixels are hidden."""
+        return self.missing > 0
 
     def open(self, seed: int) -> PatchDataset:
         """The patches; noise and missing pixels are a function of the seed and the shape of the image."""

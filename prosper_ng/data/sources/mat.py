@@ -3,7 +3,7 @@
 import math
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from prosper_ng.components import component
 from prosper_ng.data.dataset import DataError, require_memory
@@ -20,6 +20,9 @@ class Mat(ArraySource):
 
     Files up to version 7.2 are read as a whole by every rank; of version 7.3 only the rows asked for.
     """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".mat",)
+    name_field: ClassVar[str | None] = "variable"
 
     variable: str
     """The name of the variable."""

@@ -1,5 +1,7 @@
 """Rows of an array in a .npy file."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from prosper_ng.components import component
@@ -16,6 +18,8 @@ class Npy(ArraySource):
     Only the rows asked for are read; a file that holds column after column (Fortran order) is mapped into memory. A
     vector is refused, because it could be one data point as well as many of one value. So are pickled objects.
     """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".npy",)
 
     def table(self) -> Table:
         """The array; raises DataError where it cannot be read or is no table of numbers."""

@@ -1,7 +1,7 @@
 """Rows of one array of a .npz file."""
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ class Npz(ArraySource):
     there column by column (Fortran order). A vector is refused, because it could be one data point as well as many
     of one value. So are pickled objects.
     """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".npz",)
+    name_field: ClassVar[str | None] = "array"
 
     array: str
     """The name of the array in the file."""

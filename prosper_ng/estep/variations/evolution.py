@@ -7,6 +7,7 @@ from annotated_types import Gt
 from numba import njit
 
 from prosper_ng.components import component
+from prosper_ng.estep.defaults import VariationDefaults
 from prosper_ng.estep.interface import Codes, Floats, Target
 from prosper_ng.estep.variations._selection import select_by_fitness, select_uniformly
 from prosper_ng.latents.space import LatentSpace, unpack, unpack_binary
@@ -18,7 +19,7 @@ from prosper_ng.numerics.schedule import SweepSwitch
 
 
 @component
-class Evolution:
+class Evolution(VariationDefaults):
     """Children of parents from K_n, by mutation, crossover, or both, over several generations."""
 
     n_parents: Annotated[int, Gt(0)] = 10

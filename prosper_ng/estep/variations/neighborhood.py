@@ -6,6 +6,7 @@ import numpy as np
 from annotated_types import Gt
 
 from prosper_ng.components import component
+from prosper_ng.estep.defaults import VariationDefaults
 from prosper_ng.estep.interface import Codes, Target
 from prosper_ng.latents.candidates import Ints, rank
 from prosper_ng.latents.neighbors import Candidates, choose, evaluated, neighborhoods
@@ -19,7 +20,7 @@ _NUMBERS = 1 << 17
 
 
 @component
-class NeighborSearch:
+class NeighborSearch(VariationDefaults):
     """The best states one change away from the best of K_n: a latent on, off or at another value, or two swapped."""
 
     n_parents: Annotated[int, Gt(0)] = 1
@@ -36,11 +37,6 @@ class NeighborSearch:
     def n_rounds(self) -> int:
         """One round a step."""
         return self.n_steps
-
-    @property
-    def breeds_offspring(self) -> bool:
-        """Parents are the best states so far."""
-        return False
 
     def n_proposed(self, space: LatentSpace, n_states: int) -> int:
         """As configured."""

@@ -6,6 +6,7 @@ from annotated_types import Gt
 
 from prosper_ng.components import component
 from prosper_ng.estep import preselection
+from prosper_ng.estep.defaults import VariationDefaults
 from prosper_ng.estep.interface import Codes, Target
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
@@ -13,7 +14,7 @@ from prosper_ng.numerics.schedule import SweepSwitch
 
 
 @component
-class PreselectedStates:
+class PreselectedStates(VariationDefaults):
     """All combinations of 1 to gamma of the H' latents that fit a row best (Lücke and Eggert, JMLR 2010)."""
 
     n_candidates: Annotated[int, Gt(0)] = 6
@@ -24,16 +25,6 @@ class PreselectedStates:
     """How latents are ranked: by the joint of their best singleton, or by the model's own selection function."""
     active: SweepSwitch = ((0, True), (1, False))
     """Whether it is used; as it is, in the first sweep only, points [[sweep, true or false], ...] say otherwise."""
-
-    @property
-    def n_rounds(self) -> int:
-        """Once in a sweep: a second time gives the same states."""
-        return 1
-
-    @property
-    def breeds_offspring(self) -> bool:
-        """There is no second round."""
-        return False
 
     def n_proposed(self, space: LatentSpace, n_states: int) -> int:
         """All combinations."""

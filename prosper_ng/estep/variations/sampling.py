@@ -7,6 +7,7 @@ from annotated_types import Gt
 from numba import njit
 
 from prosper_ng.components import component
+from prosper_ng.estep.defaults import VariationDefaults
 from prosper_ng.estep.interface import Codes, Target
 from prosper_ng.latents.posterior import truncated_posterior
 from prosper_ng.latents.space import LatentSpace, unpack
@@ -16,7 +17,7 @@ from prosper_ng.numerics.schedule import SweepSwitch
 
 
 @component
-class Sampling:
+class Sampling(VariationDefaults):
     """States of independent latents, drawn from the prior or from the marginals of the present posterior of a row."""
 
     n_samples: Annotated[int, Gt(0)] = 10
@@ -32,11 +33,6 @@ class Sampling:
     def n_rounds(self) -> int:
         """As many as there are draws."""
         return self.n_draws
-
-    @property
-    def breeds_offspring(self) -> bool:
-        """Marginals are those of the best states so far."""
-        return False
 
     def n_proposed(self, space: LatentSpace, n_states: int) -> int:
         """As configured."""

@@ -1,17 +1,19 @@
 """Denoising an image from itself alone: the patches that were learned from, predicted and put back together."""
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Gt
 from numpy.typing import NDArray
 
-from prosper_ng.components import NotComputedWith, component
+from prosper_ng.components import NotComputedWith, component, kind_of
 from prosper_ng.data.dataset import Dataset, ImageDataset
 from prosper_ng.data.images import quality, save_png
 from prosper_ng.errors import UserError
+from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Numbers, TaskContext
+from prosper_ng.models.interface import Model
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.storage import atomic
 from prosper_ng.training.em import TrainingState, posteriors
@@ -26,10 +28,15 @@ class Denoise:
     every: Annotated[Annotated[int, Gt(0)] | None, NotComputedWith()] = None
     """Measure the quality after so many sweeps as well, not only at the end."""
 
-    def check(self, dataset: Dataset) -> None:
-        """Refuse data that are no patches of an image."""
-        if not hasattr(dataset, "add_patches"):
+    def check(self, dataset: Dataset, model: Model, estep: EStep) -> None:
+        """Refuse data that are no patches of an image, and models that predict no data."""
+        if dataset.as_image is None:
             raise UserError("task denoise needs the patches of an image; use data of kind image, or task train")
+        if not estep.reconstructs(model):
+            raise UserError(
+                f"task denoise needs predictions of the data, and model {kind_of(model)} with estep {kind_of(estep)} "
+                "cannot make any; use another model, or task train"
+            )
 
     def rehearse(self, context: TaskContext, state: TrainingState) -> None:
         """Merge a few patches, unless the image has only one."""
@@ -43,11 +50,11 @@ class Denoise:
         if state.sweep % self.every:
             return {"psnr": np.nan}
         estimate = denoised(context, state)
-        return {"psnr": quality(cast(ImageDataset, context.dataset).clean, estimate).psnr}
+        return {"psnr": quality(_image(context).clean, estimate).psnr}
 
     def finish(self, context: TaskContext, state: TrainingState, folder: Path) -> dict[str, Any]:
         """`psnr` and `ssim` before and after; writes the three images."""
-        dataset = cast(ImageDataset, context.dataset)
+        dataset = _image(context)
         estimate = denoised(context, state)
         if not context.problem.comm.is_root:
             return {}
@@ -72,7 +79,7 @@ def denoised(context: TaskContext, state: TrainingState) -> Floats:
 
     NaN where pixels are missing that lie only in columns of which nothing can be known.
     """
-    problem, dataset = context.problem, cast(ImageDataset, context.dataset)
+    problem, dataset = context.problem, _image(context)
     image = np.zeros(dataset.noisy.shape)
     total = ExactSum([image.size])
     for task, posterior in posteriors(problem, state, vary=False):
@@ -85,6 +92,12 @@ def denoised(context: TaskContext, state: TrainingState) -> Floats:
         total.add(image.ravel())
     merged, _ = total.reduce(problem.comm, np.zeros(0))
     return dataset.merge(merged.reshape(image.shape), context.unknown)
+
+
+def _image(context: TaskContext) -> ImageDataset:
+    image = context.dataset.as_image
+    assert image is not None  # since `check`
+    return image
 
 
 def _save(path: Path, image: Floats) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from prosper_ng.data.dataset import NO_COLUMNS, Columns, Dataset
+from prosper_ng.estep.interface import EStep
+from prosper_ng.models.interface import Model
 from prosper_ng.training.em import Problem, TrainingState
 
 Numbers = dict[str, float]
@@ -21,8 +23,8 @@ class TaskContext(NamedTuple):
 class Task(Protocol):
     """A component: measures during training, and results after it."""
 
-    def check(self, dataset: Dataset) -> None:
-        """Raise UserError where the data cannot serve the task."""
+    def check(self, dataset: Dataset, model: Model, estep: EStep) -> None:
+        """Raise UserError where the data, or the model with this E-step, cannot serve the task."""
         ...
 
     def rehearse(self, context: TaskContext, state: TrainingState) -> None:

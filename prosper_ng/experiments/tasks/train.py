@@ -5,7 +5,9 @@ from typing import Any
 
 from prosper_ng.components import component
 from prosper_ng.data.dataset import Dataset
+from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Numbers, TaskContext
+from prosper_ng.models.interface import Model
 from prosper_ng.models.roles import of_role
 from prosper_ng.numerics.matching import recovered
 from prosper_ng.training.em import TrainingState
@@ -15,8 +17,8 @@ from prosper_ng.training.em import TrainingState
 class Train:
     """Learn the parameters; count recovered dictionary elements where the true ones are known."""
 
-    def check(self, dataset: Dataset) -> None:
-        """Any data will do."""
+    def check(self, dataset: Dataset, model: Model, estep: EStep) -> None:
+        """Any data and any model will do."""
 
     def rehearse(self, context: TaskContext, state: TrainingState) -> None:
         """No kernels of its own."""

@@ -26,8 +26,8 @@ def main() -> None:
 
     def begin() -> Sweep:
         state = start(parts.problem, parts.initial.copy())
-        if state.sets is not None:
-            state.sets.codes[...] = codes
+        if "codes" in state.rows:
+            state.rows["codes"][...] = codes
         sweeps = em.sweeps(state)
 
         def sweep() -> np.ndarray:
