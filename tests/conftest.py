@@ -1,88 +1,66 @@
 """Fixtures that run code on a group: threads in this process, or real MPI ranks in their own process group."""
 
 import os
-import random
 import shlex
 import signal
 import subprocess
 import sys
 import textwrap
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import settings
 
 from prosper_ng.environment import prepare_environment
-from prosper_ng.parallel.communicator import SerialCommunicator
+from tests.helpers.kernel_caches import take_own_cache
+from tests.helpers.scheduling import ALONE, AloneAtTheEnd
 
+# Both before anything imports numpy or numba.
 prepare_environment()
+take_own_cache(os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
 
 # The first example of a test may compile kernels, and machines are shared: no example is too slow.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
+PATIENCE = 240.0
+"""Seconds that tests wait for what comes at once on a machine with nothing else to do, before they fail."""
 
-class ThreadCommunicator(SerialCommunicator):
-    """One of several threads that really reduce over each other, in an order that changes from sum to sum."""
+FOLDERS = {"mpi", "slurm", "browser"}
+"""Their tests are marked by their names."""
 
-    def __init__(self, rank: int, size: int, board: dict[int, Any], barrier: threading.Barrier) -> None:
-        self.rank, self.size, self.is_root = rank, size, rank == 0
-        self._board, self._barrier = board, barrier
 
-    def sum_in_place(self, values: Any) -> None:
-        self._reduce(values, np.add)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in FOLDERS & {folder.name for folder in item.path.parents}:
+            item.add_marker(name)
+        if any(item.get_closest_marker(name) for name in (*FOLDERS, ALONE)):
+            item.add_marker(pytest.mark.xdist_group(ALONE))
 
-    def max_in_place(self, values: Any) -> None:
-        self._reduce(values, np.maximum)
 
-    def broadcast(self, message: Any) -> Any:
-        return self._exchange(message)[0]
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return AloneAtTheEnd(config, log) if config.getvalue("dist") == "loadgroup" else None
 
-    def gather(self, message: Any) -> list[Any] | None:
-        messages = self._exchange(message)
-        return messages if self.is_root else None
 
-    def barrier(self) -> None:
-        self._barrier.wait()
-
-    def _exchange(self, message: Any) -> list[Any]:
-        self._board[self.rank] = message
-        self._barrier.wait()
-        messages = [self._board[rank] for rank in range(self.size)]
-        self._barrier.wait()
-        return messages
-
-    def _reduce(self, values: Any, operation: Callable[..., Any]) -> None:
-        first, *others = random.sample(self._exchange(values.copy()), self.size)
-        values[...] = first
-        with np.errstate(invalid="ignore"):
-            for other in others:
-                operation(values, other, out=values)
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """What a test, or a command in it, sets in the environment is not there in the next one."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
 def on_threads() -> Callable[[int, Callable[[Any], Any]], list[Any]]:
     """A function (size, task) -> what `task(communicator)` returned on each of `size` threads."""
+    from tests.helpers.threads import run_on_threads
 
-    def run(size: int, task: Callable[[Any], Any]) -> list[Any]:
-        barrier, board = threading.Barrier(size, timeout=30), {}
-
-        def guarded(rank: int) -> Any:
-            try:
-                return task(ThreadCommunicator(rank, size, board, barrier))
-            except BaseException:
-                barrier.abort()
-                raise
-
-        with ThreadPoolExecutor(size) as pool:
-            return [future.result() for future in [pool.submit(guarded, rank) for rank in range(size)]]
-
-    return run
+    return lambda size, task: run_on_threads(size, task, PATIENCE)
 
 
 def launcher() -> list[str]:
@@ -96,7 +74,7 @@ def launcher() -> list[str]:
 
 @pytest.fixture(scope="session")
 def mpiexec() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """A function (n_ranks, *command, code="", timeout=60, env={}, cwd=None) -> the finished process.
+    """A function (n_ranks, *command, code="", timeout=PATIENCE, env={}, cwd=None) -> the finished process.
 
     It runs a command, or Python code where some is given, on real MPI ranks in a session of their own, and fails the
     test after `timeout` seconds, with all ranks killed.
@@ -107,7 +85,7 @@ def mpiexec() -> Callable[..., subprocess.CompletedProcess[str]]:
         n_ranks: int,
         *command: str | Path,
         code: str = "",
-        timeout: float = 60,
+        timeout: float = PATIENCE,
         env: dict[str, str] | None = None,
         cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:

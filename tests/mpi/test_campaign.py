@@ -17,8 +17,6 @@ from prosper_ng.storage.status import read_status
 from tests.conftest import launcher
 from tests.helpers.campaigns import BASE, write_campaign
 
-pytestmark = pytest.mark.mpi
-
 COMMAND = (sys.executable, "-m", "prosper_ng", "campaign")
 GRID = "repeats: 2\ngrid: {model.n_latents: [4, 6]}\n"
 N_SWEEPS = 800

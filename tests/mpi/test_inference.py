@@ -10,8 +10,6 @@ import yaml
 from prosper_ng.cli import main
 from prosper_ng.data.images import save_png
 
-pytestmark = pytest.mark.mpi
-
 # Several commands in one group of ranks, which starts slowly.
 PROGRAM = """
 import sys

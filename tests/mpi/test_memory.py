@@ -7,8 +7,6 @@ import pytest
 from prosper_ng.storage.run_record import read_run
 from tests.helpers.small_runs import SEARCH
 
-pytestmark = pytest.mark.mpi
-
 RUN = (sys.executable, "-m", "prosper_ng", "run", "--quiet")
 
 

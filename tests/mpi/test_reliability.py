@@ -17,8 +17,6 @@ from prosper_ng.storage.run_record import read_run
 from tests.conftest import launcher
 from tests.helpers.small_runs import SEARCH
 
-pytestmark = pytest.mark.mpi
-
 PROGRAMS = Path(__file__).parent / "programs"
 COMMAND = (sys.executable, "-m", "prosper_ng")
 LIBRARIES = ("MPICH", "Open MPI")

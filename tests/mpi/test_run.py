@@ -13,8 +13,6 @@ from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.status import read_status
 from tests.helpers.small_runs import ANNEALED, DENOISE, SEARCH, newest_checkpoint, write_image
 
-pytestmark = pytest.mark.mpi
-
 PROGRAMS = Path(__file__).parent / "programs"
 COMMAND = (sys.executable, "-m", "prosper_ng")
 TEXTS = {

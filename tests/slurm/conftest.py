@@ -27,12 +27,6 @@ TEXT = (
 OVER = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.slurm)
-
-
 def wait_for(what, is_so, seconds=120.0):
     """Look until something is so, and hand it on; a test fails that waits too long."""
     end = time.monotonic() + seconds
