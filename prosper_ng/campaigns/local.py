@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, Protocol
 
-from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun, command_of, freeze, keep
+from prosper_ng.campaigns.plan import CONFIG_FILE, CampaignPlan, PlannedRun, command_of, freeze, keep
 from prosper_ng.campaigns.run_state import OUTPUT, RunState, run_state_of
 from prosper_ng.campaigns.worker import work
 from prosper_ng.config import flatten
@@ -249,17 +250,20 @@ def _signal_group(process: ForkServerProcess, number: signal.Signals) -> None:
 
 
 def set_aside(plan: CampaignPlan, run: PlannedRun) -> Path | None:
-    """Move the folder of a run out of the way, and say where to; None where there is none.
+    """Move the folder of a run out of the way, all but its configuration, and say where to; None where there is none.
 
-    Raises UserError where something writes there.
+    Raises UserError where something writes there, ConfigError where the run could not be begun anew.
     """
     if not run.folder.exists():
         return None
     if is_held(run.folder):
         raise UserError(f"{run.folder} is in use; stop the run {run.id} before it is begun anew")
+    freeze(run)
     place = plan.folder / ASIDE
     place.mkdir(exist_ok=True)
     taken = {each.name for each in place.iterdir()}
     target = place / next(name for n in count(1) if (name := f"{run.id}-{n}") not in taken)
     run.folder.rename(target)
+    run.folder.mkdir()
+    shutil.copy(target / CONFIG_FILE, run.folder)  # a plan that is kept in the campaign's folder knows no other
     return target
