@@ -46,6 +46,7 @@ FORMS = {
     "mmca": Form("mmca", "MMCA, hard"),
     "mmca-soft": Form("mmca-soft", "MMCA, soft", "9 of 10"),
     "gsc": Form("gsc", "GSC", "5 of 5"),
+    "noisy-or": Form("noisy-or", "noisy-OR"),
 }
 
 
@@ -73,11 +74,12 @@ def run(form: Form, seed: int, overrides: list[str]) -> Result:
     assert truth is not None
     activity = float(parts.problem.model.activity(state.params).mean())
     true_activity = 1 - float(truth["pi"][0]) if truth["pi"].ndim else float(truth["pi"])
-    sigma = float(np.sqrt(np.mean(np.square(state.params["sigma"]))))
+    has_noise = "sigma" in state.params
+    sigma_error = np.sqrt(np.mean(np.square(state.params["sigma"]))) / truth["sigma"] - 1 if has_noise else np.nan
     return Result(
         results["recovered"]["found"],
         results["recovered"]["of"],
-        sigma / float(truth["sigma"]) - 1,
+        float(sigma_error),
         activity / true_activity - 1,
         seconds,
     )

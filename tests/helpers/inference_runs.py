@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 
 from prosper_ng.cli import main
 from prosper_ng.storage.run_record import read_run
-from tests.models.references import joint_of_linear
+from tests.models.test_bsc import log_joint
 
 N_ROWS = 90
 CONFIG = {
@@ -66,5 +66,5 @@ def brute_force(run, values):
     class Likely:
         kind = "bsc"
 
-    joint = joint_of_linear(Likely(), params, np.where(observed, values, 0.0), states, observed)
+    joint = log_joint(Likely(), params, np.where(observed, values, 0.0), states, observed)
     return joint, np.exp(joint - logsumexp(joint, axis=1, keepdims=True)), states

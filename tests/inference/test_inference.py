@@ -27,8 +27,9 @@ from prosper_ng.latents.state_sets import draw_sets
 from prosper_ng.models.bsc import BSC
 from prosper_ng.models.capabilities import PosteriorMeans, offers
 from prosper_ng.numerics.random_streams import stream
+from prosper_ng.testing import random_parameters
 from prosper_ng.training.data_selection import batch_of
-from tests.models.references import JOINTS, instances, random_parameters, reference_of
+from tests.helpers.model_cases import instances, log_joint_of
 
 MODELS = pytest.mark.parametrize("make", list(instances().values()), ids=list(instances()))
 ONE_OF_EACH = {kind_of(make(2)): make for make in instances().values()}
@@ -80,14 +81,14 @@ def test_with_all_states_everything_equals_brute_force(make, missing):
     observed[0] &= not missing
     space = known.model.space
     states = space.values[space.decode(space.enumerate())]
-    joint = reference_of(known.model, JOINTS)(known.model, known.params, values, states, observed)
+    joint = log_joint_of(known.model)(known.model, known.params, values, states, observed)
     weights = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
     found = infer(known, np.where(observed, values, np.nan), n_best=4)
     assert found["free_energy"] == pytest.approx(logsumexp(joint, axis=1), rel=1e-9, abs=1e-9)
     assert found["means"] == pytest.approx(weights @ states, abs=1e-9)
     assert found["log_joints"] == pytest.approx(-np.sort(-joint, axis=1)[:, :4], rel=1e-9, abs=1e-9)
     assert found["probabilities"] == pytest.approx(-np.sort(-weights, axis=1)[:, :4], abs=1e-9)
-    of_best = reference_of(known.model, JOINTS)
+    of_best = log_joint_of(known.model)
     for n, best in enumerate(decoded(space, found["states"])):
         own = of_best(known.model, known.params, values[n : n + 1], best, observed[n : n + 1])
         assert own[0] == pytest.approx(found["log_joints"][n], rel=1e-9, abs=1e-9)

@@ -13,8 +13,9 @@ from prosper_ng.estep.variations.sampling import Sampling
 from prosper_ng.inference import inference
 from prosper_ng.inference.files import keeping, predicting
 from prosper_ng.inference.inference import Inference, Options
+from prosper_ng.testing import random_parameters
+from tests.helpers.model_cases import instances
 from tests.inference.test_inference import learned
-from tests.models.references import instances, random_parameters
 
 N_ROWS = 43
 ESTEPS = {

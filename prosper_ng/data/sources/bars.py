@@ -21,7 +21,7 @@ class Bars(SourceDefaults):
 
     The true parameters are known: W (D, n_bars) with the horizontal bars first, sigma () and pi (); for discrete
     latents pi holds the probabilities of 0 and of each of `values`; for gaussian latents there are also mu and psi
-    (n_bars,), mean and variance of the slab.
+    (n_bars,), mean and variance of the slab. Binary images (`observable: bernoulli`) have a leak (D,) instead of sigma.
     """
 
     n_bars: Annotated[int, Ge(4), MultipleOf(2)] = 10
@@ -29,13 +29,13 @@ class Bars(SourceDefaults):
     n_rows: Annotated[int, Gt(0)] = 1000
     """Number of images."""
     amplitude: Annotated[float, Gt(0)] = 10.0
-    """Value of a bar's pixels in W."""
+    """Value of a bar's pixels in W; with observable bernoulli the probability that a bar switches one of them on."""
     negative_bars: bool = False
     """Whether every second bar has the value -amplitude."""
     activity: Annotated[float, Gt(0), Le(1)] = 0.2
     """Probability that a bar is there."""
     noise: Annotated[float, Ge(0)] = 2.0
-    """Standard deviation of the noise."""
+    """Standard deviation of the noise; with observable bernoulli the probability that a pixel is on without a bar."""
     missing: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Probability that a pixel is not observed."""
     superposition: Literal["sum", "max", "max_magnitude"] = "sum"
@@ -50,6 +50,8 @@ class Bars(SourceDefaults):
     """Mean strength of a gaussian latent, 0 where not given."""
     slab_std: Annotated[float, Gt(0)] | None = None
     """Standard deviation of the strength of a gaussian latent, 1 where not given."""
+    observable: Literal["gaussian", "bernoulli"] = "gaussian"
+    """What a pixel is: a value in Gaussian noise; or 0 or 1, on where any of its bars switches it on (noisy-OR)."""
 
     def __post_init__(self) -> None:
         """Raise ValueError where fields contradict each other."""
@@ -63,6 +65,8 @@ class Bars(SourceDefaults):
             raise ValueError(f"values and probabilities belong to discrete latents, not to {self.latents} ones")
         if self.latents == "discrete":
             _check_alphabet(self.values, self.probabilities)
+        if self.observable == "bernoulli":
+            self._check_binary()
 
     @property
     def depends_on_seed(self) -> bool:
@@ -80,7 +84,11 @@ class Bars(SourceDefaults):
         truth = self._truth()
 
         def generate(n_rows: int, rng: np.random.Generator) -> Floats:
-            clean = self._superposed(self._strengths(n_rows, rng), truth["W"])
+            strengths = self._strengths(n_rows, rng)
+            if self.observable == "bernoulli":
+                on = self._probabilities(strengths, truth["W"])
+                return (rng.random(on.shape) < on).astype(np.float64)
+            clean = self._superposed(strengths, truth["W"])
             return clean + self.noise * rng.standard_normal(clean.shape)
 
         shape = (side, side, 1)
@@ -95,6 +103,8 @@ class Bars(SourceDefaults):
         if self.negative_bars:
             elements[1::2] *= -1
         weights = elements.reshape(self.n_bars, -1).T
+        if self.observable == "bernoulli":
+            return NamedArrays.of(W=weights, pi=self.activity, leak=np.full(len(weights), self.noise))
         if self.latents == "discrete":
             return NamedArrays.of(W=weights, sigma=self.noise, pi=self._alphabet()[1])
         if self.latents == "gaussian":
@@ -131,6 +141,27 @@ class Bars(SourceDefaults):
             else:
                 clean = np.where(np.abs(bar) > np.abs(clean), bar, clean)
         return clean
+
+    def _probabilities(self, strengths: Floats, weights: Floats) -> Floats:
+        """(n, D) probability of each pixel to be on."""
+        on = np.full((len(strengths), len(weights)), self.noise)
+        for strength, element in zip(strengths.T, weights.T, strict=True):
+            on += (1 - on) * np.outer(strength, element)
+        return on
+
+    def _check_binary(self) -> None:
+        """Raise ValueError where a field makes no sense for pixels that are 0 or 1."""
+        for name, value in (("amplitude", self.amplitude), ("noise", self.noise)):
+            if value > 1:
+                raise ValueError(
+                    f"with observable bernoulli {name} is a probability, at most 1, not {value:g} (amplitude: that a "
+                    "bar switches a pixel on; noise: that a pixel is on without a bar)"
+                )
+        if self.latents != "binary" or self.negative_bars or self.superposition != "sum":
+            raise ValueError(
+                "observable bernoulli needs binary latents, no negative bars, and no other superposition: a pixel is "
+                "on where any of its bars switches it on"
+            )
 
 
 def _check_alphabet(values: tuple[float, ...] | None, probabilities: tuple[float, ...] | None) -> None:

@@ -1,0 +1,395 @@
+"""Noisy-OR: s_h ~ Bernoulli(pi_h), p(y_d = 1 | s) = 1 - (1 - l_d) prod_h (1 - W_dh)^s_h for y_d in {0, 1}.
+
+| parameter | shape | meaning |
+| --- | --- | --- |
+| W | (D, H) | dictionary: probability that a latent that is active switches an entry on |
+| pi | () or (H,) | probability that a latent is active, shared or one for each |
+| leak | (D,) | l, probability that an entry is on without a cause, where `leak` is on; else 1e-12 |
+
+Each active latent tries each entry: z_dh ~ Bernoulli(W_dh), and y_d is on where any of them succeeds or the leak does.
+So E[z_dh | y_d = 1, s] = W_dh / p_d(s), and 0 where y_d = 0. M-step: W = hits / tries, the share of its tries that a
+latent succeeded in; leak likewise; pi the mean activity. The z are hidden besides the states: the expected log joint
+is that of s and z, a bound of the free energy that touches it at the parameters of the E-step, so F never falls.
+Missing entries are left out of tries and hits. Šingliar and Hauskrecht, JMLR 2006; Guiraud, Drefs and Lücke, GECCO
+2018.
+
+What is off costs a sum over the active latents, which one matrix product gives for all latents; so a state costs k
+times the number of entries that are on. p is made as p <- p + (1 - p) W_dh from the leak on: a sum of positive terms,
+right to the last digits also where p is small, which 1 - prod (1 - W) is not.
+"""
+
+from functools import cached_property
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from annotated_types import Gt
+from numba import njit
+from numpy.typing import NDArray
+
+from prosper_ng.components import component
+from prosper_ng.latents.neighbors import Neighborhood, Neighbors
+from prosper_ng.latents.space import LatentSpace, unpack_binary
+from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
+from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
+from prosper_ng.numerics.elementary import fast_log
+from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+from prosper_ng.numerics.special import bernoulli_entropy, log_odds
+
+_LEAST = 1e-9
+"""Nothing is learned below: W = 0 would stay 0, and W = 1 would forbid rows."""
+_LEAST_LEAK = 1e-12
+"""Keeps the log joint of a state that explains an entry by nothing finite, and the product of 16 probabilities."""
+_UNUSED = 1e-12
+_TOGETHER = 16
+"""Probabilities of which one logarithm is taken."""
+
+
+class Prepared(NamedTuple):
+    """What depends on the parameters only."""
+
+    elements: Floats
+    """(H, D) W transposed, so that the entries of a latent lie side by side."""
+    leak: Floats
+    """(D,) l."""
+    log_off: Floats
+    """(D, H) log(1 - W)."""
+    log_alone: Floats
+    """(D, H) log p(y_d = 1) where one latent alone is active."""
+    log_odds: Floats
+    """(H,) log p(s_h = 1) - log p(s_h = 0)."""
+    log_prior_zero: float
+    """log p(s = 0)."""
+
+
+class Projected(NamedTuple):
+    """What depends on the rows but not on the states."""
+
+    on: Floats
+    """(n, D) 1 where an entry is on, else 0."""
+    constant: Floats
+    """(n,) log p(s = 0) plus what the leak leaves off."""
+    linear: Floats
+    """(n, H) what each active latent adds to the log joint by its prior and by the entries that are off."""
+    singletons: Floats
+    """(n, H) log joint of each latent alone, less `constant`."""
+
+
+@component
+class NoisyOR(ActivityPrior):
+    """Binary latents, each of which can switch on entries of binary data."""
+
+    n_latents: Annotated[int, Gt(0)]
+    """H, the number of latents."""
+    leak: bool = False
+    """Whether entries can be on without a cause, each with a probability that is learned."""
+    shared_pi: bool = False
+    """One activity for all latents instead of one for each."""
+
+    @property
+    def is_exact(self) -> bool:
+        """The M-step is the maximum of a bound of the free energy that touches it."""
+        return True
+
+    @cached_property
+    def space(self) -> LatentSpace:
+        """Binary latents."""
+        return LatentSpace(self.n_latents)
+
+    def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
+        """W, pi and, where it is on, leak."""
+        W = ParameterSpec((n_observed, self.n_latents), _LEAST, 1 - _LEAST, "dictionary: probability to switch on")
+        leak = ParameterSpec((n_observed,), _LEAST_LEAK, 1 - _LEAST, "probability to be on without a cause")
+        return {"W": W, "pi": self._pi_spec()} | ({"leak": leak} if self.leak else {})
+
+    def statistics(self, n_observed: int) -> dict[str, Shape]:
+        """How often each latent was active, tried each entry and succeeded; how often the leak did."""
+        return {
+            "n": (),
+            "hidden_entropy": (),
+            "counts": (self.n_latents,),
+            "tries": (n_observed, self.n_latents),
+            "hits": (n_observed, self.n_latents),
+            "n_observed": (n_observed,),
+            "leaks": (n_observed,),
+        }
+
+    def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
+        """W around the data mean, away from 0 and 1; pi: 1/H, at most 1/2; leak: a tenth of the mean, at most 0.05."""
+        W = np.clip(moments.dictionary(self.n_latents, rng), 0.05, 0.95)
+        leak = {"leak": np.clip(0.1 * moments.mean, _LEAST_LEAK, 0.05)} if self.leak else {}
+        return NamedArrays.of(W=W, pi=self._initial_pi(), **leak)
+
+    def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Prepared:
+        """Logarithms of W and log odds."""
+        W, pi, leak = params["W"], self.activity(params), self._leak(params)
+        log_alone = np.log(leak[:, None] + (1 - leak[:, None]) * W)
+        log_prior_zero = float(np.sum(np.log1p(-pi)))
+        return Prepared(np.ascontiguousarray(W.T), leak, np.log1p(-W), log_alone, log_odds(pi), log_prior_zero)
+
+    def project(self, prepared: Prepared, batch: Batch) -> Projected:
+        """What is on, and what the entries that are off come to: two matrix products."""
+        on = (batch.values > 0.5).astype(np.float64)
+        off = (1.0 if batch.observed is None else batch.observed.astype(np.float64)) - on
+        constant = prepared.log_prior_zero + off @ np.log1p(-prepared.leak)
+        linear = off @ prepared.log_off + prepared.log_odds
+        return Projected(on, constant, linear, linear + on @ prepared.log_alone)
+
+    def log_joint(self, prepared: Prepared, projected: Projected, codes: Codes) -> Floats:
+        """(n, S) log p(s, y)."""
+        result = np.empty(codes.shape[:2])
+        _fill_log_joint(
+            projected.constant, projected.linear, projected.on, prepared.elements, prepared.leak, codes, result
+        )
+        return result
+
+    def log_joint_of_singletons(self, prepared: Prepared, projected: Projected) -> Floats:
+        """(n, H, 1) up to a constant of the row."""
+        return projected.singletons[:, :, None]
+
+    def log_joint_of_neighbors(self, prepared: Prepared, projected: Projected, neighborhood: Neighborhood) -> Neighbors:
+        """log p(s, y) of the states one change away from the parents."""
+        found = Neighbors.unknown(self.space, neighborhood)
+        _fill_neighbors(
+            neighborhood, projected.constant, projected.linear, projected.on, prepared.elements, prepared.leak, found
+        )
+        return found
+
+    def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
+        """(n, S) log p(s)."""
+        space, result = self.space, np.empty(codes.shape[:2])
+        odds = np.ascontiguousarray(prepared.log_odds[:, None])
+        log_prior_of_states(odds, prepared.log_prior_zero, codes, space.n_planes, space.plane_words, result)
+        return result
+
+    def accumulate(
+        self, prepared: Prepared, projected: Projected, batch: Batch, codes: Codes, weights: Floats, sums: NamedArrays
+    ) -> None:
+        """Add tries and hits of a batch, and the entropy of who it was that succeeded."""
+        elements, leak, on = prepared.elements, prepared.leak, projected.on
+        used = weights.any(axis=1)
+        means, reasons, leaks = np.zeros((len(on), self.n_latents)), np.zeros(elements.shape), np.zeros(len(leak))
+        log_on = _add_reasons(on, elements, leak, codes, weights, means, reasons, leaks)
+        hits, leaks = (reasons * elements).T, leaks * leak
+        observed = np.ones(on.shape) if batch.observed is None else batch.observed.astype(np.float64)
+        sums["n"] += np.count_nonzero(used)
+        sums["counts"] += means.sum(axis=0)
+        sums["tries"] += observed.T @ means
+        sums["hits"] += hits
+        sums["n_observed"] += used @ observed
+        sums["leaks"] += leaks
+        of_z = np.sum(_log_tries(hits, on.T @ means, np.ascontiguousarray(elements.T), prepared.log_off))
+        sums["hidden_entropy"] += log_on - of_z - np.sum(_log_tries(leaks, used @ on, leak, np.log1p(-leak)))
+
+    def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
+        """The parameters of highest expected log joint; what was never tried keeps its value."""
+        new = params.copy()
+        for name, successes, attempts, least in (
+            ("W", "hits", "tries", _LEAST),
+            ("leak", "leaks", "n_observed", _LEAST_LEAK),
+        ):
+            if name in params and name in step.learn:
+                share = np.divide(sums[successes], sums[attempts], out=params[name].copy(), where=sums[attempts] > 0)
+                new[name] = np.clip(share, least, 1 - _LEAST)
+        self._maximize_pi(new, params, sums["counts"] / sums["n"], step)
+        n_unused = np.count_nonzero(sums["counts"] <= _UNUSED * sums["n"])
+        if n_unused and "W" in step.learn:
+            step.notes.append(f"{n_unused} latents that no state used keep their dictionary elements")
+        return new
+
+    def expected_log_joint(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """sum_n <log p(s, z, y_n)>_n, z who it was that switched the entries on."""
+        prior = self._expected_log_activity(params, sums["counts"], float(sums["n"]))
+        return prior + float(np.sum(self._log_hits(params, sums)) + np.sum(self._log_leaks(params, sums)))
+
+    def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """All terms of the expected log joint are of one sign, but hidden entropies as large are taken from them."""
+        largest = float(np.sum(np.abs(self._log_hits(params, sums))) + np.sum(np.abs(self._log_leaks(params, sums))))
+        return 256 * float(np.finfo(float).eps) * (float(sums["n"]) + largest)
+
+    def entropy(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """sum_h Hb(pi_h) + (1/n) sum_dh tries_dh Hb(W_dh) + (1/n) sum_d n_d Hb(l_d).
+
+        What the M-step could not choose freely, a fixed leak or a W at its bound, enters by its cross entropy.
+        """
+        W, leak = params["W"], self._leak(params)
+        is_free = (W > _LEAST) & (W < 1 - _LEAST)
+        of_W = np.where(is_free, sums["tries"] * bernoulli_entropy(W), -self._log_hits(params, sums))
+        is_free = (leak > _LEAST_LEAK) & (leak < 1 - _LEAST)
+        of_leak = np.where(is_free, sums["n_observed"] * bernoulli_entropy(leak), -self._log_leaks(params, sums))
+        return self._activity_entropy(params) + float((np.sum(of_W) + np.sum(of_leak)) / sums["n"])
+
+    def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
+        """(n, D) posterior predictive probability that an entry is on."""
+        result = np.zeros((len(codes), len(prepared.leak)))
+        _add_predictions(prepared.elements, prepared.leak, codes, weights, result)
+        return result
+
+    def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+        """Rows (n, D) of 0 and 1, and the binary states (n, H) that made them."""
+        states = (rng.random((n_rows, self.n_latents)) < self.activity(params)).astype(np.int64)
+        on = -np.expm1(states @ np.log1p(-params["W"]).T + np.log1p(-self._leak(params)))
+        return (rng.random(on.shape) < on).astype(np.float64), states
+
+    def _leak(self, params: NamedArrays) -> Floats:
+        """(D,) l, learned or fixed."""
+        return params["leak"] if self.leak else np.full(len(params["W"]), _LEAST_LEAK)
+
+    def _log_hits(self, params: NamedArrays, sums: NamedArrays) -> Floats:
+        """(D, H) sum_n <log p(z_dh | s_h)>_n."""
+        W = params["W"]
+        return _log_tries(sums["hits"], sums["tries"], W, np.log1p(-W))
+
+    def _log_leaks(self, params: NamedArrays, sums: NamedArrays) -> Floats:
+        """(D,) the same of the leak."""
+        leak = self._leak(params)
+        return _log_tries(sums["leaks"], sums["n_observed"], leak, np.log1p(-leak))
+
+
+def _log_tries(hits: Floats, tries: Floats, p: Floats, log_off: Floats) -> Floats:
+    """Log probability of so many successes in so many tries."""
+    return np.asarray(hits * np.log(p) + (tries - hits) * log_off)
+
+
+@njit(cache=True)
+def _find_on(on: Any, leak: Any, places: Any, leaks: Any) -> int:
+    """How many entries of a row (D,) are on; which, and their leaks, go to the two arrays."""
+    n_on = 0
+    for d in range(on.shape[0]):
+        places[n_on], leaks[n_on] = d, leak[d]
+        n_on += on[d] > 0.0
+    return n_on
+
+
+@njit(cache=True)
+def _gather(elements: Any, h: int, places: Any, n_on: int, n: int, row: Any, gathered: Any) -> bool:
+    """Lay the entries of latent h that are on in row n side by side, unless they are; whether they were not."""
+    if row[h] == n:
+        return False
+    row[h] = n
+    for j in range(n_on):
+        gathered[h, j] = elements[h, places[j]]
+    return True
+
+
+@njit(cache=True)
+def _add_cause(element: Any, p: Any, n_on: int, result: Any) -> None:
+    """Fill probabilities to be on with those that one more latent makes of `p`, which may be the same array."""
+    for j in range(n_on):
+        result[j] = p[j] + (1.0 - p[j]) * element[j]
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc"})
+def _log_product(p: Any, n_on: int) -> float:
+    """Sum of the logarithms of probabilities, each 1e-12 or more."""
+    total = 0.0
+    for first in range(0, n_on, _TOGETHER):
+        product = 1.0
+        for j in range(first, min(first + _TOGETHER, n_on)):
+            product *= p[j]
+        total += fast_log(product)
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def _fill_log_joint(constant: Any, linear: Any, on: Any, elements: Any, leak: Any, codes: Any, result: Any) -> None:
+    """Fill (n, S) with the log joints of codes (n, S, words)."""
+    H, D = elements.shape
+    places, leaks, p = np.empty(D, np.int64), np.empty(D), np.empty(D)
+    latents, row, gathered = np.empty(H, np.int64), np.full(H, -1), np.empty((H, D))
+    for n in range(codes.shape[0]):
+        n_on = _find_on(on[n], leak, places, leaks)
+        for s in range(codes.shape[1]):
+            total, below = constant[n], leaks
+            for i in range(unpack_binary(codes[n], s, latents)):
+                h = latents[i]
+                total += linear[n, h]
+                _gather(elements, h, places, n_on, n, row, gathered)
+                _add_cause(gathered[h], below, n_on, p)
+                below = p
+            result[n, s] = total + _log_product(below, n_on)
+
+
+@njit(cache=True, error_model="numpy")
+def _fill_neighbors(
+    neighborhood: Any, constant: Any, linear: Any, on: Any, elements: Any, leak: Any, found: Any
+) -> None:
+    """Fill the log joints of the neighbors of a neighborhood."""
+    H, D = elements.shape
+    places, leaks, p, more = np.empty(D, np.int64), np.empty(D), np.empty(D), np.empty(D)
+    latents, row, gathered = np.empty(H, np.int64), np.full(H, -1), np.empty((H, D))
+    for m in range(neighborhood.parents.shape[0]):
+        n = neighborhood.first_row + m
+        n_on = _find_on(on[n], leak, places, leaks)
+        for h in range(H):
+            _gather(elements, h, places, n_on, n, row, gathered)
+        k = unpack_binary(neighborhood.parents, m, latents)
+        for left_out in range(-1, k):
+            place, total, below = neighborhood.starts[m] + 1 + left_out, constant[n], leaks
+            for i in range(k):
+                if i != left_out:
+                    total += linear[n, latents[i]]
+                    _add_cause(gathered[latents[i]], below, n_on, p)
+                    below = p
+            found.bases[place] = total + _log_product(below, n_on)
+            for h in range(H):
+                _add_cause(gathered[h], below, n_on, more)
+                found.switched[place, h, 0] = total + linear[n, h] + _log_product(more, n_on)
+            for i in range(k):
+                if i != left_out:
+                    found.switched[place, latents[i]] = -np.inf
+
+
+@njit(cache=True, error_model="numpy")
+def _add_reasons(
+    on: Any, elements: Any, leak: Any, codes: Any, weights: Any, means: Any, reasons: Any, leaks: Any
+) -> float:
+    """Fill <s> (n, H); add sum <s_h / p_d> (H, D) and sum <1 / p_d> (D,) over what is on; return sum <log p_d>."""
+    H, D = elements.shape
+    places, below, p = np.empty(D, np.int64), np.empty(D), np.empty(D)
+    latents, row, gathered = np.empty(H, np.int64), np.full(H, -1), np.empty((H, D))
+    own, of_leak, log_on = np.empty((H, D)), np.empty(D), 0.0
+    for n in range(codes.shape[0]):
+        n_on = _find_on(on[n], leak, places, below)
+        of_leak[:n_on] = 0.0
+        for s in range(codes.shape[1]):
+            weight = weights[n, s]
+            if weight == 0.0:
+                continue
+            p[:n_on] = below[:n_on]
+            k = unpack_binary(codes[n], s, latents)
+            for i in range(k):
+                h = latents[i]
+                means[n, h] += weight
+                if _gather(elements, h, places, n_on, n, row, gathered):
+                    own[h, :n_on] = 0.0
+                _add_cause(gathered[h], p, n_on, p)
+            log_on += weight * _log_product(p, n_on)
+            for j in range(n_on):
+                p[j] = weight / p[j]
+                of_leak[j] += p[j]
+            for i in range(k):
+                own[latents[i], :n_on] += p[:n_on]
+        for j in range(n_on):
+            leaks[places[j]] += of_leak[j]
+        for h in range(H):
+            if row[h] == n:
+                for j in range(n_on):
+                    reasons[h, places[j]] += own[h, j]
+    return log_on
+
+
+@njit(cache=True)
+def _add_predictions(elements: Any, leak: Any, codes: Any, weights: Any, result: Any) -> None:
+    """Add to (n, D) the mean of p over the states of each row."""
+    H, D = elements.shape
+    latents, p = np.empty(H, np.int64), np.empty(D)
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            weight = weights[n, s]
+            if weight == 0.0:
+                continue
+            p[:] = leak
+            for i in range(unpack_binary(codes[n], s, latents)):
+                _add_cause(elements[latents[i]], p, D, p)
+            for d in range(D):
+                result[n, d] += weight * p[d]

@@ -1,0 +1,37 @@
+"""The cases of all models of the package: those that their tests give, and one without references for any other."""
+
+import importlib
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+from prosper_ng.components import components_of, kind_of
+from prosper_ng.testing import LogJoint, ModelCase
+
+
+def cases() -> dict[str, ModelCase]:
+    """Cases by name; a model without tests of its own is made with nothing but its number of latents."""
+    found: dict[str, ModelCase] = {}
+    for kind, model in components_of("prosper_ng.models").items():
+        if kind in without_tests():
+            found[kind] = ModelCase(lambda n_latents, model=model: model(n_latents=n_latents))
+        else:
+            found |= importlib.import_module(f"tests.models.test_{kind}").CASES
+    return found
+
+
+def without_tests() -> set[str]:
+    """The kinds of models that have no file of tests."""
+    return {kind for kind in components_of("prosper_ng.models") if find_spec(f"tests.models.test_{kind}") is None}
+
+
+def instances() -> dict[str, Callable[[int], Any]]:
+    """Functions of the number of latents that make the model of each case."""
+    return {name: case.make for name, case in cases().items()}
+
+
+def log_joint_of(model: Any) -> LogJoint:
+    """The plain log joint of a kind of model that has tests of its own."""
+    found = next(case.log_joint for case in cases().values() if case.kind == kind_of(model))
+    assert found is not None
+    return found
