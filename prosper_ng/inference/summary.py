@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.estep.interface import Codes, Floats, Found, Target
 from prosper_ng.latents.posterior import TruncatedPosterior
-from prosper_ng.latents.space import LatentSpace, unpack
+from prosper_ng.latents.space import LatentSpace, Layout, room_for_active, unpack
 from prosper_ng.models.interface import PosteriorMeans
 
 Summary = dict[str, NDArray[Any]]
@@ -31,7 +31,7 @@ def best_states(log_joint: Floats, n_best: int) -> NDArray[np.int64]:
 def posterior_means(space: LatentSpace, codes: Codes, weights: Floats) -> Floats:
     """(n, H) means of the latents, for codes (n, S, words) with weights (n, S)."""
     means = np.zeros((len(codes), space.n_latents))
-    _add_means(codes, weights, space.values, space.n_planes, space.plane_words, means)
+    _add_means(codes, weights, space.values, space.layout, means)
     return means
 
 
@@ -52,12 +52,12 @@ def summarize(target: Target, found: Found, posterior: TruncatedPosterior, n_bes
 
 
 @njit(cache=True)
-def _add_means(codes: Any, weights: Any, alphabet: Any, n_planes: int, plane_words: int, means: Any) -> None:
-    latents, indices = np.empty(means.shape[1], np.int64), np.empty(means.shape[1], np.int64)
+def _add_means(codes: Any, weights: Any, alphabet: Any, layout: Layout, means: Any) -> None:
+    latents, indices = room_for_active(layout.n_latents)
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
             if weights[n, s] == 0.0:
                 continue
-            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+            k = unpack(codes[n, s], layout, latents, indices)
             for i in range(k):
                 means[n, latents[i]] += weights[n, s] * alphabet[indices[i]]

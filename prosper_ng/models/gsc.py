@@ -231,10 +231,8 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
 
     def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
         """(n, S) log p(s)."""
-        space, result = self.space, np.empty(codes.shape[:2])
-        log_prior_of_states(
-            prepared.log_odds, prepared.log_prior_zero, codes, space.n_planes, space.plane_words, result
-        )
+        result = np.empty(codes.shape[:2])
+        log_prior_of_states(prepared.log_odds, prepared.log_prior_zero, codes, self.space.layout, result)
         return result
 
     def affinity(self, prepared: Prepared, projected: Projected, batch: Batch) -> Floats:

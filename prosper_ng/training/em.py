@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.errors import NumericalError
 from prosper_ng.estep.interface import EStep, Target
+from prosper_ng.estep.workspace import workspace_for
 from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.interface import Model
@@ -242,7 +243,7 @@ def posteriors(
     """
     model, blocks = problem.model, problem.blocks
     prepared = model.prepare(state.params, point.temperature if point else 1.0)
-    activity = model.activity(state.params)
+    activity, workspace = model.activity(state.params), workspace_for(model, prepared)
     tempering = Tempering(point.temperature, point.anneal_prior) if point else UNTEMPERED
     streams = stream(problem.seed, "variation", state.sweep)
     mine = _pieces(blocks, part, blocks.owned(problem.comm.rank, problem.comm.size))
@@ -252,8 +253,9 @@ def posteriors(
         values = noisy_values(problem.seed, state.sweep, rows, problem.values[rows - problem.first_row], point)
         batch = batch_of(rows, values)
         target = Target(
-            model, prepared, model.project(prepared, batch), batch, activity, streams, tempering, state.sweep
-        )
+            model, prepared, model.project(prepared, batch), batch, activity, streams, tempering, state.sweep,
+            workspace=workspace,
+        )  # fmt: skip
         places = _places(rows, problem.first_row)
         sets = None
         if state.sets is not None:
