@@ -4,8 +4,18 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from prosper_ng.latents.space import Layout, room_for_active, unpack, unpack_binary
+from prosper_ng.latents.space import Codes, LatentSpace, Layout, room_for_active, unpack, unpack_binary
+
+Floats = NDArray[np.float64]
+
+
+def mean_states(space: LatentSpace, codes: Codes, weights: Floats) -> Floats:
+    """(n, H) <s> of each row, for codes (n, S, words) with weights (n, S)."""
+    means = np.zeros((len(codes), space.n_latents))
+    _add_means(codes, weights, space.values, space.layout, means)
+    return means
 
 
 def add_moments(codes: Any, weights: Any, alphabet: Any, layout: Layout, means: Any, counts: Any, second: Any) -> None:
@@ -56,3 +66,14 @@ def _add(codes: Any, weights: Any, alphabet: Any, layout: Layout, means: Any, co
                 means[n, h] += weighted
                 for j in range(i + 1):
                     second[h, latents[j]] += weighted * alphabet[indices[j]]
+
+
+@njit(cache=True)
+def _add_means(codes: Any, weights: Any, alphabet: Any, layout: Layout, means: Any) -> None:
+    latents, indices = room_for_active(layout.n_latents)
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            if weights[n, s] == 0.0:
+                continue
+            for i in range(unpack(codes[n, s], layout, latents, indices)):
+                means[n, latents[i]] += weights[n, s] * alphabet[indices[i]]

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from prosper_ng.latents.space import Layout, room_for_active, unpack
 from prosper_ng.models.interface import Floats, MStep, ParameterSpec
@@ -23,6 +24,10 @@ class ActivityPrior:
     def activity(self, params: NamedArrays) -> Floats:
         """(H,) pi of each latent."""
         return np.broadcast_to(params["pi"], (self.n_latents,))
+
+    def _draw_active(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """(n, H) 1 where a latent is active, else 0."""
+        return (rng.random((n_rows, self.n_latents)) < self.activity(params)).astype(np.int64)
 
     def _pi_spec(self) -> ParameterSpec:
         shape = () if self.shared_pi else (self.n_latents,)

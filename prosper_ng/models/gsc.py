@@ -348,7 +348,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
 
     def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
         """Rows (n, D) and the binary states (n, H) that made them."""
-        states = (rng.random((n_rows, self.n_latents)) < self.activity(params)).astype(np.int64)
+        states = self._draw_active(params, n_rows, rng)
         clean = (states * self._draw_slabs(params, n_rows, rng)) @ params["W"].T
         return clean + self._draw_noise(params, n_rows, rng), states
 

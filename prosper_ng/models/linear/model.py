@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.latents.candidates import Preselected
-from prosper_ng.latents.moments import add_moments
+from prosper_ng.latents.moments import add_moments, mean_states
 from prosper_ng.latents.neighbors import Neighborhood, Neighbors
 from prosper_ng.latents.posterior import Tempering
 from prosper_ng.models._activity import log_prior_of_states
@@ -205,10 +205,7 @@ class LinearModel:
 
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
         """(n, D) posterior predictive mean W <s> + mu."""
-        space, means = self.space, np.zeros((len(codes), self.n_latents))
-        counts, second = np.zeros((self.n_latents, space.n_values - 1)), np.zeros((self.n_latents, self.n_latents))
-        add_moments(codes, weights, space.values, space.layout, means, counts, second)
-        return means @ prepared.W.T + prepared.mu
+        return mean_states(self.space, codes, weights) @ prepared.W.T + prepared.mu
 
     def _maximize_linear(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """W, mu and sigma: the maximum of the expected log likelihood over what is learned."""

@@ -187,7 +187,7 @@ class MaximumModel(ActivityPrior):
 
     def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
         """Rows (n, D) and the binary states (n, H) that made them."""
-        states = (rng.random((n_rows, self.n_latents)) < self.activity(params)).astype(np.int64)
+        states = self._draw_active(params, n_rows, rng)
         noise = params["sigma"] * rng.standard_normal((n_rows, len(params["W"])))
         codes = self.space.encode(states)[:, None, :]
         return self._mean(self.prepare(params), codes, np.ones((n_rows, 1))) + noise, states
