@@ -90,8 +90,8 @@ def not_computed_with(value: Any, name: str = "") -> tuple[str, ...]:
     if not dataclasses.is_dataclass(value):
         parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, tuple) else ()
         return tuple(found for key, part in parts for found in not_computed_with(part, dotted(name, key)))
-    found: list[str] = []
     kind: Any = type(value)
+    found: list[str] = []
     for key, field in fields_of(kind).items():
         marks = [mark for mark in metadata(field.hint) if isinstance(mark, NotComputedWith)]
         if any(not mark.unless(value) for mark in marks):

@@ -38,6 +38,8 @@ class Target(NamedTuple):
     """Of the run, counted from 0, for what changes over the sweeps."""
     apart: bool = False
     """Whether nothing said of a row may depend on the rows beside it, not even its rounding."""
+    workspace: Any = None
+    """What the model may keep from block to block of one thread; None where every call begins with nothing."""
 
     def log_joint(self, codes: Codes) -> Floats:
         """(n, S) log p(s, y) of codes (n, S, words)."""

@@ -90,8 +90,9 @@ class Preselection(EStepDefaults):
         model: Any = target.model
         if not offers(model, Preselects):
             return Listed(target, self.find(target, rows, vary))
+        own = () if target.workspace is None else (target.workspace,)
         found: Posterior = model.preselect(
-            target.prepared, target.projected, target.batch, self.choose(target), target.tempering
+            target.prepared, target.projected, target.batch, self.choose(target), target.tempering, *own
         )
         return found
 

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from prosper_ng.latents.space import Codes, LatentSpace
+from prosper_ng.latents.space import Codes, LatentSpace, Layout
 from prosper_ng.latents.state_sets import set_value
 
 Ints = NDArray[np.int64]
@@ -49,13 +49,13 @@ class Preselected(NamedTuple):
         small, n_states = small_states(space.n_latents, tuple(space.values)), self.n_states(space)
         codes = np.empty((len(self.candidates), n_states, space.words), np.uint64)
         codes[:, : len(small)] = small
-        _combine(self.candidates, self.tree, 2, space.n_planes, space.plane_words, codes[:, len(small) :])
+        _combine(self.candidates, self.tree, 2, space.layout, codes[:, len(small) :])
         return codes
 
     def combinations(self, space: LatentSpace) -> Codes:
         """(n, M, words) the packed states of the nodes of the tree, those of a single candidate included."""
         codes = np.empty((len(self.candidates), len(self.tree.parents), space.words), np.uint64)
-        _combine(self.candidates, self.tree, 1, space.n_planes, space.plane_words, codes)
+        _combine(self.candidates, self.tree, 1, space.layout, codes)
         return codes
 
 
@@ -106,7 +106,7 @@ def rank(scores: Any, best: Any) -> None:
 
 
 @njit(cache=True)
-def _combine(candidates: Any, tree: CandidateTree, least: int, n_planes: int, plane_words: int, codes: Any) -> None:
+def _combine(candidates: Any, tree: CandidateTree, least: int, layout: Layout, codes: Any) -> None:
     """Write the states of `least` or more active candidates into codes (n, P, words), each from its parent's."""
     n_nodes = tree.parents.shape[0]
     made = np.empty((n_nodes, codes.shape[2]), np.uint64)
@@ -117,7 +117,7 @@ def _combine(candidates: Any, tree: CandidateTree, least: int, n_planes: int, pl
                 made[node] = 0
             else:
                 made[node] = made[tree.parents[node]]
-            set_value(made[node], candidates[n, tree.slots[node]], tree.indices[node], n_planes, plane_words)
+            set_value(made[node], candidates[n, tree.slots[node]], tree.indices[node], layout)
             if tree.depths[node] >= least:
                 codes[n, place] = made[node]
                 place += 1

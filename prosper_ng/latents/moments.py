@@ -4,18 +4,26 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from prosper_ng.latents.space import unpack, unpack_binary
+from prosper_ng.latents.space import Codes, LatentSpace, Layout, room_for_active, unpack, unpack_binary
+
+Floats = NDArray[np.float64]
 
 
-def add_moments(
-    codes: Any, weights: Any, alphabet: Any, n_planes: int, plane_words: int, means: Any, counts: Any, second: Any
-) -> None:
+def mean_states(space: LatentSpace, codes: Codes, weights: Floats) -> Floats:
+    """(n, H) <s> of each row, for codes (n, S, words) with weights (n, S)."""
+    means = np.zeros((len(codes), space.n_latents))
+    _add_means(codes, weights, space.values, space.layout, means)
+    return means
+
+
+def add_moments(codes: Any, weights: Any, alphabet: Any, layout: Layout, means: Any, counts: Any, second: Any) -> None:
     """Fill <s> (n, H) of each row; add to the counts (H, K - 1) and to the lower triangle of sum <s sᵀ> (H, H)."""
     if len(alphabet) == 2 and alphabet[1] == 1:
         _add_binary(codes, weights, means, counts, second)
     else:
-        _add(codes, weights, alphabet, n_planes, plane_words, means, counts, second)
+        _add(codes, weights, alphabet, layout, means, counts, second)
 
 
 @njit(cache=True, error_model="numpy")
@@ -42,18 +50,15 @@ def _add_binary(codes: Any, weights: Any, means: Any, counts: Any, second: Any) 
 
 
 @njit(cache=True)
-def _add(
-    codes: Any, weights: Any, alphabet: Any, n_planes: int, plane_words: int, means: Any, counts: Any, second: Any
-) -> None:
-    n_latents = second.shape[0]
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+def _add(codes: Any, weights: Any, alphabet: Any, layout: Layout, means: Any, counts: Any, second: Any) -> None:
+    latents, indices = room_for_active(layout.n_latents)
     means[...] = 0.0
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
             weight = weights[n, s]
             if weight == 0.0:
                 continue
-            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+            k = unpack(codes[n, s], layout, latents, indices)
             for i in range(k):
                 h = latents[i]
                 counts[h, indices[i] - 1] += weight
@@ -61,3 +66,14 @@ def _add(
                 means[n, h] += weighted
                 for j in range(i + 1):
                     second[h, latents[j]] += weighted * alphabet[indices[j]]
+
+
+@njit(cache=True)
+def _add_means(codes: Any, weights: Any, alphabet: Any, layout: Layout, means: Any) -> None:
+    latents, indices = room_for_active(layout.n_latents)
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            if weights[n, s] == 0.0:
+                continue
+            for i in range(unpack(codes[n, s], layout, latents, indices)):
+                means[n, latents[i]] += weights[n, s] * alphabet[indices[i]]

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from prosper_ng.latents.space import LatentSpace, unpack
+from prosper_ng.latents.space import LatentSpace, Layout, room_for_active, unpack
 from prosper_ng.latents.state_sets import StateSets, get_value, set_value
 from prosper_ng.numerics.bits import count_ones
 
@@ -80,7 +80,7 @@ class Candidates(NamedTuple):
 def neighborhoods(space: LatentSpace, parents: Codes, log_joint: Floats, n_numbers: int | None) -> list[Neighborhood]:
     """Parents (n, words), one a row, in pieces of about `n_numbers` log joints of neighbors; in one where None."""
     sizes = np.empty(len(parents), np.int64)
-    _count_bases(parents, space.n_planes, space.plane_words, sizes)
+    _count_bases(parents, space.layout, sizes)
     ends = np.cumsum(sizes) * space.n_latents * (space.n_values - 1)
     cuts = [0, len(parents)]
     if n_numbers is not None and len(parents):
@@ -98,7 +98,7 @@ def choose(
 ) -> None:
     """Let neighbors into `best`, those that are better than the worst state of the row's pool and not yet in it."""
     _choose(
-        neighborhood, neighbors, pool.codes, pool.log_joint, space.n_values - 1, space.n_planes, space.plane_words, best
+        neighborhood, neighbors, pool.codes, pool.log_joint, space.layout, best
     )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def evaluated(space: LatentSpace, neighborhood: Neighborhood, log_joint: Callabl
     codes = np.empty((len(neighborhood.parents), 1 + n_switched, space.words), np.uint64)
     sizes = np.diff(neighborhood.starts)
     for place in range(int(sizes.max(initial=0))):
-        _switch(neighborhood.parents, place, space.n_values - 1, space.n_planes, space.plane_words, codes)
+        _switch(neighborhood.parents, place, space.layout, codes)
         joints, rows = log_joint(codes), np.flatnonzero(sizes > place)
         bases = neighborhood.starts[rows] + place
         joints[:, 1:][(codes[:, 1:] == codes[:, :1]).all(axis=-1)] = -np.inf
@@ -122,29 +122,29 @@ def evaluated(space: LatentSpace, neighborhood: Neighborhood, log_joint: Callabl
 
 
 @njit(cache=True)
-def _switch(parents: Any, place: int, n_nonzero: int, n_planes: int, plane_words: int, codes: Any) -> None:
+def _switch(parents: Any, place: int, layout: Layout, codes: Any) -> None:
     """Fill (m, 1 + H (K - 1), words) with a base of each parent and all that can be switched on in it."""
-    n_latents = (codes.shape[1] - 1) // n_nonzero
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    n_nonzero = layout.n_values - 1
+    latents, indices = room_for_active(layout.n_latents)
     for m in range(parents.shape[0]):
-        k = unpack(parents[m], n_planes, plane_words, latents, indices)
+        k = unpack(parents[m], layout, latents, indices)
         for s in range(codes.shape[1]):
             codes[m, s] = parents[m]
             if 0 < place <= k:
-                set_value(codes[m, s], latents[place - 1], 0, n_planes, plane_words)
+                set_value(codes[m, s], latents[place - 1], 0, layout)
             h = (s - 1) // n_nonzero
-            if s > 0 and get_value(codes[m, 0], h, n_planes, plane_words) == 0:
-                set_value(codes[m, s], h, 1 + (s - 1) % n_nonzero, n_planes, plane_words)
+            if s > 0 and get_value(codes[m, 0], h, layout) == 0:
+                set_value(codes[m, s], h, 1 + (s - 1) % n_nonzero, layout)
 
 
 @njit(cache=True)
-def _count_bases(parents: Any, n_planes: int, plane_words: int, sizes: Any) -> None:
+def _count_bases(parents: Any, layout: Layout, sizes: Any) -> None:
     for n in range(parents.shape[0]):
         sizes[n] = 1
-        for w in range(plane_words):
+        for w in range(layout.plane_words):
             active = np.uint64(0)
-            for p in range(n_planes):
-                active |= parents[n, p * plane_words + w]
+            for p in range(layout.n_planes):
+                active |= parents[n, p * layout.plane_words + w]
             sizes[n] += np.int64(count_ones(active))
 
 
@@ -190,13 +190,12 @@ def _offer(joint: float, code: Any, n: int, known: Any, signatures: Any, best: A
 
 @njit(cache=True)
 def _choose(
-    neighborhood: Any, neighbors: Any, pool_codes: Any, pool_joint: Any, n_nonzero: int, n_planes: int,
-    plane_words: int, best: Any,
+    neighborhood: Any, neighbors: Any, pool_codes: Any, pool_joint: Any, layout: Layout, best: Any
 ) -> None:  # fmt: skip
-    n_candidates, n_latents = best.codes.shape[1], neighbors.switched.shape[1]
+    n_candidates, n_nonzero = best.codes.shape[1], layout.n_values - 1
     known, signatures = np.empty(pool_codes.shape[1], np.uint64), np.empty(n_candidates, np.uint64)
     base, code = np.empty(pool_codes.shape[2], np.uint64), np.empty(pool_codes.shape[2], np.uint64)
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    latents, indices = room_for_active(layout.n_latents)
     for m in range(neighborhood.parents.shape[0]):
         n = neighborhood.first_row + m
         worst = np.min(pool_joint[n])
@@ -204,12 +203,12 @@ def _choose(
             known[s] = _signature(pool_codes[n, s])
         for c in range(best.filled[n]):
             signatures[c] = _signature(best.codes[n, c])
-        unpack(neighborhood.parents[m], n_planes, plane_words, latents, indices)
+        unpack(neighborhood.parents[m], layout, latents, indices)
         for b in range(neighborhood.starts[m], neighborhood.starts[m + 1]):
             base[:] = neighborhood.parents[m]
             least = max(worst, best.log_joint[n, n_candidates - 1])
             if b > neighborhood.starts[m]:
-                set_value(base, latents[b - neighborhood.starts[m] - 1], 0, n_planes, plane_words)
+                set_value(base, latents[b - neighborhood.starts[m] - 1], 0, layout)
                 if neighbors.bases[b] > least:
                     _offer(neighbors.bases[b], base, n, known, signatures, best)
                     least = max(worst, best.log_joint[n, n_candidates - 1])
@@ -217,6 +216,6 @@ def _choose(
             for i in range(switched.shape[0]):
                 if switched[i] > least:
                     code[:] = base
-                    set_value(code, i // n_nonzero, 1 + i % n_nonzero, n_planes, plane_words)
+                    set_value(code, i // n_nonzero, 1 + i % n_nonzero, layout)
                     _offer(switched[i], code, n, known, signatures, best)
                     least = max(worst, best.log_joint[n, n_candidates - 1])

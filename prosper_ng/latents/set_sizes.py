@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from prosper_ng.latents.space import LatentSpace
+from prosper_ng.latents.space import LatentSpace, Layout
 from prosper_ng.latents.state_sets import Floats, StateSets, complete
 from prosper_ng.numerics.random_streams import Stream, open_stream, seek
 
@@ -22,7 +22,7 @@ def resized(
     codes = np.empty((len(sets.codes), n_used, space.words), np.uint64)
     log_joint = np.full(codes.shape[:2], -np.inf)
     _resize(
-        sets.codes, sets.log_joint, rows, activity, space.n_values, space.n_planes, space.plane_words, stream.words(),
+        sets.codes, sets.log_joint, rows, activity, space.layout, stream.words(),
         codes, log_joint,
     )  # fmt: skip
     return StateSets(codes, log_joint)
@@ -49,7 +49,7 @@ def _count_used(codes: Any) -> int:
 
 @njit(cache=True)
 def _resize(
-    old: Any, old_joint: Any, rows: Any, activity: Any, n_values: int, n_planes: int, plane_words: int, words: Any,
+    old: Any, old_joint: Any, rows: Any, activity: Any, layout: Layout, words: Any,
     codes: Any, log_joint: Any,
 ) -> None:  # fmt: skip
     state = open_stream(words)
@@ -62,4 +62,4 @@ def _resize(
         for place in range(min(n_used, n_wanted)):
             codes[n, place] = old[n, order[place]]
             log_joint[n, place] = old_joint[n, order[place]]
-        complete(state, activity, n_values, n_planes, plane_words, min(n_used, n_wanted), codes[n])
+        complete(state, activity, layout, min(n_used, n_wanted), codes[n])

@@ -6,7 +6,7 @@ bit p of every latent's index, 64 latents to a word, so a binary state of H late
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -17,6 +17,19 @@ from prosper_ng.numerics.bits import bit, count_trailing_zeros, lowest_bit
 Codes = NDArray[np.uint64]
 
 _MAX_ENUMERATED = 1 << 22
+
+
+class Layout(NamedTuple):
+    """How states are packed, as kernels take it: numbers only, which even a call for one state hands on at no cost."""
+
+    n_latents: int
+    """H."""
+    n_values: int
+    """K, size of the alphabet."""
+    n_planes: int
+    """Bits of an index."""
+    plane_words: int
+    """uint64 words of one plane."""
 
 
 class LatentSpace:
@@ -30,8 +43,7 @@ class LatentSpace:
             raise ValueError(f"an alphabet is two or more distinct values of which the first is 0, got {list(values)}")
         self.n_latents = n_latents
         self.values: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
-        self.n_planes = int(len(values) - 1).bit_length()
-        self.plane_words = -(-n_latents // 64)
+        self.layout = Layout(n_latents, len(values), int(len(values) - 1).bit_length(), -(-n_latents // 64))
 
     @property
     def n_values(self) -> int:
@@ -41,7 +53,7 @@ class LatentSpace:
     @property
     def words(self) -> int:
         """uint64 words of one packed state."""
-        return self.n_planes * self.plane_words
+        return self.layout.n_planes * self.layout.plane_words
 
     @property
     def n_singletons(self) -> int:
@@ -58,14 +70,14 @@ class LatentSpace:
         index = np.asarray(indices, dtype=np.int64)
         flat = index.reshape(-1, self.n_latents)
         codes = np.zeros((len(flat), self.words), np.uint64)
-        _encode(flat, self.n_planes, self.plane_words, codes)
+        _encode(flat, self.layout, codes)
         return codes.reshape(*index.shape[:-1], self.words)
 
     def decode(self, codes: Codes) -> NDArray[np.int64]:
         """Alphabet indices (..., H) of codes (..., words)."""
         flat = np.ascontiguousarray(codes).reshape(-1, self.words)
         indices = np.zeros((len(flat), self.n_latents), np.int64)
-        _decode(flat, self.n_planes, self.plane_words, indices)
+        _decode(flat, self.layout, indices)
         return indices.reshape(*codes.shape[:-1], self.n_latents)
 
     def enumerate(self) -> Codes:
@@ -77,7 +89,8 @@ class LatentSpace:
 
 
 @njit(cache=True)
-def _encode(indices: Any, n_planes: int, plane_words: int, codes: Any) -> None:
+def _encode(indices: Any, layout: Layout, codes: Any) -> None:
+    _, _, n_planes, plane_words = layout
     for i in range(indices.shape[0]):
         for h in range(indices.shape[1]):
             for p in range(n_planes):
@@ -86,7 +99,8 @@ def _encode(indices: Any, n_planes: int, plane_words: int, codes: Any) -> None:
 
 
 @njit(cache=True)
-def _decode(codes: Any, n_planes: int, plane_words: int, indices: Any) -> None:
+def _decode(codes: Any, layout: Layout, indices: Any) -> None:
+    _, _, n_planes, plane_words = layout
     for i in range(indices.shape[0]):
         for h in range(indices.shape[1]):
             for p in range(n_planes):
@@ -95,9 +109,15 @@ def _decode(codes: Any, n_planes: int, plane_words: int, indices: Any) -> None:
 
 
 @njit(cache=True)
-def unpack(code: Any, n_planes: int, plane_words: int, latents: Any, indices: Any) -> int:
+def room_for_active(n_latents: int) -> Any:
+    """Two arrays (H,) in which `unpack` puts the numbers and the alphabet indices of active latents."""
+    return np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+
+
+@njit(cache=True)
+def unpack(code: Any, layout: Layout, latents: Any, indices: Any) -> int:
     """The number of active latents of a code (words,); their numbers and alphabet indices go to the two arrays."""
-    k = 0
+    n_planes, plane_words, k = layout.n_planes, layout.plane_words, 0
     for w in range(plane_words):
         active = code[w]
         for p in range(1, n_planes):

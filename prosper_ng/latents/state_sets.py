@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from prosper_ng.latents.space import LatentSpace
+from prosper_ng.latents.space import LatentSpace, Layout
 from prosper_ng.numerics.bits import bit
 from prosper_ng.numerics.extremes import place_of_smallest
 from prosper_ng.numerics.random_streams import Stream, next_below, next_uniform, open_stream, seek
@@ -48,7 +48,7 @@ def draw_sets(
     if n_kept == space.n_states:
         codes[:] = space.enumerate()
     else:
-        _draw(rows, activity, space.n_values, space.n_planes, space.plane_words, stream.words(), codes)
+        _draw(rows, activity, space.layout, stream.words(), codes)
     return StateSets(codes, np.full((len(rows), n_kept), -np.inf))
 
 
@@ -86,11 +86,11 @@ def _merge(codes: Any, log_joint: Any, new_codes: Any, new_log_joint: Any) -> in
 
 
 @njit(cache=True)
-def set_value(code: Any, h: int, index: int, n_planes: int, plane_words: int) -> None:
+def set_value(code: Any, h: int, index: int, layout: Layout) -> None:
     """Give latent h of a code (words,) another alphabet index, in place."""
     mask = bit(h % 64)
-    for p in range(n_planes):
-        word = p * plane_words + h // 64
+    for p in range(layout.n_planes):
+        word = p * layout.plane_words + h // 64
         if (index >> p) & 1:
             code[word] |= mask
         else:
@@ -98,17 +98,17 @@ def set_value(code: Any, h: int, index: int, n_planes: int, plane_words: int) ->
 
 
 @njit(cache=True)
-def get_value(code: Any, h: int, n_planes: int, plane_words: int) -> np.int64:
+def get_value(code: Any, h: int, layout: Layout) -> np.int64:
     """The alphabet index of latent h in a code (words,)."""
     index = np.int64(0)
-    for p in range(n_planes):
-        word = code[p * plane_words + h // 64]
+    for p in range(layout.n_planes):
+        word = code[p * layout.plane_words + h // 64]
         index |= np.int64((word >> np.uint64(h % 64)) & np.uint64(1)) << p
     return index
 
 
 @njit(cache=True)
-def draw_state(state: Any, activity: Any, n_values: int, n_planes: int, plane_words: int, code: Any) -> None:
+def draw_state(state: Any, activity: Any, layout: Layout, code: Any) -> None:
     """One state of independent latents, in time proportional to the number of active ones."""
     code[:] = 0
     n_latents = activity.shape[0]
@@ -121,30 +121,28 @@ def draw_state(state: Any, activity: Any, n_values: int, n_planes: int, plane_wo
         if h >= n_latents:
             return
         if next_uniform(state) * largest < activity[h]:
-            set_value(code, h, 1 + next_below(state, n_values - 1), n_planes, plane_words)
+            set_value(code, h, 1 + next_below(state, layout.n_values - 1), layout)
 
 
 @njit(cache=True)
-def _draw(rows: Any, activity: Any, n_values: int, n_planes: int, plane_words: int, words: Any, codes: Any) -> None:
+def _draw(rows: Any, activity: Any, layout: Layout, words: Any, codes: Any) -> None:
     state = open_stream(words)
     for n in range(rows.shape[0]):
         seek(state, rows[n])
-        complete(state, activity, n_values, n_planes, plane_words, 1, codes[n])
+        complete(state, activity, layout, 1, codes[n])
 
 
 @njit(cache=True)
-def complete(
-    state: Any, activity: Any, n_values: int, n_planes: int, plane_words: int, n_found: int, codes: Any
-) -> None:
+def complete(state: Any, activity: Any, layout: Layout, n_found: int, codes: Any) -> None:
     """Fill codes (S, words), of which the first `n_found` are states, with other states of independent latents."""
     code = np.zeros(codes.shape[1], np.uint64)
     n_repeats = 0
     while n_found < codes.shape[0]:
-        draw_state(state, activity, n_values, n_planes, plane_words, code)
+        draw_state(state, activity, layout, code)
         # A prior that keeps repeating itself is helped by more and more random changes.
         for _ in range(n_repeats // 2):
             h = next_below(state, activity.shape[0])
-            set_value(code, h, next_below(state, n_values), n_planes, plane_words)
+            set_value(code, h, next_below(state, layout.n_values), layout)
         if contains(codes, n_found, code):
             n_repeats += 1
         else:

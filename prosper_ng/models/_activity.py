@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from prosper_ng.latents.space import unpack
+from prosper_ng.latents.space import Layout, room_for_active, unpack
 from prosper_ng.models.interface import Floats, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import interval
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -26,6 +27,10 @@ class ActivityPrior:
     def activity(self, params: NamedArrays) -> Floats:
         """(H,) pi of each latent."""
         return np.broadcast_to(params["pi"], (self.n_latents,))
+
+    def _draw_active(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """(n, H) 1 where a latent is active, else 0."""
+        return (rng.random((n_rows, self.n_latents)) < self.activity(params)).astype(np.int64)
 
     def _pi_spec(self) -> ParameterSpec:
         shape = () if self.shared_pi else (self.n_latents,)
@@ -54,15 +59,12 @@ class ActivityPrior:
 
 
 @njit(cache=True)
-def log_prior_of_states(
-    log_odds: Any, log_prior_zero: float, codes: Any, n_planes: int, plane_words: int, result: Any
-) -> None:
+def log_prior_of_states(log_odds: Any, log_prior_zero: float, codes: Any, layout: Layout, result: Any) -> None:
     """Fill (n, S) with the log priors of codes (n, S, words)."""
-    n_latents = log_odds.shape[0]
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    latents, indices = room_for_active(layout.n_latents)
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
-            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+            k = unpack(codes[n, s], layout, latents, indices)
             total = log_prior_zero
             for i in range(k):
                 total += log_odds[latents[i], indices[i] - 1]

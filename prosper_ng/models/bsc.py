@@ -80,5 +80,5 @@ class BSC(ActivityPrior, LinearModel):
 
     def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
         """Rows (n, D) and the binary states (n, H) that made them."""
-        states = (rng.random((n_rows, self.n_latents)) < self.activity(params)).astype(np.int64)
+        states = self._draw_active(params, n_rows, rng)
         return self._sample_given(params, states, rng), states

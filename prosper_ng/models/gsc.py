@@ -234,10 +234,8 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
 
     def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
         """(n, S) log p(s)."""
-        space, result = self.space, np.empty(codes.shape[:2])
-        log_prior_of_states(
-            prepared.log_odds, prepared.log_prior_zero, codes, space.n_planes, space.plane_words, result
-        )
+        result = np.empty(codes.shape[:2])
+        log_prior_of_states(prepared.log_odds, prepared.log_prior_zero, codes, self.space.layout, result)
         return result
 
     def affinity(self, prepared: Prepared, projected: Projected, batch: Batch) -> Floats:
@@ -353,7 +351,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
 
     def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
         """Rows (n, D) and the binary states (n, H) that made them."""
-        states = (rng.random((n_rows, self.n_latents)) < self.activity(params)).astype(np.int64)
+        states = self._draw_active(params, n_rows, rng)
         clean = (states * self._draw_slabs(params, n_rows, rng)) @ params["W"].T
         return clean + self._draw_noise(params, n_rows, rng), states
 

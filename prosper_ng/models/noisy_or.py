@@ -19,7 +19,7 @@ right to the last digits also where p is small, which 1 - prod (1 - W) is not.
 """
 
 from functools import cached_property
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from annotated_types import Gt
@@ -30,7 +30,8 @@ from prosper_ng.components import component
 from prosper_ng.latents.neighbors import Neighborhood, Neighbors
 from prosper_ng.latents.space import LatentSpace, unpack_binary
 from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
-from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
+from prosper_ng.models.interface import Batch, Codes, Floats, Identity, Moments, MStep, ParameterSpec
+from prosper_ng.numerics.constraints import BINARY, interval
 from prosper_ng.numerics.elementary import fast_log
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import bernoulli_entropy, log_odds
@@ -40,6 +41,7 @@ _LEAST = 1e-9
 _LEAST_LEAK = 1e-12
 """Keeps the log joint of a state that explains an entry by nothing finite, and the product of 16 probabilities."""
 _UNUSED = 1e-12
+_PROBABILITY = interval(_LEAST, 1 - _LEAST)
 _TOGETHER = 16
 """Probabilities of which one logarithm is taken."""
 
@@ -85,10 +87,11 @@ class NoisyOR(ActivityPrior):
     shared_pi: bool = False
     """One activity for all latents instead of one for each."""
 
-    @property
-    def is_exact(self) -> bool:
-        """The M-step is the maximum of a bound of the free energy that touches it."""
-        return True
+    support = BINARY
+    is_monotone = True
+    """The M-step is the maximum of a bound of the free energy that touches it."""
+    identity: ClassVar[Identity] = "after M-step"
+    """Both halves of that bound are in closed form."""
 
     @cached_property
     def space(self) -> LatentSpace:
@@ -97,8 +100,10 @@ class NoisyOR(ActivityPrior):
 
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         """W, pi and, where it is on, leak."""
-        W = ParameterSpec((n_observed, self.n_latents), _LEAST, 1 - _LEAST, "dictionary: probability to switch on")
-        leak = ParameterSpec((n_observed,), _LEAST_LEAK, 1 - _LEAST, "probability to be on without a cause")
+        W = ParameterSpec(
+            (n_observed, self.n_latents), _PROBABILITY, "dictionary: probability to switch on", "dictionary"
+        )
+        leak = ParameterSpec((n_observed,), interval(_LEAST_LEAK, 1 - _LEAST), "probability to be on without a latent")
         return {"W": W, "pi": self._pi_spec()} | ({"leak": leak} if self.leak else {})
 
     def statistics(self, n_observed: int) -> dict[str, Shape]:
@@ -156,9 +161,8 @@ class NoisyOR(ActivityPrior):
 
     def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
         """(n, S) log p(s)."""
-        space, result = self.space, np.empty(codes.shape[:2])
-        odds = np.ascontiguousarray(prepared.log_odds[:, None])
-        log_prior_of_states(odds, prepared.log_prior_zero, codes, space.n_planes, space.plane_words, result)
+        result = np.empty(codes.shape[:2])
+        log_prior_of_states(prepared.log_odds[:, None], prepared.log_prior_zero, codes, self.space.layout, result)
         return result
 
     def accumulate(

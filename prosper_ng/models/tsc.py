@@ -83,6 +83,6 @@ class TSC(ActivityPrior, LinearModel):
 
     def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
         """Rows (n, D) and the alphabet indices (n, H), 1 for -1 and 2 for +1, of the states that made them."""
-        active = rng.random((n_rows, self.n_latents)) < self.activity(params)
+        active = self._draw_active(params, n_rows, rng)
         indices = active * rng.integers(1, 3, active.shape)
         return self._sample_given(params, indices, rng), indices

@@ -44,6 +44,12 @@ def powers_of(elements: Floats, rho: float) -> Powers:
 
 
 @njit(cache=True)
+def room_for_superposition(elements: Any) -> Any:
+    """`latents` (H,) and `scratch` (4, D) for the functions below."""
+    return np.empty(elements.shape[0], np.int64), np.empty((4, elements.shape[1]))
+
+
+@njit(cache=True)
 def maximum(elements: Any, latents: Any, k: int, scratch: Any) -> int:
     """The row of `scratch` that now holds the entries of largest magnitude of k latents; zeros where k is 0."""
     n_dimensions = elements.shape[1]

@@ -72,10 +72,6 @@ class RowBlocks:
         """The first global row of each rank, and `n_rows` at the end: size + 1 numbers."""
         return [self.owned_rows(rank, size).start for rank in range(size)] + [self.n_rows]
 
-    def n_part_rows(self, part: int) -> int:
-        """The number of rows of a part, over all ranks."""
-        return sum(len(rows) for rows in self.pieces(part, range(self.n_blocks)))
-
     def _first_block(self, rank: int, size: int) -> int:
         # The block boundary nearest to the rank's share of all rows before it, in whole numbers.
         if rank == size:

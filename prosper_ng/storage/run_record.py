@@ -58,7 +58,7 @@ class RunRecord:
     roles: dict[str, str]
     """What each of them is: `dictionary`, `activity`, `noise`, or nothing of these."""
     kept_sweeps: list[int]
-    """Sweeps whose parameters `parameters_after` gives."""
+    """Sweeps after which parameters were kept, as `parameters/sweep-000010` and so on."""
     results: dict[str, Any]
     plug_ins: dict[str, dict[str, str]]
     """Those that the run uses, by name: made_with, kinds, sha256, and of a file its text."""
@@ -113,13 +113,6 @@ class RunRecord:
         values = self.history.get(column, np.empty(0))
         known = values[np.isfinite(values)]
         return float(known[-1]) if known.size else None
-
-    def parameters_after(self, sweep: int) -> dict[str, Floats]:
-        """The parameters after one of the kept sweeps; RunFileError for another one."""
-        if sweep not in self.kept_sweeps:
-            kept = ", ".join(map(str, self.kept_sweeps)) or "none"
-            raise RunFileError(f"{self.path} has no parameters after sweep {sweep}; kept are: {kept}")
-        return _reading(self.path, lambda file: _values(file[f"parameters/sweep-{sweep:06d}"]))
 
     def preprocessing(self) -> Preprocessing | None:
         """What was done to the rows before they were learned from; None where rows were whitened by an earlier version,

@@ -10,14 +10,14 @@ from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.interface import EStep
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
-from prosper_ng.experiments.census import take_census
+from prosper_ng.learning.census import take_census
 from prosper_ng.models.interface import Floats
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.testing.cases import Check, ModelCase, assert_that
-from prosper_ng.testing.problems import is_legal, nearest, supported
+from prosper_ng.testing.problems import supported
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import Problem, TruncatedEM, start
 from prosper_ng.training.settings import Training
@@ -105,7 +105,7 @@ def _learn(problem: Problem, params: NamedArrays, temperature: float, how: str, 
         except Warning as warning:
             raise AssertionError(f"learning warned, {what}: {warning}") from warning
     for name, spec in problem.model.parameters(problem.n_observed).items():
-        assert_that(is_legal(spec, state.params[name]), f"{name} is not finite or not legal, {what}")
+        assert_that(spec.constraint.first_illegal(state.params[name]) is None, f"{name} is not legal, {what}")
 
 
 def _change(model: Any, params: NamedArrays, how: str) -> None:
@@ -121,4 +121,4 @@ def _change(model: Any, params: NamedArrays, how: str) -> None:
     if "W" in params and how == "twins":
         params["W"][:, 1] = params["W"][:, 0]
     if "W" in params and how == "no dictionary":
-        params["W"] = nearest(model.parameters(len(params["W"]))["W"], np.zeros_like(params["W"]))
+        params["W"] = model.parameters(len(params["W"]))["W"].constraint.nearest(np.zeros_like(params["W"]))

@@ -3,17 +3,17 @@
 import numpy as np
 
 from prosper_ng.latents.posterior import log_sum, truncated_posterior
-from prosper_ng.models.interface import Batch, Floats, MStep, Reconstructs, Samples
+from prosper_ng.models.capabilities import Reconstructs, Samples, offers
+from prosper_ng.models.interface import Batch, Floats, MStep
+from prosper_ng.models.rounding import rounding_of
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.testing.cases import Checks, Mask, ModelCase, assert_close, assert_that, over_sizes, states_of
 from prosper_ng.testing.problems import (
     Problem,
     exact,
     moments_of,
-    nearest,
     problem,
     random_parameters,
-    rounding_of,
     statistics,
     with_batch,
 )
@@ -47,7 +47,7 @@ def missing_entries_leave_the_log_joint_of_the_observed_ones(case: ModelCase) ->
         assert case.log_joint is not None
         expected = case.log_joint(model, params, values, states_of(model, codes[0]), observed)
         assert_close(target.log_joint(codes), expected, 1e-9, 1e-9, "log joint of (row, state), entries missing")
-        if isinstance(model, Reconstructs):
+        if offers(model, Reconstructs):
             predicted = model.reconstruct(target.prepared, target.projected, codes, posterior.weights)
             assert_that(np.isfinite(predicted), "predictions of rows with missing entries are not finite")
 
@@ -177,7 +177,7 @@ def _run_em(posed: Problem, observed: Mask | None) -> None:
     for _ in range(6):
         found = exact(model, params, values, observed)
         sums, likelihood = found.sums, float(found.posterior.free_energy.sum())
-        if model.is_exact:
+        if model.is_monotone:
             fell = f"learning {sorted(learn)} the likelihood fell from {last} to {likelihood}"
             assert_that(likelihood >= last - 1e-9 * abs(likelihood), fell)
             free_energy = model.expected_log_joint(params, sums) + found.posterior.entropy.sum()
@@ -236,7 +236,7 @@ def m_step_is_a_maximum_of_the_expected_log_joint(case: ModelCase) -> None:
         for scale in (1e-3, 0.1):
             other = best.copy()
             for name, spec in model.parameters(n_observed).items():
-                other[name] = nearest(spec, best[name] * (1 + scale * rng.standard_normal(spec.shape)))
+                other[name] = spec.constraint.nearest(best[name] * (1 + scale * rng.standard_normal(spec.shape)))
             higher = f"parameters {scale:g} beside those of the M-step have a higher expected log joint"
             assert_that(model.expected_log_joint(other, sums) <= highest + allowed, higher)
 

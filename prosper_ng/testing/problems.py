@@ -8,7 +8,8 @@ from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.interface import Target
 from prosper_ng.latents.posterior import TruncatedPosterior, truncated_posterior
 from prosper_ng.latents.space import Codes
-from prosper_ng.models.interface import Batch, Floats, Moments, ParameterSpec, Samples
+from prosper_ng.models.capabilities import Samples, offers
+from prosper_ng.models.interface import Batch, Floats, Moments
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.testing.cases import Mask, ModelCase
@@ -41,41 +42,18 @@ def random_parameters(model: Any, n_observed: int, rng: np.random.Generator) -> 
     specs = model.parameters(n_observed)
     params = NamedArrays({name: spec.shape for name, spec in specs.items()})
     for name, spec in specs.items():
-        params[name] = feasible(name, spec, rng)
+        params[name] = spec.constraint.feasible(spec.shape, rng)
     return params
-
-
-def feasible(name: str, spec: ParameterSpec, rng: np.random.Generator) -> Floats:
-    """A legal value of a parameter."""
-    if name in ("Psi", "Sigma"):
-        root = rng.normal(0, 0.5, spec.shape)
-        return np.asarray(root @ root.T + 0.3 * np.eye(len(root)))
-    if np.isfinite(spec.low) and np.isfinite(spec.high):
-        return np.asarray(rng.uniform(0.15, 0.6, spec.shape))
-    if np.isfinite(spec.low):
-        return np.asarray(rng.uniform(0.5, 1.5, spec.shape))
-    return np.asarray(rng.normal(0, 1.5, spec.shape))
-
-
-def nearest(spec: ParameterSpec, values: Floats) -> Floats:
-    """The legal value of a parameter that is nearest to `values`."""
-    return np.clip(values, spec.low, spec.high)
-
-
-def is_legal(spec: ParameterSpec, values: Floats) -> bool:
-    """Whether a parameter may have this value."""
-    return bool(np.isfinite(values).all() and (values >= spec.low).all() and (values <= spec.high).all())
 
 
 def supported(model: Any, values: Floats) -> Floats:
     """Rows that the model can have made, as near as may be to rows of real numbers; what is missing (NaN) stays so."""
-    support = getattr(model, "support", None)
-    return values if support is None else np.where(np.isnan(values), np.nan, support.nearest(np.nan_to_num(values)))
+    return np.where(np.isnan(values), np.nan, model.support.nearest(np.nan_to_num(values)))
 
 
 def rows_of(model: Any, n_rows: int, n_observed: int, rng: np.random.Generator) -> Floats:
     """Rows (n, D) from random parameters of the model, or of noise where it cannot draw any."""
-    if isinstance(model, Samples):
+    if offers(model, Samples):
         return model.sample(random_parameters(model, n_observed, rng), n_rows, rng)[0]
     return supported(model, 3 * rng.standard_normal((n_rows, n_observed)))
 
@@ -126,7 +104,7 @@ def crowd(case: ModelCase, n_latents: int = 6, n_rows: int = 30, seed: int = 0, 
     """Thirty rows of five entries from the parameters themselves, or those from `first_row` on."""
     rng, model = np.random.default_rng(seed), case.make(n_latents)
     params = random_parameters(model, 5, rng)
-    if isinstance(model, Samples):
+    if offers(model, Samples):
         values, _ = model.sample(params, n_rows, rng)
     else:
         values = rows_of(model, n_rows, 5, rng)
@@ -139,9 +117,3 @@ def with_missing_entries(target: Target) -> Target:
     observed[:2] = [[True], [False]]
     values = np.where(observed, target.batch.values, 0.0)
     return with_batch(target, Batch(target.batch.rows, values, observed))
-
-
-def rounding_of(model: Any, params: NamedArrays, sums: NamedArrays) -> float:
-    """What the model says of the rounding of its expected log joint; a share of it where it says nothing."""
-    said = getattr(model, "rounding", None)
-    return float(said(params, sums)) if said is not None else 1e-9 * abs(model.expected_log_joint(params, sums))

@@ -1,6 +1,7 @@
 """What every model promises of the states that E-steps choose, and of what it knows of preselected and near ones."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -15,10 +16,16 @@ from prosper_ng.estep.variations.neighborhood import NeighborSearch
 from prosper_ng.estep.variations.preselection import PreselectedStates
 from prosper_ng.latents.neighbors import evaluated, neighborhoods
 from prosper_ng.latents.posterior import Tempering
-from prosper_ng.models.interface import Affinity, Floats, KnowsNeighbors, Preselects
+from prosper_ng.models.capabilities import Affinity, KnowsNeighbors, Preselects, offers
+from prosper_ng.models.interface import Floats
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.testing.cases import Checks, ModelCase, assert_close, assert_that
-from prosper_ng.testing.estep_checks import sets_for, states_are_distinct_and_right, states_do_not_depend_on_company
+from prosper_ng.testing.estep_checks import (
+    rows_for,
+    sets_for,
+    states_are_distinct_and_right,
+    states_do_not_depend_on_company,
+)
 from prosper_ng.testing.problems import crowd, with_missing_entries
 
 CHECKS = Checks()
@@ -54,7 +61,7 @@ def a_row_finds_the_same_states_in_any_company(case: ModelCase) -> None:
 def more_states_than_there_are_is_exhaustive(case: ModelCase) -> None:
     """A search that has room for all states finds all."""
     target, estep = crowd(case, n_latents=3), Search(n_states=1000)
-    found, everything = estep.find(target, sets_for(estep, target)), Exhaustive().find(target, None)
+    found, everything = estep.find(target, rows_for(estep, target)), Exhaustive().find(target, None)
     assert_that(found.codes.shape[1] == target.model.space.n_states, "a search with room for all states misses some")
     assert_close(np.sort(found.log_joint), np.sort(everything.log_joint), 1e-12, 1e-12, "log joints of (row, state)")
 
@@ -62,7 +69,7 @@ def more_states_than_there_are_is_exhaustive(case: ModelCase) -> None:
 @CHECKS.add()
 def left_open_few_states_are_all_weighed_and_many_are_searched(case: ModelCase) -> None:
     """What `auto` makes of the model."""
-    few, many = Auto().choose(case.make(3)), Auto(n_states=7).choose(case.make(300))
+    few, many = Auto().resolved(case.make(3)), Auto(n_states=7).resolved(case.make(300))
     assert_that(few.estep == Exhaustive(), f"three latents are not all weighed but {few.reason}")
     assert_that(isinstance(many.estep, Search), f"300 latents are not searched but {many.reason}")
     assert_that(case.kind in many.reason, f"no word of {case.kind} in: {many.reason}")
@@ -102,7 +109,7 @@ def neighbors_have_the_log_joints_of_the_states_they_are(case: ModelCase) -> Non
         listed = evaluated(space, neighborhoods(space, parents, joints, None)[0], target.log_joint)
         pieces = neighborhoods(space, parents, joints, n_numbers)
         model = target.model
-        assert isinstance(model, KnowsNeighbors)
+        assert offers(model, KnowsNeighbors)
         found = [model.log_joint_of_neighbors(target.prepared, target.projected, piece) for piece in pieces]
         bases = np.concatenate([each.bases for each in found])
         switched = np.concatenate([each.switched for each in found])
@@ -129,8 +136,7 @@ def singletons_are_ranked_by_their_log_joints(case: ModelCase) -> None:
 def the_selection_function_gives_a_number_for_each_latent(case: ModelCase) -> None:
     """Also where entries are missing."""
     for target in (crowd(case), with_missing_entries(crowd(case))):
-        model = target.model
-        assert isinstance(model, Affinity)
+        model: Any = target.model
         found = model.affinity(target.prepared, target.projected, target.batch)
         assert_that(found.shape == (30, 6), f"the affinity of 30 rows and 6 latents has the shape {found.shape}")
         assert_that(np.isfinite(found), "affinities are not finite")

@@ -13,6 +13,7 @@ from prosper_ng.errors import NumericalError
 from prosper_ng.estep.defaults import lacking
 from prosper_ng.estep.interface import EStep, RowArrays, Target
 from prosper_ng.estep.kept_rows import require_state, row_state_of
+from prosper_ng.estep.workspace import workspace_for
 from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
 from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.numerics.named_arrays import NamedArrays, segments
@@ -252,7 +253,7 @@ def posteriors(
     """
     model, blocks = problem.model, problem.blocks
     prepared = model.prepare(state.params, point.temperature if point else 1.0)
-    activity = _activity(model, state.params)
+    activity, workspace = _activity(model, state.params), workspace_for(model, prepared)
     tempering = Tempering(point.temperature, point.anneal_prior) if point else UNTEMPERED
     streams = stream(problem.seed, "variation", state.sweep)
     mine = _pieces(blocks, part, blocks.owned(problem.comm.rank, problem.comm.size))
@@ -262,8 +263,9 @@ def posteriors(
         values = noisy_values(problem.seed, state.sweep, rows, problem.values[rows - problem.first_row], point)
         batch = batch_of(rows, values)
         target = Target(
-            model, prepared, model.project(prepared, batch), batch, activity, streams, tempering, state.sweep
-        )
+            model, prepared, model.project(prepared, batch), batch, activity, streams, tempering, state.sweep,
+            workspace=workspace,
+        )  # fmt: skip
         places = _places(rows, problem.first_row)
         own = {name: np.asarray(values[places]) for name, values in state.rows.items()}
         posterior = problem.estep.posterior(target, own, vary)

@@ -21,7 +21,8 @@ from prosper_ng.inference.effort import MOST_DOUBLINGS, MOST_STATES, Effort, har
 from prosper_ng.inference.files import decoded, keeping
 from prosper_ng.inference.inference import Inference, Options
 from prosper_ng.inference.learned import Learned
-from prosper_ng.inference.summary import best_states, posterior_means
+from prosper_ng.inference.summary import best_states
+from prosper_ng.latents.moments import mean_states
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import draw_sets
 from prosper_ng.models.bsc import BSC
@@ -113,7 +114,7 @@ class Scaled(BSC):
     """A model in which a latent has a strength besides its state."""
 
     def posterior_means(self, prepared, projected, codes, weights):
-        return {"s_z": 3.0 * posterior_means(self.space, codes, weights), "total": np.ones(len(codes))}
+        return {"s_z": 3.0 * mean_states(self.space, codes, weights), "total": np.ones(len(codes))}
 
 
 def test_models_with_more_that_is_hidden_give_its_means():

@@ -15,7 +15,7 @@ def test_packing_loses_nothing(n_latents, n_values, seed):
     assert codes.shape == (3, 2, space.words)
     assert (space.decode(codes) == indices).all()
     latents, values = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    k = unpack(codes[0, 0], space.n_planes, space.plane_words, latents, values)
+    k = unpack(codes[0, 0], space.layout, latents, values)
     assert (latents[:k] == np.flatnonzero(indices[0, 0])).all()
     assert (values[:k] == indices[0, 0][latents[:k]]).all()
 
@@ -26,8 +26,8 @@ def test_a_single_latent_can_be_read_and_written(n_latents, n_values, data):
     indices = np.array(data.draw(st.lists(st.integers(0, n_values - 1), min_size=n_latents, max_size=n_latents)))
     h, index = data.draw(st.integers(0, n_latents - 1)), data.draw(st.integers(0, n_values - 1))
     code = space.encode(indices)
-    assert get_value(code, h, space.n_planes, space.plane_words) == indices[h]
-    set_value(code, h, index, space.n_planes, space.plane_words)
+    assert get_value(code, h, space.layout) == indices[h]
+    set_value(code, h, index, space.layout)
     indices[h] = index
     assert (space.decode(code) == indices).all()
 

@@ -45,7 +45,8 @@ def target_for(make, sigma, seed=0, temperature=1.0, missing=False, likely=0.7, 
     tempering = Tempering(temperature, anneal_prior=bool(seed % 2))
     prepared = model.prepare(params, temperature)
     projected = model.project(prepared, batch)
-    return Target(model, prepared, projected, batch, model.activity(params), stream(1, "test"), tempering)
+    streams, workspace = stream(1, "test"), model.workspace(prepared)
+    return Target(model, prepared, projected, batch, model.activity(params), streams, tempering, workspace=workspace)
 
 
 def check(target: Target, n_candidates=7, max_active=4) -> None:
@@ -157,7 +158,7 @@ def test_most_states_are_never_met(make):
     target, estep = target_for(make, 0.1, n_rows=64), Preselection(n_candidates=7, max_active=4)
     posterior = estep.posterior(target, None)
     listed = {code.tobytes() for row in estep.find(target, None).codes for code in row}
-    assert target.prepared.known[4].table.n_states[0] < 0.9 * len(listed)
+    assert target.workspace.superpositions(4).table.n_states[0] < 0.9 * len(listed)
     assert len(posterior.weighed.nodes) < 64 * 20
 
 
@@ -168,7 +169,7 @@ def test_a_table_that_is_too_small_is_emptied_and_filled_again(make, missing, mo
     monkeypatch.setattr(_maximum_preselection, "_COLLECTED_NUMBERS", 17 * 19)
     target = target_for(make, 1.0, missing=missing)
     check(target)
-    assert len(target.prepared.known[4].means) == 20
+    assert len(target.workspace.superpositions(4).means) == 20
 
 
 @EACH

@@ -178,7 +178,8 @@ def test_learning_in_parts_visits_every_row_once_a_sweep():
     state, reports = train(problem, params, 3)
     kept = state.totals.arrays()
     n_rows = [NamedArrays(state.totals.shapes, part)["n"] for part in kept["parts"]]
-    assert n_rows == [problem.blocks.n_part_rows(part) for part in range(7)]
+    pieces = [problem.blocks.pieces(part, range(problem.blocks.n_blocks)) for part in range(7)]
+    assert n_rows == [sum(map(len, rows)) for rows in pieces]
     assert sum(n_rows) == 50
     total = NamedArrays(state.totals.shapes, kept["high"])
     assert_statistics(total, dict(total_of(state)))

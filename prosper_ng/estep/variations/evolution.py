@@ -10,7 +10,7 @@ from prosper_ng.components import component
 from prosper_ng.estep.defaults import VariationDefaults
 from prosper_ng.estep.interface import Codes, Floats, Target
 from prosper_ng.estep.variations._selection import select_by_fitness, select_uniformly
-from prosper_ng.latents.space import LatentSpace, unpack, unpack_binary
+from prosper_ng.latents.space import LatentSpace, Layout, room_for_active, unpack, unpack_binary
 from prosper_ng.latents.state_sets import StateSets, get_value, set_value
 from prosper_ng.numerics.bits import bit
 from prosper_ng.numerics.elementary import fast_log
@@ -67,12 +67,11 @@ class Evolution(VariationDefaults):
         n_parents = min(self.n_parents, n_pool)
         space = target.model.space
         children = np.empty((n, n_parents * self.n_children, words), np.uint64)
-        shape = (space.n_latents, space.n_values, space.n_planes, space.plane_words)
         mode = ("none", "flip", "sparse_flip").index(self.mutation)
         flips = _flips(space.n_latents, self.mean_flips, float(np.sum(target.activity)))
         _breed(
             pool.codes, pool.log_joint, target.batch.rows, n_parents, self.n_children, self.selection == "fitness",
-            self.crossover, mode, flips, shape, target.stream.words(), children,
+            self.crossover, mode, flips, space.layout, target.stream.words(), children,
         )  # fmt: skip
         return children
 
@@ -83,13 +82,13 @@ class Evolution(VariationDefaults):
 @njit(cache=True)
 def _breed(
     codes: Any, log_joint: Any, rows: Any, n_parents: int, n_children: int, by_fitness: bool, crossover: bool,
-    mode: int, flips: Any, shape: Any, words: Any, children: Any,
+    mode: int, flips: Any, layout: Layout, words: Any, children: Any,
 ) -> None:  # fmt: skip
     state = open_stream(words)
     chosen = np.empty(n_parents, np.int64)
     order = np.empty(codes.shape[1], np.int64)
     fitness = np.empty(codes.shape[1])
-    latents, indices = np.empty(shape[0], np.int64), np.empty(shape[0], np.int64)
+    latents, indices = room_for_active(layout.n_latents)
     for n in range(codes.shape[0]):
         seek(state, rows[n])
         if not (by_fitness and select_by_fitness(state, log_joint[n], fitness, chosen)):
@@ -99,17 +98,17 @@ def _breed(
             for w in range(codes.shape[2]):
                 children[n, c, w] = codes[n, parent, w]
         if crossover and n_parents > 1:
-            _cross(state, codes[n], chosen, n_children, shape, children[n])
+            _cross(state, codes[n], chosen, n_children, layout, children[n])
         if mode == 1:
-            _flip_one(state, children[n], shape)
+            _flip_one(state, children[n], layout)
         elif mode == 2:
-            _flip_sparsely(state, children[n], flips, shape, latents, indices)
+            _flip_sparsely(state, children[n], flips, layout, latents, indices)
 
 
 @njit(cache=True)
-def _cross(state: Any, codes: Any, chosen: Any, n_children: int, shape: Any, children: Any) -> None:
+def _cross(state: Any, codes: Any, chosen: Any, n_children: int, layout: Layout, children: Any) -> None:
     """Take the latents from a uniformly drawn cut on from a mate; any other parent is as likely to be it."""
-    n_latents, _, n_planes, plane_words = shape
+    n_latents, _, n_planes, plane_words = layout
     n_parents = len(chosen)
     for c in range(children.shape[0]):
         mate = chosen[(c // n_children + 1 + next_below(state, n_parents - 1)) % n_parents]
@@ -127,24 +126,24 @@ def _cross(state: Any, codes: Any, chosen: Any, n_children: int, shape: Any, chi
 
 
 @njit(cache=True)
-def _change(state: Any, children: Any, c: int, h: int, shape: Any) -> None:
+def _change(state: Any, children: Any, c: int, h: int, layout: Layout) -> None:
     """Give one latent of a child another value, all others being equally likely."""
-    _, n_values, n_planes, plane_words = shape
+    n_values = layout.n_values
     child = children[c]
-    index = get_value(child, h, n_planes, plane_words)
-    set_value(child, h, (index + 1 + next_below(state, n_values - 1)) % n_values, n_planes, plane_words)
+    index = get_value(child, h, layout)
+    set_value(child, h, (index + 1 + next_below(state, n_values - 1)) % n_values, layout)
 
 
 @njit(cache=True)
-def _flip_one(state: Any, children: Any, shape: Any) -> None:
+def _flip_one(state: Any, children: Any, layout: Layout) -> None:
     """Give one latent of each child another value."""
-    n_latents, n_values, _, _ = shape
+    n_latents, n_values = layout.n_latents, layout.n_values
     for c in range(children.shape[0]):
         h = next_below(state, n_latents)
         if n_values == 2:
             children[c, h // 64] ^= bit(h % 64)
         else:
-            _change(state, children, c, h, shape)
+            _change(state, children, c, h, layout)
 
 
 class _Flips(NamedTuple):
@@ -176,21 +175,18 @@ def _flips(n_latents: int, mean_flips: float, target: float) -> _Flips:
 
 
 @njit(cache=True, error_model="numpy")
-def _flip_sparsely(state: Any, children: Any, flips: Any, shape: Any, latents: Any, indices: Any) -> None:
+def _flip_sparsely(state: Any, children: Any, flips: Any, layout: Layout, latents: Any, indices: Any) -> None:
     """Switch latents of the children on and off."""
-    n_latents, n_values, n_planes, plane_words = shape
+    n_latents, n_values, plane_words = layout.n_latents, layout.n_values, layout.plane_words
     for c in range(children.shape[0]):
-        if n_values == 2:
-            a = unpack_binary(children, c, latents)
-        else:
-            a = unpack(children[c], n_planes, plane_words, latents, indices)
+        a = unpack_binary(children, c, latents) if n_values == 2 else unpack(children[c], layout, latents, indices)
         for i in range(a):
             h = latents[i]
             if next_uniform(state) < flips.switch_off[a]:
-                for p in range(n_planes):
+                for p in range(layout.n_planes):
                     children[c, p * plane_words + h // 64] &= ~bit(h % 64)
             elif n_values > 2 and next_uniform(state) < flips.switch_on[a]:
-                _change(state, children, c, h, shape)
+                _change(state, children, c, h, layout)
         # Jumps from one latent that is switched on to the next are geometric; most children have none, and need no log.
         h, passed = np.int64(-1), 0
         left = 1.0 - next_uniform(state)
@@ -205,5 +201,5 @@ def _flip_sparsely(state: Any, children: Any, flips: Any, shape: Any, latents: A
                 if n_values == 2:
                     children[c, h // 64] |= bit(h % 64)
                 else:
-                    _change(state, children, c, h, shape)
+                    _change(state, children, c, h, layout)
             left = 1.0 - next_uniform(state)

@@ -10,7 +10,7 @@ from prosper_ng.components import component
 from prosper_ng.estep.defaults import VariationDefaults
 from prosper_ng.estep.interface import Codes, Target
 from prosper_ng.latents.posterior import truncated_posterior
-from prosper_ng.latents.space import LatentSpace, unpack
+from prosper_ng.latents.space import LatentSpace, Layout, room_for_active, unpack
 from prosper_ng.latents.state_sets import StateSets, draw_state, set_value
 from prosper_ng.numerics.random_streams import next_uniform, open_stream, seek
 from prosper_ng.numerics.schedule import SweepSwitch
@@ -42,31 +42,29 @@ class Sampling(VariationDefaults):
         """n_samples states for each row."""
         space, rows, words = target.model.space, target.batch.rows, target.stream.words()
         codes = np.zeros((len(pool.codes), self.n_samples, space.words), np.uint64)
-        shape = (space.n_latents, space.n_values, space.n_planes, space.plane_words)
         if self.source == "prior":
-            _draw_from_prior(rows, target.activity, shape, words, codes)
+            _draw_from_prior(rows, target.activity, space.layout, words, codes)
         else:
             weights = truncated_posterior(pool.log_joint).weights
-            _draw_from_marginals(rows, pool.codes, weights, shape, words, codes)
+            _draw_from_marginals(rows, pool.codes, weights, space.layout, words, codes)
         return codes
 
 
 @njit(cache=True)
-def _draw_from_prior(rows: Any, activity: Any, shape: Any, words: Any, codes: Any) -> None:
-    _, n_values, n_planes, plane_words = shape
+def _draw_from_prior(rows: Any, activity: Any, layout: Layout, words: Any, codes: Any) -> None:
     state = open_stream(words)
     for n in range(codes.shape[0]):
         seek(state, rows[n])
         for c in range(codes.shape[1]):
-            draw_state(state, activity, n_values, n_planes, plane_words, codes[n, c])
+            draw_state(state, activity, layout, codes[n, c])
 
 
 @njit(cache=True)
-def _draw_from_marginals(rows: Any, pool: Any, weights: Any, shape: Any, words: Any, codes: Any) -> None:
+def _draw_from_marginals(rows: Any, pool: Any, weights: Any, layout: Layout, words: Any, codes: Any) -> None:
     """Only latents that some state of the pool uses can be drawn; the others have no mass."""
-    n_latents, n_values, n_planes, plane_words = shape
+    n_latents, n_values = layout.n_latents, layout.n_values
     state, masses = open_stream(words), np.zeros((n_latents, n_values - 1))
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    latents, indices = room_for_active(n_latents)
     for n in range(codes.shape[0]):
         seek(state, rows[n])
         masses[...] = 0.0
@@ -74,14 +72,14 @@ def _draw_from_marginals(rows: Any, pool: Any, weights: Any, shape: Any, words: 
         for s in range(pool.shape[1]):
             if weights[n, s] > 0.0:
                 union |= pool[n, s]
-                for i in range(unpack(pool[n, s], n_planes, plane_words, latents, indices)):
+                for i in range(unpack(pool[n, s], layout, latents, indices)):
                     masses[latents[i], indices[i] - 1] += weights[n, s]
-        n_used = unpack(union, n_planes, plane_words, latents, indices)
+        n_used = unpack(union, layout, latents, indices)
         for c in range(codes.shape[1]):
             for i in range(n_used):
                 left = next_uniform(state)
                 for v in range(n_values - 1):
                     left -= masses[latents[i], v]
                     if left < 0.0:
-                        set_value(codes[n, c], latents[i], v + 1, n_planes, plane_words)
+                        set_value(codes[n, c], latents[i], v + 1, layout)
                         break

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from prosper_ng.latents.space import unpack, unpack_binary
+from prosper_ng.latents.space import Layout, room_for_active, unpack, unpack_binary
 from prosper_ng.models.interface import Batch, Floats
 
 
@@ -58,19 +58,18 @@ def log_joint_of_incomplete(
     elements: Any,
     precision: float,
     log_odds: Any,
-    alphabet: Any,
     codes: Any,
-    n_planes: int,
-    plane_words: int,
+    alphabet: Any,
+    layout: Layout,
     result: Any,
 ) -> None:
     """Fill (n, S) with the log joints of codes (n, S, words) over the observed entries; `elements` is Wᵀ (H, D)."""
-    n_latents, n_dimensions = elements.shape
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    n_dimensions = elements.shape[1]
+    latents, indices = room_for_active(layout.n_latents)
     mean = np.empty(n_dimensions)
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
-            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+            k = unpack(codes[n, s], layout, latents, indices)
             total = zero[n]
             mean[:] = 0.0
             for i in range(k):
@@ -85,11 +84,11 @@ def log_joint_of_incomplete(
 
 @njit(cache=True, error_model="numpy")
 def log_joint_of_states(
-    zero: Any, singletons: Any, gram: Any, alphabet: Any, codes: Any, n_planes: int, plane_words: int, result: Any
+    zero: Any, singletons: Any, gram: Any, codes: Any, alphabet: Any, layout: Layout, result: Any
 ) -> None:
     """Fill (n, S) with the log joints of codes (n, S, words)."""
-    n_latents, first = gram.shape[0], np.uint64(0)
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    first = np.uint64(0)
+    latents, indices = room_for_active(layout.n_latents)
     unit = alphabet.shape[0] == 2 and alphabet[1] == 1.0
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
@@ -102,7 +101,7 @@ def log_joint_of_states(
                         overlap += gram[h, np.uint64(latents[j])]
                     total += singletons[n, h, first] - overlap
             else:
-                for i in range(unpack(codes[n, s], n_planes, plane_words, latents, indices)):
+                for i in range(unpack(codes[n, s], layout, latents, indices)):
                     h, value = np.uint64(latents[i]), np.uint64(indices[i])
                     overlap = 0.0
                     for j in range(i):
@@ -120,15 +119,14 @@ def add_missing_moments(
     codes: Any,
     weights: Any,
     alphabet: Any,
-    n_planes: int,
-    plane_words: int,
+    layout: Layout,
     y: Any,
     y_y: Any,
     y_s: Any,
 ) -> np.int64:
     """Complete sum y (D,), sum yᵀy (1,) and sum y<s>ᵀ (D, H) by the missing entries; how many there are."""
-    n_latents, n_dimensions = elements.shape
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    n_dimensions = elements.shape[1]
+    latents, indices = room_for_active(layout.n_latents)
     mean = np.empty(n_dimensions)
     n_missing = np.int64(0)
     for n in range(codes.shape[0]):
@@ -139,7 +137,7 @@ def add_missing_moments(
             weight = weights[n, s]
             if weight == 0.0:
                 continue
-            k = unpack(codes[n, s], n_planes, plane_words, latents, indices)
+            k = unpack(codes[n, s], layout, latents, indices)
             mean[:] = mu
             for i in range(k):
                 mean += alphabet[indices[i]] * elements[latents[i]]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.latents.candidates import Preselected
-from prosper_ng.latents.moments import add_moments
+from prosper_ng.latents.moments import add_moments, mean_states
 from prosper_ng.latents.neighbors import Neighborhood, Neighbors
 from prosper_ng.latents.posterior import Tempering
 from prosper_ng.models._activity import log_prior_of_states
@@ -131,12 +131,11 @@ class LinearModel:
         if len(projected.missing):
             log_joint_of_incomplete(
                 projected.zero, projected.residual, projected.missing, np.ascontiguousarray(prepared.W.T),
-                prepared.precision, prepared.log_odds, space.values, codes, space.n_planes, space.plane_words, result,
+                prepared.precision, prepared.log_odds, codes, space.values, space.layout, result,
             )  # fmt: skip
             return result
         log_joint_of_states(
-            projected.zero, projected.singletons, prepared.gram, space.values, codes,
-            space.n_planes, space.plane_words, result,
+            projected.zero, projected.singletons, prepared.gram, codes, space.values, space.layout, result
         )  # fmt: skip
         return result
 
@@ -160,7 +159,7 @@ class LinearModel:
         space, found = self.space, Neighbors.unknown(self.space, neighborhood)
         fill_neighbors(
             neighborhood, projected.singletons, prepared.gram, prepared.precision, np.ascontiguousarray(prepared.W.T),
-            np.ascontiguousarray(prepared.W), projected.missing, space.values, space.n_planes, space.plane_words, found,
+            np.ascontiguousarray(prepared.W), projected.missing, space.values, space.layout, found,
         )  # fmt: skip
         return found
 
@@ -173,9 +172,7 @@ class LinearModel:
     def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
         """(n, S) log p(s)."""
         space, result = self.space, np.empty(codes.shape[:2])
-        log_prior_of_states(
-            prepared.log_odds, prepared.log_prior_zero, codes, space.n_planes, space.plane_words, result
-        )
+        log_prior_of_states(prepared.log_odds, prepared.log_prior_zero, codes, space.layout, result)
         return result
 
     def accumulate(
@@ -187,7 +184,7 @@ class LinearModel:
         values = centered(prepared, batch)
         values = values if used.all() else values * used[:, None]
         means = np.empty((len(values), self.n_latents))
-        add_moments(codes, weights, space.values, space.n_planes, space.plane_words, means, sums["counts"], sums["s_s"])
+        add_moments(codes, weights, space.values, space.layout, means, sums["counts"], sums["s_s"])
         sums["n"] += np.count_nonzero(used)
         sums["y_y"] += np.vdot(values, values)
         sums["y_s"] += values.T @ means
@@ -204,16 +201,13 @@ class LinearModel:
         y = sums["y"] if self.data_mean else np.zeros(len(prepared.W))
         n_missing = add_missing_moments(
             projected.missing, np.ascontiguousarray(prepared.W.T), prepared.mu - prepared.center, variance, codes,
-            weights, space.values, space.n_planes, space.plane_words, y, sums["y_y"].reshape(1), sums["y_s"],
+            weights, space.values, space.layout, y, sums["y_y"].reshape(1), sums["y_s"],
         )  # fmt: skip
         sums["hidden_entropy"] += n_missing * 0.5 * np.log(2 * np.pi * np.e * variance)
 
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
         """(n, D) posterior predictive mean W <s> + mu."""
-        space, means = self.space, np.zeros((len(codes), self.n_latents))
-        counts, second = np.zeros((self.n_latents, space.n_values - 1)), np.zeros((self.n_latents, self.n_latents))
-        add_moments(codes, weights, space.values, space.n_planes, space.plane_words, means, counts, second)
-        return means @ prepared.W.T + prepared.mu
+        return mean_states(self.space, codes, weights) @ prepared.W.T + prepared.mu
 
     def _maximize_linear(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """W, mu and sigma: the maximum of the expected log likelihood over what is learned."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from prosper_ng.latents.space import unpack
+from prosper_ng.latents.space import Layout, room_for_active, unpack
 
 
 @njit(cache=True)
@@ -45,16 +45,16 @@ def _fill(base: float, singletons: Any, interaction: Any, alphabet: Any, result:
 @njit(cache=True)
 def fill_neighbors(
     neighborhood: Any, singletons: Any, gram: Any, precision: float, elements: Any, W: Any, missing: Any, alphabet: Any,
-    n_planes: int, plane_words: int, found: Any,
+    layout: Layout, found: Any,
 ) -> None:  # fmt: skip
     """Fill the log joints of the neighbors of a neighborhood; other arguments as in `Projected` and `Prepared`."""
-    n_latents = singletons.shape[1]
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    n_latents = layout.n_latents
+    latents, indices = room_for_active(n_latents)
     own, interaction, less_interaction = np.empty((n_latents, n_latents)), np.empty(n_latents), np.empty(n_latents)
     nothing = np.empty(0, np.bool_)
     for m in range(neighborhood.parents.shape[0]):
         n, first, joint = neighborhood.first_row + m, neighborhood.starts[m], neighborhood.log_joint[m]
-        k = unpack(neighborhood.parents[m], n_planes, plane_words, latents, indices)
+        k = unpack(neighborhood.parents[m], layout, latents, indices)
         _overlaps(k, latents, gram, precision, elements, W, missing[n] if missing.shape[0] > 0 else nothing, own)
         interaction[:] = 0.0
         for i in range(k):

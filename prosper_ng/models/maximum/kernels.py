@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from prosper_ng.latents.space import unpack
+from prosper_ng.latents.space import unpack_binary
 from prosper_ng.models.interface import Batch, Floats
 from prosper_ng.numerics.superposition import (
     Powers,
     power_mean,
     power_shares,
+    room_for_superposition,
     squared_distance,
     sum_of_shares,
     superpose,
@@ -37,8 +38,6 @@ class Prepared(NamedTuple):
     """(D,) a point in the middle of all W_h."""
     scaled: Floats
     """(H, D) the dictionary elements from there, in units of sigma."""
-    known: dict[int, Any]
-    """What preselection found out about these parameters, by gamma."""
 
 
 class Projected(NamedTuple):
@@ -92,17 +91,15 @@ def log_joint_of_states(
     precision: float,
     log_odds: Any,
     codes: Any,
-    plane_words: int,
     result: Any,
 ) -> None:
     """Fill (n, S) with the log joints of codes (n, S, words)."""
-    n_latents, n_dimensions = elements.shape
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    scratch, squares = np.empty((4, n_dimensions)), np.empty(n_dimensions)
+    latents, scratch = room_for_superposition(elements)
+    squares = np.empty(elements.shape[1])
     for n in range(codes.shape[0]):
         y, seen = values[n], observed[n]
         for s in range(codes.shape[1]):
-            k = unpack(codes[n, s], 1, plane_words, latents, indices)
+            k = unpack_binary(codes[n], s, latents)
             mean = scratch[superpose(elements, powers, scale, rho, latents, k, scratch)]
             total = constant[n]
             for i in range(k):
@@ -111,30 +108,15 @@ def log_joint_of_states(
 
 
 @njit(cache=True)
-def log_prior_of_states(log_prior_zero: float, log_odds: Any, codes: Any, plane_words: int, result: Any) -> None:
-    """Fill (n, S) with the log priors of codes (n, S, words)."""
-    latents, indices = np.empty(len(log_odds), np.int64), np.empty(len(log_odds), np.int64)
-    for n in range(codes.shape[0]):
-        for s in range(codes.shape[1]):
-            total = log_prior_zero
-            for i in range(unpack(codes[n, s], 1, plane_words, latents, indices)):
-                total += log_odds[latents[i]]
-            result[n, s] = total
-
-
-@njit(cache=True)
-def add_means(
-    elements: Any, powers: Any, scale: Any, rho: float, codes: Any, weights: Any, plane_words: int, result: Any
-) -> None:
+def add_means(elements: Any, powers: Any, scale: Any, rho: float, codes: Any, weights: Any, result: Any) -> None:
     """Add the mean of Wbar over the states of each row to `result` (n, D)."""
-    n_latents, n_dimensions = elements.shape
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    scratch = np.empty((4, n_dimensions))
+    n_dimensions = elements.shape[1]
+    latents, scratch = room_for_superposition(elements)
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
             weight = weights[n, s]
             if weight > 0.0:
-                k = unpack(codes[n, s], 1, plane_words, latents, indices)
+                k = unpack_binary(codes[n], s, latents)
                 row = superpose(elements, powers, scale, rho, latents, k, scratch)
                 for d in range(n_dimensions):
                     result[n, d] += weight * scratch[row, d]
@@ -142,18 +124,17 @@ def add_means(
 
 @njit(cache=True)
 def add_hard_shares(
-    elements: Any, values: Any, observed: Any, codes: Any, weights: Any, plane_words: int, counts: Any, A: Any, A_y: Any
+    elements: Any, values: Any, observed: Any, codes: Any, weights: Any, counts: Any, A: Any, A_y: Any
 ) -> None:
     """Add to the counts (H,), to sum <A>ᵀ and to sum <A>ᵀ y (H, D) with one winner for each entry."""
-    n_latents, n_dimensions = elements.shape
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    scratch = np.empty((4, n_dimensions))
+    n_dimensions = elements.shape[1]
+    latents, scratch = room_for_superposition(elements)
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
             weight = weights[n, s]
             if weight == 0.0:
                 continue
-            k = unpack(codes[n, s], 1, plane_words, latents, indices)
+            k = unpack_binary(codes[n], s, latents)
             row = winners(elements, latents, k, scratch)
             for i in range(k):
                 h = latents[i]
@@ -175,22 +156,20 @@ def add_soft_shares(
     observed: Any,
     codes: Any,
     weights: Any,
-    plane_words: int,
     counts: Any,
     A: Any,
     A_y: Any,
     residual: Any,
 ) -> None:
     """Add to the counts (H,), to sum <A S>ᵀ and sum <A (y - Wbar + S W)>ᵀ (H, D), and to the squared residual (D,)."""
-    n_latents, n_dimensions = elements.shape
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    scratch, shares = np.empty((4, n_dimensions)), np.empty((n_latents, n_dimensions))
+    n_dimensions, shares = elements.shape[1], np.empty(elements.shape)
+    latents, scratch = room_for_superposition(elements)
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
             weight = weights[n, s]
             if weight == 0.0:
                 continue
-            k = unpack(codes[n, s], 1, plane_words, latents, indices)
+            k = unpack_binary(codes[n], s, latents)
             power_mean(elements, powers, scale, rho, latents, k, scratch)
             power_shares(slopes, rho, latents, k, scratch, shares)
             for d in range(n_dimensions):

@@ -29,7 +29,7 @@ from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.neighbors import Neighborhood, Neighbors
 from prosper_ng.latents.posterior import Tempering
 from prosper_ng.latents.space import LatentSpace
-from prosper_ng.models._activity import ActivityPrior
+from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
 from prosper_ng.models.interface import (
     SCALE,
     SMALLEST_SCALE,
@@ -48,11 +48,11 @@ from prosper_ng.models.maximum.kernels import (
     add_means,
     add_soft_shares,
     log_joint_of_states,
-    log_prior_of_states,
     project,
 )
 from prosper_ng.models.maximum.neighbors import fill_neighbors
 from prosper_ng.models.maximum.preselection import LEAST_WEIGHT, PRECISION, MaximumPosterior
+from prosper_ng.models.maximum.superpositions import Workspace
 from prosper_ng.numerics.constraints import REAL, interval
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import gaussian_entropy, log_odds
@@ -121,9 +121,7 @@ class MaximumModel(ActivityPrior):
         sigma, log_prior_zero = float(params["sigma"]), float(np.sum(np.log1p(-pi)))
         origin = elements.mean(axis=0)
         scaled = (elements - origin) / sigma
-        return Prepared(
-            elements, rho, powers_of(elements, rho), sigma, log_odds(pi), log_prior_zero, origin, scaled, {}
-        )
+        return Prepared(elements, rho, powers_of(elements, rho), sigma, log_odds(pi), log_prior_zero, origin, scaled)
 
     def project(self, prepared: Prepared, batch: Batch) -> Projected:
         """The rows, which of their entries count, what all their states have in common, and their singletons."""
@@ -135,7 +133,7 @@ class MaximumModel(ActivityPrior):
         result = np.empty(codes.shape[:2])
         log_joint_of_states(
             projected.constant, projected.values, projected.observed, elements, power.powers, power.scale, rho,
-            sigma**-2, prepared.log_odds, codes, self.space.plane_words, result,
+            sigma**-2, prepared.log_odds, codes, result,
         )  # fmt: skip
         return result
 
@@ -144,10 +142,15 @@ class MaximumModel(ActivityPrior):
         return projected.singletons[:, :, None]
 
     def preselect(
-        self, prepared: Prepared, projected: Projected, batch: Batch, chosen: Preselected, tempering: Tempering
-    ) -> MaximumPosterior:
-        """The posterior over the states of each row's candidates."""
-        return MaximumPosterior(prepared, projected, batch, chosen, tempering)
+        self, prepared: Prepared, projected: Projected, batch: Batch, chosen: Preselected, tempering: Tempering,
+        workspace: Workspace | None = None,
+    ) -> MaximumPosterior:  # fmt: skip
+        """The posterior over the states of each row's candidates, whose superpositions stay in the workspace."""
+        return MaximumPosterior(prepared, projected, batch, chosen, tempering, workspace or Workspace(prepared))
+
+    def workspace(self, prepared: Prepared) -> Workspace:
+        """Superpositions that are found once for all blocks of rows."""
+        return Workspace(prepared)
 
     def least_weight(self) -> float:
         """What the states of a row may weigh that are left out, all together."""
@@ -165,7 +168,7 @@ class MaximumModel(ActivityPrior):
     def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
         """(n, S) log p(s)."""
         result = np.empty(codes.shape[:2])
-        log_prior_of_states(prepared.log_prior_zero, prepared.log_odds, codes, self.space.plane_words, result)
+        log_prior_of_states(prepared.log_odds[:, None], prepared.log_prior_zero, codes, self.space.layout, result)
         return result
 
     def accumulate(
@@ -174,16 +177,15 @@ class MaximumModel(ActivityPrior):
         """Add what the active and the winning latents of a batch come to."""
         used = weights.any(axis=1)
         A, A_y = np.zeros_like(prepared.elements), np.zeros_like(prepared.elements)
-        words = self.space.plane_words
         if self.superposition == "hard":
             add_hard_shares(
-                prepared.elements, projected.values, projected.observed, codes, weights, words, sums["counts"], A, A_y
+                prepared.elements, projected.values, projected.observed, codes, weights, sums["counts"], A, A_y
             )
         else:
             residual, power = np.zeros(A.shape[1]), prepared.powers
             add_soft_shares(
                 prepared.elements, power.powers, power.slopes, power.scale, prepared.rho, projected.values,
-                projected.observed, codes, weights, words, sums["counts"], A, A_y, residual,
+                projected.observed, codes, weights, sums["counts"], A, A_y, residual,
             )  # fmt: skip
             sums["residual"] += residual.sum()
         sums["n"] += np.count_nonzero(used)
@@ -198,7 +200,7 @@ class MaximumModel(ActivityPrior):
 
     def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
         """Rows (n, D) and the binary states (n, H) that made them."""
-        states = (rng.random((n_rows, self.n_latents)) < self.activity(params)).astype(np.int64)
+        states = self._draw_active(params, n_rows, rng)
         noise = params["sigma"] * rng.standard_normal((n_rows, len(params["W"])))
         codes = self.space.encode(states)[:, None, :]
         return self._mean(self.prepare(params), codes, np.ones((n_rows, 1))) + noise, states
@@ -245,7 +247,7 @@ class MaximumModel(ActivityPrior):
     def _mean(self, prepared: Prepared, codes: Codes, weights: Floats) -> Floats:
         elements, rho, power, *_ = prepared
         result = np.zeros((len(codes), elements.shape[1]))
-        add_means(elements, power.powers, power.scale, rho, codes, weights, self.space.plane_words, result)
+        add_means(elements, power.powers, power.scale, rho, codes, weights, result)
         return result
 
     def _squared_residual(self, params: NamedArrays, sums: NamedArrays) -> float:

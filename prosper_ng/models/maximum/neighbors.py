@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from prosper_ng.latents.space import unpack
+from prosper_ng.latents.space import unpack_binary
 from prosper_ng.numerics.elementary import fast_exp, fast_log
-from prosper_ng.numerics.superposition import maximum
+from prosper_ng.numerics.superposition import maximum, room_for_superposition
 
 _SMALLEST = 1e-305
 
@@ -50,13 +50,13 @@ def fill_neighbors(
 ) -> None:  # fmt: skip
     """Fill the log joints of the neighbors of a neighborhood; arguments as in `Projected` and `Prepared`."""
     n_latents, n_dimensions = elements.shape
-    latents, indices, base = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    scratch, mean, total = np.empty((4, n_dimensions)), np.empty(n_dimensions), np.empty(n_dimensions)
+    latents, scratch = room_for_superposition(elements)
+    base, mean, total = np.empty(n_latents, np.int64), np.empty(n_dimensions), np.empty(n_dimensions)
     zeros, soft = np.zeros(n_dimensions), rho != np.inf
     for m in range(neighborhood.parents.shape[0]):
         n = neighborhood.first_row + m
         y, seen = values[n], observed[n]
-        k = unpack(neighborhood.parents[m], 1, neighborhood.parents.shape[1], latents, indices)
+        k = unpack_binary(neighborhood.parents, m, latents)
         for left_out in range(-1, k):
             place, size, prior = neighborhood.starts[m] + 1 + left_out, 0, constant[n]
             for i in range(k):

@@ -9,13 +9,20 @@ from numpy.typing import NDArray
 from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.lattice import lattice_of
 from prosper_ng.latents.posterior import Mask, Tempering
-from prosper_ng.latents.space import unpack
+from prosper_ng.latents.space import unpack_binary
 from prosper_ng.latents.state_table import clear, place_states, state_table
 from prosper_ng.models.interface import Batch, Floats
 from prosper_ng.models.maximum.kernels import Prepared, Projected
+from prosper_ng.models.maximum.superpositions import Workspace
 from prosper_ng.models.maximum.tree import NEGLIGIBLE, Weighed, Weighing, weigh_states
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.numerics.superposition import power_shares_and_mean, sum_of_shares, superpose, winners
+from prosper_ng.numerics.superposition import (
+    power_shares_and_mean,
+    room_for_superposition,
+    sum_of_shares,
+    superpose,
+    winners,
+)
 
 LEAST_WEIGHT = 1e-25
 """States of a row that all together weigh less than this show in no statistic."""
@@ -69,9 +76,11 @@ class MaximumPosterior:
     n_accepted = 0
 
     def __init__(
-        self, prepared: Prepared, projected: Projected, batch: Batch, chosen: Preselected, tempering: Tempering
-    ) -> None:
+        self, prepared: Prepared, projected: Projected, batch: Batch, chosen: Preselected, tempering: Tempering,
+        workspace: Workspace,
+    ) -> None:  # fmt: skip
         """Find the states that count, and their weights."""
+        self._workspace = workspace
         self.prepared, self.projected, self.batch, self.chosen = prepared, projected, batch, chosen
         beta = 1.0 / tempering.temperature
         n_rows = len(batch.values)
@@ -82,7 +91,7 @@ class MaximumPosterior:
         is_sparse = bool((n_rows * np.exp(prepared.log_prior_zero + prepared.log_odds) < 1.0).any())
         reach = self._all_weights if is_sparse else threshold
         self._weighing = Weighing(prepared.sigma**-2, beta, kappa, threshold, reach)
-        self.weighed: Weighed = weigh_states(prepared, projected, chosen, self._weighing)
+        self.weighed: Weighed = weigh_states(workspace, projected, chosen, self._weighing)
         self.free_energy, self.entropy = self.weighed.free_energy, self.weighed.entropy
         self.n_evaluated = n_rows * n_states
 
@@ -99,7 +108,7 @@ class MaximumPosterior:
         shares = self._shares(kept, values, observed)
         if self._weighing.reach < self._all_weights and self._lacks_weights(shares, observed):
             self._weighing = self._weighing._replace(reach=self._all_weights)
-            self.weighed = weigh_states(self.prepared, self.projected, self.chosen, self._weighing)
+            self.weighed = weigh_states(self._workspace, self.projected, self.chosen, self._weighing)
             shares = self._shares(kept, values, observed)
         sums["n"] += len(values) if kept is None else np.count_nonzero(kept)
         sums["n_values"] += observed.sum() if kept is not None or not complete else values.size
@@ -207,12 +216,11 @@ def _collect(
 @njit(cache=True)
 def _share_out_to_winners(elements: Any, table: Any, collected: Any, shares: Any) -> None:
     """Give what was collected for each state of the table to the winner of each entry."""
-    n_latents, n_dimensions = elements.shape
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    scratch = np.empty((4, n_dimensions))
+    n_dimensions = elements.shape[1]
+    latents, scratch = room_for_superposition(elements)
     totals, seen, moments, A, A_y = collected.totals, collected.seen, collected.moments, shares.A, shares.A_y
     for place in range(table.n_states[0]):
-        k = unpack(table.codes[place], 1, table.codes.shape[1], latents, indices)
+        k = unpack_binary(table.codes, place, latents)
         row = winners(elements, latents, k, scratch)
         for i in range(k):
             h = latents[i]
@@ -228,13 +236,13 @@ def _share_out_softly(
     elements: Any, powers: Any, slopes: Any, scale: Any, rho: float, table: Any, collected: Any, shares: Any
 ) -> None:
     """Share out what was collected for each state of the table, of two or more latents, among these."""
-    n_latents, n_dimensions = elements.shape
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    scratch, share, mass = np.empty((4, n_dimensions)), np.empty((n_latents, n_dimensions)), np.empty(n_dimensions)
+    n_dimensions = elements.shape[1]
+    latents, scratch = room_for_superposition(elements)
+    share, mass = np.empty(elements.shape), np.empty(n_dimensions)
     totals, seen, moments, A, A_y = collected.totals, collected.seen, collected.moments, shares.A, shares.A_y
     bound, left = scratch[0], scratch[1]
     for place in range(table.n_states[0]):
-        k = unpack(table.codes[place], 1, table.codes.shape[1], latents, indices)
+        k = unpack_binary(table.codes, place, latents)
         power_shares_and_mean(powers, slopes, scale, rho, latents, k, scratch, share)
         mass[:] = totals[place]
         for d in range(seen.shape[1]):
@@ -293,7 +301,7 @@ def _add_means(
     result: Any,
 ) -> None:
     """Add the mean of Wbar over the states of two or more active latents to `result` (n, D)."""
-    latents, scratch = np.empty(candidates.shape[1], np.int64), np.empty((4, elements.shape[1]))
+    latents, scratch = room_for_superposition(elements)
     for i in range(weights.shape[0]):
         n, node, k = states.rows[i], np.int64(states.nodes[i]), 0
         while node >= 0:

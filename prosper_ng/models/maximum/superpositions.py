@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from prosper_ng.latents.space import unpack
+from prosper_ng.latents.space import unpack_binary
 from prosper_ng.latents.state_table import StateTable, state_table
 from prosper_ng.models.interface import Floats
 from prosper_ng.models.maximum.kernels import Prepared
 from prosper_ng.numerics.elementary import fast_exp, fast_log
-from prosper_ng.numerics.superposition import superpose
+from prosper_ng.numerics.superposition import room_for_superposition, superpose
 
 TABLE_NUMBERS = 1 << 19
 """How many numbers are kept for distinct states; where that is too few, they are found again."""
@@ -44,20 +44,30 @@ class Superpositions(NamedTuple):
     """The states that were met so far."""
 
 
-def superpositions(prepared: Prepared, max_active: int) -> Superpositions:
-    """The superpositions that are known for these parameters; they are kept with them."""
-    if max_active not in prepared.known:
-        elements, power, opposed = prepared.elements, prepared.powers, _opposed(prepared)
-        padded = -(-elements.shape[1] // _PAD) * _PAD
-        capacity = max(TABLE_NUMBERS // padded, 16)
-        means = np.empty((capacity, padded))
-        prepared.known[max_active] = Superpositions(
-            padded_rows(elements, padded), elements, power.powers, power.scale, prepared.rho, opposed,
-            prepared.log_odds, means, np.empty_like(means) if len(opposed) else means,
-            state_table(len(elements), capacity),
-        )  # fmt: skip
-    found: Superpositions = prepared.known[max_active]
-    return found
+class Workspace:
+    """What is known of the superpositions at some parameters, which E-steps add to: one for each thread."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        """Nothing is known yet."""
+        self._prepared = prepared
+        self._known: dict[int, Superpositions] = {}
+
+    def superpositions(self, max_active: int) -> Superpositions:
+        """Those of up to gamma latents, with room for more."""
+        if max_active not in self._known:
+            self._known[max_active] = _no_superpositions(self._prepared)
+        return self._known[max_active]
+
+
+def _no_superpositions(prepared: Prepared) -> Superpositions:
+    elements, power, opposed = prepared.elements, prepared.powers, _opposed(prepared)
+    padded = -(-elements.shape[1] // _PAD) * _PAD
+    capacity = max(TABLE_NUMBERS // padded, 16)
+    means = np.empty((capacity, padded))
+    return Superpositions(
+        padded_rows(elements, padded), elements, power.powers, power.scale, prepared.rho, opposed, prepared.log_odds,
+        means, np.empty_like(means) if len(opposed) else means, state_table(len(elements), capacity),
+    )  # fmt: skip
 
 
 def padded_rows(rows: Floats, n_dimensions: int) -> Floats:
@@ -80,13 +90,12 @@ def _opposed(prepared: Prepared) -> Floats:
 @njit(cache=True, error_model="numpy")
 def superpose_states(elements: Any, codes: Any, n_more: int, first: int, last: int) -> None:
     """Fill the means of the states from one place to another, and what is left of them with `n_more` other latents."""
-    n_latents, n_dimensions = elements.elements.shape
+    n_dimensions = elements.elements.shape[1]
     means, least, powers, scale = elements.means, elements.least, elements.powers, elements.scale
     opposed, exponent = elements.opposed, 1.0 / elements.rho
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
-    scratch = np.empty((4, n_dimensions))
+    latents, scratch = room_for_superposition(elements.elements)
     for place in range(first, last):
-        k = unpack(codes[place], 1, codes.shape[1], latents, indices)
+        k = unpack_binary(codes, place, latents)
         row = superpose(elements.elements, powers, scale, elements.rho, latents, k, scratch)
         means[place, n_dimensions:], least[place, n_dimensions:] = 0.0, 0.0
         for d in range(n_dimensions):

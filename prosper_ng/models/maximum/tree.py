@@ -16,8 +16,8 @@ from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.lattice import lattice_of
 from prosper_ng.latents.state_table import clear, place_states
 from prosper_ng.models.interface import Floats
-from prosper_ng.models.maximum.kernels import Prepared, Projected
-from prosper_ng.models.maximum.superpositions import padded_rows, superpose_states, superpositions
+from prosper_ng.models.maximum.kernels import Projected
+from prosper_ng.models.maximum.superpositions import Workspace, padded_rows, superpose_states
 from prosper_ng.numerics.elementary import fast_exp
 
 NEGLIGIBLE = 31.0
@@ -104,11 +104,11 @@ class Weighed(NamedTuple):
     """Their probabilities."""
 
 
-def weigh_states(prepared: Prepared, projected: Projected, chosen: Preselected, weighing: Weighing) -> Weighed:
+def weigh_states(workspace: Workspace, projected: Projected, chosen: Preselected, weighing: Weighing) -> Weighed:
     """The posteriors over the zero state, all singletons, and what the candidates of each row combine to."""
     shape = lattice_of(chosen)
     n_rows, n_nodes = len(chosen.candidates), len(shape.parents)
-    elements = superpositions(prepared, len(shape.levels) - 1)
+    elements = workspace.superpositions(len(shape.levels) - 1)
     padded = elements.scaled.shape[1]
     rows = PaddedRows(
         padded_rows(projected.values, padded), padded_rows(projected.observed, padded), projected.singletons,

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from prosper_ng.latents.space import unpack
+from prosper_ng.latents.space import unpack_binary
 from prosper_ng.numerics.bits import count_ones
 
 LANES = 32
@@ -144,12 +144,12 @@ def load_states(
 ) -> None:  # fmt: skip
     """Gather everything about some states, given as (2, lanes) n and s, of k active latents."""
     n_lanes, n_latents = states.shape[1], mu.shape[0]
-    active, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    active = np.empty(n_latents, np.int64)
     owner, latents = lanes.owner, lanes.latents
     for lane in range(n_lanes):
         n, s = states[0, lane], states[1, lane]
         owner[lane], lanes.place[lane] = n, s
-        unpack(codes[n, s], 1, codes.shape[2], active, indices)
+        unpack_binary(codes[n], s, active)
         for i in range(k):
             latents[i, lane] = active[i]
         if observed.shape[0] > 0:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from prosper_ng.latents.space import unpack
+from prosper_ng.latents.space import unpack_binary
 from prosper_ng.numerics.elementary import fast_log
 
 
@@ -99,15 +99,15 @@ def fill_neighbors(
 
     elements (H, D) and by_entry (D, H) are the same dictionary; observed (n, D), or (0, D) where nothing is missing.
     """
-    n_latents, plane_words = mu.shape[0], neighborhood.parents.shape[1]
-    latents, indices = np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
+    n_latents = mu.shape[0]
+    latents = np.empty(n_latents, np.int64)
     square = (n_latents, n_latents)
     own, T, inverse = np.empty(square), np.empty(square), np.empty(square)
     mean, e, q = np.empty(n_latents), np.empty(n_latents), np.empty(n_latents)
     less_e, less_q, nothing = np.empty(n_latents), np.empty(n_latents), np.empty(0)
     for m in range(neighborhood.parents.shape[0]):
         n, joint = neighborhood.first_row + m, neighborhood.log_joint[m]
-        k = unpack(neighborhood.parents[m], 1, plane_words, latents, indices)
+        k = unpack_binary(neighborhood.parents, m, latents)
         _overlaps(k, latents, gram, elements, by_entry, observed[n] if observed.shape[0] > 0 else nothing, own, q)
         _posterior(k, latents, b[n], mu, own, inverse, mean, T)
         e[:] = b[n]
