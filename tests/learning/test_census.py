@@ -49,6 +49,19 @@ def census_of(values, model=None, block_rows=7):
     return take_census(Problem(model or BSC(n_latents=2), Exhaustive(), values, blocks, SerialCommunicator(), 0))
 
 
+def examples_of(values, n_examples, comm=None, block_rows=7, seed=0):
+    class Wants(BSC):
+        def n_examples(self, n_rows):
+            assert n_rows == len(values)
+            return n_examples
+
+    comm = comm or SerialCommunicator()
+    blocks = RowBlocks(len(values), block_rows)
+    mine = blocks.owned_rows(comm.rank, comm.size)
+    problem = Problem(Wants(n_latents=2), Exhaustive(), values[mine.start : mine.stop], blocks, comm, seed)
+    return take_census(problem).moments.examples
+
+
 @pytest.fixture
 def assembled(tmp_path):
     """A function (values, model, data, memory, training) -> the parts of a run over a file of these values."""
@@ -237,3 +250,80 @@ def test_warnings_are_on_the_terminal_and_in_the_log_and_unknown_columns_in_the_
         "reconstructions leave NaN",
         "no value of column 1 (counted from 0) was observed: what training.initial_file says of them stays",
     ]
+
+
+@pytest.mark.parametrize("n_examples", [1, 5, 30])
+@pytest.mark.parametrize("block_rows", [1, 7, 64])
+def test_examples_are_different_rows_drawn_by_the_seed(n_examples, block_rows):
+    values = np.arange(30.0)[:, None] * [1.0, 100.0]
+    found = examples_of(values, n_examples, block_rows=block_rows)
+    assert found.shape == (n_examples, 2)
+    assert (found[:, 1] == 100.0 * found[:, 0]).all()
+    numbers = found[:, 0].astype(int).tolist()
+    assert len(set(numbers)) == n_examples
+    assert set(numbers) <= set(range(30))
+    assert examples_of(values, n_examples, block_rows=3).tobytes() == found.tobytes()
+    if n_examples > 1:
+        assert numbers != sorted(numbers)
+        assert (examples_of(values, n_examples, seed=1) != found).any()
+
+
+def test_all_rows_are_equally_likely_to_be_examples():
+    values = np.arange(20.0)[:, None]
+    drawn = np.concatenate([examples_of(values, 4, seed=seed)[:, 0] for seed in range(500)])
+    counts = np.bincount(drawn.astype(int), minlength=20)
+    assert abs(counts - 100).max() < 45  # more than four standard deviations of a count
+
+
+@pytest.mark.parametrize(("n_examples", "expected"), [(0, 0), (-3, 0), (31, 30), (10**9, 30)])
+def test_there_are_as_many_examples_as_are_wanted_and_rows_to_draw_from(n_examples, expected):
+    assert examples_of(np.ones((30, 2)), n_examples).shape == (expected, 2)
+    assert census_of(np.ones((30, 2))).moments.examples.shape == (0, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_examples_are_the_same_bits_on_any_number_of_ranks(on_threads, size, dtype):
+    values = rows(40).astype(dtype)
+    values[::3, 2] = -0.0
+    values[1::4, 5] = np.nan
+    values[7] = np.nan
+    alone = examples_of(values, 25)
+    assert np.isfinite(alone).all()
+    assert alone.dtype == np.float64
+    for found in on_threads(size, lambda comm: examples_of(values, 25, comm)):
+        assert found.tobytes() == alone.tobytes()
+
+
+def test_what_an_example_misses_is_at_its_mean():
+    values = np.arange(12.0).reshape(6, 2)
+    values[2], values[4, 1], values[:, 1] = np.nan, np.nan, np.where(np.arange(6) == 1, 3.0, np.nan)
+    found = examples_of(values, 6)
+    complete = np.where(np.isnan(values), [np.nanmean(values[:, 0]), 3.0], values)
+    assert sorted(map(tuple, found)) == sorted(map(tuple, complete))
+
+
+def test_examples_of_rows_in_a_file_are_read_block_by_block(tmp_path):
+    values = rows(300)
+    np.save(tmp_path / "rows.npy", values)
+
+    class Watched:
+        """Rows that tell how many were asked for at a time."""
+
+        shape, dtype, largest = values.shape, values.dtype, 0
+
+        def __len__(self):
+            return len(values)
+
+        def __getitem__(self, index):
+            found = values[index]
+            Watched.largest = max(Watched.largest, len(found))
+            return found
+
+    class Wants(BSC):
+        def n_examples(self, n_rows):
+            return 40
+
+    problem = Problem(Wants(n_latents=2), Exhaustive(), Watched(), RowBlocks(300, 7), SerialCommunicator(), 0)
+    assert take_census(problem).moments.examples.tobytes() == examples_of(values, 40).tobytes()
+    assert Watched.largest == 7

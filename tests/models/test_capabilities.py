@@ -55,13 +55,6 @@ class Unaware(BSC):
     preselect = log_joint_of_singletons = None
 
 
-class Starts:
-    """Not even a model, but it wants examples."""
-
-    def n_examples(self, n_rows):
-        return 3
-
-
 class NoOwnRounding(BSC):
     """Leaves its rounding to be measured."""
 
@@ -104,7 +97,7 @@ def test_what_models_offer_is_what_they_have():
 def test_every_capability_is_a_protocol_that_offers_can_answer_for():
     """Also those with attributes, for which `issubclass` raises TypeError."""
     assert {Affinity, WantsExamples, CouplesLatents} <= set(ALL)
-    models = [BSC(n_latents=2), GSC(n_latents=2), MCA(n_latents=2), SBN(n_latents=2), SBNAdam(n_latents=2), Starts()]
+    models = [BSC(n_latents=2), GSC(n_latents=2), MCA(n_latents=2), SBN(n_latents=2), SBNAdam(n_latents=2)]
     for each in ALL:
         assert Protocol in each.__mro__
         assert any(offers(model, each) for model in models), each

@@ -7,7 +7,7 @@ from annotated_types import Gt
 from scipy.special import expit
 
 from prosper_ng.components import component
-from prosper_ng.models.interface import Batch, Codes, Floats, MStep
+from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from tests.helpers.sigmoid_nets._base import Prepared, Projected, SigmoidNet
 
@@ -24,6 +24,16 @@ class SBNAdam(SigmoidNet):
     """The length of a step."""
     learns_from: Literal["total", "part"] = "part"
     """Whether pi is learned from all rows, or from those visited last."""
+
+    def n_examples(self, n_rows: int) -> int:
+        return self.n_latents
+
+    def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
+        """Each latent makes a row of the data more probable, where there are rows enough to see."""
+        params = super().initial(moments, rng)
+        if len(moments.examples) == self.n_latents:
+            params["W"] += 2.0 * (moments.examples.T - 0.5)
+        return params
 
     def statistics(self, n_observed: int) -> dict[str, Shape]:
         W = (n_observed, self.n_latents)
