@@ -115,6 +115,8 @@ PIXELS = [
         {"latents": "discrete", "values": (1.0, -3.0), "probabilities": (0.75, 0.25)},
         {-60: 0.0025, -30: 0.08, -20: 0.015, 0: 0.64, 10: 0.24, 20: 0.0225},
     ),
+    ({"observable": "bernoulli", "amplitude": 1.0}, {0: 0.64, 1: 0.36}),
+    ({"observable": "bernoulli", "amplitude": 0.5}, {0: 0.81, 1: 0.19}),
 ]
 
 
@@ -146,6 +148,14 @@ def test_the_slab_and_the_noise_have_the_moments_asked_for():
     np.testing.assert_array_equal(dataset.truth["psi"], np.full(10, 0.25))
 
 
+def test_binary_pixels_are_on_without_a_bar_as_often_as_noise_says():
+    dataset = Bars(n_rows=N_MANY, observable="bernoulli", amplitude=0.75, noise=0.1).open(2)
+    assert dataset.read(0, N_MANY).mean() == pytest.approx(1 - 0.9 * (1 - 0.2 * 0.75) ** 2, abs=0.005)
+    assert set(dataset.truth) == {"W", "pi", "leak"}
+    assert (dataset.truth["leak"] == 0.1).all()
+    assert set(np.unique(dataset.truth["W"])) == {0.0, 0.75}
+
+
 def test_probabilities_of_discrete_latents_are_known_with_0_first():
     truth = Bars(latents="discrete", values=(2.0, -1.0), probabilities=(0.25, 0.75)).open(0).truth
     np.testing.assert_allclose(truth["pi"], [0.8, 0.05, 0.15])
@@ -162,6 +172,10 @@ CONTRADICTIONS = [
     ({"latents": "discrete", "values": (1.0, 1.0)}, "distinct"),
     ({"latents": "discrete", "values": (1.0, 2.0), "probabilities": (1.0,)}, "2 values but 1 probabilities"),
     ({"latents": "discrete", "values": (1.0, 2.0), "probabilities": (0.5, 0.6)}, "add up to 1.1"),
+    ({"observable": "bernoulli"}, "amplitude is a probability, at most 1, not 10"),
+    ({"observable": "bernoulli", "amplitude": 1.0}, "noise is a probability, at most 1, not 2"),
+    ({"observable": "bernoulli", "amplitude": 1.0, "noise": 0.0, "latents": "ternary"}, "needs binary latents"),
+    ({"observable": "bernoulli", "amplitude": 1.0, "noise": 0.0, "superposition": "max"}, "no other superposition"),
 ]
 
 
