@@ -36,14 +36,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
     from prosper_ng.inference.files import write_reconstruction
-    from prosper_ng.inference.learned import learned
+    from prosper_ng.inference.stored import learned
 
-    known, wanted, options = (
-        learned(arguments.run, comm, arguments.overrides),
-        wanted_of(arguments),
-        options_of(arguments),
-    )
-    inferred, picture = write_reconstruction(arguments.output, known, wanted, options, comm, arguments.force)
+    run = learned(arguments.run, comm, arguments.overrides)
+    wanted, options = wanted_of(arguments), options_of(arguments)
+    inferred, picture = write_reconstruction(arguments.output, run, wanted, options, comm, arguments.force)
     if comm.is_root and not arguments.quiet:
         report(inferred, options.adaptive, arguments.output, picture)
     return 0

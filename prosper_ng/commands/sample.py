@@ -39,11 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
-    from prosper_ng.inference.learned import given, learned
+    from prosper_ng.experiments.given import given
     from prosper_ng.inference.samples import write_samples
+    from prosper_ng.inference.stored import learned
 
     is_config = arguments.source.suffix.lower() in (".yaml", ".yml") and not os.path.isdir(arguments.source)
-    known = given(arguments.source, comm) if is_config else learned(arguments.source, comm)
+    known = given(arguments.source, comm) if is_config else learned(arguments.source, comm).learned
     write_samples(arguments.output, known, arguments.rows, arguments.seed, comm, arguments.states, arguments.force)
     if comm.is_root and not arguments.quiet:
         print(f"{arguments.rows} rows are in {arguments.output}")

@@ -49,3 +49,8 @@ class Auto:
             f"evolutionary search, because model {name} has to evaluate each state for itself, after a warm start of "
             "preselected states",
         )
+
+
+def chosen(estep: EStep, model: Model) -> Choice:
+    """The E-step itself, also where `auto` leaves it open, and why it is this one."""
+    return estep.choose(model) if isinstance(estep, Auto) else Choice(estep, "as configured")

@@ -8,10 +8,10 @@ from annotated_types import Ge, Gt, MinLen
 from prosper_ng.components import OneOf, Seed, settings
 from prosper_ng.data.dataset import Source
 from prosper_ng.data.memory_settings import Memory
-from prosper_ng.estep.auto import Auto, Choice
 from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Task
 from prosper_ng.experiments.tasks.train import Train
+from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.interface import Model
 from prosper_ng.training.settings import Training
 
@@ -58,9 +58,11 @@ class RunConfig:
     """What is written, where, and how often."""
 
     @property
-    def chosen_estep(self) -> Choice:
-        """The E-step itself, also where `estep` leaves it open, and why it is this one."""
-        return self.estep.choose(self.model) if isinstance(self.estep, Auto) else Choice(self.estep, "as configured")
+    def learning(self) -> LearningSettings:
+        """The part that learning depends on, besides the rows."""
+        return LearningSettings(
+            seed=self.seed, model=self.model, estep=self.estep, training=self.training, memory=self.memory
+        )
 
 
 def not_science(config: RunConfig) -> tuple[str, ...]:

@@ -1,14 +1,17 @@
 """What a search over the rows of a run starts from: the state sets of its checkpoint."""
 
+from pathlib import Path
+
 from prosper_ng.inference.inference import Inference, Start
-from prosper_ng.inference.rows import LocalRows, Wanted
+from prosper_ng.inference.local_rows import LocalRows
+from prosper_ng.inference.rows import Wanted
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.storage.checkpoint import FOLDER, Checkpoints
 from prosper_ng.storage.manifest import CheckpointError
 
 
-def states_of_run(inference: Inference, wanted: Wanted, rows: LocalRows) -> Start:
-    """The states that the run has stored for its own rows, those of this rank; all ranks call it together.
+def states_of_run(inference: Inference, path: Path, wanted: Wanted, rows: LocalRows) -> Start:
+    """The states that the run at `path` has stored for its own rows, those of this rank; all ranks call it together.
 
     Nothing where other rows are wanted, or the E-step stores no states. Where it does and there is no checkpoint that
     goes with the parameters, a sentence says so, and the search starts from fresh states.
@@ -16,7 +19,7 @@ def states_of_run(inference: Inference, wanted: Wanted, rows: LocalRows) -> Star
     known = inference.known
     if wanted.path is not None or known.n_sweeps is None or not inference.stores_states:
         return Start()
-    folder = (known.path.parent if known.path.is_file() else known.path) / FOLDER
+    folder = (path.parent if path.is_file() else path) / FOLDER
     owned = rows.blocks.owned_rows(rows.comm.rank, rows.comm.size)
     try:
         checkpoints = Checkpoints(folder, rows.comm, reads_only=True)

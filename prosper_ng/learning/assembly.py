@@ -1,4 +1,4 @@
-"""A configuration turned into a problem that can be trained on."""
+"""Data and settings put together to a problem that can be trained on."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,36 +6,28 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
+from prosper_ng.data.content import Content, compile_reading, local_rows
 from prosper_ng.data.dataset import NO_COLUMNS, Columns, Dataset
-from prosper_ng.data.row_file import StoredRows, mapped_array, stored_rows, written_rows
+from prosper_ng.data.row_file import StoredRows, mapped_array
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.learning import memory
 from prosper_ng.learning.census import Census, equal_columns, take_census
 from prosper_ng.learning.census_warnings import Case, warnings_of
-from prosper_ng.learning.digest import Content, compile_reading
-from prosper_ng.models.interface import Moments, ParameterSpec, learnable
+from prosper_ng.learning.initial import Given, columns_told, given_parameters, initial_parameters
+from prosper_ng.learning.settings import LearningSettings
+from prosper_ng.models.interface import learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
 from prosper_ng.parallel.warm_up import warm_up
-from prosper_ng.storage.parameter_file import read_parameters, unknown_columns
-from prosper_ng.training.data_selection import Rows
 from prosper_ng.training.em import Problem, TrainingState, start
-
-Floats = NDArray[np.float64]
-
-_PIECE_BYTES = 1 << 22
-"""Of rows that are read at a time."""
 
 
 class Assembly(NamedTuple):
-    """Everything a run needs, found to fit together."""
+    """Everything that learning needs, found to fit together."""
 
     dataset: Dataset
     problem: Problem
@@ -46,6 +38,8 @@ class Assembly(NamedTuple):
     """Of what the source holds; see `Content`."""
     unknown: Columns
     """The columns of which nothing can be known: no value is observed, and no file of parameters tells of them."""
+    missing: bool
+    """Whether values may be missing."""
     allocate: Callable[..., Any] = np.empty
     """Makes the arrays of the state sets by shape and type."""
     warnings: tuple[str, ...] = ()
@@ -56,65 +50,53 @@ class Assembly(NamedTuple):
         return start(self.problem, self.initial, self.allocate)
 
 
-def assemble(config: RunConfig, comm: Communicator, folder: Path = Path()) -> Assembly:
+def assemble(
+    settings: LearningSettings,
+    dataset: Dataset,
+    comm: Communicator,
+    folder: Path = Path(),
+    source: object | None = None,
+    start: Given | None = None,
+) -> Assembly:
     """Data, model and first parameters; each rank reads its own rows. Scratch files go to `folder`.
 
-    Raises UserError on all ranks where data and configuration do not fit together, or into the memory, or where there
-    is nothing to learn from.
+    `source` is the component that the rows come from, where there is one, and `start` holds parameters to start from.
+    Raises UserError on all ranks where data and settings do not fit together, or into the memory, or where there is
+    nothing to learn from.
     """
-    scratch = folder if config.memory.scratch is None else Path(config.memory.scratch)
+    scratch = folder if settings.memory.scratch is None else Path(settings.memory.scratch)
     with collectively(comm, "opening the data"):
-        dataset = config.data.open(config.seed)
         if dataset.n_rows == 0:
             raise UserError("the data have no rows; at least one is needed to learn from")
-        config.task.check(dataset)
-        _check_names(config, dataset)
-    blocks = blocks_of(config, dataset.n_rows)
+        _check_names(settings, dataset)
+    blocks = blocks_of(settings, dataset.n_rows)
     with collectively(comm, "choosing the states"):
-        sizes = memory.sizes_of(config, dataset.n_observed)
-    plan = memory.planned(config, sizes, blocks, comm)
+        sizes = memory.sizes_of(settings, dataset.n_observed)
+    plan = memory.planned(settings, sizes, blocks, comm)
     owned = blocks.owned_rows(comm.rank, comm.size)
     content = Content(dataset)
     warm_up(comm, compile_reading)
     with collectively(comm, "reading the data"):
-        values = _values(config, content, owned, scratch)
-    problem = Problem(config.model, config.chosen_estep.estep, values, blocks, comm, config.seed)
+        values = local_rows(content.read, dataset, owned, settings.memory, settings.memory.dtype, scratch)
+    problem = Problem(settings.model, settings.chosen_estep.estep, values, blocks, comm, settings.seed)
     with collectively(comm, "initializing the parameters"):
-        given = _given_parameters(config, dataset)
-        told = _columns_told(config, dataset, given)
-    keeps_states = config.memory.keeps_states(len(owned) * sizes.state_bytes)
+        given = given_parameters(settings, dataset.n_observed, start)
+        told = columns_told(settings, dataset.n_observed, given)
+    keeps_states = settings.memory.keeps_states(len(owned) * sizes.state_bytes)
     allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
     census = take_census(problem)
     unknown = np.setdiff1d(census.never_observed, told)
-    warnings = _warnings(config, dataset, problem, census, unknown)
-    initial = _initial(config, problem, given, census.moments)
-    return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, allocate, warnings)
+    origin = dataset if source is None else source
+    warnings = _warnings(settings, dataset, origin, problem, census, unknown)
+    initial = initial_parameters(settings, problem, given, census.moments)
+    missing = bool(getattr(origin, "missing", False))
+    return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, missing, allocate, warnings)
 
 
-def _values(config: RunConfig, content: Content, owned: range, scratch: Path) -> Rows:
-    """This rank's rows in memory, or where they go beyond the budget in a file: the dataset's own if it will do."""
-    dataset = content.dataset
-    dtype, shape = np.dtype(config.memory.dtype), (len(owned), dataset.n_observed)
-    n_together = max(1, _PIECE_BYTES // (8 * dataset.n_observed))
-    pieces = [range(start, min(start + n_together, owned.stop)) for start in owned[::n_together]]
-    if config.memory.keeps_data(shape[0] * shape[1] * dtype.itemsize):
-        values = np.empty(shape, dtype)
-        for rows in pieces:
-            with np.errstate(over="ignore"):  # the census refuses what single precision cannot hold
-                values[rows.start - owned.start : rows.stop - owned.start] = content.read(rows.start, rows.stop)
-        return values
-    stored: StoredRows | None = getattr(dataset, "stored", None)
-    if stored is None or stored.dtype != dtype:
-        return written_rows((content.read(rows.start, rows.stop) for rows in pieces), shape, dtype, scratch)
-    for rows in pieces:
-        content.read(rows.start, rows.stop)  # raises where the rows are no data to learn from
-    return stored_rows(stored, owned.start, shape)
-
-
-def blocks_of(config: RunConfig, n_rows: int) -> RowBlocks:
+def blocks_of(settings: LearningSettings, n_rows: int) -> RowBlocks:
     """The blocks that the rows of a run are cut into; raises UserError where there are more updates than blocks."""
-    n_parts = config.training.updates_per_sweep
-    block_rows = config.training.block_rows or default_block_rows(n_rows, n_parts)
+    n_parts = settings.training.updates_per_sweep
+    block_rows = settings.training.block_rows or default_block_rows(n_rows, n_parts)
     blocks = RowBlocks(n_rows, block_rows, n_parts)
     if blocks.n_blocks < n_parts:
         raise UserError(
@@ -124,15 +106,15 @@ def blocks_of(config: RunConfig, n_rows: int) -> RowBlocks:
     return blocks
 
 
-def _check_names(config: RunConfig, dataset: Dataset) -> None:
+def _check_names(settings: LearningSettings, dataset: Dataset) -> None:
     """Refuse names of parameters that the model does not have."""
-    names = tuple(learnable(config.model.parameters(dataset.n_observed)))
-    training = config.training
+    names = tuple(learnable(settings.model.parameters(dataset.n_observed)))
+    training = settings.training
     for where, asked in (("learn", training.learn or ()), ("initial", training.initial)):
         for name in asked:
             if name not in names:
                 raise UserError(
-                    f"training.{where}: model {kind_of(config.model)} has no parameter {name!r}; it has "
+                    f"training.{where}: model {kind_of(settings.model)} has no parameter {name!r}; it has "
                     + ", ".join(names)
                 )
     try:
@@ -141,66 +123,13 @@ def _check_names(config: RunConfig, dataset: Dataset) -> None:
         raise UserError(f"training.annealing: {error}") from None
 
 
-def _given_parameters(config: RunConfig, dataset: Dataset) -> dict[str, Floats]:
-    """Parameters from `initial_file`, which must fit the model."""
-    if config.training.initial_file is None:
-        return {}
-    specs = learnable(config.model.parameters(dataset.n_observed))
-    found = {name: np.asarray(values) for name, values in read_parameters(Path(config.training.initial_file)).items()}
-    for name, spec in specs.items():
-        if name in found and found[name].shape != spec.shape:
-            raise UserError(
-                f"training.initial_file: {name} in {config.training.initial_file} has the shape {found[name].shape}, "
-                f"and model {kind_of(config.model)} here needs {spec.shape}"
-            )
-    given = {name: values for name, values in found.items() if name in specs}
-    if not given:
-        raise UserError(
-            f"training.initial_file: {config.training.initial_file} holds none of the parameters {', '.join(specs)}"
-        )
-    return given
-
-
-def _columns_told(config: RunConfig, dataset: Dataset, given: dict[str, Floats]) -> Columns:
-    """The columns that the dictionary to start from tells of, where it comes from a file."""
-    training = config.training
-    if training.initial_file is None or "W" not in given or "W" in training.initial:
-        return NO_COLUMNS
-    return np.setdiff1d(np.arange(dataset.n_observed), unknown_columns(Path(training.initial_file)))
-
-
 def _warnings(
-    config: RunConfig, dataset: Dataset, problem: Problem, census: Census, unknown: Columns
+    settings: LearningSettings, dataset: Dataset, source: object, problem: Problem, census: Census, unknown: Columns
 ) -> tuple[str, ...]:
     """What is doubtful about the data; all ranks call it together."""
     stored: StoredRows | None = getattr(dataset, "stored", None)
-    types = [np.dtype(config.memory.dtype), *([stored.dtype] if stored and stored.dtype.kind == "f" else [])]
+    types = [np.dtype(settings.memory.dtype), *([stored.dtype] if stored and stored.dtype.kind == "f" else [])]
     epsilon = max(float(np.finfo(each).eps) for each in types)
-    has_covariance = "Sigma" in config.model.parameters(problem.n_observed)
+    has_covariance = "Sigma" in settings.model.parameters(problem.n_observed)
     repeated = equal_columns(problem, census) if has_covariance else NO_COLUMNS
-    return warnings_of(Case(census, config.model, config.data, epsilon, repeated, unknown))
-
-
-def _initial(config: RunConfig, problem: Problem, given: dict[str, Floats], moments: Moments) -> NamedArrays:
-    """Parameters to start from: of the data, else of the file, else as configured; the same bits on all ranks."""
-    training = config.training
-    generator = stream(config.seed, "initial parameters").generator()
-    params = config.model.initial(moments, generator)
-    for name, spec in config.model.parameters(problem.n_observed).items():
-        origin = f"the start found from the data: {name}"
-        if name in given:
-            params[name], origin = given[name], f"training.initial_file: {name} in {training.initial_file}"
-        if name in training.initial:
-            params[name], origin = training.initial[name], f"training.initial: {name}"
-        _check_legal(params[name], spec, origin)
-    problem.comm.broadcast_in_place(params.buffer)
-    return params
-
-
-def _check_legal(values: Floats, spec: ParameterSpec, origin: str) -> None:
-    legal = np.isfinite(values) & (values >= spec.low) & (values <= spec.high)
-    if not legal.all():
-        raise UserError(
-            f"{origin} ({spec.meaning}) must be a number from {spec.low:.12g} to {spec.high:.12g}, "
-            f"not {values[~legal].flat[0]:g}"
-        )
+    return warnings_of(Case(census, settings.model, source, epsilon, repeated, unknown))

@@ -167,8 +167,7 @@ def _owned(problem: Problem) -> Iterator[tuple[range, Floats]]:
     """The global rows of each block of this rank, with their values (n, D) in double precision."""
     for block in problem.blocks.owned(problem.comm.rank, problem.comm.size):
         rows = problem.blocks.rows(block)
-        values = problem.values[rows.start - problem.first_row : rows.stop - problem.first_row]
-        yield rows, np.asarray(values, np.float64)
+        yield rows, np.asarray(problem.values[problem.local(rows)], np.float64)
 
 
 def _squares(problem: Problem, center: Floats) -> Floats:

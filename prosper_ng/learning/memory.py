@@ -26,7 +26,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.preselection import Preselection, n_preselected
 from prosper_ng.estep.search import Search
-from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.interface import Preselects, offers
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
@@ -107,7 +107,7 @@ class MemoryPlan(NamedTuple):
         return f"memory: a rank takes up to {self.largest}; host {fullest.host} with {ranks} gives {needed} more{there}"
 
 
-def sizes_of(config: RunConfig, n_observed: int) -> Sizes:
+def sizes_of(config: LearningSettings, n_observed: int) -> Sizes:
     """The sizes of a run over rows of D values; raises UserError where the E-step refuses the model."""
     model, estep = config.model, config.chosen_estep.estep
     space, no_rows = model.space, np.empty(0, np.int64)
@@ -149,7 +149,7 @@ def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: i
     )
 
 
-def planned(config: RunConfig, sizes: Sizes, blocks: RowBlocks, comm: Communicator) -> MemoryPlan | None:
+def planned(config: LearningSettings, sizes: Sizes, blocks: RowBlocks, comm: Communicator) -> MemoryPlan | None:
     """What the run needs, on root; raises UserError on all ranks where a host does not have it.
 
     To be called before anything large is allocated, by all ranks.

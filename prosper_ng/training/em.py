@@ -18,7 +18,7 @@ from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
-from prosper_ng.parallel.failure import during
+from prosper_ng.parallel.failure import collectively, during
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import AnnealingPoint
 from prosper_ng.training.data_selection import Rows, batch_of, best_explained, noisy_values, visited_rows
@@ -53,6 +53,10 @@ class Problem(NamedTuple):
     def n_observed(self) -> int:
         """D."""
         return int(self.values.shape[1])
+
+    def local(self, rows: range) -> slice:
+        """Where some of this rank's global rows lie in its arrays."""
+        return self.blocks.local(rows, self.comm.rank, self.comm.size)
 
 
 @dataclass
@@ -121,10 +125,11 @@ class TruncatedEM:
                     seconds = self._expect(state, part, point, clock)
                 with during(f"in the reduction {where}"):
                     sums = self._reduce(clock, seconds)
-                with during(f"in the M-step {where}"):
+                # An error of root alone would leave the others waiting for its parameters.
+                with during(f"in the M-step {where}"), collectively(comm, ""):
                     if comm.is_root:
                         state.params = self._maximization.update(state.params, state.totals, sums, sweep, part, point)
-                    clock.lap("m_step")
+                        clock.lap("m_step")
                 with during(f"in the broadcast {where}"):
                     comm.broadcast_in_place(state.params.buffer)
                     clock.lap("communication")
@@ -224,7 +229,7 @@ def initial_sets(problem: Problem, params: NamedArrays, allocate: Callable[..., 
     sets = StateSets(*(allocate((len(problem.values), *part.shape[1:]), dtype=part.dtype) for part in empty))
     for block in problem.blocks.owned(problem.comm.rank, problem.comm.size):
         rows = problem.blocks.rows(block)
-        local = slice(rows.start - problem.first_row, rows.stop - problem.first_row)
+        local = problem.local(rows)
         sets.codes[local], sets.log_joint[local] = drawn(rows) or empty
     return sets
 
