@@ -1,6 +1,7 @@
 """What the commands on learned models share."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from prosper_ng.components import LARGEST_SEED
 if TYPE_CHECKING:
     from prosper_ng.inference.inference import Inferred, Options
     from prosper_ng.inference.rows import Wanted
+    from prosper_ng.inference.stored import LearnedRun
+    from prosper_ng.parallel.communicator import Communicator
 
 
 def positive(text: str) -> int:
@@ -74,6 +77,12 @@ def options_of(arguments: argparse.Namespace) -> "Options":
     from prosper_ng.inference.inference import Options
 
     return Options(arguments.sweeps, arguments.adaptive)
+
+
+def warn_of(run: "LearnedRun", comm: "Communicator") -> None:
+    """Print what is doubtful about a learned model."""
+    for doubt in run.doubts if comm.is_root else ():
+        print(f"warning: {doubt}", file=sys.stderr)
 
 
 def report(inferred: "Inferred", adaptive: bool, *written: Path | None) -> None:

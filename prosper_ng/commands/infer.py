@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._learned import add_inference_arguments, options_of, positive, report, wanted_of
+from prosper_ng.commands._learned import add_inference_arguments, options_of, positive, report, wanted_of, warn_of
 
 if TYPE_CHECKING:
     from prosper_ng.parallel.communicator import Communicator
@@ -34,16 +34,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
     from prosper_ng.inference.files import write_inference
-    from prosper_ng.inference.learned import learned
+    from prosper_ng.inference.stored import learned
 
-    known, wanted, options = (
-        learned(arguments.run, comm, arguments.overrides),
-        wanted_of(arguments),
-        options_of(arguments),
-    )
+    run = learned(arguments.run, comm, arguments.overrides)
+    warn_of(run, comm)
+    wanted, options = wanted_of(arguments), options_of(arguments)
     folder = arguments.run.parent if os.path.isfile(arguments.run) else arguments.run
     output = arguments.output or folder / "inference.h5"
-    inferred = write_inference(output, known, wanted, options, arguments.top_k, comm, arguments.force)
+    inferred = write_inference(output, run, wanted, options, arguments.top_k, comm, arguments.force)
     if comm.is_root and not arguments.quiet:
         report(inferred, options.adaptive, output)
     return 0

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._learned import add_inference_arguments, options_of, report, wanted_of
+from prosper_ng.commands._learned import add_inference_arguments, options_of, report, wanted_of, warn_of
 
 if TYPE_CHECKING:
     from prosper_ng.parallel.communicator import Communicator
@@ -36,14 +36,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
     from prosper_ng.inference.files import write_reconstruction
-    from prosper_ng.inference.learned import learned
+    from prosper_ng.inference.stored import learned
 
-    known, wanted, options = (
-        learned(arguments.run, comm, arguments.overrides),
-        wanted_of(arguments),
-        options_of(arguments),
-    )
-    inferred, picture = write_reconstruction(arguments.output, known, wanted, options, comm, arguments.force)
+    run = learned(arguments.run, comm, arguments.overrides)
+    warn_of(run, comm)
+    wanted, options = wanted_of(arguments), options_of(arguments)
+    inferred, picture = write_reconstruction(arguments.output, run, wanted, options, comm, arguments.force)
     if comm.is_root and not arguments.quiet:
         report(inferred, options.adaptive, arguments.output, picture)
     return 0

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._learned import add_force, positive, seed
+from prosper_ng.commands._learned import add_force, positive, seed, warn_of
 
 if TYPE_CHECKING:
     from prosper_ng.parallel.communicator import Communicator
@@ -39,11 +39,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
-    from prosper_ng.inference.learned import given, learned
+    from prosper_ng.experiments.given import given
     from prosper_ng.inference.samples import write_samples
+    from prosper_ng.inference.stored import learned
 
     is_config = arguments.source.suffix.lower() in (".yaml", ".yml") and not os.path.isdir(arguments.source)
-    known = given(arguments.source, comm) if is_config else learned(arguments.source, comm)
+    if is_config:
+        known = given(arguments.source, comm)
+    else:
+        run = learned(arguments.source, comm)
+        warn_of(run, comm)
+        known = run.learned
     write_samples(arguments.output, known, arguments.rows, arguments.seed, comm, arguments.states, arguments.force)
     if comm.is_root and not arguments.quiet:
         print(f"{arguments.rows} rows are in {arguments.output}")

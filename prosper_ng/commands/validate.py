@@ -27,5 +27,5 @@ def run(arguments: argparse.Namespace) -> int:
     elif not getattr(arguments, "quiet", False):
         print(f"{arguments.file}: valid")
     if kind_of(loaded.value.estep) == "auto" and not getattr(arguments, "quiet", False):
-        print(f"estep auto: {loaded.value.chosen_estep.reason}")
+        print(f"estep auto: {loaded.value.learning.chosen_estep.reason}")
     return 0

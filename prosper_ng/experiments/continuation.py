@@ -10,11 +10,12 @@ from prosper_ng import __version__
 from prosper_ng.config import ConfigError, Loaded, differences, from_mapping, identity
 from prosper_ng.errors import UserError
 from prosper_ng.estep.kept_rows import named, state_of_rows
-from prosper_ng.experiments.plug_ins import Recorded, changed, require_here
 from prosper_ng.experiments.run_config import RunConfig, not_science
 from prosper_ng.learning.assembly import Assembly
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.storage.checkpoint import Checkpoint
+from prosper_ng.storage.plug_ins import Recorded, changed, require_here
+from prosper_ng.storage.run_record import not_of_this_version
 from prosper_ng.training.em import TrainingState
 
 VERSION, STATISTICS = "prosper_ng", "statistics"
@@ -162,11 +163,3 @@ def _differing(what: str, given: Mapping[str, Shape], needed: Mapping[str, Shape
 def _listed(shapes: Mapping[str, Shape]) -> str:
     words = [f"{name} ({' x '.join(map(str, shape)) or 'a number'})" for name, shape in shapes.items()]
     return ", ".join(words) or "none"
-
-
-def not_of_this_version(path: Path, writer: str, error: ConfigError) -> UserError:
-    """The error that the configuration in a run's file says what this version does not know."""
-    return UserError(
-        f"{path} was written by {writer}, and its configuration is none of prosper_ng {__version__}: "
-        f"{error.mistakes[0].message}"
-    )

@@ -3,25 +3,16 @@
 import time
 from typing import NamedTuple
 
-import numpy as np
-
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.run_folder import STOP_FILE, RunFolder
 from prosper_ng.experiments.signals import StopRequests
+from prosper_ng.learning.ending import Ending, rule_met
 from prosper_ng.storage import batch_job
-from prosper_ng.storage.history import History
 from prosper_ng.training.em import SweepReport
 from prosper_ng.training.stopping import seconds_of
 
 _SHARE, _LEAST, _MOST = 0.05, 1.0, 60.0
 """The margin is this share of the time there was, within these bounds in seconds."""
-
-
-class Ending(NamedTuple):
-    """Why the sweeps ended."""
-
-    finished: bool
-    sentence: str
 
 
 class Deadline(NamedTuple):
@@ -37,14 +28,6 @@ class Deadline(NamedTuple):
     def after(cls, what: str, seconds: float, now: float) -> "Deadline":
         """The deadline so many seconds after `now`."""
         return cls(what, now + seconds, margin_of(seconds))
-
-
-class _Record(NamedTuple):
-    """An entry of the history, as the stopping rules look at it."""
-
-    free_energy: float
-    entropy_gap: float | None
-    settled: bool
 
 
 class Endings:
@@ -94,9 +77,7 @@ class Endings:
         return self._rule_met(now - self._began, reserve + margin)
 
     def _rule_met(self, elapsed: float, reserve: float) -> Ending | None:
-        rules = self._config.training.stopping
-        stop = rules.should_stop(_records(self._kept.history, rules.patience + 1), elapsed, reserve)
-        return None if stop is None else Ending(stop.is_converged, stop.sentence)
+        return rule_met(self._config.training.stopping, self._kept.history, elapsed, reserve)
 
 
 def margin_of(seconds: float) -> float:
@@ -113,15 +94,3 @@ def _deadlines(began: float, time_limit: float | None) -> list[Deadline]:
     if left is not None:
         deadlines.append(Deadline.after(f"the end of job {batch_job.job_id()}", left, time.monotonic()))
     return deadlines
-
-
-def _records(history: History, n_last: int) -> list[_Record]:
-    """The last entries of the history."""
-    if len(history) == 0:
-        return []
-    columns = history.columns(max(len(history) - n_last, 0))
-    gaps = [None if np.isnan(gap) else float(gap) for gap in columns["entropy_gap"]]
-    return [
-        _Record(float(energy), gap, bool(settled))
-        for energy, gap, settled in zip(columns["free_energy"], gaps, columns["settled"], strict=True)
-    ]

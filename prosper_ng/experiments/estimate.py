@@ -15,12 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.data.dataset import Dataset, SourceDefaults
+from prosper_ng.data.dataset import Dataset
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.preprocessing import PreparedRows
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.experiments.tasks.train import Train
 from prosper_ng.learning.assembly import assemble, blocks_of
 from prosper_ng.learning.memory import Needs, Sizes, needs_of, sizes_of
 from prosper_ng.learning.rehearsal import rehearse
@@ -128,8 +127,9 @@ def estimate(config: RunConfig, n_ranks: int, bandwidth: float = BANDWIDTH) -> E
     dataset = config.data.open(config.seed)
     if dataset.n_rows == 0:
         raise UserError("the data have no rows; at least one is needed to learn from")
-    config.task.check(dataset, config.model, config.chosen_estep.estep)
-    blocks, sizes = blocks_of(config, dataset.n_rows), sizes_of(config, dataset.n_observed)
+    config.task.check(dataset, config.model, config.learning.chosen_estep.estep)
+    learning = config.learning
+    blocks, sizes = blocks_of(learning, dataset.n_rows), sizes_of(learning, dataset.n_observed)
     needs = (needs_of(sizes, config.memory, blocks, rank, n_ranks) for rank in range(n_ranks))
     return Estimate(
         n_ranks, dataset.n_observed, blocks, config.training.n_sweeps, max(needs, key=lambda each: each.total),
@@ -142,7 +142,7 @@ def traffic_of(config: RunConfig, n_observed: int, n_ranks: int) -> Traffic:
     """Bytes of a sweep, exactly, but for control messages and for what a sweep sends again where numbers outgrow their
     bins.
     """
-    sizes, n_updates = sizes_of(config, n_observed), config.training.updates_per_sweep
+    sizes, n_updates = sizes_of(config.learning, n_observed), config.training.updates_per_sweep
     n_segments = len(segments(config.model.statistics(n_observed))) + 2
     n_numbers = message_length(sizes.n_statistics, n_segments, 3 + n_ranks)
     return Traffic(8 * n_numbers * n_updates, 8 * sizes.n_parameters * n_updates)
@@ -154,12 +154,10 @@ def checkpoint_bytes(sizes: Sizes, blocks: RowBlocks) -> int:
     return blocks.n_rows * sizes.row_bytes + 8 * (totals + sizes.n_parameters + sizes.n_remembered)
 
 
-class _Sample(PreparedRows, SourceDefaults):
-    """Some blocks of a dataset, as a source and the dataset that it opens."""
+class _Sample(PreparedRows):
+    """Some blocks of a dataset."""
 
     truth: NamedArrays | None = None
-    depends_on_seed = False
-    may_lack_values = False
 
     def __init__(self, dataset: Dataset, blocks: RowBlocks, missing: bool) -> None:
         """Up to eight blocks, evenly spread; the last may be smaller than the others."""
@@ -169,10 +167,6 @@ class _Sample(PreparedRows, SourceDefaults):
         self.row_shape, self.may_lack_values = dataset.row_shape, missing
         self.where, self.preprocessing = dataset.where, dataset.preprocessing
         self.n_blocks = len(chosen)
-
-    def open(self, seed: int) -> Dataset:
-        """Itself."""
-        return self
 
     def raw(self, start: int, stop: int) -> NDArray[np.float64]:
         """Rows start..stop of the sample."""
@@ -194,12 +188,11 @@ def _pilot(config: RunConfig, dataset: Dataset, blocks: RowBlocks) -> Costs | st
         annealing=Annealing(), stopping=Stopping(),
     )  # fmt: skip
     memory = Memory(precision=config.memory.precision)
-    config = replace(config, data=sample, training=training, task=Train(), memory=memory)
     try:
-        parts = assemble(config, SerialCommunicator())
+        parts = assemble(replace(config.learning, training=training, memory=memory), sample, SerialCommunicator())
     except UserError as error:
         return f"no pilot could be run: {error}"
-    rehearse(config, parts)
+    rehearse(parts)
     state, began, reports = parts.start(), time.perf_counter(), []
     for report in TruncatedEM(parts.problem, training).sweeps(state):
         reports.append(report.seconds)

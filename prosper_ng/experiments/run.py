@@ -3,29 +3,33 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from prosper_ng.config import Loaded
-from prosper_ng.experiments.ending import Ending, Endings
+from prosper_ng.data.dataset import Dataset
+from prosper_ng.experiments.ending import Endings
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.run_folder import RunFolder
-from prosper_ng.experiments.signals import StopRequests, stop_requests
-from prosper_ng.experiments.tasks.interface import TaskContext
+from prosper_ng.experiments.signals import stop_requests
+from prosper_ng.experiments.tasks.interface import Task, TaskContext
 from prosper_ng.learning.assembly import Assembly, assemble
 from prosper_ng.learning.digest import input_digest, run_digest
+from prosper_ng.learning.ending import Ending
+from prosper_ng.learning.engine import history_entry, train
 from prosper_ng.learning.rehearsal import rehearse
 from prosper_ng.models.capabilities import offers
 from prosper_ng.models.interface import KnowsFreeEnergy, without_constants
 from prosper_ng.models.roles import headline_of, of_role
-from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.storage.history import History
 from prosper_ng.storage.provenance import collect
-from prosper_ng.training.em import SweepReport, TrainingState, TruncatedEM
+from prosper_ng.training.em import Problem, SweepReport, TrainingState
 
 MORE_TO_DO = 75
 """Exit status of a run that was stopped before its end and can go on (EX_TEMPFAIL)."""
@@ -73,24 +77,41 @@ def run(
     Raises UserError where the configuration, the data or the folder do not allow it, NumericalError where the
     mathematics breaks down; the run folder then says so.
     """
+    config = loaded.value
     with stop_requests() as requests:
         began = time.monotonic()
-        parts = assemble(loaded.value, comm, folder)
+        parts = assemble_run(config, comm, folder)
         _note_idle_ranks(parts, listener)
         for warning in parts.warnings:
             listener.say(warning)
-        warm_up(comm, lambda: rehearse(loaded.value, parts))
+        warm_up(comm, lambda: rehearse(parts, partial(_rehearse_task, config.task, parts.dataset)))
         state = parts.start()
         with RunFolder(folder, loaded, parts, listener.say) as kept:
             resumed = kept.resume(state)
             listener.opened(folder, state.sweep)
             listener.note(str(parts.plan))
-            listener.note(f"E-step: {loaded.value.chosen_estep.reason}")
-            kept.begin(_provenance(parts, argv), _attributes(loaded.value, parts), resumed)
-            endings = Endings(loaded.value, kept, requests, began, time_limit) if comm.is_root else None
-            ending = _train(loaded.value, parts, state, kept, listener, requests, endings)
+            listener.note(f"E-step: {config.learning.chosen_estep.reason}")
+            kept.begin(_provenance(parts, argv), _attributes(config, parts), resumed)
+            endings = Endings(config, kept, requests, began, time_limit) if comm.is_root else None
+            keeper = _FolderKeeper(config, parts, kept, listener, endings)
+            ending = train(parts, config.training, state, keeper, requests)
             kept.checkpoint(state)
-            return _conclude(loaded.value, parts, state, kept, ending)
+            return _conclude(config, parts, state, kept, ending)
+
+
+def assemble_run(config: RunConfig, comm: Communicator, folder: Path = Path()) -> Assembly:
+    """What a run learns from, and first parameters; all ranks call it together, scratch files go to `folder`.
+
+    Raises UserError on all ranks where there are no data, or they fit neither the task nor the rest.
+    """
+    with collectively(comm, "opening the data"):
+        dataset = config.data.open(config.seed)
+        config.task.check(dataset, config.model, config.learning.chosen_estep.estep)
+    return assemble(config.learning, dataset, comm, folder, config.data)
+
+
+def _rehearse_task(task: Task, dataset: Dataset, problem: Problem, state: TrainingState) -> None:
+    task.rehearse(TaskContext(problem, dataset), state)
 
 
 def _note_idle_ranks(parts: Assembly, listener: RunListener) -> None:
@@ -103,30 +124,36 @@ def _note_idle_ranks(parts: Assembly, listener: RunListener) -> None:
         )
 
 
-def _train(
-    config: RunConfig,
-    parts: Assembly,
-    state: TrainingState,
-    kept: RunFolder,
-    listener: RunListener,
-    requests: StopRequests,
-    endings: Endings | None,
-) -> Ending:
-    """Sweep until the last sweep, a stopping rule or a request to stop; root, which has `endings`, decides for all."""
-    comm, training = parts.problem.comm, config.training
-    context = TaskContext(parts.problem, parts.dataset, parts.unknown)
-    before, began = _elapsed(kept.history), time.monotonic()
-    ending = comm.broadcast(endings.before() if endings else None)
-    if ending is not None:
-        return ending
-    for report in TruncatedEM(parts.problem, training, requests).sweeps(state):
-        measured = config.task.measure(context, state)
+class _FolderKeeper:
+    """Keeps sweeps in a run folder; root, which has `endings`, decides for all."""
+
+    def __init__(
+        self, config: RunConfig, parts: Assembly, kept: RunFolder, listener: RunListener, endings: Endings | None
+    ) -> None:
+        self._task, self._kept, self._listener, self._endings = config.task, kept, listener, endings
+        self._problem = parts.problem
+        self._context = TaskContext(parts.problem, parts.dataset, parts.unknown)
+        self._before, self._began = _elapsed(kept.history), time.monotonic()
+
+    def before(self) -> Ending | None:
+        """Why not to begin at all: earlier attempts have learned enough."""
+        return self._problem.comm.broadcast(self._endings.before() if self._endings else None)
+
+    def after(self, report: SweepReport, state: TrainingState) -> Ending | None:
+        """Measure, record, tell the listener, and write a checkpoint where one is due; why to stop, if anything."""
+        kept, listener, comm = self._kept, self._listener, self._problem.comm
+        measured = self._task.measure(self._context, state)
         begin_writing = time.monotonic()
-        params = without_constants(config.model, parts.problem.n_observed, state.params)
-        headline = headline_of(config.model, parts.problem.n_observed, state.params)
-        values = _values(report, params, headline | measured, before + begin_writing - began)
+        model, n_observed = self._problem.model, self._problem.n_observed
+        params, headline = (
+            without_constants(model, n_observed, state.params),
+            headline_of(model, n_observed, state.params),
+        )
+        values = history_entry(report, params, headline | measured, self._before + begin_writing - self._began)
         kept.record(state, values | {"seconds_io": kept.io_seconds})
-        decision = (endings.after(report), kept.checkpoint_is_due(state.sweep)) if endings else (None, False)
+        decision: tuple[Ending | None, bool] = (None, False)
+        if self._endings is not None:
+            decision = (self._endings.after(report), kept.checkpoint_is_due(state.sweep))
         ending, is_due = comm.broadcast(decision)
         if is_due and ending is None:
             kept.checkpoint(state)
@@ -135,38 +162,12 @@ def _train(
             for note in report.notes:
                 listener.note(f"sweep {report.sweep}: {note}")
             listener.sweep(report.sweep, values, tuple(headline))
-        if ending is not None:
-            return ending
-    return Ending(True, f"all {training.n_sweeps} sweeps are done")
+        return ending
 
 
 def _elapsed(history: History) -> float:
     """Seconds that earlier attempts took, up to the checkpoint."""
     return float(history.columns()["elapsed"][-1]) if len(history) else 0.0
-
-
-def _values(
-    report: SweepReport, params: NamedArrays, measured: Mapping[str, float], elapsed: float
-) -> dict[str, float]:
-    """The entry of a sweep in the history."""
-    values = {
-        "free_energy": report.free_energy,
-        "entropy_gap": np.nan if report.entropy_gap is None else report.entropy_gap,
-        "temperature": report.point.temperature,
-        "data_pruning": report.point.data_pruning,
-        "settled": float(report.settled),
-        "n_rows_used": report.n_rows_used,
-        "n_evaluated": report.n_evaluated,
-        "n_accepted": report.n_accepted,
-        "elapsed": elapsed,
-        **{f"seconds_{name}": seconds for name, seconds in report.seconds.items()},
-    }
-    for name, array in params.items():
-        if array.ndim == 0:
-            values[name] = float(array)
-        elif array.ndim == 1:
-            values[f"{name}_mean"] = float(array.mean())
-    return values | dict(measured)
 
 
 def _conclude(config: RunConfig, parts: Assembly, state: TrainingState, kept: RunFolder, ending: Ending) -> Outcome:

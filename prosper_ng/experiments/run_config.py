@@ -10,9 +10,10 @@ from prosper_ng.config.first_fields import not_computed_with
 from prosper_ng.data.dataset import Source
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.support import noise_refused
-from prosper_ng.estep.interface import Choice, EStep
+from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Task
 from prosper_ng.experiments.tasks.train import Train
+from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.numerics.schedule import points_of
 from prosper_ng.training.settings import Training
@@ -67,12 +68,11 @@ class RunConfig:
             raise ValueError(refusal)
 
     @property
-    def chosen_estep(self) -> Choice:
-        """The E-step itself, also where `estep` leaves it open, and why it is this one.
-
-        Raises UserError where the model lacks what it needs.
-        """
-        return self.estep.resolved(self.model)
+    def learning(self) -> LearningSettings:
+        """The part that learning depends on, besides the rows."""
+        return LearningSettings(
+            seed=self.seed, model=self.model, estep=self.estep, training=self.training, memory=self.memory
+        )
 
 
 def not_science(config: RunConfig) -> tuple[str, ...]:

@@ -26,7 +26,6 @@ from prosper_ng.experiments.continuation import (
     source_identity,
     written_by,
 )
-from prosper_ng.experiments.plug_ins import used_by
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.learning.assembly import Assembly
 from prosper_ng.models.interface import without_constants
@@ -38,6 +37,7 @@ from prosper_ng.storage.checkpoint import FOLDER, Checkpoint, Checkpoints
 from prosper_ng.storage.history import History
 from prosper_ng.storage.lock import NAME as LOCK_FILE
 from prosper_ng.storage.lock import LockError, RunLock
+from prosper_ng.storage.plug_ins import used_by
 from prosper_ng.storage.provenance import Provenance, code
 from prosper_ng.storage.run_file import NAME as RUN_FILE
 from prosper_ng.storage.run_file import RunFile, StoredConfig

@@ -1,25 +1,22 @@
 """Files of what a learned model says of data: posteriors and reconstructions."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.components import kind_of
 from prosper_ng.data.dataset import Columns
 from prosper_ng.data.images import save_png
 from prosper_ng.errors import UserError
-from prosper_ng.estep.interface import Found, Target
-from prosper_ng.estep.row_by_row import in_pieces
-from prosper_ng.inference.inference import Inference, Inferred, Options, Summarize, attributes_of, infer
+from prosper_ng.inference.answers import in_units_of_data, keeping, predicting, require_prediction
+from prosper_ng.inference.inference import Inference, Inferred, Options, attributes_of, infer
 from prosper_ng.inference.learned import Learned
-from prosper_ng.inference.rows import LocalRows, Wanted, open_rows
+from prosper_ng.inference.local_rows import LocalRows
+from prosper_ng.inference.rows import Wanted, open_rows
 from prosper_ng.inference.start import states_of_run
-from prosper_ng.inference.summary import Summary, summarize
-from prosper_ng.latents.posterior import TruncatedPosterior
-from prosper_ng.latents.space import LatentSpace
-from prosper_ng.models.capabilities import Reconstructs, offers
+from prosper_ng.inference.stored import LearnedRun
+from prosper_ng.inference.summary import UNKNOWN, decoded, state_type
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import collectively
@@ -32,7 +29,6 @@ INFERENCE_FORMAT = "prosper_ng inference"
 RECONSTRUCTION_FORMAT = "prosper_ng reconstruction"
 FORMAT_VERSION = 1
 
-UNKNOWN = ", NaN in columns of which no value was observed in training"
 _MEANINGS = {
     "states": "(N, k, H) the k best states of each row, best first, as values of the latents",
     "probabilities": "(N, k) their posterior probabilities, normalized over all states that were looked at",
@@ -49,16 +45,17 @@ _MEANINGS = {
 
 
 def write_inference(
-    path: Path, known: Learned, wanted: Wanted, options: Options, n_best: int, comm: Communicator, force: bool = False
+    path: Path, run: LearnedRun, wanted: Wanted, options: Options, n_best: int, comm: Communicator, force: bool = False
 ) -> Inferred:
     """What was inferred of all rows, which is then in the file at `path`; all ranks call it together.
 
     Raises UserError where the data do not fit the model or the file cannot be written.
     """
+    known = run.learned
     with ResultFile(path, comm, force) as results:
-        rows = open_rows(known, wanted, comm)
+        rows = open_rows(run, wanted, comm, path.parent)
         inference = Inference(known, options)
-        inferred = infer(inference, rows, keeping(inference, n_best), states_of_run(inference, wanted, rows))
+        inferred = infer(inference, rows, keeping(inference, n_best), states_of_run(inference, run.path, wanted, rows))
         k, space = inferred.local["states"].shape[1], known.model.space
         results.set_attributes({"format": INFERENCE_FORMAT, "format_version": FORMAT_VERSION, "n_best": k})
         _put_common(results, known, options, rows, inferred)
@@ -74,65 +71,31 @@ def write_inference(
 
 
 def write_reconstruction(
-    path: Path, known: Learned, wanted: Wanted, options: Options, comm: Communicator, force: bool = False
+    path: Path, run: LearnedRun, wanted: Wanted, options: Options, comm: Communicator, force: bool = False
 ) -> tuple[Inferred, Path | None]:
     """What was inferred, which is then in the file at `path`, and the merged image where the rows are its patches.
 
     Raises UserError where the model cannot predict data, they do not fit it, or a file cannot be written.
     """
-    if not offers(known.model, Reconstructs):
-        raise UserError(f"model {kind_of(known.model)} cannot predict data")
+    known = run.learned
+    require_prediction(known)
     with ResultFile(path, comm, force) as results:
-        rows = open_rows(known, wanted, comm)
+        rows = open_rows(run, wanted, comm, path.parent)
         picture = path.with_suffix(".png") if rows.dataset.as_image is not None else None
         if picture is not None:
             _check_picture(picture, force, comm)
         inference = Inference(known, options)
-        inferred = infer(inference, rows, predicting, states_of_run(inference, wanted, rows))
-        level = rows.level() if rows.preprocessing.remove_mean else 0.0
-        prediction = rows.preprocessing.undo(inferred.local["prediction"], rows.raw, level)
-        prediction[:, known.never_observed] = np.nan
-        inferred.local["prediction"] = prediction
-        inferred.local["filled"] = np.where(np.isnan(rows.raw), prediction, rows.raw)
+        inferred = infer(inference, rows, predicting, states_of_run(inference, run.path, wanted, rows))
+        inferred.local["filled"] = in_units_of_data(known, rows, inferred.local["prediction"])
         results.set_attributes({"format": RECONSTRUCTION_FORMAT, "format_version": FORMAT_VERSION})
         _put_common(results, known, options, rows, inferred)
         for name, values in inferred.local.items():
             _gather(results, name, values, rows)
         if picture is not None:
-            merged = _merged(rows, prediction, known.never_observed)
+            merged = _merged(rows, inferred.local["prediction"], known.never_observed)
             results.put("image", merged, "(height, width, channels) the predictions of all patches, averaged")
             _write_picture(picture, merged, comm)
     return inferred, picture
-
-
-def keeping(inference: Inference, n_best: int) -> Summarize:
-    """What keeps the `n_best` best states of each row, or all where the E-step has fewer."""
-
-    def summarized(target: Target, found: Found, posterior: TruncatedPosterior) -> Summary:
-        return summarize(target, found, posterior, min(n_best, inference.n_states))
-
-    return summarized
-
-
-def predicting(target: Target, found: Found, posterior: TruncatedPosterior) -> Summary:
-    """The posterior predictive mean of each row, as many rows at a time as a product of rows apart sees."""
-    model = cast(Reconstructs, target.model)
-
-    def predicted(of: Target, rows: NDArray[np.int64]) -> Floats:
-        return model.reconstruct(of.prepared, of.projected, found.codes[rows], posterior.weights[rows])
-
-    return {"prediction": in_pieces(target, predicted), "free_energy": posterior.free_energy}
-
-
-def state_type(space: LatentSpace) -> type[np.generic]:
-    """int8 for alphabets of small whole numbers, float64 for others."""
-    small_whole = (space.values == np.rint(space.values)) & (abs(space.values) < 128)
-    return np.int8 if small_whole.all() else np.float64
-
-
-def decoded(space: LatentSpace, codes: NDArray[np.uint64]) -> NDArray[Any]:
-    """The values (..., H) of packed states (..., words)."""
-    return space.values.astype(state_type(space))[space.decode(codes)]
 
 
 def _put_common(results: ResultFile, known: Learned, options: Options, rows: LocalRows, inferred: Inferred) -> None:
@@ -156,7 +119,7 @@ def _merged(rows: LocalRows, prediction: Floats, unknown: Columns) -> Floats:
     total = ExactSum([image.size])
     for block in rows.owned_blocks():
         image[...] = 0.0
-        dataset.add_patches(block.start, prediction[block.start - rows.first : block.stop - rows.first], image)
+        dataset.add_patches(block.start, prediction[rows.local(block)], image)
         total.add(image.ravel())
     merged, _ = total.reduce(rows.comm, np.zeros(0))
     return dataset.merge(merged.reshape(image.shape), unknown)

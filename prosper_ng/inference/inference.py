@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,18 @@ from prosper_ng.estep.interface import Floats, Found, RowArrays, RowState, Targe
 from prosper_ng.estep.kept_rows import row_state_of, some_rows
 from prosper_ng.estep.row_by_row import keys_of, target_apart
 from prosper_ng.inference.effort import MOST_DOUBLINGS, Effort, Explored, explore, harder
-from prosper_ng.inference.learned import Learned, as_json
-from prosper_ng.inference.rows import LocalRows
+from prosper_ng.inference.local_rows import LocalRows
 from prosper_ng.inference.summary import Summary
 from prosper_ng.latents.posterior import TruncatedPosterior, truncated_posterior
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.warm_up import warm_up
+from prosper_ng.storage.provenance import as_json
 from prosper_ng.training.data_selection import batch_of
+
+if TYPE_CHECKING:
+    from prosper_ng.inference.learned import Learned
 
 Indices = NDArray[np.int64]
 Summarize = Callable[[Target, Found, TruncatedPosterior], Summary]
@@ -79,13 +82,13 @@ class Inferred(NamedTuple):
 class Inference:
     """Finds the states of rows at fixed parameters; what it finds of a row is a function of what that row holds."""
 
-    def __init__(self, known: Learned, options: Options) -> None:
+    def __init__(self, known: "Learned", options: Options) -> None:
         """Compute nothing yet, because that may compile kernels.
 
         Raises UserError where the E-step cannot serve the model, or lists no states.
         """
         self.known, self.options, self.model = known, options, known.model
-        self.estep = known.config.chosen_estep.estep
+        self.estep = known.chosen_estep.estep
         self.estep.check(self.model)
         if not self.estep.lists_states:
             raise UserError(
@@ -175,7 +178,7 @@ class Inference:
         assert effort is not None
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is an error below
             target = target_apart(self.model, self._prepared, batch_of(keys, values), self._activity)
-            explored = explore(effort, target, self.known.config.seed, before)
+            explored = explore(effort, target, self.known.seed, before)
         return explored, self._summary(rows, target, explored, level, summarize)
 
     def _summary(self, rows: Indices, target: Target, explored: Explored, level: int, summarize: Summarize) -> Summary:
@@ -184,7 +187,7 @@ class Inference:
             row = int(rows[np.argmin(np.isfinite(posterior.free_energy))])
             raise NumericalError(
                 f"row {row} (counted from 0) has no state with a finite log joint under model {kind_of(self.model)} "
-                f"with the parameters of {self.known.path}"
+                f"with the parameters of {self.known.origin}"
             )
         efforts: Summary = {
             "n_widened": np.full(len(posterior.free_energy), level, np.int32),
@@ -219,22 +222,21 @@ def infer(inference: Inference, rows: LocalRows, summarize: Summarize, start: St
     """What `summarize` says of all rows, each rank its own; all ranks call it together."""
     comm, start = rows.comm, start or Start()
     layout: list[Summary] = []
-    missing = rows.source.may_lack_values
-    warm_up(comm, lambda: layout.append(inference.rehearse(summarize, missing)))
-    parts = {name: [values[:0]] for name, values in layout[-1].items()}
+    warm_up(comm, lambda: layout.append(inference.rehearse(summarize, rows.missing)))
+    local = {name: rows.allocate(values.shape[1:], values.dtype) for name, values in layout[-1].items()}
     total, counts, never = ExactSum([1, 1, 1]), np.zeros(2), inference.known.never_observed
     for block in rows.owned_blocks():
         observed = ~np.isnan(rows.raw_of_block(block))
         counts[1] += np.count_nonzero(observed[:, never])
         observed[:, never] = False
         counts[0] += np.count_nonzero(~observed.any(axis=1))
-        before = some_rows(start.kept, slice(block.start - rows.first, block.stop - rows.first))
+        place = rows.local(block)
+        before = some_rows(start.kept, place)
         found = inference.of_rows(np.arange(block.start, block.stop), rows.of_block(block), summarize, before)
         for name, values in found.items():
-            parts[name].append(values)
+            local[name][place] = values
         total.add(np.array([float(found[name].sum()) for name in ("free_energy", "unsettled", "certain")]))
     summed, counts = total.reduce(comm, counts)
-    local = {name: np.concatenate(values) for name, values in parts.items()}
     unimproved = _least(local["unimproved"][(local["certain"] == 0) & (local["unsettled"] == 0)], comm)
     n_rows = rows.blocks.n_rows
     return Inferred(
@@ -250,16 +252,16 @@ def _least(numbers: NDArray[np.int32], comm: Communicator) -> int | None:
     return None if largest[0] == -np.inf else int(-largest[0])
 
 
-def attributes_of(known: Learned, options: Options, rows: LocalRows, inferred: Inferred) -> dict[str, Any]:
+def attributes_of(known: "Learned", options: Options, rows: LocalRows, inferred: Inferred) -> dict[str, Any]:
     """What a file of results says of how they were made."""
-    effort = {"n_sweeps": options.n_sweeps, "adaptive": int(options.adaptive), "seed": known.config.seed}
+    effort = {"n_sweeps": options.n_sweeps, "adaptive": int(options.adaptive), "seed": known.seed}
     outcome = {
         "mean_free_energy": inferred.free_energy,
         "n_unsettled": inferred.n_unsettled,
         "n_certain": inferred.n_certain,
         "states_of_sweep": inferred.start.sweeps,
     }
-    return known.provenance() | rows.attributes | {"estep": as_json(known.config.estep)} | effort | outcome
+    return known.provenance() | rows.attributes | {"estep": as_json(known.estep)} | effort | outcome
 
 
 def _put(found: Summary, places: Indices, n_rows: int, part: Summary) -> None:

@@ -1,156 +1,121 @@
-"""A learned model: configuration and parameters, from a run folder or given by hand."""
+"""A learned model: all that is needed to apply it to rows, to draw rows from it, and to keep it."""
 
 import json
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import prosper_ng
 from prosper_ng.components import kind_of
-from prosper_ng.config import ConfigError, SourceText, annotated_yaml, from_mapping, load
 from prosper_ng.data.dataset import NO_COLUMNS, Columns
 from prosper_ng.data.preprocessing import NOTHING_DONE, Preprocessing
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.continuation import not_of_this_version
-from prosper_ng.experiments.plug_ins import changed, require_here
-from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.estep.interface import Choice, EStep
+from prosper_ng.inference import answers
+from prosper_ng.inference.inference import Options
+from prosper_ng.inference.saving import save
 from prosper_ng.models.interface import DiscreteLatents, Model, learnable
-from prosper_ng.models.roles import legal_value, n_observed_of, telling_parameter
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.parallel.communicator import Communicator
-from prosper_ng.parallel.failure import collectively
-from prosper_ng.storage.parameter_file import read_parameters
-from prosper_ng.storage.provenance import source, versions
-from prosper_ng.storage.run_record import read_run
+from prosper_ng.storage.provenance import as_json, source, versions
+
+Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Learned:
-    """A model with parameters."""
+    """A model with parameters: plain data, without files or kernels, that can be pickled."""
 
-    path: Path
-    """The run folder or configuration they come from, as the user named it."""
-    config: RunConfig
+    model: DiscreteLatents
     params: NamedArrays
+    """By paper symbol, constants left out."""
     n_observed: int
     """D."""
-    digest: str | None = None
-    """Of the run, once it has ended."""
-    n_sweeps: int | None = None
-    """Sweeps that the parameters come after."""
+    estep: EStep
+    """How state sets are chosen, as configured."""
+    seed: int = 0
+    """All random numbers of inference are a function of it and of what a row holds."""
     preprocessing: Preprocessing | None = NOTHING_DONE
     """What was done to the rows that were learned from, and is done to others; None where it is not known."""
+    history: Mapping[str, Floats] = field(default_factory=dict)
+    """Columns of equal length, one entry for each sweep; empty where none is known."""
+    n_sweeps: int | None = None
+    """Sweeps that the parameters come after."""
+    digest: str | None = None
+    """Of all that learning came to, once it has ended."""
     data_digest: str | None = None
     """Of what the source held that was learned from, where it is known."""
     never_observed: Columns = field(default_factory=NO_COLUMNS.copy)
     """Columns of which the model knows nothing, since no value was observed."""
+    name: str = "learned"
+    """What the run is called."""
+    origin: str = "learn(...)"
+    """What to call it in errors and in files of results: the run folder or file, as the user named it."""
+    ending: str | None = None
+    """Why learning ended, in a sentence, where it is known."""
 
     @property
-    def model(self) -> DiscreteLatents:
-        """What was learned."""
-        return self.config.model
+    def chosen_estep(self) -> Choice:
+        """The E-step itself, also where `estep` leaves it open."""
+        return self.estep.resolved(self.model)
+
+    def posterior(
+        self, data: Any, *, top_k: int = 1, n_sweeps: int = 20, adaptive: bool = False, missing: bool = False
+    ) -> answers.Posterior:
+        """The posterior of each row of `data` (n, D), in the units of the data that were learned from.
+
+        `data` is anything with a shape and slices of rows. The `top_k` best states are kept of each row, or as many as
+        the E-step has. An E-step that searches does so for at most `n_sweeps` sweeps; an `adaptive` inference looks
+        harder where the best state is in doubt. NaN marks missing values where `missing` allows for them. What is said
+        of a row depends on nothing but what it holds. Raises UserError where the rows do not fit the model.
+        """
+        return answers.posterior(self, data, top_k, Options(n_sweeps, adaptive), missing)
+
+    def free_energy(self, data: Any, *, n_sweeps: int = 20, adaptive: bool = False, missing: bool = False) -> Floats:
+        """(n,) a lower bound of log p(y) for each row of `data` (n, D); see `posterior`."""
+        return answers.free_energy(self, data, Options(n_sweeps, adaptive), missing)
+
+    def reconstruct(
+        self, data: Any, *, n_sweeps: int = 20, adaptive: bool = False, missing: bool = False
+    ) -> answers.Reconstruction:
+        """What the model predicts of each row of `data` (n, D), and the rows with what was missing filled in.
+
+        See `posterior`; raises UserError where the model cannot predict data.
+        """
+        return answers.reconstruct(self, data, Options(n_sweeps, adaptive), missing)
+
+    def sample(self, n_rows: int, seed: int = 0) -> tuple[Floats, NDArray[np.generic]]:
+        """Rows (n, D) drawn from the model, and the values (n, H) of the latents that made them.
+
+        They are a function of parameters, seed and index: more rows begin with the same ones. Raises UserError where
+        the model cannot generate data, NumericalError where the rows are not finite.
+        """
+        return answers.sample(self, n_rows, seed)
+
+    def save(self, path: str | Path, force: bool = False) -> None:
+        """Write an HDF5 file that `prosper_ng.load` and the commands read; `force` allows to replace one.
+
+        Raises UserError where it cannot be written, or the model is none that a configuration can name.
+        """
+        save(self, Path(path), force)
 
     def provenance(self) -> dict[str, Any]:
         """Where results of this model come from: the same for the same results, so without time, host and ranks."""
-        found: dict[str, Any] = {"run": str(self.path), "run_name": self.config.name, "run_digest": self.digest}
+        found: dict[str, Any] = {"run": self.origin, "run_name": self.name, "run_digest": self.digest}
         found |= {"run_sweeps": self.n_sweeps, "model": as_json(self.model), "run_data_digest": self.data_digest}
         if self.preprocessing is not None:
             found["preprocessing"] = json.dumps(self.preprocessing.settings)
         return found | {"prosper_ng": prosper_ng.__version__} | versions() | source()
 
 
-def as_json(component: Any) -> str:
-    """The settings of a component."""
-    return json.dumps(asdict(component))
+def complete(model: Model, values: Mapping[str, Any], n_observed: int, where: str) -> NamedArrays:
+    """All parameters of the model, out of these; but for constants, on which no posterior depends.
 
-
-def learned(path: Path, comm: Communicator, overrides: Sequence[str] = ()) -> Learned:
-    """The model of a run with its last parameters, on all ranks; `overrides` change the E-step.
-
-    Raises UserError where there is no run, none with parameters, or what is overridden is no E-step.
+    Raises UserError where one is missing, of another shape, or not finite.
     """
-    found = None
-    with collectively(comm, ""):
-        if comm.is_root:
-            found = _from_run(path, overrides)
-    return _shared(found, comm)
-
-
-def given(path: Path, comm: Communicator) -> Learned:
-    """The model of a configuration at the parameters of its `training.initial_file` and `training.initial`.
-
-    Raises UserError where these do not give all.
-    """
-    found = None
-    with collectively(comm, ""):
-        if comm.is_root:
-            found = _from_config(path)
-    return _shared(found, comm)
-
-
-def _from_run(path: Path, overrides: Sequence[str]) -> Learned:
-    for override in overrides:
-        if override.replace("=", ".").partition(".")[0].strip() != "estep":
-            raise UserError(
-                f"--set {override}: of a learned model only the E-step can be changed, as in estep.n_states=200"
-            )
-    record = read_run(path)
-    if not record.parameters:
-        raise UserError(f"{record.path} holds no parameters yet; they come with the first sweep")
-    require_here(record.path, record.plug_ins)
-    try:
-        from_mapping(record.config, RunConfig)
-    except ConfigError as error:
-        raise not_of_this_version(record.path, record.writer, error) from error
-    text = SourceText(f"configuration of {path}", annotated_yaml(record.config, record.origins))
-    config = load(text, RunConfig, overrides).value
-    for line in changed(record.plug_ins, config):
-        print(f"warning: {record.path}: {line}", file=sys.stderr)
-    n_observed = int(record.attributes["n_observed"])
-    where = f"{record.path} (written by {record.writer})"
-    params = _complete(config.model, record.parameters, n_observed, where)
-    digest, data_digest = record.attributes.get("digest"), record.attributes.get("data_digest")
-    return Learned(
-        path, config, params, n_observed, digest, record.sweeps, record.preprocessing(), data_digest,
-        record.never_observed,
-    )  # fmt: skip
-
-
-def _from_config(path: Path) -> Learned:
-    config = load(path, RunConfig).value
-    training = config.training
-    values: dict[str, Any] = {}
-    if training.initial_file is not None:
-        values |= read_parameters(Path(training.initial_file))
-    telling = telling_parameter(config.model)
-    shape = np.shape(values.get(telling, 0.0)) if telling is not None else ()
-    n_observed = None if telling is None else n_observed_of(config.model, telling, shape)
-    if n_observed is None:
-        raise UserError(
-            f"{path} gives no parameters of its model {kind_of(config.model)}; name a run folder, or a "
-            "training.initial_file that holds them"
-        )
-    specs = learnable(config.model.parameters(n_observed))
-    for name in specs.keys() & training.initial.keys():
-        values[name] = specs[name].constraint.given(training.initial[name], specs[name].shape)
-    params = _complete(config.model, values, n_observed, str(path))
-    for name, spec in specs.items():
-        params[name] = legal_value(spec, params[name], f"{path}: {name}")
-    return Learned(path, config, params, n_observed, preprocessing=_of_parameters(training.initial_file))
-
-
-def _of_parameters(file: str | None) -> Preprocessing | None:
-    """That of the run that parameters come from; of those given by hand none is known, and none is assumed."""
-    is_run = file is not None and (Path(file).is_dir() or Path(file).suffix == ".h5")
-    return read_run(Path(file)).preprocessing() if file is not None and is_run else NOTHING_DONE
-
-
-def _complete(model: Model, values: Mapping[str, Any], n_observed: int, where: str) -> NamedArrays:
-    """All parameters of the model, out of these; but for constants, on which no posterior depends."""
     specs = learnable(model.parameters(n_observed))
     params = NamedArrays({name: spec.shape for name, spec in specs.items()})
     for name, spec in specs.items():
@@ -164,32 +129,3 @@ def _complete(model: Model, values: Mapping[str, Any], n_observed: int, where: s
     if not np.isfinite(params.buffer).all():
         raise UserError(f"{where} holds parameters that are not finite numbers")
     return params
-
-
-def _shared(found: Learned | None, comm: Communicator) -> Learned:
-    """What root found, on all ranks; parameters and whitening travel as numbers."""
-    parts = None
-    if found is not None:
-        parts = found.path, found.config, found.n_observed, found.n_sweeps, found.data_digest, found.never_observed
-    parts = comm.broadcast(parts)
-    assert parts is not None
-    path, config, n_observed, n_sweeps, data_digest, never_observed = parts
-    shapes = {name: spec.shape for name, spec in learnable(config.model.parameters(n_observed)).items()}
-    params = NamedArrays(shapes) if found is None else found.params
-    comm.broadcast_in_place(params.buffer)
-    preprocessing = _shared_preprocessing(found, n_observed, comm)
-    known = (preprocessing, data_digest, never_observed)
-    return found or Learned(path, config, params, n_observed, None, n_sweeps, *known)
-
-
-def _shared_preprocessing(found: Learned | None, n_observed: int, comm: Communicator) -> Preprocessing | None:
-    own = found.preprocessing if found is not None else None
-    settings = comm.broadcast(own.settings if own is not None else None)
-    if settings is None or settings["whiten"] == "none":
-        return None if settings is None else Preprocessing(settings["remove_mean"])
-    arrays = NamedArrays({"mean": (n_observed,), "matrix": 2 * (n_observed,), "inverse": 2 * (n_observed,)})
-    if own is not None and own.whitening is not None:
-        for name in arrays:
-            arrays[name] = getattr(own.whitening, name)
-    comm.broadcast_in_place(arrays.buffer)
-    return Preprocessing.from_arrays({**settings, **arrays}, n_observed)

@@ -1,7 +1,7 @@
 """Data generated from a model, written as they are made."""
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,18 @@ from prosper_ng.components import kind_of
 from prosper_ng.data.preprocessing import Preprocessing
 from prosper_ng.errors import NumericalError, UserError
 from prosper_ng.estep.interface import Floats
-from prosper_ng.inference.files import UNKNOWN, state_type
-from prosper_ng.inference.learned import Learned
-from prosper_ng.inference.rows import unknown_whitening
+from prosper_ng.inference.local_rows import unknown_whitening
+from prosper_ng.inference.summary import UNKNOWN, state_type
 from prosper_ng.models.capabilities import Samples, offers
 from prosper_ng.numerics.random_streams import Stream, stream
-from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.parallel.communicator import Communicator, SerialCommunicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.storage.result_file import ResultFile
+
+if TYPE_CHECKING:
+    from prosper_ng.inference.learned import Learned
 
 FORMAT = "prosper_ng sample"
 FORMAT_VERSION = 1
@@ -30,7 +32,7 @@ _WAVE_BYTES = 1 << 27
 
 
 def write_samples(
-    path: Path, known: Learned, n_rows: int, seed: int, comm: Communicator, with_states: bool, force: bool = False
+    path: Path, known: "Learned", n_rows: int, seed: int, comm: Communicator, with_states: bool, force: bool = False
 ) -> None:
     """Write rows that are a function of parameters, seed and their index; all ranks call it together.
 
@@ -38,12 +40,9 @@ def write_samples(
     and more rows begin with the same ones. Raises UserError where the model cannot generate data or the file cannot be
     written, NumericalError where the rows are not finite.
     """
-    model, space = known.model, known.model.space
-    if not offers(model, Samples):
-        raise UserError(f"model {kind_of(model)} cannot generate data")
-    if known.preprocessing is None:
-        raise UserError(unknown_whitening(known))
-    streams = stream(seed, "samples of a learned model")
+    space, streams = known.model.space, _streams(seed)
+    require_sampling(known)
+    assert known.preprocessing is not None
 
     def rehearse() -> None:
         _block(known, streams, 0)
@@ -66,6 +65,25 @@ def write_samples(
                 results.gather("states", states, starts)
 
 
+def made(known: "Learned", n_rows: int, seed: int) -> tuple[Floats, NDArray[np.generic]]:
+    """The rows (n, D) that `write_samples` writes, and the values (n, H) of the latents that made them."""
+    blocks = RowBlocks(n_rows, BLOCK_ROWS)
+    _, values, states = _made(known, _streams(seed), blocks, range(blocks.n_blocks), SerialCommunicator())
+    return values, states
+
+
+def require_sampling(known: "Learned") -> None:
+    """Raise UserError where the model cannot generate data, or their units are not known."""
+    if not offers(known.model, Samples):
+        raise UserError(f"model {kind_of(known.model)} cannot generate data")
+    if known.preprocessing is None:
+        raise UserError(unknown_whitening(known))
+
+
+def _streams(seed: int) -> Stream:
+    return stream(seed, "samples of a learned model")
+
+
 def _units(preprocessing: Preprocessing) -> str:
     """What the numbers of the rows mean."""
     if not preprocessing.remove_mean:
@@ -76,7 +94,7 @@ def _units(preprocessing: Preprocessing) -> str:
     )
 
 
-def _waves(known: Learned, n_blocks: int) -> list[range]:
+def _waves(known: "Learned", n_blocks: int) -> list[range]:
     """Blocks that are made before any of them is written: the same whatever the number of ranks."""
     row_bytes = 8 * (known.n_observed + known.model.space.n_latents)
     size = max(1, _WAVE_BYTES // (BLOCK_ROWS * row_bytes))
@@ -84,7 +102,7 @@ def _waves(known: Learned, n_blocks: int) -> list[range]:
 
 
 def _made(
-    known: Learned, streams: Stream, blocks: RowBlocks, wave: range, comm: Communicator
+    known: "Learned", streams: Stream, blocks: RowBlocks, wave: range, comm: Communicator
 ) -> tuple[list[int], Floats, NDArray[np.generic]]:
     """This rank's share of a wave: the first row of each rank, rows (n, D), and states (n, H)."""
     shares = [wave.start + rank * len(wave) // comm.size for rank in range(comm.size + 1)]
@@ -104,7 +122,7 @@ def _made(
     return starts, values, states
 
 
-def _block(known: Learned, streams: Stream, block: int) -> tuple[Floats, NDArray[np.int64]]:
+def _block(known: "Learned", streams: Stream, block: int) -> tuple[Floats, NDArray[np.int64]]:
     """All rows of a block, and the alphabet indices of their states."""
     model = cast(Samples, known.model)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is an error below

@@ -1,14 +1,17 @@
 """What a search over the rows of a run starts from: what its checkpoint has kept of them."""
 
+from pathlib import Path
+
 from prosper_ng.estep.kept_rows import named, state_of_rows
 from prosper_ng.inference.inference import Inference, Start
-from prosper_ng.inference.rows import LocalRows, Wanted
+from prosper_ng.inference.local_rows import LocalRows
+from prosper_ng.inference.rows import Wanted
 from prosper_ng.storage.checkpoint import FOLDER, Checkpoints
 from prosper_ng.storage.manifest import CheckpointError
 
 
-def states_of_run(inference: Inference, wanted: Wanted, rows: LocalRows) -> Start:
-    """What the run has kept of its own rows, those of this rank; all ranks call it together.
+def states_of_run(inference: Inference, path: Path, wanted: Wanted, rows: LocalRows) -> Start:
+    """What the run at `path` has kept of its own rows, those of this rank; all ranks call it together.
 
     Nothing where other rows are wanted, or the E-step keeps nothing. Where it does and there is no checkpoint that goes
     with the parameters, or that the E-step can go on from, a sentence says so, and the search starts from fresh states.
@@ -16,7 +19,7 @@ def states_of_run(inference: Inference, wanted: Wanted, rows: LocalRows) -> Star
     known = inference.known
     if wanted.path is not None or known.n_sweeps is None or not inference.row_state:
         return Start()
-    folder = (known.path.parent if known.path.is_file() else known.path) / FOLDER
+    folder = (path.parent if path.is_file() else path) / FOLDER
     owned = rows.blocks.owned_rows(rows.comm.rank, rows.comm.size)
     try:
         checkpoints = Checkpoints(folder, rows.comm, reads_only=True)

@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 from prosper_ng.estep.interface import Floats, Found, Target
 from prosper_ng.latents.moments import mean_states
 from prosper_ng.latents.posterior import TruncatedPosterior
+from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models.capabilities import PosteriorMeans, offers
 
+UNKNOWN = ", NaN in columns of which no value was observed in training"
+"""What is said of arrays (n, D) in files."""
 Summary = dict[str, NDArray[Any]]
 
 _FEW = 32
@@ -42,3 +45,14 @@ def summarize(target: Target, found: Found, posterior: TruncatedPosterior, n_bes
         others = model.posterior_means(target.prepared, target.projected, found.codes, posterior.weights)
         summary |= {f"means_{name}": means for name, means in others.items()}
     return summary
+
+
+def state_type(space: LatentSpace) -> type[np.generic]:
+    """int8 for alphabets of small whole numbers, float64 for others."""
+    small_whole = (space.values == np.rint(space.values)) & (abs(space.values) < 128)
+    return np.int8 if small_whole.all() else np.float64
+
+
+def decoded(space: LatentSpace, codes: NDArray[np.uint64]) -> NDArray[Any]:
+    """The values (..., H) of packed states (..., words)."""
+    return space.values.astype(state_type(space))[space.decode(codes)]

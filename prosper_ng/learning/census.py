@@ -201,8 +201,7 @@ def _owned(problem: Problem, wanted: NDArray[np.int64] | None = None) -> Iterato
         rows = problem.blocks.rows(block)
         if wanted is not None and np.searchsorted(wanted, rows.start) == np.searchsorted(wanted, rows.stop):
             continue
-        values = problem.values[rows.start - problem.first_row : rows.stop - problem.first_row]
-        yield rows, np.asarray(values, np.float64)
+        yield rows, np.asarray(problem.values[problem.local(rows)], np.float64)
 
 
 def _squares(problem: Problem, center: Floats) -> Floats:

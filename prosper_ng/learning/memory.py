@@ -25,7 +25,7 @@ import numpy as np
 from prosper_ng.data.memory_settings import Memory, text_of
 from prosper_ng.errors import UserError
 from prosper_ng.estep.kept_rows import row_bytes, row_state_of
-from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.numerics.named_arrays import Shape
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
@@ -97,7 +97,7 @@ class MemoryPlan(NamedTuple):
         return f"memory: a rank takes up to {self.largest}; host {fullest.host} with {ranks} gives {needed} more{there}"
 
 
-def sizes_of(config: RunConfig, n_observed: int) -> Sizes:
+def sizes_of(config: LearningSettings, n_observed: int) -> Sizes:
     """The sizes of a run over rows of D values; raises UserError where the E-step refuses the model."""
     model, estep = config.model, config.chosen_estep.estep
     estep.check(model)
@@ -132,7 +132,7 @@ def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: i
     )
 
 
-def planned(config: RunConfig, sizes: Sizes, blocks: RowBlocks, comm: Communicator) -> MemoryPlan | None:
+def planned(config: LearningSettings, sizes: Sizes, blocks: RowBlocks, comm: Communicator) -> MemoryPlan | None:
     """What the run needs, on root; raises UserError on all ranks where a host does not have it.
 
     To be called before anything large is allocated, by all ranks.
@@ -150,7 +150,7 @@ def planned(config: RunConfig, sizes: Sizes, blocks: RowBlocks, comm: Communicat
     return plan
 
 
-def _refusal(config: RunConfig, sizes: Sizes, plan: MemoryPlan, host: HostMemory) -> str:
+def _refusal(config: LearningSettings, sizes: Sizes, plan: MemoryPlan, host: HostMemory) -> str:
     """What is needed, what is there, and what would help."""
     assert host.available is not None
     largest, ranks = plan.largest, "1 rank" if host.n_ranks == 1 else f"{host.n_ranks} ranks"
@@ -160,7 +160,7 @@ def _refusal(config: RunConfig, sizes: Sizes, plan: MemoryPlan, host: HostMemory
     )
 
 
-def _ways_out(config: RunConfig, sizes: Sizes, plan: MemoryPlan, host: HostMemory) -> list[str]:
+def _ways_out(config: LearningSettings, sizes: Sizes, plan: MemoryPlan, host: HostMemory) -> list[str]:
     """What makes a run fit: more hosts, fewer states, rows in a file, each where it is enough."""
     largest, share = plan.largest, (host.available or 0) / host.n_ranks
     fixed = largest.total - largest.data - largest.states

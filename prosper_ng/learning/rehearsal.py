@@ -1,36 +1,35 @@
-"""A run over a few rows, so that every kernel is compiled before the ranks begin."""
+"""Learning from a few rows, so that every kernel is compiled before the ranks begin."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.experiments.tasks.interface import TaskContext
 from prosper_ng.learning.assembly import Assembly
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import Annealing
-from prosper_ng.training.em import Problem, TruncatedEM, posteriors, start
+from prosper_ng.training.em import Problem, TrainingState, TruncatedEM, posteriors, start
 from prosper_ng.training.settings import Training
 
 _N_ROWS = 2
 
 
-def rehearse(config: RunConfig, parts: Assembly) -> None:
-    """Two incremental sweeps, one of them tempered, over two rows that are not the data's; then the task.
+def rehearse(parts: Assembly, then: Callable[[Problem, TrainingState], None] | None = None) -> None:
+    """Two incremental sweeps, one of them tempered, over two rows that are not the data's; `then` what comes after.
 
-    What is wrong with these rows says nothing about the data, and what is wrong with the configuration the run itself
-    will find: a UserError only ends the rehearsal.
+    What is wrong with these rows says nothing about the data, and what is wrong with the settings learning itself will
+    find: a UserError only ends the rehearsal.
     """
     n_observed = parts.problem.n_observed
-    values = config.model.support.feasible((_N_ROWS, n_observed), stream(0, "rehearsal").generator())
-    if config.data.may_lack_values:
+    values = parts.problem.model.support.feasible((_N_ROWS, n_observed), stream(0, "rehearsal").generator())
+    if parts.missing:
         values[0, 0] = np.nan
-    estep = parts.problem.estep
-    problem = Problem(config.model, estep, values, RowBlocks(_N_ROWS, 1, 2), SerialCommunicator(), config.seed)
+    model, estep, seed = parts.problem.model, parts.problem.estep, parts.problem.seed
+    problem = Problem(model, estep, values, RowBlocks(_N_ROWS, 1, 2), SerialCommunicator(), seed)
     annealing = Annealing(temperature=((0, 2.0), (1, 1.0)), anneal_prior=False)
     with suppress(UserError):
         state = start(problem, parts.initial.copy())
@@ -40,4 +39,5 @@ def rehearse(config: RunConfig, parts: Assembly) -> None:
         for sweep in estep.turning_points:
             for _ in posteriors(problem, replace(state, sweep=sweep)):
                 pass
-        config.task.rehearse(TaskContext(problem, parts.dataset), state)
+        if then is not None:
+            then(problem, state)

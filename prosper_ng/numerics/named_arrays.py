@@ -60,6 +60,10 @@ class NamedArrays(Mapping[str, NDArray[np.float64]]):
     def __len__(self) -> int:
         return len(self._views)
 
+    def __reduce__(self) -> tuple[type["NamedArrays"], tuple[dict[str, Shape], NDArray[np.float64]]]:
+        # The views would be pickled as arrays of their own.
+        return NamedArrays, (self.shapes, self.buffer)
+
     def __repr__(self) -> str:
         return f"NamedArrays({', '.join(f'{name}{list(shape)}' for name, shape in self.shapes.items())})"
 

@@ -68,6 +68,11 @@ class RowBlocks:
         owned = self.owned(rank, size)
         return range(min(owned.start * self.block_rows, self.n_rows), min(owned.stop * self.block_rows, self.n_rows))
 
+    def local(self, rows: range, rank: int, size: int) -> slice:
+        """Where global rows lie among those of the rank that owns them."""
+        first = self.owned_rows(rank, size).start
+        return slice(rows.start - first, rows.stop - first)
+
     def starts(self, size: int) -> list[int]:
         """The first global row of each rank, and `n_rows` at the end: size + 1 numbers."""
         return [self.owned_rows(rank, size).start for rank in range(size)] + [self.n_rows]

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import json
 import os
 import platform
 import re
@@ -9,7 +10,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import prosper_ng
 from prosper_ng import plugins
@@ -94,6 +97,11 @@ def _commit() -> Provenance:
         found["git_status"] = changes
         found["git_diff"] = diff[:_LONGEST_DIFF] + cut
     return found
+
+
+def as_json(component: Any) -> str:
+    """The settings of a component."""
+    return json.dumps(asdict(component))
 
 
 def cpu_model() -> str:

@@ -77,6 +77,7 @@ class RunFile:
         provenance: Mapping[str, str | int],
         attributes: Mapping[str, Any],
         history: History | None = None,
+        name: str = NAME,
     ) -> None:
         """A new file, or the continuation of the one in `folder` where a history to go on from is given.
 
@@ -85,7 +86,7 @@ class RunFile:
         that another program holds is gone on with once that lets it go. Raises CannotOpen where it cannot be read for
         another reason.
         """
-        self.path = folder / NAME
+        self.path = folder / name
         self.history = history or History()
         self.notes: list[str] = []
         """What the user should hear of."""

@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng import access
+from prosper_ng import __version__, access
+from prosper_ng.config import ConfigError
 from prosper_ng.data.dataset import NO_COLUMNS, Columns, require_memory
 from prosper_ng.data.preprocessing import Preprocessing
 from prosper_ng.errors import UserError
@@ -140,6 +141,14 @@ def read_run(folder: Path) -> RunRecord:
     except StatusError as error:
         trouble = str(error)
     return _reading(path, lambda file: _record(path, file, status, trouble))
+
+
+def not_of_this_version(path: Path, writer: str, error: ConfigError) -> UserError:
+    """The error that the configuration in a run's file says what this version does not know."""
+    return UserError(
+        f"{path} was written by {writer}, and its configuration is none of prosper_ng {__version__}: "
+        f"{error.mistakes[0].message}"
+    )
 
 
 def last_numbers(record: RunRecord) -> dict[str, float]:

@@ -20,7 +20,7 @@ from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
-from prosper_ng.parallel.failure import during
+from prosper_ng.parallel.failure import collectively, during
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import AnnealingPoint
 from prosper_ng.training.data_selection import Rows, batch_of, best_explained, noisy_values, visited_rows
@@ -56,6 +56,10 @@ class Problem(NamedTuple):
     def n_observed(self) -> int:
         """D."""
         return int(self.values.shape[1])
+
+    def local(self, rows: range) -> slice:
+        """Where some of this rank's global rows lie in its arrays."""
+        return self.blocks.local(rows, self.comm.rank, self.comm.size)
 
 
 @dataclass
@@ -133,11 +137,12 @@ class TruncatedEM:
                     seconds = self._expect(state, part, point, clock)
                 with during(f"in the reduction {where}"):
                     sums = self._reduce(clock, seconds)
-                with during(f"in the M-step {where}"):
+                # An error of root alone would leave the others waiting for its parameters.
+                with during(f"in the M-step {where}"), collectively(comm, ""):
                     if comm.is_root:
                         carried = Carried(state.params, state.totals, state.memory)
                         state.params = self._maximization.update(carried, sums, sweep, part, point)
-                    clock.lap("m_step")
+                        clock.lap("m_step")
                 with during(f"in the broadcast {where}"):
                     comm.broadcast_in_place(state.params.buffer)
                     clock.lap("communication")
@@ -231,7 +236,7 @@ def initial_rows(problem: Problem, params: NamedArrays, allocate: Callable[..., 
         first = problem.estep.initial_rows(problem.model, problem.n_observed, numbers, activity, draws)
         require_state(problem.estep, state, first)
         for name, values in first.items():
-            kept[name][rows.start - problem.first_row : rows.stop - problem.first_row] = values
+            kept[name][problem.local(rows)] = values
     return kept
 
 

@@ -20,9 +20,9 @@ prepare_environment()
 import numpy as np
 
 from prosper_ng.config import load
+from prosper_ng.experiments.run import assemble_run
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.tasks.interface import TaskContext
-from prosper_ng.learning.assembly import assemble
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.training.em import TruncatedEM, start
 
@@ -63,7 +63,7 @@ class Result(NamedTuple):
 def run(form: Form, seed: int, overrides: list[str]) -> Result:
     """Learn once; errors are relative to the truth."""
     loaded = load(CONFIGS / f"bars-{form.kind}.yaml", RunConfig, [f"seed={seed}", *overrides])
-    parts = assemble(loaded.value, SerialCommunicator())
+    parts = assemble_run(loaded.value, SerialCommunicator())
     state = start(parts.problem, parts.initial)
     began = time.process_time()
     for _ in TruncatedEM(parts.problem, loaded.value.training).sweeps(state):

@@ -148,7 +148,7 @@ def predict(kind: str, found: Constants, options: argparse.Namespace) -> None:
     print(f"{'H':>6} " + " ".join(f"{name:>{max(len(name), 7)}}" for name in names) + "    reduced, memory, checkpoint")
     for H in (100, 300, 1000, 3000, 10000):
         config = run_config(kind, N, H, S)
-        sizes, blocks = sizes_of(config, D), RowBlocks(N, 1024)
+        sizes, blocks = sizes_of(config.learning, D), RowBlocks(N, 1024)
         n_blocks = len(blocks.owned(R // 2, R))
         size = Size(N // R, D, H, S, 8, 1024)
         *per_row, per_block = found.e_step * features(size, sizes.n_statistics, 8)

@@ -39,10 +39,10 @@ def course(image: Path, key: Key, n_sweeps: int, picture: Path) -> Course:
     """Sweep, processor seconds, PSNR and free energy of a run; PSNR after each of ten sweeps, then after each fifth."""
     from prosper_ng.config import load
     from prosper_ng.data.images import quality, save_png
+    from prosper_ng.experiments.run import assemble_run
     from prosper_ng.experiments.run_config import RunConfig
     from prosper_ng.experiments.tasks.denoise import denoised
     from prosper_ng.experiments.tasks.interface import TaskContext
-    from prosper_ng.learning.assembly import assemble
     from prosper_ng.learning.rehearsal import rehearse
     from prosper_ng.parallel.communicator import SerialCommunicator
     from prosper_ng.training.em import TruncatedEM, start
@@ -51,8 +51,8 @@ def course(image: Path, key: Key, n_sweeps: int, picture: Path) -> Course:
     overrides = [f"data.image={image}", f"data.noise={noise}", f"training.updates_per_sweep={n_updates}"]
     overrides += [f"training.n_sweeps={n_sweeps}"] + ([f"estep={ESTEPS[estep]}"] if ESTEPS[estep] else [])
     config = load(CONFIG, RunConfig, overrides).value
-    parts = assemble(config, SerialCommunicator())
-    rehearse(config, parts)
+    parts = assemble_run(config, SerialCommunicator())
+    rehearse(parts)
     state, context, seconds = start(parts.problem, parts.initial), TaskContext(parts.problem, parts.dataset), 0.0
     found: Course = {"sweep": [], "seconds": [], "psnr": [], "free_energy": []}
     sweeps = TruncatedEM(parts.problem, config.training).sweeps(state)

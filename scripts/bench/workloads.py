@@ -9,8 +9,9 @@ import numpy as np
 from prosper_ng.config import from_mapping
 from prosper_ng.data.sources.bars import Bars
 from prosper_ng.data.sources.image import Image
+from prosper_ng.experiments.run import assemble_run
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.learning.assembly import Assembly, assemble
+from prosper_ng.learning.assembly import Assembly
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.training.em import TruncatedEM, start
 from prosper_ng.training.settings import Training
@@ -121,7 +122,7 @@ def assembly_of(
         "name": "bench", "seed": seed, "data": {"kind": "npy", "path": str(rows)}, "model": model, "estep": estep,
         "training": {"initial_file": None if initial is None else str(initial)},
     }  # fmt: skip
-    return assemble(from_mapping(config, RunConfig).value, SerialCommunicator())
+    return assemble_run(from_mapping(config, RunConfig).value, SerialCommunicator())
 
 
 def write(workload: Workload, image: str, n_sweeps: int, folder: Path) -> None:

@@ -11,8 +11,8 @@ from small_runs import Runner
 from prosper_ng import cli
 from prosper_ng.config import from_mapping
 from prosper_ng.experiments.estimate import BANDWIDTH, Costs, Traffic, checkpoint_bytes, estimate, traffic_of
+from prosper_ng.experiments.run import assemble_run
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.learning.assembly import assemble
 from prosper_ng.learning.memory import needs_of, sizes_of
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.training.em import TruncatedEM
@@ -64,7 +64,7 @@ def counting(comm):
 
 def traffic_of_sweeps(config: RunConfig, comm) -> list[Traffic]:
     """The bytes that went through a rank in each sweep."""
-    parts, found = assemble(config, comm), []
+    parts, found = assemble_run(config, comm), []
     counting(comm)
     for _ in TruncatedEM(parts.problem, config.training).sweeps(parts.start()):
         found.append(Traffic(comm.n_summed, comm.n_broadcast))
@@ -105,7 +105,7 @@ def test_bytes_of_a_checkpoint_are_exact(tmp_path, capsys, estep):
     loaded = from_mapping({**SECTIONS, "estep": yaml.safe_load(estep)}, RunConfig).value
     found = estimate(loaded, 1)
     assert found.checkpoint_bytes == written
-    assert found.checkpoint_bytes == checkpoint_bytes(sizes_of(loaded, 16), found.blocks)
+    assert found.checkpoint_bytes == checkpoint_bytes(sizes_of(loaded.learning, 16), found.blocks)
 
 
 def estimated(tmp_path, capsys, *arguments: str) -> dict:
@@ -167,7 +167,7 @@ def test_a_run_that_does_not_fit_here_is_estimated_all_the_same(tmp_path, capsys
     whole = config(data={"kind": "bars", "n_bars": 8, "n_rows": 10**12}, model=SECTIONS["model"])
     assert found["memory_bytes"]["data"] > 8e9 * 16 * 0.99
     assert found["sweep_seconds"] > 100
-    assert sizes_of(whole, 16).n_states == 9
+    assert sizes_of(whole.learning, 16).n_states == 9
     found = estimated(tmp_path, capsys, "--set", "model.n_latents=200000")
     assert found["pilot"]["failed"].startswith("no pilot could be run: 1 rank on host")
     assert (found["sweep_seconds"], found["core_hours"]) == (None, None)
@@ -176,7 +176,7 @@ def test_a_run_that_does_not_fit_here_is_estimated_all_the_same(tmp_path, capsys
 
 def test_memory_is_that_of_the_largest_rank():
     found = estimate(config(), 4)
-    each = [needs_of(sizes_of(config(), 16), config().memory, found.blocks, rank, 4) for rank in range(4)]
+    each = [needs_of(sizes_of(config().learning, 16), config().memory, found.blocks, rank, 4) for rank in range(4)]
     assert found.needs == max(each, key=lambda needs: needs.total)
 
 

@@ -13,7 +13,8 @@ from prosper_ng.models.interface import Floats
 from prosper_ng.models.roles import headline_of, roles_of, telling_parameter
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.storage.run_record import RunFileError, read_run
-from tests.models.references import instances, random_parameters
+from prosper_ng.testing import random_parameters
+from tests.helpers.model_cases import instances
 
 D, H = 5, 3
 GSC = {"kind": "gsc", "n_latents": H, "noise": "full", "slab": "full"}

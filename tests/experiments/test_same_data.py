@@ -12,11 +12,11 @@ from prosper_ng import cli
 from prosper_ng.campaigns.plan import freeze, load_plan
 from prosper_ng.campaigns.run_state import other_data, run_states
 from prosper_ng.config import load
+from prosper_ng.data.content import Content
 from prosper_ng.data.sources._arrays import ArrayDataset
 from prosper_ng.data.sources.bars import Bars
+from prosper_ng.experiments.run import assemble_run
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.learning.assembly import assemble
-from prosper_ng.learning.digest import Content
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.storage.checkpoint import Checkpoints
@@ -43,7 +43,7 @@ def digest_of(values, n_pieces=1, missing=False):
 def digest_of_run(text, *changes):
     path = Path(text)
     loaded = load(path, RunConfig, changes).value
-    return assemble(loaded, SerialCommunicator()).data_digest
+    return assemble_run(loaded, SerialCommunicator()).data_digest
 
 
 # The digest

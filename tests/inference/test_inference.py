@@ -1,7 +1,6 @@
 """Posteriors under a learned model: exact where they can be, better with more effort, the same in any pieces."""
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,12 +15,11 @@ from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.row_by_row import keys_of, target_apart
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
-from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.inference.answers import keeping
 from prosper_ng.inference.effort import MOST_DOUBLINGS, MOST_STATES, Effort, harder
-from prosper_ng.inference.files import decoded, keeping
 from prosper_ng.inference.inference import Inference, Options
 from prosper_ng.inference.learned import Learned
-from prosper_ng.inference.summary import best_states
+from prosper_ng.inference.summary import best_states, decoded
 from prosper_ng.latents.moments import mean_states
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import draw_sets
@@ -38,8 +36,7 @@ KINDS = pytest.mark.parametrize("make", list(ONE_OF_EACH.values()), ids=list(ONE
 
 
 def learned(model, estep, params) -> Learned:
-    config = RunConfig(name="test", seed=3, data=Bars(), model=model, estep=estep)
-    return Learned(Path("runs/test"), config, params, len(params["W"]))
+    return Learned(model=model, params=params, n_observed=len(params["W"]), estep=estep, seed=3, origin="runs/test")
 
 
 def problem(make, estep, n_latents=4, n_rows=40, seed=0, n_observed=5):

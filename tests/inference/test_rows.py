@@ -11,7 +11,7 @@ from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.estep.variations.neighborhood import NeighborSearch
 from prosper_ng.estep.variations.sampling import Sampling
 from prosper_ng.inference import inference
-from prosper_ng.inference.files import keeping, predicting
+from prosper_ng.inference.answers import keeping, predicting
 from prosper_ng.inference.inference import Inference, Options
 from prosper_ng.testing import random_parameters
 from tests.helpers.model_cases import instances

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from prosper_ng.config import from_mapping
 from prosper_ng.errors import UserError
 from prosper_ng.estep.exhaustive import Exhaustive
+from prosper_ng.experiments.run import assemble_run
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.learning.assembly import assemble
 from prosper_ng.learning.census import take_census
 from prosper_ng.learning.digest import input_digest
 from prosper_ng.models.bsc import BSC
@@ -26,7 +26,7 @@ def config(**sections) -> RunConfig:
 
 
 def assembled(**sections):
-    return assemble(config(**sections), SerialCommunicator())
+    return assemble_run(config(**sections), SerialCommunicator())
 
 
 def refusal(**sections) -> str:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from prosper_ng.config import from_mapping
 from prosper_ng.errors import UserError
 from prosper_ng.estep.exhaustive import Exhaustive
+from prosper_ng.experiments.run import assemble_run
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.learning.assembly import assemble
 from prosper_ng.learning.census import take_census
 from prosper_ng.learning.census_warnings import named
 from prosper_ng.models.bsc import BSC
@@ -75,7 +75,7 @@ def assembled(tmp_path):
             "estep": {"kind": "search"},
             **sections,
         }
-        return assemble(from_mapping(config, RunConfig).value, SerialCommunicator(), tmp_path)
+        return assemble_run(from_mapping(config, RunConfig).value, SerialCommunicator(), tmp_path)
 
     return make
 

@@ -11,8 +11,8 @@ from small_runs import SEARCH, Runner
 from prosper_ng.config import from_mapping
 from prosper_ng.data.memory_settings import Memory, bytes_of, text_of
 from prosper_ng.errors import UserError
+from prosper_ng.experiments.run import assemble_run
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.learning.assembly import assemble
 from prosper_ng.learning.memory import PROGRAM, needs_of, sizes_of
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.memory import available_memory, peak_memory
@@ -52,7 +52,7 @@ def test_sizes_in_words():
 
 def test_the_formula():
     """By hand: N = 1000, D = 9, H = 70 (2 words), S = 20, on 2 ranks of 512 and 488 rows, one update."""
-    sizes = sizes_of(config(H=70, memory={"precision": "single"}), 9)
+    sizes = sizes_of(config(H=70, memory={"precision": "single"}).learning, 9)
     P = 4 + 70 + 9 * 70 + 70 * 70 + 1
     assert (sizes.n_statistics, sizes.n_parameters, sizes.row_bytes) == (P, 9 * 70 + 1 + 70, 20 * 24)
     blocks = RowBlocks(1000, 64)
@@ -68,12 +68,12 @@ def test_the_formula():
 
 def test_state_sets_are_counted_only_where_they_are_stored():
     estep = {"kind": "preselection", "n_candidates": 4, "max_active": 2}
-    assert sizes_of(config(estep=estep), 9).row_bytes == 0
-    gsc = sizes_of(config(estep=estep, model={"kind": "gsc", "n_latents": 6}), 9)
+    assert sizes_of(config(estep=estep).learning, 9).row_bytes == 0
+    gsc = sizes_of(config(estep=estep, model={"kind": "gsc", "n_latents": 6}).learning, 9)
     tables, of_state = 8 * (3 * 6 + 2 * 6), 16 + 24
     assert (gsc.row_bytes, gsc.working_bytes) == (0, tables + (1 + 6 + 6) * of_state)
-    assert sizes_of(config(estep={"kind": "exhaustive"}), 9).working_bytes == tables + 64 * of_state
-    assert sizes_of(config(estep=estep), 9).working_bytes == tables
+    assert sizes_of(config(estep={"kind": "exhaustive"}).learning, 9).working_bytes == tables + 64 * of_state
+    assert sizes_of(config(estep=estep).learning, 9).working_bytes == tables
 
 
 def machine(root: Path, **files: str) -> Path:
@@ -135,7 +135,7 @@ def test_free_memory_of_this_machine():
 def test_what_does_not_fit_is_refused_before_it_is_allocated(sections, said):
     before = peak_memory()
     with pytest.raises(UserError) as caught:
-        assemble(config(**sections), SerialCommunicator())
+        assemble_run(config(**sections), SerialCommunicator())
     sentence = str(caught.value)
     assert sentence.startswith("1 rank on host ")
     assert " of memory, and " in sentence
@@ -147,13 +147,13 @@ def test_what_does_not_fit_is_refused_before_it_is_allocated(sections, said):
 def test_what_is_proposed_fits():
     """The number of states that the message names is one that fits, and one more is not."""
     with pytest.raises(UserError) as caught:
-        assemble(config(n_rows=10**8, S=5000, H=60), SerialCommunicator())
+        assemble_run(config(n_rows=10**8, S=5000, H=60), SerialCommunicator())
     n_states = int(str(caught.value).split("estep.n_states of ")[1].split()[0])
     free = available_memory() or 0
     blocks = RowBlocks(10**8, 1024)
     # Other programs may take or give back memory in between.
     for S, fits in ((int(0.7 * n_states), True), (int(1.4 * n_states) + 1, False)):
-        needs = needs_of(sizes_of(config(S=S, H=60), 9), Memory(), blocks, 0, 1)
+        needs = needs_of(sizes_of(config(S=S, H=60).learning, 9), Memory(), blocks, 0, 1)
         assert (needs.total - min(PROGRAM, peak_memory()) < free) == fits
 
 
@@ -248,7 +248,7 @@ def peak_of(tmp_path_factory):
 
         loaded = load(folder / "run.yaml", RunConfig, list(changes)).value
         blocks = RowBlocks(n_rows, loaded.training.block_rows, loaded.training.updates_per_sweep)
-        needs = needs_of(sizes_of(loaded, n_observed), loaded.memory, blocks, 0, 1)
+        needs = needs_of(sizes_of(loaded.learning, n_observed), loaded.memory, blocks, 0, 1)
         return int(done.stdout.splitlines()[-1]), needs.total
 
     measure(64, 4)  # compiles, so that no measurement is one of the compiler

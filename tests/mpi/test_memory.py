@@ -38,7 +38,7 @@ def test_budgets_change_no_bit(mpiexec, tmp_path, file):
 
 TRAFFIC = """
     from prosper_ng.config import load
-    from prosper_ng.learning.assembly import assemble
+    from prosper_ng.experiments.run import assemble_run
     from prosper_ng.experiments.estimate import traffic_of
     from prosper_ng.experiments.run_config import RunConfig
     from prosper_ng.parallel.mpi import connect
@@ -52,7 +52,7 @@ TRAFFIC = """
             method(values)
         return call
 
-    parts = assemble(config, comm)
+    parts = assemble_run(config, comm)
     state = parts.start()
     comm.sum_in_place = counted(comm.sum_in_place, 0)
     comm.broadcast_in_place = counted(comm.broadcast_in_place, 1)

@@ -13,8 +13,8 @@ from prosper_ng.environment import prepare_environment
 prepare_environment()
 
 from prosper_ng.config import load
+from prosper_ng.experiments.run import assemble_run
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.learning.assembly import assemble
 from prosper_ng.learning.rehearsal import rehearse
 from prosper_ng.parallel.mpi import connect
 from prosper_ng.parallel.warm_up import warm_up
@@ -23,8 +23,8 @@ from prosper_ng.training import em
 
 def main() -> None:
     config, comm = load(sys.argv[1], RunConfig, sys.argv[2:]).value, connect()
-    parts = assemble(config, comm)
-    warm_up(comm, lambda: rehearse(config, parts))
+    parts = assemble_run(config, comm)
+    warm_up(comm, lambda: rehearse(parts))
     em.perf_counter = process_time
     reports = list(em.TruncatedEM(parts.problem, config.training).sweeps(parts.start()))
     if comm.is_root:

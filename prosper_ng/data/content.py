@@ -1,0 +1,87 @@
+"""What a source holds, whatever file it lies in, and the way of a rank's rows from there into its memory."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from prosper_ng.data.dataset import Dataset, require_memory
+from prosper_ng.data.memory_settings import Memory
+from prosper_ng.data.preprocessing import times
+from prosper_ng.data.row_file import FileRows, stored_rows, written_rows
+from prosper_ng.numerics.row_hash import combined, row_hashes
+from prosper_ng.parallel.communicator import Communicator
+
+Floats = NDArray[np.float64]
+
+_HALF = np.uint64(32)
+_PIECE_BYTES = 1 << 22
+"""Of rows that are read at a time."""
+
+
+def compile_reading() -> None:
+    """Compile what a `Content` is read with, for `warm_up`."""
+    combined(row_hashes(np.zeros((1, 1))), 0)
+    times(np.zeros((1, 1)), np.zeros((1, 1)))
+
+
+class Content:
+    """What a source holds, found out while its rows are read: which values stand in which row, and nothing else.
+
+    File format, precision, preprocessing, blocks and ranks do not count.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        """Nothing is read yet."""
+        self.dataset = dataset
+        self._total = np.zeros(2, np.uint64)
+
+    def raw(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Rows start..stop of the dataset as the source holds them, each of which must be read once by one rank."""
+        rows = self.dataset.raw(start, stop)
+        self._total += combined(row_hashes(rows), start)
+        return rows
+
+    def read(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Rows start..stop as they are learned from; otherwise as `raw`."""
+        return self.dataset.preprocessing.apply(self.raw(start, stop))
+
+    def digest(self, comm: Communicator) -> str:
+        """32 hexadecimal digits for all rows, once all ranks have read theirs; they call it together."""
+        # In halves, so that no sum over ranks goes beyond 64 bits.
+        halves = np.array([self._total >> _HALF, self._total & np.uint64(0xFFFFFFFF)]).astype(np.int64)
+        comm.sum_in_place(halves)
+        high, low = halves.astype(np.uint64)
+        first, second = ((high << _HALF) + low).tolist()
+        shape = f"{self.dataset.n_rows} {self.dataset.n_observed}"
+        return hashlib.sha256(f"{shape} {first} {second}".encode()).hexdigest()[:32]
+
+
+def local_rows(
+    read: Callable[[int, int], Floats], dataset: Dataset, owned: range, memory: Memory, dtype: DTypeLike, scratch: Path
+) -> NDArray[Any] | FileRows:
+    """The `owned` rows (n, D) of a dataset as `read(start, stop)` gives them, each of which it is asked for once.
+
+    In memory, or where they go beyond the budget in a file: the dataset's own if it holds just these numbers, else one
+    in `scratch`. Raises DataError where rows cannot be read, or do not fit there.
+    """
+    dtype, shape = np.dtype(dtype), (len(owned), dataset.n_observed)
+    n_together = max(1, _PIECE_BYTES // (8 * dataset.n_observed))
+    pieces = [range(start, min(start + n_together, owned.stop)) for start in owned[::n_together]]
+    n_bytes = shape[0] * shape[1] * dtype.itemsize
+    if memory.keeps_data(n_bytes):
+        require_memory(n_bytes, f"{dataset.where}: rows {owned.start} to {owned.stop}")
+        values = np.empty(shape, dtype)
+        for rows in pieces:
+            with np.errstate(over="ignore"):  # whoever asks for a narrow type looks for infinities
+                values[rows.start - owned.start : rows.stop - owned.start] = read(rows.start, rows.stop)
+        return values
+    stored = dataset.stored
+    if stored is None or stored.dtype != dtype:
+        return written_rows((read(rows.start, rows.stop) for rows in pieces), shape, dtype, scratch)
+    for rows in pieces:
+        read(rows.start, rows.stop)  # raises where the rows are none to work with
+    return stored_rows(stored, owned.start, shape)

@@ -1,0 +1,84 @@
+"""The parameters that learning starts from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from prosper_ng.components import kind_of
+from prosper_ng.data.dataset import NO_COLUMNS, Columns
+from prosper_ng.errors import UserError
+from prosper_ng.learning.settings import LearningSettings
+from prosper_ng.models.interface import Moments, learnable
+from prosper_ng.models.roles import legal_value, telling_parameter
+from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.numerics.random_streams import stream
+from prosper_ng.storage.parameter_file import read_parameters, unknown_columns
+from prosper_ng.training.em import Problem
+
+Floats = NDArray[np.float64]
+
+
+class Given(NamedTuple):
+    """Parameters of an earlier model."""
+
+    arrays: Mapping[str, ArrayLike] = {}
+    """By name; those that are missing are found from the data."""
+    unknown: Columns = NO_COLUMNS
+    """Columns of the data of which they know nothing."""
+    where: str = ""
+    """What to call their origin in errors."""
+
+
+def given_parameters(settings: LearningSettings, n_observed: int, start: Given | None = None) -> Given:
+    """What there is to start from: `start`, else the parameters in `training.initial_file`, if it names one.
+
+    Raises UserError where these do not fit the model.
+    """
+    file = settings.training.initial_file
+    if start is not None and file is not None:
+        raise UserError(f"training.initial_file is {file}, and {start.where} is given as well; leave one of them out")
+    if start is None and file is None:
+        return Given()
+    where = f"training.initial_file: {{}} in {file}" if start is None else f"{start.where}: {{}}"
+    holder = file if start is None else start.where
+    arrays = read_parameters(Path(str(file))) if start is None else start.arrays
+    specs, name_of_model = learnable(settings.model.parameters(n_observed)), kind_of(settings.model)
+    found = {name: np.asarray(values, np.float64) for name, values in arrays.items() if name in specs}
+    for name, values in found.items():
+        if values.shape != specs[name].shape:
+            raise UserError(
+                f"{where.format(name)} has the shape {values.shape}, and model {name_of_model} here needs "
+                f"{specs[name].shape}"
+            )
+    if not found:
+        prefix = "training.initial_file: " if start is None else ""
+        raise UserError(f"{prefix}{holder} holds none of the parameters {', '.join(specs)}")
+    return Given(found, unknown_columns(Path(str(file))) if start is None else start.unknown, where)
+
+
+def columns_told(settings: LearningSettings, n_observed: int, given: Given) -> Columns:
+    """The columns that the dictionary to start from, or what a model has in its place, tells of where it is given."""
+    name = telling_parameter(settings.model)
+    if name not in given.arrays or name in settings.training.initial:
+        return NO_COLUMNS
+    return np.setdiff1d(np.arange(n_observed), given.unknown)
+
+
+def initial_parameters(settings: LearningSettings, problem: Problem, given: Given, moments: Moments) -> NamedArrays:
+    """Parameters to start from: of the data, else as given, else as configured; the same bits on all ranks."""
+    configured = settings.training.initial
+    generator = stream(settings.seed, "initial parameters").generator()
+    params = settings.model.initial(moments, generator)
+    for name, spec in settings.model.parameters(problem.n_observed).items():
+        value: Any = params[name]
+        origin = f"the start found from the data: {name}"
+        if name in given.arrays:
+            value, origin = given.arrays[name], given.where.format(name)
+        if name in configured:
+            value, origin = configured[name], f"training.initial: {name}"
+        params[name] = legal_value(spec, value, origin)
+    problem.comm.broadcast_in_place(params.buffer)
+    return params

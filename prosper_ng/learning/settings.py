@@ -1,0 +1,34 @@
+"""Everything that learning depends on, besides the rows."""
+
+from dataclasses import field
+from typing import Annotated
+
+from prosper_ng.components import OneOf, Seed, settings
+from prosper_ng.data.memory_settings import Memory
+from prosper_ng.estep.interface import Choice, EStep
+from prosper_ng.models.interface import DiscreteLatents
+from prosper_ng.training.settings import Training
+
+
+@settings
+class LearningSettings:
+    """A model, and how it is learned; where the rows come from and where results go is another matter."""
+
+    seed: Seed = 0
+    """All random numbers are a function of it."""
+    model: Annotated[DiscreteLatents, OneOf("prosper_ng.models")]
+    """The generative model."""
+    estep: Annotated[EStep, OneOf("prosper_ng.estep")]
+    """How the state sets are chosen."""
+    training: Training = field(default_factory=Training)
+    """How long to learn, what, and from where."""
+    memory: Memory = field(default_factory=Memory)
+    """What is held in memory, and how."""
+
+    @property
+    def chosen_estep(self) -> Choice:
+        """The E-step itself, also where `estep` leaves it open, and why it is this one.
+
+        Raises UserError where the model lacks what it needs.
+        """
+        return self.estep.resolved(self.model)
