@@ -215,7 +215,7 @@ def entropy_identity_holds_right_after_a_full_m_step(case: ModelCase) -> None:
         new = model.maximize(params, sums, MStep(frozenset(params)))
         expected = model.expected_log_joint(new, sums) / len(values)
         # A probability that was raised to its bound is no maximum, and costs up to its entropy.
-        low = model.parameters(n_observed)["pi"].low if "pi" in new else 0.0
+        low = model.parameters(n_observed)["pi"].constraint.low if "pi" in new else 0.0
         is_inside = "pi" not in new or bool(((new["pi"] > 1.1 * low) & (new["pi"] < 1 - 1.1 * low)).all())
         absolute = 1e-10 if is_inside else 1e-7
         assert_close(expected, -model.entropy(new, sums), 1e-10, absolute, "expected log joint of a row")
