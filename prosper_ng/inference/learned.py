@@ -53,7 +53,7 @@ class Learned:
     """Columns of which the model knows nothing, since no value was observed."""
     name: str = "learned"
     """What the run is called."""
-    origin: str = "the learned model"
+    origin: str = "learn(...)"
     """What to call it in errors and in files of results: the run folder or file, as the user named it."""
     ending: str | None = None
     """Why learning ended, in a sentence, where it is known."""
