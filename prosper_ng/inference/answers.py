@@ -105,7 +105,7 @@ def _inference(known: "Learned", options: Options) -> Inference:
 
 
 def _found(inference: Inference, data: Any, summarize: Summarize, missing: bool) -> tuple[LocalRows, Inferred]:
-    rows = rows_in_hand(inference.known, dataset_of(data, "the data", missing), missing)
+    rows = rows_in_hand(inference.known, dataset_of(data, missing=missing), missing)
     with one_blas_thread():
         return rows, infer(inference, rows, summarize)
 

@@ -129,7 +129,7 @@ def _dataset(data: Any, missing: bool) -> Dataset:
     if hasattr(data, "raw") and hasattr(data, "preprocessing"):
         dataset: Dataset = data
         return dataset
-    return dataset_of(data, "the data", missing)
+    return dataset_of(data, missing=missing)
 
 
 def _given(start: Learned | Mapping[str, Any]) -> Given:
