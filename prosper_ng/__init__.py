@@ -1,6 +1,24 @@
 """Probabilistic sparse coding with truncated variational EM, on one core or a thousand MPI ranks."""
 
-from prosper_ng.components import plugin
+import importlib
+from typing import Any
 
-__all__ = ["plugin"]
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "Learned": "prosper_ng.inference.learned",
+    "learn": "prosper_ng.learning.learn",
+    "load": "prosper_ng.inference.stored",
+    "plugin": "prosper_ng.components",
+}
+"""Where the names of the Python interface are defined; imported when they are used."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

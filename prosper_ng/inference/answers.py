@@ -16,6 +16,7 @@ from prosper_ng.inference.samples import made, require_sampling
 from prosper_ng.inference.summary import Summary, decoded, summarize
 from prosper_ng.latents.posterior import TruncatedPosterior
 from prosper_ng.models.capabilities import Reconstructs, offers
+from prosper_ng.parallel.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from prosper_ng.inference.learned import Learned
@@ -93,7 +94,8 @@ def sample(known: "Learned", n_rows: int, seed: int) -> tuple[Floats, NDArray[np
     if n_rows < 1:
         raise UserError(f"n_rows must be 1 or more, not {n_rows}")
     require_sampling(known)
-    return made(known, n_rows, seed)
+    with one_blas_thread():
+        return made(known, n_rows, seed)
 
 
 def _inference(known: "Learned", options: Options) -> Inference:
@@ -103,8 +105,9 @@ def _inference(known: "Learned", options: Options) -> Inference:
 
 
 def _found(inference: Inference, data: Any, summarize: Summarize, missing: bool) -> tuple[LocalRows, Inferred]:
-    rows = rows_in_hand(inference.known, dataset_of(data, "the data", missing), missing)
-    return rows, infer(inference, rows, summarize)
+    rows = rows_in_hand(inference.known, dataset_of(data, missing=missing), missing)
+    with one_blas_thread():
+        return rows, infer(inference, rows, summarize)
 
 
 def require_prediction(known: "Learned") -> None:

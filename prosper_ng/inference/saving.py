@@ -1,5 +1,6 @@
 """A learned model in a file of its own: laid out as the `run.h5` of a run, so that what reads one reads both."""
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,7 +38,9 @@ def save(known: "Learned", path: Path, force: bool = False) -> None:
     if known.preprocessing is None:
         raise UserError(unknown_whitening(known))
     config = _config_of(known)
-    require_place(path, force)
+    if os.path.lexists(path) and not force:
+        raise UserError(f"{path} exists already; choose another path, or replace it with force=True")
+    require_place(path, force=True)
     attributes: dict[str, Any] = {"name": known.name, "n_observed": known.n_observed, "n_sweeps": known.n_sweeps}
     attributes |= {"digest": known.digest, "data_digest": known.data_digest, "ending": known.ending}
     if len(known.never_observed):

@@ -4,15 +4,17 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypeVar, cast
 
 import numpy as np
 
 from prosper_ng.errors import UserError
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.last_words import exit_status, message_of
+
+T = TypeVar("T")
 
 _PATIENCE = 2.0  # seconds for the other ranks to come to the same error
 _LAST_WORDS = 0.2  # seconds for a launcher to pass a message on before it ends the ranks
@@ -35,16 +37,25 @@ def ending_all_ranks_together(comm: Communicator) -> Iterator[None]:
     except BaseException as error:
         if comm.size == 1 or _is_success(error):
             raise
-        failing = comm.failing_ranks(_PATIENCE)
-        if len(failing) == comm.size:
-            if comm.is_root:
-                raise
-            raise SystemExit(exit_status(error)) from None
-        if failing[0] == comm.rank:
-            _say_last_words(error, comm)
-        else:
-            time.sleep(2 * _PATIENCE)  # the lowest failing rank speaks, and ends this one
-        comm.abort(exit_status(error))
+        _end_unless_all_fail(error, comm)
+        if comm.is_root:
+            raise
+        raise SystemExit(exit_status(error)) from None
+
+
+@contextmanager
+def failing_together(comm: Communicator) -> Iterator[None]:
+    """A frame around what a group does for a caller who may go on: an error that all ranks run into is raised on all.
+
+    One that only some run into, which the rest would wait for in vain, ends all ranks as
+    `ending_all_ranks_together` does.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if comm.size > 1:
+            _end_unless_all_fail(error, comm)
+        raise
 
 
 @contextmanager
@@ -96,6 +107,15 @@ def agree(comm: Communicator, error: Exception | None, doing: str = "") -> None:
     _raise(error if comm.rank == culprit else None, report, place)
 
 
+def decided(comm: Communicator, decide: Callable[[], T]) -> T:
+    """What root decides, on all ranks; an error of root's is raised on all of them."""
+    found: T | None = None
+    with collectively(comm, ""):
+        if comm.is_root:
+            found = decide()
+    return cast(T, comm.broadcast(found))
+
+
 class _Report(NamedTuple):
     """An error as it travels to the other ranks."""
 
@@ -138,6 +158,18 @@ def _revived(kind: type[UserError], text: str) -> UserError:
     plain = UserError(text)
     plain.exit_status = kind.exit_status
     return plain
+
+
+def _end_unless_all_fail(error: BaseException, comm: Communicator) -> None:
+    """Return where all ranks have come to an error; else the lowest that has speaks, and all are aborted."""
+    failing = comm.failing_ranks(_PATIENCE)
+    if len(failing) == comm.size:
+        return
+    if failing[0] == comm.rank:
+        _say_last_words(error, comm)
+    else:
+        time.sleep(2 * _PATIENCE)  # the lowest failing rank speaks, and ends this one
+    comm.abort(exit_status(error))
 
 
 def _is_success(error: BaseException) -> bool:

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -74,6 +75,23 @@ def _require_same_files(comm: Communicator) -> None:
                 raise UserError(f"--import {name}: {os.uname().nodename} has another file of this name than root")
 
 
+@contextmanager
+def group_of(comm: Any) -> Iterator[Communicator]:
+    """The group that a caller named, for as long as this lasts: none, a communicator of mpi4py, or one of this package.
+
+    All its ranks enter and leave together. Raises UserError where it is nothing of the kind.
+    """
+    if comm is None:
+        yield SerialCommunicator()
+    elif hasattr(comm, "Get_rank"):
+        with closing(MpiCommunicator(comm)) as group:
+            yield group
+    elif hasattr(comm, "gather_rows"):
+        yield comm
+    else:
+        raise UserError(f"comm must be None or a communicator of mpi4py, not {type(comm).__name__}")
+
+
 def load_library() -> Any:
     """The module mpi4py.MPI, MPI initialized; raises LaunchError where there is no MPI library."""
     import mpi4py
@@ -115,6 +133,11 @@ class MpiCommunicator:
         self._group = world.Dup()
         self._rows = world.Dup()
         self._failures = world.Dup()
+
+    def close(self) -> None:
+        """Give the duplicates back; all ranks do so, and use the group no more."""
+        for duplicate in (self._group, self._rows, self._failures):
+            duplicate.Free()
 
     def sum_in_place(self, values: Vector) -> None:
         """Replace `values` by their sum over the ranks."""

@@ -1,8 +1,11 @@
-"""Whether the ranks of a host have as many cores as they have threads."""
+"""Threads of the numerical libraries: how many there are for the cores of a host, and one where bits depend on it."""
 
 import os
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from threading import Lock
+from typing import Any, NamedTuple
 
 from prosper_ng.environment import THREAD_VARIABLES
 from prosper_ng.parallel.communicator import Communicator
@@ -17,6 +20,29 @@ class HostLoad(NamedTuple):
     """Threads of all its ranks together."""
     n_cores: int
     """Cores that any of its ranks may run on."""
+
+
+class _Limited:
+    """The users of a limit that holds for the whole process, and goes back to what was before with the last of them."""
+
+    lock, n_users = Lock(), 0
+    limit: Any = None
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Linear algebra in one thread for as long as this lasts, since sums over several may come out otherwise."""
+    with _Limited.lock:
+        _Limited.n_users += 1
+        if _Limited.n_users == 1:
+            _Limited.limit = import_module("threadpoolctl").threadpool_limits(1, "blas")
+    try:
+        yield
+    finally:
+        with _Limited.lock:
+            _Limited.n_users -= 1
+            if _Limited.n_users == 0:
+                _Limited.limit.restore_original_limits()
 
 
 def available_cores() -> set[int]:

@@ -74,21 +74,21 @@ class ArrayDataset(PreparedRows):
         return rows
 
 
-def dataset_of(data: Any, where: str = "the data", missing: bool = False) -> ArrayDataset:
+def dataset_of(data: Any, where: str = "the array", missing: bool = False) -> ArrayDataset:
     """The dataset of what has a shape, a type and slices of rows, such as an array, a memmap or a dataset of h5py, and
     of what can be made an array of; nothing is read yet.
 
     Raises DataError where it is no table of real numbers, or its gaps would be taken for numbers.
     """
     if isinstance(data, np.ma.MaskedArray):
-        raise DataError(f"{where} are a masked array; give data.filled(np.nan), with missing=True")
+        raise DataError(f"{where} is masked; give data.filled(np.nan), with missing=True")
     if hasattr(data, "toarray"):
-        raise DataError(f"{where} are a sparse {type(data).__name__}; give data.toarray()")
+        raise DataError(f"{where} is a sparse {type(data).__name__}; give data.toarray()")
     if not (hasattr(data, "shape") and hasattr(data, "dtype")):
         try:
             data = np.asarray(data)
         except ValueError as error:
-            raise DataError(f"{where} are no table of numbers: {error}") from None
+            raise DataError(f"{where} is no table of numbers: {error}") from None
     return ArrayDataset.of(data, where, missing)
 
 

@@ -1,0 +1,120 @@
+"""`prosper_ng.learn` in a script under mpiexec: the bits of a single process, and no rank that waits for ever."""
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.mpi
+
+SCRIPT = """
+import numpy as np
+import prosper_ng
+from mpi4py import MPI
+from prosper_ng.errors import NumericalError, UserError
+
+world = MPI.COMM_WORLD
+rng = np.random.default_rng(4)
+data = (rng.random((150, 5)) < 0.3) @ rng.normal(0.0, 3.0, (6, 5)).T + rng.standard_normal((150, 6))
+SETTINGS = {
+    "model": {"kind": "gsc", "n_latents": 5}, "estep": {"kind": "search", "n_states": 9}, "seed": 7,
+    "training": {"n_sweeps": 4, "updates_per_sweep": 3, "block_rows": 16},
+}
+
+def learn(**changes):
+    return prosper_ng.learn(data, comm=world, **SETTINGS | changes)
+"""
+
+
+@pytest.fixture(scope="module")
+def digest():
+    space = {}
+    exec(
+        SCRIPT.replace("comm=world", "comm=None").replace("from mpi4py import MPI\n", "").replace("world = MPI", "#"),
+        space,
+    )
+    return space["learn"]().digest
+
+
+@pytest.mark.parametrize("n_ranks", [2, 3])
+def test_any_number_of_ranks_makes_the_same_bits(mpiexec, digest, n_ranks):
+    code = (
+        SCRIPT
+        + """
+seen = []
+found = learn(on_sweep=lambda report, params: seen.append(report.sweep))
+assert seen == ([1, 2, 3, 4] if world.rank == 0 else [])
+assert len(found.history) == (0 if world.rank else len(found.history)) and found.n_sweeps == 4
+print(found.digest, found.params.buffer.sum().hex(), flush=True)
+assert learn(on_sweep=lambda report, params: report.sweep == 2).n_sweeps == 2
+"""
+    )
+    done = mpiexec(n_ranks, code=code, timeout=200)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.split("\n")[:-1]
+    assert len(lines) == n_ranks
+    assert len(set(lines)) == 1
+    assert lines[0].split()[0] == digest
+
+
+def test_an_error_of_root_alone_is_raised_on_all_ranks(mpiexec):
+    code = (
+        SCRIPT
+        + """
+from prosper_ng.training.maximization import Maximization
+
+def listen(report, params):
+    raise LookupError("lost in sweep 1")
+
+try:
+    learn(on_sweep=listen)
+except Exception as error:
+    print("listener", "lost in sweep 1" in str(error), flush=True)
+
+original = Maximization.update
+
+def fails(self, params, totals, sums, sweep, part, point):
+    if sweep == 2:
+        raise NumericalError("sigma became -1.5")
+    return original(self, params, totals, sums, sweep, part, point)
+
+Maximization.update = fails
+try:
+    learn()
+except NumericalError as error:
+    print("M-step", error, *error.__notes__, sep=" | ", flush=True)
+Maximization.update = original
+try:
+    learn(model={"kind": "gsc", "n_latents": 0})
+except UserError:
+    print("arguments", learn().n_sweeps, flush=True)
+"""
+    )
+    done = mpiexec(3, code=code, timeout=200)
+    assert done.returncode == 0, done.stderr
+    m_step = "M-step | sigma became -1.5 | in the M-step of sweep 3, update 1"
+    assert sorted(done.stdout.split("\n")[:-1]) == sorted(3 * ["listener True", m_step, "arguments 4"])
+
+
+def test_an_error_of_one_rank_alone_ends_all(mpiexec):
+    code = (
+        SCRIPT
+        + """
+from prosper_ng.estep.search import Search
+
+original = Search.posterior
+
+def fails(self, target, sets, vary=True):
+    if world.rank == 1 and len(target.batch.rows) == 16:
+        raise ZeroDivisionError("a defect")
+    return original(self, target, sets, vary)
+
+Search.posterior = fails
+learn()
+print("done")
+"""
+    )
+    done = mpiexec(2, code=code, timeout=200)
+    assert done.returncode == 1
+    assert "done" not in done.stdout
+    assert done.stderr.count("Traceback (most recent call last)") == 1
+    assert re.search(r"ZeroDivisionError: a defect\n(.*\n)*  on rank 1 of 2, host \S+; all ranks end", done.stderr)
