@@ -69,7 +69,7 @@ class Annealing:
     row_fraction: Track = 1.0
     """The share of the rows that a sweep visits, drawn anew for each sweep."""
     data_noise: Track = 0.0
-    """Standard deviation of the noise that is added to the data, anew in each sweep."""
+    """Standard deviation of the noise that is added to the data, anew in each sweep; for models of any real numbers."""
     parameter_noise: dict[str, Track] = field(default_factory=dict)
     """Standard deviation, by parameter, of the noise that is added to it after each M-step."""
 

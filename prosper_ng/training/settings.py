@@ -21,7 +21,8 @@ class Training:
     learn: tuple[str, ...] | None = None
     """Names of the parameters to learn; all where this is not given."""
     initial: dict[str, float] = field(default_factory=dict)
-    """Values to start from, by parameter, instead of those found from the data; each fills the whole array."""
+    """Values to start from, by parameter, instead of those found from the data: each fills the whole array, of a
+    covariance its diagonal."""
     initial_file: str | None = None
     """A run folder, run.h5 or npz file with parameters to start from; `initial` goes before it."""
     annealing: Annealing = field(default_factory=Annealing)

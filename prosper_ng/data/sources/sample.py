@@ -37,7 +37,8 @@ class Sample(SourceDefaults):
     group: str = "/"
     """The group of an HDF5 file in which they lie, such as parameters/latest in run.h5."""
     parameters: dict[str, Any] | None = None
-    """Parameters by name, as numbers or nested lists; they go before those of the file. A number fills its array."""
+    """Parameters by name, as numbers or nested lists; they go before those of the file. A number fills its array,
+    of a covariance its diagonal."""
 
     def __post_init__(self) -> None:
         """Raise ValueError where there are no parameters."""
