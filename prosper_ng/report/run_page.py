@@ -116,6 +116,9 @@ def _facts(record: RunRecord, found: Mapping[str, Any]) -> TableRows:
         last = record.last(name) if name in record.history else record.last(f"{name}_mean")
         if last is not None:
             rows.append((label, f"{last:.4g}"))
+    gap = record.last("entropy_gap")
+    if gap is not None and record.attributes.get("entropy_identity") == "at convergence":
+        rows.append(("entropy gap, 0 at convergence", f"{gap:.3g} per row"))
     elapsed = record.last("elapsed")
     if elapsed is not None:
         rows.append(("time", duration(elapsed)))
