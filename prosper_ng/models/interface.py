@@ -193,7 +193,7 @@ class DiscreteLatents(Model, Protocol):
         ...
 
     def activity(self, params: NamedArrays) -> Floats:
-        """(H,) prior probability that each latent is active."""
+        """(H,) prior probability that each latent is active; for draws alone where the model `CouplesLatents`."""
         ...
 
     def log_joint(self, prepared: Any, projected: Any, codes: Codes) -> Floats:

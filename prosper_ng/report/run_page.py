@@ -117,6 +117,9 @@ def _facts(record: RunRecord, found: Mapping[str, Any]) -> TableRows:
         last = record.last(column)
         if last is not None:
             rows.append((label_of(column, role), f"{last:.4g}"))
+    gap = record.last("entropy_gap")
+    if gap is not None and record.attributes.get("entropy_identity") == "at convergence":
+        rows.append(("entropy gap, 0 at convergence", f"{gap:.3g} per row"))
     elapsed = record.last("elapsed")
     if elapsed is not None:
         rows.append(("time", duration(elapsed)))

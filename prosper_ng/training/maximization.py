@@ -70,8 +70,8 @@ class Maximization:
     def update(self, carried: Carried, sums: NamedArrays, sweep: int, part: int, point: AnnealingPoint) -> NamedArrays:
         """New parameters after a part gave new statistics.
 
-        Raises NumericalError where a statistic or a parameter is not finite, or where the free energy fell although
-        the mathematics says that it cannot.
+        Raises NumericalError where a statistic, a parameter or what is remembered is not finite, or where the free
+        energy fell although the mathematics says that it cannot.
         """
         where = f"sweep {sweep + 1}, update {part + 1}"
         params, totals, memory = carried

@@ -33,6 +33,18 @@ TEXTS = {
 }
 
 
+PLAIN = """
+import sys
+from prosper_ng import cli
+sys.exit(cli.main(sys.argv[1:]))
+"""
+FORGETFUL = """
+import prosper_ng.models.sbn_adam as nets
+del nets.SBNAdam.memory
+nets.SBNAdam.maximize = lambda self, params, sums, step: params.copy()
+"""
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """The folder of undisturbed runs without a launcher, each beside its configuration."""
@@ -93,22 +105,27 @@ def test_a_killed_run_goes_on_with_the_bits_of_an_undisturbed_one(mpiexec, alone
     assert_same_end(alone / name, folder)
 
 
+def test_coupled_latents_under_a_preselection_are_refused_before_a_run_begins(alone, tmp_path):
+    changes = ["model.couples_latents=true", "estep={kind: preselection, n_candidates: 2, max_active: 1}"]
+    overrides = [argument for change in changes for argument in ("--set", change)]
+    program = tmp_path / "plain.py"
+    program.write_text(PLAIN, encoding="utf-8")
+    command = [sys.executable, NETS, program, "run", alone / "convergence.yaml", "--output", tmp_path / "run"]
+    done = subprocess.run([*command, *overrides], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: estep.corrects_prior corrects the learned activities of latents that are ")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_checkpoint_without_what_is_remembered_is_refused(alone, tmp_path):
     """The folder of a net without memory, under the configuration of one with it, as another version may leave it."""
-    code = """
-        import sys
-        import prosper_ng.models.sbn_adam as nets
-        del nets.SBNAdam.memory
-        nets.SBNAdam.maximize = lambda self, params, sums, step: params.copy()
-    """
     program = tmp_path / "forgetful.py"
-    lines = "\n".join(line.strip() for line in code.strip().splitlines())
-    program.write_text(f"{lines}\nfrom prosper_ng import cli\nsys.exit(cli.main(sys.argv[1:]))\n", encoding="utf-8")
+    program.write_text(FORGETFUL + PLAIN, encoding="utf-8")
     command = ["--quiet", "run", alone / "part.yaml", "--output", tmp_path / "run"]
     first = [sys.executable, NETS, program, *command, "--set", "training.n_sweeps=2"]
     subprocess.run(first, check=True, timeout=120)
     plain = tmp_path / "plain.py"
-    plain.write_text("import sys\nfrom prosper_ng import cli\nsys.exit(cli.main(sys.argv[1:]))\n", encoding="utf-8")
+    plain.write_text(PLAIN, encoding="utf-8")
     again = subprocess.run([sys.executable, NETS, plain, *command], capture_output=True, text=True, timeout=120)
     assert again.returncode == 2
     assert "it holds the memory of the M-step none, and n_steps (a number), mean_W (6 x 3)" in again.stderr

@@ -1,6 +1,7 @@
 """The page of a run: it says what the run did, whatever state it is in, and names in it are only names."""
 
 import re
+import shutil
 import sys
 from importlib import resources
 
@@ -83,6 +84,19 @@ def test_page_lies_in_the_folder_of_the_run_and_replaces_the_one_before(learned,
     assert capsys.readouterr().out == ""
     check(Page(learned / "report.html"))
     assert not list(learned.glob(".report*"))
+
+
+@pytest.mark.parametrize(("identity", "is_said"), [("at convergence", True), ("after M-step", False)])
+def test_a_gap_that_is_the_distance_from_convergence_is_said_to_be_one(learned, tmp_path, report, identity, is_said):
+    with h5py.File(learned / "run.h5") as file:
+        assert file.attrs["entropy_identity"] == "after M-step"
+    folder = shutil.copytree(learned, tmp_path / "run")
+    with h5py.File(folder / "run.h5", "r+") as file:
+        file.attrs["entropy_identity"] = identity
+        file["history/entropy_gap"][-1] = 0.0123
+    facts = report(folder).texts
+    assert ("entropy gap, 0 at convergence" in facts["dt"]) == is_said
+    assert ("0.0123 per row" in facts["dd"]) == is_said
 
 
 def test_images_before_and_after(tmp_path, capsys, report):
