@@ -10,6 +10,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.estep.auto import Auto
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.interface import EStep, RowArrays, Target
+from prosper_ng.estep.kept_rows import require_state, row_state_of
 from prosper_ng.estep.listed import Listed
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
@@ -93,6 +94,21 @@ def test_states_are_distinct_and_their_log_joints_right(make, estep):
         assert len(np.unique(codes, axis=0)) == len(codes)
     again = target.log_joint(np.ascontiguousarray(found.codes))
     assert found.log_joint == pytest.approx(again, rel=1e-12)
+
+
+@MODELS
+@pytest.mark.parametrize("estep", list(ESTEPS.values()), ids=list(ESTEPS))
+def test_as_many_states_are_listed_and_as_much_is_kept_as_was_announced(make, estep):
+    target = target_for(make)
+    model, n_observed = target.model, target.batch.values.shape[1]
+    estep.check(model)
+    rows = rows_for(estep, target)
+    require_state(estep, row_state_of(estep, model, n_observed), rows)
+    whole = estep.with_all_states()
+    found = whole.take_up(target, rows, None) if rows else whole.find(target)
+    assert found.codes.shape == (30, estep.n_listed(model.space), model.space.words)
+    assert estep.resolved(model) == (estep, "as configured")
+    assert estep.unsettled(target, found).shape == (30,)
 
 
 @MODELS
