@@ -85,7 +85,7 @@ def test_esteps_over_bit_planes_refuse_other_spaces(estep):
     with pytest.raises(UserError) as caught:
         estep.check(Clusters(n_latents=7))
     assert str(caught.value) == (
-        f"estep {kind_of(estep)} cannot work on the states of model bsc, which come from a IndexSpace; choose another "
+        f"estep {kind_of(estep)} cannot work on the states of model bsc, which are those of IndexSpace; choose another "
         "E-step"
     )
 
