@@ -83,6 +83,7 @@ class PatchDataset(PreparedRows):
     """
 
     truth: NamedArrays | None = None
+    row_shape: tuple[int, ...]
 
     def __init__(
         self,

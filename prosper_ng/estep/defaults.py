@@ -148,4 +148,4 @@ def require_needed(estep: EStep, model: Any) -> None:
 
 def unserved(model: Any) -> str:
     """The end of the sentence that somebody cannot serve the space of a model."""
-    return f"cannot work on the states of model {kind_of(model)}, which come from a {type(model.space).__name__}"
+    return f"cannot work on the states of model {kind_of(model)}, which are those of {type(model.space).__name__}"

@@ -80,7 +80,10 @@ class EStep(Protocol):
 
     @property
     def max_active(self) -> int | None:
-        """gamma, where K_n holds no state with more active latents; None where nothing is left out on principle."""
+        """gamma, where K_n holds no state with more active latents; None where nothing is left out on principle.
+
+        Where it is None, training checks that free energies at fixed parameters never fall from one visit to the next.
+        """
         ...
 
     @property

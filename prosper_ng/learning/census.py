@@ -223,7 +223,7 @@ def _refuse_impossible(problem: Problem, total: _Total) -> None:
             "all values of the data are NaN, which marks what was not observed; at least one must be a number"
         )
     magnitudes = np.where(total.n_observed > 0, np.maximum(-total.low, total.high), 0.0)
-    column, precision = int(magnitudes.argmax()), np.dtype(getattr(problem.values, "dtype", np.float64))
+    column, precision = int(magnitudes.argmax()), np.dtype(problem.values.dtype)
     lowest, highest = _LEGAL_MAGNITUDES[precision]
     in_precision = "double precision" if precision == np.float64 else "single precision (memory.precision)"
     if magnitudes[column] > highest:

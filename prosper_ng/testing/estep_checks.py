@@ -9,6 +9,7 @@ import numpy as np
 from prosper_ng.components import kind_of
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.interface import EStep, RowArrays, Target
+from prosper_ng.estep.kept_rows import require_state, row_state_of
 from prosper_ng.estep.search import Search
 from prosper_ng.latents.posterior import log_sum
 from prosper_ng.latents.state_sets import StateSets
@@ -95,6 +96,21 @@ def a_row_finds_the_same_states_in_any_company(case: EStepCase) -> None:
     """For every model."""
     for model in case.models:
         states_do_not_depend_on_company(case.estep, model)
+
+
+@CHECKS.add()
+def as_many_states_are_listed_and_as_much_is_kept_as_was_announced(case: EStepCase) -> None:
+    """What memory is planned by, and what a checkpoint holds."""
+    for target in case.targets():
+        estep, model, n_observed = case.estep, target.model, target.batch.values.shape[1]
+        estep.check(model)
+        rows = rows_for(estep, target)
+        require_state(estep, row_state_of(estep, model, n_observed), rows)
+        whole = estep.with_all_states()
+        found = whole.take_up(target, rows, None) if rows else whole.find(target)
+        shape, said = found.codes.shape, (len(target.batch.values), estep.n_listed(model.space), model.space.words)
+        assert_that(shape == said, f"{kind_of(model)}: the states have the shape {shape}, said was {said}")
+        assert_that(estep.unsettled(target, found).shape == (len(found.codes),), "`unsettled` must say it of each row")
 
 
 @CHECKS.add()

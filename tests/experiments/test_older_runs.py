@@ -128,7 +128,7 @@ def with_an_option_that_is_not_known(attributes, root, rows):
         (without_a_parameter, "it holds the parameters W (6 x 4), pi (4)"),
         (with_more_statistics, "it holds the totals parts (1 x 99)"),
         (with_statistics_in_another_order, "it holds the statistics b (2), a (1)"),
-        (with_fewer_states, "it holds the state sets codes (24 x 2"),
+        (with_fewer_states, "it holds codes (2 x 1, uint64)"),
         (with_an_option_that_is_not_known, "unknown field `tempering`"),
     ],
 )

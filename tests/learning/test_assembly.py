@@ -1,5 +1,7 @@
 """A configuration turned into a problem: first parameters, and what does not fit together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from prosper_ng.config import from_mapping
 from prosper_ng.errors import UserError
 from prosper_ng.estep.exhaustive import Exhaustive
+from prosper_ng.estep.preselection import Preselection
 from prosper_ng.experiments.run import assemble_run
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.learning.census import take_census
@@ -15,7 +18,8 @@ from prosper_ng.learning.digest import input_digest
 from prosper_ng.models.bsc import BSC
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
-from prosper_ng.training.em import Problem
+from prosper_ng.training.em import Problem, posteriors, start
+from tests.helpers.small_runs import write_image
 
 BARS = {"kind": "bars", "n_bars": 6, "n_rows": 90}
 
@@ -143,6 +147,41 @@ def test_data_beyond_what_can_be_squared_are_refused(tmp_path):
 
 def test_denoising_needs_an_image():
     assert refusal(task={"kind": "denoise"}).startswith("task denoise needs the patches of an image")
+
+
+class Blind(BSC):
+    """A model that predicts no data, but for what it makes of preselected states."""
+
+    reconstruct = None
+
+
+def test_denoising_needs_a_model_and_an_estep_that_predict_data(tmp_path):
+    write_image(tmp_path / "picture.png")
+    source = {"kind": "image", "image": str(tmp_path / "picture.png"), "noise": 9.0, "patch_size": 3}
+    sections = config(data=source, task={"kind": "denoise"})
+    blind, pair = replace(sections, model=Blind(n_latents=6)), replace(sections, estep=Preselection(n_candidates=4))
+    for whole in (sections, pair, replace(pair, model=blind.model)):
+        parts = assemble(whole, SerialCommunicator())
+        patches = [posterior.reconstruct() for _, posterior in posteriors(parts.problem, parts.start())]
+        assert np.concatenate(patches).shape == (parts.dataset.n_rows, 9)
+    with pytest.raises(UserError) as caught:
+        assemble(blind, SerialCommunicator())
+    assert str(caught.value) == (
+        "task denoise needs predictions of the data, and model bsc with estep search cannot make any; use another "
+        "model, or task train"
+    )
+    problem = parts.problem._replace(model=blind.model, estep=blind.estep)
+    for _, posterior in posteriors(problem, start(problem, parts.initial)):
+        with pytest.raises(UserError, match="model bsc cannot predict data"):
+            posterior.reconstruct()
+
+
+def test_an_estep_that_cannot_serve_the_model_is_refused_before_data_are_read():
+    wide = {"kind": "bsc", "n_latents": 40}
+    assert "too many to enumerate" in refusal(model=wide, estep={"kind": "exhaustive"})
+    many = {"kind": "preselection", "n_candidates": 40, "max_active": 20}
+    assert "combinations for each row" in refusal(model=wide, estep=many)
+    assert "combinations for each row" in refusal(model=wide, estep={"kind": "search", "variations": [many]})
 
 
 def test_the_digest_of_the_input_knows_every_bit():
