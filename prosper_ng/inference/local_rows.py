@@ -96,6 +96,7 @@ class _AsNeeded:
     def __init__(self, known: "Learned", dataset: Dataset, preprocessing: Preprocessing) -> None:
         self._dataset, self._read = dataset, fitting_rows(dataset.raw, known, preprocessing, dataset.where)
         self.shape = (dataset.n_rows, dataset.n_observed)
+        self.dtype = np.dtype(np.float64)
 
     def __len__(self) -> int:
         return self.shape[0]

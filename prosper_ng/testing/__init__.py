@@ -50,7 +50,7 @@ def checks_of(case: ModelCase | EStepCase) -> Iterator[tuple[str, Callable[[], N
 def check_model(case: ModelCase) -> dict[str, str]:
     """Make all checks of a model; those that were skipped, with the reasons.
 
-    Raises AssertionError with the name of the first check that fails.
+    Raises AssertionError with the name of the first check that fails, ImportError where hypothesis is not installed.
     """
     return _check(case)
 
@@ -84,6 +84,8 @@ def _check(case: ModelCase | EStepCase) -> dict[str, str]:
             check()
         except Skipped as reason:
             skipped[name] = str(reason)
+        except ImportError:
+            raise
         except Exception as error:
             raise AssertionError(f"{case.kind}, {name}: {error}") from error
     return skipped

@@ -100,20 +100,31 @@ def bound(checks: list[Check], case: Any) -> Iterator[tuple[str, Callable[[], No
 
 
 def over_sizes(run: Callable[[int, int, int], None], n_examples: int = 15) -> None:
-    """Call (n_latents, n_observed, seed) for several sizes; the smallest that fails is told.
+    """Call (n_latents, n_observed, seed) for several sizes; those that fail are told.
 
-    Raises ImportError where hypothesis, which finds it, is not installed.
+    Raises ImportError where hypothesis, which chooses them, is not installed.
     """
     try:
-        from hypothesis import HealthCheck, given, settings
+        from hypothesis import HealthCheck, Phase, given, settings
         from hypothesis import strategies as st
     except ImportError as error:
         raise ImportError(
             'the checks of models choose their sizes with hypothesis: pip install "prosper_ng[test]"'
         ) from error
-    slow = [HealthCheck.too_slow]
-    settled = settings(max_examples=n_examples, deadline=None, database=None, suppress_health_check=slow)
-    settled(given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 2**32))(run))()
+
+    def told(n_latents: int, n_observed: int, seed: int) -> None:
+        try:
+            run(n_latents, n_observed, seed)
+        except AssertionError as error:
+            sizes = f"{n_latents} latents, {n_observed} observed dimensions, seed {seed}"
+            raise AssertionError(f"{error} ({sizes})") from error
+
+    # Sizes are small: to look for smaller ones that fail as well would take longer than all checks.
+    settled = settings(
+        max_examples=n_examples, phases=[Phase.generate], deadline=None, database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )  # fmt: skip
+    settled(given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 2**32))(told))()
 
 
 def assert_close(found: Any, expected: Any, rel: float, absolute: float, what: str) -> None:

@@ -91,8 +91,9 @@ def row(form: Form, results: list[Result]) -> str:
     sigma = max((abs(result.sigma_error) for result in solved), default=np.nan)
     pi = max((abs(result.pi_error) for result in solved), default=np.nan)
     seconds = float(np.median([result.seconds for result in results]))
+    of_sigma = "" if np.isnan(sigma) else f"{100 * sigma:.1f} %"
     return (
-        f"| {form.label} | {len(solved)} of {len(results)} | {100 * sigma:.1f} % | {100 * pi:.1f} % "
+        f"| {form.label} | {len(solved)} of {len(results)} | {of_sigma} | {100 * pi:.1f} % "
         f"| {form.prosper} | {seconds:.1f} |"
     )
 

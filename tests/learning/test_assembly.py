@@ -161,11 +161,11 @@ def test_denoising_needs_a_model_and_an_estep_that_predict_data(tmp_path):
     sections = config(data=source, task={"kind": "denoise"})
     blind, pair = replace(sections, model=Blind(n_latents=6)), replace(sections, estep=Preselection(n_candidates=4))
     for whole in (sections, pair, replace(pair, model=blind.model)):
-        parts = assemble(whole, SerialCommunicator())
+        parts = assemble_run(whole, SerialCommunicator())
         patches = [posterior.reconstruct() for _, posterior in posteriors(parts.problem, parts.start())]
         assert np.concatenate(patches).shape == (parts.dataset.n_rows, 9)
     with pytest.raises(UserError) as caught:
-        assemble(blind, SerialCommunicator())
+        assemble_run(blind, SerialCommunicator())
     assert str(caught.value) == (
         "task denoise needs predictions of the data, and model bsc with estep search cannot make any; use another "
         "model, or task train"

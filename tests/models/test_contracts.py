@@ -1,5 +1,7 @@
 """Models are held against their cases in the files of their names; what has none is held against itself."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -114,5 +116,13 @@ def test_what_a_model_or_its_case_does_not_say_is_skipped_with_the_reason():
 
 def test_all_checks_at_once_name_the_one_that_fails():
     case = ModelCase(lambda n_latents: WrongStatistics(n_latents=n_latents))
-    with pytest.raises(AssertionError, match="bsc, statistics add up over any split in any order: sum of the"):
+    said = r"bsc, statistics add up over any split in any order: sum of the .* \(\d latents, \d observed .*, seed \d+\)"
+    with pytest.raises(AssertionError, match=said):
         check_model(case)
+
+
+def test_without_hypothesis_one_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    with pytest.raises(ImportError, match=r'choose their sizes with hypothesis: pip install "prosper_ng\[test\]"'):
+        check_model(CASES["bsc"])
+    assert outcome(CASES["bsc"], "zero weights and empty batches add nothing") == ""
