@@ -14,7 +14,10 @@ class KeepsWorkspace(Protocol):
     """Models whose `preselect` takes one more argument, `workspace`, and finds again what it left there."""
 
     def workspace(self, prepared: Any) -> Any:
-        """An empty one for these parameters; what it holds changes how long a call takes, never what comes out."""
+        """An empty one for these parameters; what it holds changes how long a call takes, never what comes out.
+
+        `preselect` raises ValueError where it gets one of other parameters.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ from prosper_ng.estep.interface import Target
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.workspace import workspace_for
 from prosper_ng.models.bsc import BSC
+from prosper_ng.models.gsc import GSC
 from prosper_ng.models.interface import Batch
 from prosper_ng.models.mca import MCA
 from prosper_ng.models.mmca import MMCA
@@ -20,6 +21,7 @@ MODELS = {
     "mca": MCA(n_latents=H),
     "mmca-soft": MMCA(n_latents=H, superposition="soft"),
     "bsc": BSC(n_latents=H),
+    "gsc": GSC(n_latents=H),
 }
 EACH = pytest.mark.parametrize("model", list(MODELS.values()), ids=list(MODELS))
 ESTEP = Preselection(n_candidates=7, max_active=4)
@@ -29,7 +31,8 @@ def targets_of(model) -> list[Target]:
     """Two blocks of rows at the same parameters, without a workspace."""
     rng = np.random.default_rng(0)
     W = rng.normal(size=(D, H))
-    params = NamedArrays.of(W=np.abs(W) if isinstance(model, MCA) else W, sigma=0.5, pi=np.full(H, 0.2))
+    slabs = {"mu": np.ones(H), "psi": np.ones(H)} if isinstance(model, GSC) else {}
+    params = NamedArrays.of(W=np.abs(W) if isinstance(model, MCA) else W, sigma=0.5, pi=np.full(H, 0.2), **slabs)
     values, _ = model.sample(params, 2 * N, rng)
     prepared, streams = model.prepare(params), stream(1, "test")
     blocks = [Batch(np.arange(N) + start, values[start : start + N]) for start in (0, N)]
@@ -74,3 +77,11 @@ def test_what_one_block_met_is_known_to_the_next(kind):
         outcome(target._replace(workspace=shared))
         sizes.append(int(shared.superpositions(ESTEP.max_active).table.n_states[0]))
     assert 0 < sizes[0] < sizes[1] == sizes[2] == sizes[3]
+
+
+@pytest.mark.parametrize("kind", ["mca", "mmca-soft"])
+def test_a_workspace_of_other_parameters_is_refused(kind):
+    target, other = targets_of(MODELS[kind])[0], targets_of(MODELS[kind])[0]
+    shared = workspace_for(MODELS[kind], other.prepared)
+    with pytest.raises(ValueError, match="the workspace is that of other parameters"):
+        outcome(target._replace(workspace=shared))

@@ -145,8 +145,14 @@ class MaximumModel(ActivityPrior):
         self, prepared: Prepared, projected: Projected, batch: Batch, chosen: Preselected, tempering: Tempering,
         workspace: Workspace | None = None,
     ) -> MaximumPosterior:  # fmt: skip
-        """The posterior over the states of each row's candidates, whose superpositions stay in the workspace."""
-        return MaximumPosterior(prepared, projected, batch, chosen, tempering, workspace or Workspace(prepared))
+        """The posterior over the states of each row's candidates, whose superpositions stay in the workspace.
+
+        Raises ValueError where the workspace is that of other parameters.
+        """
+        own = workspace or Workspace(prepared)
+        if own.prepared is not prepared:
+            raise ValueError("the workspace is that of other parameters; it is made anew for each update")
+        return MaximumPosterior(projected, batch, chosen, tempering, own)
 
     def workspace(self, prepared: Prepared) -> Workspace:
         """Superpositions that are found once for all blocks of rows."""

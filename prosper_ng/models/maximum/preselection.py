@@ -12,7 +12,7 @@ from prosper_ng.latents.posterior import Mask, Tempering
 from prosper_ng.latents.space import unpack_binary
 from prosper_ng.latents.state_table import clear, place_states, state_table
 from prosper_ng.models.interface import Batch, Floats
-from prosper_ng.models.maximum.kernels import Prepared, Projected
+from prosper_ng.models.maximum.kernels import Projected
 from prosper_ng.models.maximum.superpositions import Workspace
 from prosper_ng.models.maximum.tree import NEGLIGIBLE, Weighed, Weighing, weigh_states
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -76,11 +76,10 @@ class MaximumPosterior:
     n_accepted = 0
 
     def __init__(
-        self, prepared: Prepared, projected: Projected, batch: Batch, chosen: Preselected, tempering: Tempering,
-        workspace: Workspace,
-    ) -> None:  # fmt: skip
-        """Find the states that count, and their weights."""
-        self._workspace = workspace
+        self, projected: Projected, batch: Batch, chosen: Preselected, tempering: Tempering, workspace: Workspace
+    ) -> None:
+        """Find the states that count, and their weights, at the parameters of the workspace."""
+        self._workspace, prepared = workspace, workspace.prepared
         self.prepared, self.projected, self.batch, self.chosen = prepared, projected, batch, chosen
         beta = 1.0 / tempering.temperature
         n_rows = len(batch.values)

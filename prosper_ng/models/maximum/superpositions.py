@@ -49,13 +49,13 @@ class Workspace:
 
     def __init__(self, prepared: Prepared) -> None:
         """Nothing is known yet."""
-        self._prepared = prepared
+        self.prepared = prepared
         self._known: dict[int, Superpositions] = {}
 
     def superpositions(self, max_active: int) -> Superpositions:
         """Those of up to gamma latents, with room for more."""
         if max_active not in self._known:
-            self._known[max_active] = _no_superpositions(self._prepared)
+            self._known[max_active] = _no_superpositions(self.prepared)
         return self._known[max_active]
 
 
