@@ -10,10 +10,12 @@ import importlib.util
 import os
 import pkgutil
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from prosper_ng.environment import own_kernel_cache
@@ -131,13 +133,22 @@ def troubles(package: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def imported(files: Sequence[str]) -> Iterator[None]:
-    """Know the kinds of these files for as long as this lasts. Raises UserError where one of them is no plug-in."""
-    before = set(_files)
+def imported(files: Sequence[str]) -> Iterator[list[str]]:
+    """Know the kinds of these files for as long as this lasts; gives what the user should hear of.
+
+    Raises UserError where one of them is no plug-in.
+    """
+    before, modules = set(_files), set(sys.modules)
     try:
         for file in files:
             _import_file(file)
-        yield
+        own = _modules_of_files(modules) if files else []
+        _keep_kernels_apart(own)
+        yield [
+            f"--import needs {module.__file__}, too, which runs do not keep, and whose changes they do not notice"
+            for module in own
+            if module.__name__ not in _files
+        ]
     finally:
         _remove(_files.keys() - before)
 
@@ -197,9 +208,8 @@ def _import_file(file: str) -> None:
     sys.modules[name] = module  # under a name of its own, by which kernels and pickles find it again
     _files[name] = Origin(path.name, f"--import {path.name}", hashlib.sha256(content).hexdigest(), path, text)
     try:
-        with _kernels_apart(_files[name].sha256):
-            # What was read is what runs: the file may change meanwhile, and no compiled form is kept beside it.
-            exec(compile(content, str(path), "exec", dont_inherit=True), vars(module))
+        # What was read is what runs: the file may change meanwhile, and no compiled form is kept beside it.
+        exec(compile(content, str(path), "exec", dont_inherit=True), vars(module))
     except UserError:
         raise
     except (Exception, SystemExit) as error:
@@ -235,24 +245,41 @@ def _reason(error: BaseException, path: Path | None = None) -> str:
     return f"{'' if line is None else f'line {line}: '}{type(error).__name__}{f': {text}' if text else ''}"
 
 
-@contextlib.contextmanager
-def _kernels_apart(key: str) -> Iterator[None]:
-    """Keep what is compiled of the kernels in a plug-in under a digest of its sources: an edit compiles them anew.
+def _keep_kernels_apart(modules: Sequence[ModuleType]) -> None:
+    """Have compiled kernels of these modules kept under a digest of their sources: an edit of one compiles all anew.
 
-    Those of this package stay where they are, and need not be compiled again.
+    numba itself sees that a kernel's own file has changed, but not one with a kernel that it calls.
     """
     folder = own_kernel_cache(os.environ)
-    if folder is None:
-        yield
+    kernels = [
+        value
+        for module in modules
+        for value in vars(module).values()
+        if hasattr(value, "enable_caching") and value.py_func.__module__ == module.__name__ and value.stats.cache_path
+    ]
+    if folder is None or not kernels:
         return
-    for package, _ in GROUPS.values():
-        built_in(package)
-    config = importlib.import_module("numba").config
-    before, config.CACHE_DIR = config.CACHE_DIR, str(folder / f"plug-in-{key[:16]}")
+    digest = hashlib.sha256(b"".join(Path(module.__file__ or os.devnull).read_bytes() for module in modules))
+    config = sys.modules["numba"].config
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder / f"plug-in-{digest.hexdigest()[:16]}")
     try:
-        yield
+        for kernel in kernels:
+            kernel.enable_caching()
     finally:
         config.CACHE_DIR = before
+
+
+def _modules_of_files(before: Set[str]) -> list[ModuleType]:
+    """The modules imported since that belong neither to this program nor to an installed package."""
+    installed = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    installed.add(os.path.dirname(__file__))
+    return [
+        module
+        for name, module in sorted(sys.modules.items())
+        if name not in before
+        and (getattr(module, "__file__", None) or "").endswith(".py")
+        and not any(str(module.__file__).startswith(folder + os.sep) for folder in installed)
+    ]
 
 
 @cache
@@ -270,8 +297,9 @@ def _installed(group: str) -> dict[str, str]:
     for entry in _entries()[group]:
         place = _package(entry)
         try:
-            with _kernels_apart(_digest_of_package(entry)):
-                loaded = entry.load()
+            loaded = entry.load()
+            top = entry.module.partition(".")[0]
+            _keep_kernels_apart([sys.modules[name] for name in sorted(sys.modules) if name.partition(".")[0] == top])
             cls = _kinds.get(GROUPS[group].package, {}).get(entry.name)
             if cls is None or cls is not loaded:
                 raise UserError(f'{entry.value} does not say @prosper_ng.plugin("{group}", kind="{entry.name}")')
@@ -286,18 +314,6 @@ def _installed(group: str) -> dict[str, str]:
 
 def _package(entry: "EntryPoint") -> str:
     return f"package {entry.dist.name} {entry.dist.version}" if entry.dist is not None else f"package {entry.module}"
-
-
-def _digest_of_package(entry: "EntryPoint") -> str:
-    """A digest of all sources beside the module of an entry point: what its kernels may call."""
-    spec = importlib.util.find_spec(entry.module.partition(".")[0])
-    folders = spec.submodule_search_locations if spec is not None else None
-    sources = [path for folder in folders or () for path in sorted(Path(folder).rglob("*.py"))]
-    sources = sources or [Path(spec.origin)] if spec is not None and spec.origin else sources
-    digest = hashlib.sha256()
-    for path in sources:
-        digest.update(f"{path}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def _made_origin(cls: type) -> Origin:

@@ -250,6 +250,34 @@ def test_kernels_of_a_file_are_cached_under_its_text(tmp_path):
     assert {path for path in cache.rglob("*.nbc") if "plug-in-" not in str(path)} == before
 
 
+def test_kernels_of_other_files_that_a_plug_in_calls_are_watched(tmp_path, capsys, monkeypatch):
+    helper, file, config = tmp_path / "helping_kernels.py", tmp_path / "mine.py", tmp_path / "run.yaml"
+    helper.write_text(
+        "import numba\n\n@numba.njit(cache=True)\ndef shifted(value):\n    return value + 1.0\n", encoding="utf-8"
+    )
+    text = TEXT.replace("import numba\n", "import numba\nfrom helping_kernels import shifted\n")
+    file.write_text(text.replace("= max(values[place], floor)", "= shifted(values[place])"), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def shifted():
+        sys.modules.pop("helping_kernels", None)
+        with plugins.imported([str(file)]):
+            values = np.zeros(1)
+            sys.modules["prosper_ng_plugin_mine"].at_least(values, 0.0)
+            return values[0]
+
+    assert shifted() == 1.0
+    helper.write_text(helper.read_text(encoding="utf-8").replace("1.0", "2.5"), encoding="utf-8")
+    assert shifted() == 2.5
+    config.write_text(CONFIG.replace("bright_start", "mine"), encoding="utf-8")
+    del sys.modules["helping_kernels"]
+    assert cli.main(["validate", str(config), "--import", str(file), "--quiet"]) == 0
+    del sys.modules["helping_kernels"]
+    assert capsys.readouterr().err == (
+        f"warning: --import needs {helper}, too, which runs do not keep, and whose changes they do not notice\n"
+    )
+
+
 def test_scripts_of_jobs_name_the_file_by_its_full_path(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))  # without Slurm
     place = tmp_path / "my files"
