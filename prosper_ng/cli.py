@@ -73,7 +73,7 @@ def _run(argv: list[str]) -> int:
 
     prepare_environment()
     with plugins.imported([*files, *arguments.imports]) as warnings:
-        for warning in warnings:
+        for warning in () if arguments.quiet else warnings:
             _say(f"warning: {warning}")
         return int(command.run(arguments))
 

@@ -69,6 +69,7 @@ _files: dict[str, Origin] = {}
 _troubles: dict[str, dict[str, str]] = {}
 """Why kinds of installed packages cannot be used, by package of the group; what is missing was not looked at yet."""
 _forgetting: list[Callable[[], None]] = []
+_MOST_WARNINGS = 5
 
 
 def forget_on_change(forget: Callable[[], None]) -> None:
@@ -148,7 +149,7 @@ def imported(files: Sequence[str]) -> Iterator[list[str]]:
             f"--import needs {module.__file__}, too, which runs do not keep, and whose changes they do not notice"
             for module in own
             if module.__name__ not in _files
-        ]
+        ][:_MOST_WARNINGS]
     finally:
         _remove(_files.keys() - before)
 
@@ -185,7 +186,8 @@ def _remove(modules: Set[str]) -> None:
     for cls in [cls for cls in _origins if cls.__module__ in modules]:
         del _origins[cls]
     for name in modules:
-        del _files[name], sys.modules[name]
+        del _files[name]
+        sys.modules.pop(name, None)
     _forget()
 
 
@@ -250,18 +252,20 @@ def _keep_kernels_apart(modules: Sequence[ModuleType]) -> None:
 
     numba itself sees that a kernel's own file has changed, but not one with a kernel that it calls.
     """
-    folder = own_kernel_cache(os.environ)
+    folder, dispatcher = own_kernel_cache(os.environ), sys.modules.get("numba.core.dispatcher")
+    if folder is None or dispatcher is None:
+        return
+    own = [(value, module) for module in modules for value in vars(module).values()]
     kernels = [
         value
-        for module in modules
-        for value in vars(module).values()
-        if hasattr(value, "enable_caching") and value.py_func.__module__ == module.__name__ and value.stats.cache_path
+        for value, module in own
+        if isinstance(value, dispatcher.Dispatcher)
+        and value.py_func.__module__ == module.__name__
+        and value.stats.cache_path is not None
     ]
-    if folder is None or not kernels:
-        return
-    digest = hashlib.sha256(b"".join(Path(module.__file__ or os.devnull).read_bytes() for module in modules))
+    digest = hashlib.sha256("".join(map(_digest, modules)).encode()).hexdigest()
     config = sys.modules["numba"].config
-    before, config.CACHE_DIR = config.CACHE_DIR, str(folder / f"plug-in-{digest.hexdigest()[:16]}")
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder / f"plug-in-{digest[:16]}")
     try:
         for kernel in kernels:
             kernel.enable_caching()
@@ -269,17 +273,23 @@ def _keep_kernels_apart(modules: Sequence[ModuleType]) -> None:
         config.CACHE_DIR = before
 
 
+def _digest(module: ModuleType) -> str:
+    """SHA-256 of what a module was made from."""
+    if module.__name__ in _files:
+        return _files[module.__name__].sha256
+    return hashlib.sha256(Path(module.__file__ or os.devnull).read_bytes()).hexdigest()
+
+
 def _modules_of_files(before: Set[str]) -> list[ModuleType]:
-    """The modules imported since that belong neither to this program nor to an installed package."""
-    installed = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    installed.add(os.path.dirname(__file__))
-    return [
-        module
-        for name, module in sorted(sys.modules.items())
-        if name not in before
-        and (getattr(module, "__file__", None) or "").endswith(".py")
-        and not any(str(module.__file__).startswith(folder + os.sep) for folder in installed)
-    ]
+    """The modules imported since that belong neither to this program nor to Python nor to an installed package."""
+    known = [Path(__file__).parent, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))]
+    found = []
+    for name in sorted(sys.modules.keys() - before):
+        path = Path(getattr(sys.modules[name], "__file__", None) or "")
+        is_installed = not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
+        if path.suffix == ".py" and not is_installed and not any(path.is_relative_to(folder) for folder in known):
+            found.append(sys.modules[name])
+    return found
 
 
 @cache
@@ -303,8 +313,7 @@ def _installed(group: str) -> dict[str, str]:
             cls = _kinds.get(GROUPS[group].package, {}).get(entry.name)
             if cls is None or cls is not loaded:
                 raise UserError(f'{entry.value} does not say @prosper_ng.plugin("{group}", kind="{entry.name}")')
-            content = Path(sys.modules[cls.__module__].__file__ or os.devnull).read_bytes()
-            _origins[cls] = Origin(place.split()[1], place, hashlib.sha256(content).hexdigest())
+            _origins[cls] = Origin(place.split()[1], place, _digest(sys.modules[cls.__module__]))
         except UserError as error:
             found[entry.name] = f"the kind `{entry.name}` of {place} cannot be used: {error}"
         except (Exception, SystemExit) as error:
@@ -321,7 +330,7 @@ def _made_origin(cls: type) -> Origin:
     if cls.__module__ in _files:
         return _files[cls.__module__]
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
-    if file is None:
+    if file is None or not file.endswith(".py"):
         return Origin(cls.__module__, f"the class {cls.__qualname__} of {cls.__module__}", "")
     content, text = _content(file, Path(file))
     return Origin(Path(file).name, f"--import {Path(file).name}", hashlib.sha256(content).hexdigest(), None, text)

@@ -200,7 +200,7 @@ def _record(path: Path, file: h5py.File, status: Status | None, trouble: str | N
         parameters=_values(file["parameters/latest"]) if "latest" in names else {},
         kept_sweeps=sorted(int(name.removeprefix("sweep-")) for name in names if name.startswith("sweep-")),
         results=_values(file["results"]) if "results" in file else {},
-        plug_ins=_values(file["plug_ins"]) if "plug_ins" in file else {},
+        plug_ins=_plug_ins(file),
         status=status,
         status_trouble=trouble,
     )
@@ -210,6 +210,14 @@ def _preprocessing(file: h5py.File, attributes: dict[str, Any]) -> Preprocessing
     if "preprocessing" not in file:
         return None
     return Preprocessing.from_arrays(_values(file["preprocessing"]), int(attributes.get("n_observed", 0)))
+
+
+def _plug_ins(file: h5py.File) -> dict[str, dict[str, str]]:
+    found = _values(file["plug_ins"]) if "plug_ins" in file else {}
+    for name, plug_in in found.items():
+        if not all(isinstance(plug_in.get(key), str) for key in ("made_with", "kinds", "sha256")):
+            raise ValueError(f"plug_ins/{name} does not tell of a plug-in")
+    return found
 
 
 def _attributes(group: h5py.Group) -> dict[str, Any]:
