@@ -72,7 +72,9 @@ def _run(argv: list[str]) -> int:
     from prosper_ng.environment import prepare_environment
 
     prepare_environment()
-    with plugins.imported([*files, *arguments.imports]):
+    with plugins.imported([*files, *arguments.imports]) as warnings:
+        for warning in () if arguments.quiet else warnings:
+            _say(f"warning: {warning}")
         return int(command.run(arguments))
 
 

@@ -10,10 +10,12 @@ import importlib.util
 import os
 import pkgutil
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from prosper_ng.environment import own_kernel_cache
@@ -67,6 +69,7 @@ _files: dict[str, Origin] = {}
 _troubles: dict[str, dict[str, str]] = {}
 """Why kinds of installed packages cannot be used, by package of the group; what is missing was not looked at yet."""
 _forgetting: list[Callable[[], None]] = []
+_MOST_WARNINGS = 5
 
 
 def forget_on_change(forget: Callable[[], None]) -> None:
@@ -131,13 +134,22 @@ def troubles(package: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def imported(files: Sequence[str]) -> Iterator[None]:
-    """Know the kinds of these files for as long as this lasts. Raises UserError where one of them is no plug-in."""
-    before = set(_files)
+def imported(files: Sequence[str]) -> Iterator[list[str]]:
+    """Know the kinds of these files for as long as this lasts; gives what the user should hear of.
+
+    Raises UserError where one of them is no plug-in.
+    """
+    before, modules = set(_files), set(sys.modules)
     try:
         for file in files:
             _import_file(file)
-        yield
+        own = _modules_of_files(modules) if files else []
+        _keep_kernels_apart(own)
+        yield [
+            f"--import needs {module.__file__}, too, which runs do not keep, and whose changes they do not notice"
+            for module in own
+            if module.__name__ not in _files
+        ][:_MOST_WARNINGS]
     finally:
         _remove(_files.keys() - before)
 
@@ -174,7 +186,8 @@ def _remove(modules: Set[str]) -> None:
     for cls in [cls for cls in _origins if cls.__module__ in modules]:
         del _origins[cls]
     for name in modules:
-        del _files[name], sys.modules[name]
+        del _files[name]
+        sys.modules.pop(name, None)
     _forget()
 
 
@@ -197,9 +210,8 @@ def _import_file(file: str) -> None:
     sys.modules[name] = module  # under a name of its own, by which kernels and pickles find it again
     _files[name] = Origin(path.name, f"--import {path.name}", hashlib.sha256(content).hexdigest(), path, text)
     try:
-        with _kernels_apart(_files[name].sha256):
-            # What was read is what runs: the file may change meanwhile, and no compiled form is kept beside it.
-            exec(compile(content, str(path), "exec", dont_inherit=True), vars(module))
+        # What was read is what runs: the file may change meanwhile, and no compiled form is kept beside it.
+        exec(compile(content, str(path), "exec", dont_inherit=True), vars(module))
     except UserError:
         raise
     except (Exception, SystemExit) as error:
@@ -235,24 +247,49 @@ def _reason(error: BaseException, path: Path | None = None) -> str:
     return f"{'' if line is None else f'line {line}: '}{type(error).__name__}{f': {text}' if text else ''}"
 
 
-@contextlib.contextmanager
-def _kernels_apart(key: str) -> Iterator[None]:
-    """Keep what is compiled of the kernels in a plug-in under a digest of its sources: an edit compiles them anew.
+def _keep_kernels_apart(modules: Sequence[ModuleType]) -> None:
+    """Have compiled kernels of these modules kept under a digest of their sources: an edit of one compiles all anew.
 
-    Those of this package stay where they are, and need not be compiled again.
+    numba itself sees that a kernel's own file has changed, but not one with a kernel that it calls.
     """
-    folder = own_kernel_cache(os.environ)
-    if folder is None:
-        yield
+    folder, dispatcher = own_kernel_cache(os.environ), sys.modules.get("numba.core.dispatcher")
+    if folder is None or dispatcher is None:
         return
-    for package, _ in GROUPS.values():
-        built_in(package)
-    config = importlib.import_module("numba").config
-    before, config.CACHE_DIR = config.CACHE_DIR, str(folder / f"plug-in-{key[:16]}")
+    own = [(value, module) for module in modules for value in vars(module).values()]
+    kernels = [
+        value
+        for value, module in own
+        if isinstance(value, dispatcher.Dispatcher)
+        and value.py_func.__module__ == module.__name__
+        and value.stats.cache_path is not None
+    ]
+    digest = hashlib.sha256("".join(map(_digest, modules)).encode()).hexdigest()
+    config = sys.modules["numba"].config
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder / f"plug-in-{digest[:16]}")
     try:
-        yield
+        for kernel in kernels:
+            kernel.enable_caching()
     finally:
         config.CACHE_DIR = before
+
+
+def _digest(module: ModuleType) -> str:
+    """SHA-256 of what a module was made from."""
+    if module.__name__ in _files:
+        return _files[module.__name__].sha256
+    return hashlib.sha256(Path(module.__file__ or os.devnull).read_bytes()).hexdigest()
+
+
+def _modules_of_files(before: Set[str]) -> list[ModuleType]:
+    """The modules imported since that belong neither to this program nor to Python nor to an installed package."""
+    known = [Path(__file__).parent, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))]
+    found = []
+    for name in sorted(sys.modules.keys() - before):
+        path = Path(getattr(sys.modules[name], "__file__", None) or "")
+        is_installed = not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
+        if path.suffix == ".py" and not is_installed and not any(path.is_relative_to(folder) for folder in known):
+            found.append(sys.modules[name])
+    return found
 
 
 @cache
@@ -270,13 +307,13 @@ def _installed(group: str) -> dict[str, str]:
     for entry in _entries()[group]:
         place = _package(entry)
         try:
-            with _kernels_apart(_digest_of_package(entry)):
-                loaded = entry.load()
+            loaded = entry.load()
+            top = entry.module.partition(".")[0]
+            _keep_kernels_apart([sys.modules[name] for name in sorted(sys.modules) if name.partition(".")[0] == top])
             cls = _kinds.get(GROUPS[group].package, {}).get(entry.name)
             if cls is None or cls is not loaded:
                 raise UserError(f'{entry.value} does not say @prosper_ng.plugin("{group}", kind="{entry.name}")')
-            content = Path(sys.modules[cls.__module__].__file__ or os.devnull).read_bytes()
-            _origins[cls] = Origin(place.split()[1], place, hashlib.sha256(content).hexdigest())
+            _origins[cls] = Origin(place.split()[1], place, _digest(sys.modules[cls.__module__]))
         except UserError as error:
             found[entry.name] = f"the kind `{entry.name}` of {place} cannot be used: {error}"
         except (Exception, SystemExit) as error:
@@ -288,24 +325,12 @@ def _package(entry: "EntryPoint") -> str:
     return f"package {entry.dist.name} {entry.dist.version}" if entry.dist is not None else f"package {entry.module}"
 
 
-def _digest_of_package(entry: "EntryPoint") -> str:
-    """A digest of all sources beside the module of an entry point: what its kernels may call."""
-    spec = importlib.util.find_spec(entry.module.partition(".")[0])
-    folders = spec.submodule_search_locations if spec is not None else None
-    sources = [path for folder in folders or () for path in sorted(Path(folder).rglob("*.py"))]
-    sources = sources or [Path(spec.origin)] if spec is not None and spec.origin else sources
-    digest = hashlib.sha256()
-    for path in sources:
-        digest.update(f"{path}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
 def _made_origin(cls: type) -> Origin:
     """That of a class whose file was not named to this program, but imported by a program in Python."""
     if cls.__module__ in _files:
         return _files[cls.__module__]
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
-    if file is None:
+    if file is None or not file.endswith(".py"):
         return Origin(cls.__module__, f"the class {cls.__qualname__} of {cls.__module__}", "")
     content, text = _content(file, Path(file))
     return Origin(Path(file).name, f"--import {Path(file).name}", hashlib.sha256(content).hexdigest(), None, text)

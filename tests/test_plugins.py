@@ -4,10 +4,10 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -17,11 +17,9 @@ from prosper_ng.components import components_of
 from prosper_ng.environment import own_kernel_cache
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.status import read_status
+from tests.helpers.plug_in_files import ANOTHER, CONFIG, FILE, POOR, TEXT, prosper
 from tests.helpers.small_runs import SEARCH, complaint
 
-FILE = Path(__file__).parent / "helpers" / "plug_ins" / "bright_start.py"
-TEXT = FILE.read_text(encoding="utf-8")
-CONFIG = SEARCH.replace("kind: bsc,", "kind: bright_start,")
 COMMAND = (sys.executable, "-m", "prosper_ng")
 CAMPAIGN = "name: many\nbase: run.yaml\ngrid: {model.floor: [3.0, 5.0]}\n"
 
@@ -144,7 +142,6 @@ def test_nothing_else_names_files_to_import(tmp_path, capsys):
         assert f"unknown field `{line.partition(':')[0]}`" in capsys.readouterr().err
 
 
-ANOTHER = TEXT.replace('"models"', '"models", kind="bsc"')
 BROKEN = {
     "syntax": ("import numpy\n\ndef f(:\n", "line 3: SyntaxError: invalid syntax"),
     "import": ("\nimport no_such_module\n", "line 2: ModuleNotFoundError: No module named 'no_such_module'"),
@@ -153,7 +150,6 @@ BROKEN = {
     "nothing": ("x = 1\n", 'it holds no component; @prosper_ng.plugin("models") makes a class one'),
     "null": ("x = 1\0\n", "source code string cannot contain null bytes"),
 }
-POOR = "import prosper_ng\n\n@prosper_ng.plugin('GROUP')\nclass Poor:\n    def check(self, dataset): ...\n"
 SAID = {
     "methods": (POOR.replace("GROUP", "models").replace("check", "initial"), "FILE: Poor lacks "),
     "task": (
@@ -225,29 +221,52 @@ def test_files_that_are_in_each_others_way(tmp_path, capsys):
 
 
 def test_kernels_of_a_file_are_cached_under_its_text(tmp_path):
-    file = Path(shutil.copy(FILE, tmp_path))
-    values = np.array([-1.0, 3.0])
+    file, text = tmp_path / "bright_start.py", f"{TEXT}# {tmp_path}\n"
+    cache = own_kernel_cache(os.environ)
 
-    def raised():
+    def raised(text):
+        file.write_text(text, encoding="utf-8")
+        os.utime(file, (1e9, 1e9))  # as where files are copied with their times
         with plugins.imported([str(file)]):
             kernel = sys.modules["prosper_ng_plugin_bright_start"].at_least
-            result = values.copy()
-            kernel(result, 0.5)
-            return result.tolist(), sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values())
+            values = np.array([-1.0, 3.0])
+            kernel(values, 0.5)
+            assert kernel.stats.cache_path.startswith(f"{cache}{os.sep}plug-in-")
+            return values.tolist(), sum(kernel.stats.cache_hits.values())
 
-    cache = own_kernel_cache(os.environ)
-    before = {path for path in cache.rglob("*.nbc") if "plug-in-" not in str(path)}
-    shutil.rmtree(cache / f"plug-in-{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}", ignore_errors=True)
-    assert raised() == ([0.5, 3.0], 0, 1)
-    assert raised() == ([0.5, 3.0], 1, 0)
-    about = file.stat()
-    edited = TEXT.replace("max(values[place], floor)", "min(values[place], floor)")
-    file.write_text(edited, encoding="utf-8")
-    os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))  # as where files are copied with their times
-    assert raised()[0] == [-1.0, 0.5]
-    file.write_text(TEXT, encoding="utf-8")
-    assert raised() == ([0.5, 3.0], 1, 0)
-    assert {path for path in cache.rglob("*.nbc") if "plug-in-" not in str(path)} == before
+    assert raised(text) == ([0.5, 3.0], 0)
+    assert raised(text) == ([0.5, 3.0], 1)
+    assert raised(text.replace("max(values[place], floor)", "min(values[place], floor)")) == ([-1.0, 0.5], 0)
+    assert raised(text) == ([0.5, 3.0], 1)
+    assert str(cache) == numba.config.CACHE_DIR
+
+
+def test_kernels_of_other_files_that_a_plug_in_calls_are_watched(tmp_path, capsys, monkeypatch):
+    helper, file, config = tmp_path / "helping_kernels.py", tmp_path / "mine.py", tmp_path / "run.yaml"
+    helper.write_text(
+        "import numba\n\n@numba.njit(cache=True)\ndef shifted(value):\n    return value + 1.0\n", encoding="utf-8"
+    )
+    text = TEXT.replace("import numba\n", "import numba\nfrom helping_kernels import shifted\n")
+    file.write_text(text.replace("= max(values[place], floor)", "= shifted(values[place])"), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def shifted():
+        sys.modules.pop("helping_kernels", None)
+        with plugins.imported([str(file)]):
+            values = np.zeros(1)
+            sys.modules["prosper_ng_plugin_mine"].at_least(values, 0.0)
+            return values[0]
+
+    assert shifted() == 1.0
+    helper.write_text(helper.read_text(encoding="utf-8").replace("1.0", "2.5"), encoding="utf-8")
+    assert shifted() == 2.5
+    config.write_text(CONFIG.replace("bright_start", "mine"), encoding="utf-8")
+    del sys.modules["helping_kernels"]
+    assert cli.main(["validate", str(config), "--import", str(file)]) == 0
+    del sys.modules["helping_kernels"]
+    assert capsys.readouterr().err == (
+        f"warning: --import needs {helper}, too, which runs do not keep, and whose changes they do not notice\n"
+    )
 
 
 def test_scripts_of_jobs_name_the_file_by_its_full_path(tmp_path, capsys, monkeypatch):
@@ -263,13 +282,6 @@ def test_scripts_of_jobs_name_the_file_by_its_full_path(tmp_path, capsys, monkey
         script = capsys.readouterr().out
         assert f"arguments=(--import '{place / 'bright_start.py'}')\n" in script
         assert '"${arguments[@]}"' in script
-
-
-def prosper(*arguments, folder, **environment):
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True, text=True, timeout=240, check=False, cwd=folder, env=os.environ | environment,
-    )  # fmt: skip
 
 
 def test_the_runs_of_a_campaign_get_the_file(tmp_path):
@@ -321,80 +333,3 @@ def test_ranks_with_different_files_of_one_name_do_not_start(learned, mpiexec, t
     assert f"--import bright_start.py: {os.uname().nodename} has another file of this name than root" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
-
-
-def install(site, name, entries, **modules):
-    """A package as installers leave it, with these entry points: {(group, kind): module:class}."""
-    (site / name).mkdir(parents=True)
-    for module, text in {"__init__": "", **modules}.items():
-        (site / name / f"{module}.py").write_text(text, encoding="utf-8")
-    about = site / f"{name}-1.2.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n", encoding="utf-8")
-    lines = [f"[prosper_ng.{group}]\n{kind} = {name}.{place}\n" for (group, kind), place in entries.items()]
-    (about / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
-
-
-CLASS = "bright_start:BrightStart"
-
-
-def test_installed_packages_add_kinds_by_entry_points(tmp_path):
-    site = tmp_path / "site"
-    install(site, "extra", {("models", "bright_start"): CLASS}, bright_start=TEXT)
-    (tmp_path / "run.yaml").write_text(CONFIG, encoding="utf-8")
-    done = prosper("--quiet", "run", "run.yaml", "--output", "run", folder=tmp_path, PYTHONPATH=str(site))
-    assert done.returncode == 0, done.stderr
-    assert read_run(tmp_path / "run").plug_ins == {
-        "extra": {
-            "made_with": "package extra 1.2",
-            "kinds": "bright_start",
-            "sha256": hashlib.sha256(FILE.read_bytes()).hexdigest(),
-        }
-    }
-    done = prosper("infer", "run", folder=tmp_path)
-    assert done.stderr == (
-        "error: run/run.h5: this run needs the kind `bright_start`; it was made with package extra 1.2\n"
-    )
-    done = prosper("infer", "run", folder=tmp_path, PYTHONPATH=str(site))
-    assert (done.returncode, done.stderr) == (0, "")
-    done = prosper("validate", "run.yaml", "--import", FILE, folder=tmp_path, PYTHONPATH=str(site))
-    assert done.stderr == (
-        f"error: {FILE}: kind `bright_start` exists already, in package extra 1.2; give one of them another name\n"
-    )
-
-
-def test_a_broken_package_is_no_trouble_to_who_does_not_use_it(tmp_path):
-    site = tmp_path / "site"
-    install(site, "gone", {("models", "lost"): "nowhere:Class"})
-    install(site, "torn", {("models", "torn"): "module:Class"}, module="import no_such_module\n")
-    install(site, "plain", {("models", "plain"): "module:Class"}, module="class Class:\n    pass\n")
-    install(site, "second", {("models", "bsc"): CLASS}, bright_start=ANOTHER)
-    install(site, "third", {("models", "twice"): CLASS}, bright_start=TEXT.replace('s")', 's", kind="twice")'))
-    install(site, "fourth", {("models", "twice"): CLASS}, bright_start=TEXT.replace('s")', 's", kind="twice")'))
-    install(site, "fifth", {("tasks", "train"): CLASS}, bright_start=TEXT)
-    reasons = {
-        "lost": "the kind `lost` of package gone 1.2 cannot be imported: ModuleNotFoundError: No module named "
-        "'gone.nowhere'",
-        "torn": "the kind `torn` of package torn 1.2 cannot be imported: ModuleNotFoundError: No module named "
-        "'no_such_module'",
-        "plain": "the kind `plain` of package plain 1.2 cannot be used: plain.module:Class does not say "
-        '@prosper_ng.plugin("models", kind="plain")',
-        "bsc": "the kind `bsc` of package second 1.2 cannot be used: ",
-        "twice": "kind `twice` exists already, in package ",
-        "train": "",
-    }
-    for kind, reason in reasons.items():
-        text = SEARCH.replace("kind: bsc", f"kind: {kind if reason else 'mca'}")
-        (tmp_path / "run.yaml").write_text(text, encoding="utf-8")
-        done = prosper("validate", "run.yaml", folder=tmp_path, PYTHONPATH=str(site))
-        assert done.returncode == 2
-        assert "Traceback" not in done.stderr
-        assert reason in done.stderr
-        if reason:
-            assert done.stderr.startswith(
-                f"run.yaml:5:1: error: `model` ({kind}): " if kind == "bsc" else "run.yaml:5:1: error: `model`: "
-            )
-    shutil.rmtree(site / "fifth-1.2.dist-info")
-    (tmp_path / "run.yaml").write_text(SEARCH.replace("kind: bsc", "kind: tsc"), encoding="utf-8")
-    done = prosper("validate", "run.yaml", folder=tmp_path, PYTHONPATH=str(site))
-    assert (done.returncode, done.stderr) == (0, "")

@@ -168,7 +168,7 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"the run cannot go on in {self.path}: {error}") from error
         run_file.set_preprocessing(self.parts.dataset.preprocessing.arrays())
-        run_file.set_plug_ins(used_by(self.loaded.value))
+        run_file.set_plug_ins(used_by(self.loaded.value, texts=True))
         self.history = run_file.history
         self._kept = Kept(lock, StatusFile(self.path, self.loaded.value.training.n_sweeps), run_file)
         for note in run_file.notes:

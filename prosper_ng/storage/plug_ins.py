@@ -13,8 +13,8 @@ Recorded = Mapping[str, Mapping[str, str]]
 """By name of the plug-in: `made_with`, `kinds`, `sha256`, and of a file its `text`."""
 
 
-def used_by(settings: Any) -> dict[str, dict[str, str]]:
-    """The plug-ins that settings use, by name: what is kept with a run (see `Recorded`)."""
+def used_by(settings: Any, texts: bool = False) -> dict[str, dict[str, str]]:
+    """The plug-ins that settings use, by name (see `Recorded`); with the texts of files where they are wanted."""
     found: dict[str, dict[str, str]] = {}
     for part in _parts(settings):
         for cls in type(part).__mro__:
@@ -22,7 +22,7 @@ def used_by(settings: Any) -> dict[str, dict[str, str]]:
             if origin is None:
                 continue
             kept = found.setdefault(origin.name, {"made_with": origin.made_with, "kinds": "", "sha256": origin.sha256})
-            if origin.text:
+            if texts and origin.text:
                 kept["text"] = origin.text
             if cls is type(part) and kind_of(part) not in kept["kinds"].split():
                 kept["kinds"] = f"{kept['kinds']} {kind_of(part)}".strip()

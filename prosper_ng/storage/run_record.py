@@ -232,7 +232,7 @@ def _record(path: Path, file: h5py.File, status: Status | None, trouble: str | N
         roles=_roles(latest),
         kept_sweeps=sorted(int(name.removeprefix("sweep-")) for name in names if name.startswith("sweep-")),
         results=_values(file["results"]) if "results" in file else {},
-        plug_ins=_values(file["plug_ins"]) if "plug_ins" in file else {},
+        plug_ins=_plug_ins(file),
         status=status,
         status_trouble=trouble,
     )
@@ -248,6 +248,14 @@ def _roles(parameters: h5py.Group | dict[str, Any]) -> dict[str, str]:
     """What the parameters are; by their names where a file is too old to say so."""
     roles = {name: str(item.attrs["role"]) for name, item in parameters.items() if "role" in item.attrs}
     return roles or {name: _FORMER_ROLES.get(name, "") for name in parameters}
+
+
+def _plug_ins(file: h5py.File) -> dict[str, dict[str, str]]:
+    found = _values(file["plug_ins"]) if "plug_ins" in file else {}
+    for name, plug_in in found.items():
+        if not all(isinstance(plug_in.get(key), str) for key in ("made_with", "kinds", "sha256")):
+            raise ValueError(f"plug_ins/{name} does not tell of a plug-in")
+    return found
 
 
 def _attributes(group: h5py.Group) -> dict[str, Any]:
