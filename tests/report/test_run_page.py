@@ -57,7 +57,7 @@ def test_page_of_a_finished_run(learned, report):
     page = report(learned)
     text = page.text
     assert "BSC with 6 latents learned from 120 rows of 9 values (bars) in 12 sweeps" in text
-    assert re.search(r"\d of 6 true fields were recovered", text)
+    assert re.search(r"\d of 6 true dictionary elements were recovered", text)
     assert page.texts["h1"] == ["small"]
     digest = h5py.File(learned / "run.h5").attrs["digest"]
     assert digest in page.texts["code"]
