@@ -16,7 +16,7 @@ END
 folder=${SLURM_DEV_FOLDER:-${TMPDIR:-/tmp}/prosper_ng-slurm-$(id -u)}
 export SLURM_CONF=$folder/slurm.conf
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-patience=20
+patience=120
 nodes=(n1 n2 n3)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -97,7 +97,7 @@ JobRequeue=1
 FirstJobId=$((RANDOM % 900 + 100))${port_of_controller: -3}
 ReturnToService=2
 # Short, so that nobody waits long for what goes wrong.
-SlurmdTimeout=20
+SlurmdTimeout=40
 KillWait=5
 MinJobAge=3600
 SchedulerParameters=sched_min_interval=0,bf_interval=5

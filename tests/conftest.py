@@ -28,6 +28,12 @@ settings.load_profile("patient")
 PATIENCE = 240.0
 """Seconds that tests wait for what comes at once on a machine with nothing else to do, before they fail."""
 
+
+def within(seconds: float) -> float:
+    """What a promise of so many seconds comes to on this machine now, where others may be at work, too."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 FOLDERS = {"mpi", "slurm", "browser"}
 """Their tests are marked by their names."""
 

@@ -225,7 +225,7 @@ print(double(4.0), sum(double.stats.cache_hits.values()), sum(double.stats.cache
 def warmed_up(folder):
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder)}
     command = [sys.executable, "-c", WARM_UP.format(folder=folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 

@@ -85,7 +85,7 @@ def test_the_lock_of_a_dead_process_holds_nothing(plan):
     write_status(run, state="running", iteration=2)
     code = "import sys, os; from pathlib import Path; from prosper_ng.storage.lock import RunLock\n"
     code += "RunLock(Path(sys.argv[1])).acquire(); os._exit(9)"
-    subprocess.run([sys.executable, "-c", code, run.folder], check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", code, run.folder], check=False, timeout=240)
     assert (run.folder / "run.lock").exists()
     assert first(plan).state == "lost"
 

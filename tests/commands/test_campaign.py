@@ -50,6 +50,7 @@ def test_many_points_are_cut_unless_all_are_asked_for(tmp_path, capsys):
     assert "more points" not in said(capsys, "plan", path, "--pilot", "0", "--all")[1]
 
 
+@pytest.mark.alone
 def test_points_without_a_pilot_are_taken_to_be_like_the_others(tmp_path):
     plan = planned(tmp_path, GRID)
     few, all_ = cost_of(plan.runs, 0.0), cost_of(plan.runs, 60.0)

@@ -253,7 +253,7 @@ def test_without_scikit_image_the_extra_is_named(tmp_path):
         except UserError as error:
             print(error)
     """
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=100)
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=240)
     assert run.stdout.strip() == (
         'images need the package skimage; install it with: pip install "prosper_ng[image]"'
     ), run.stderr

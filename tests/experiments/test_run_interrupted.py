@@ -153,7 +153,7 @@ def test_ctrl_c_on_the_command_itself(runner, digest_of):
             time.sleep(0.02)
         second = run("training.n_sweeps=100000")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     assert second.status == 2
     assert second.err.startswith(f"error: {run.folder} is in use by process {process.pid} on host ")
     assert (process.returncode, err) == (75, "")
@@ -168,8 +168,9 @@ def test_killed_at_any_moment(runner, digest_of):
     expected = digest_of(LONG)
     while True:
         child = run.fork()
-        # The first ones early, so that a fast machine does not get done before it is disturbed.
-        time.sleep(rng.uniform(0.05, 0.3) if kills < 3 else rng.uniform(0.3, 1.4))
+        # The first ones early, so that a fast machine does not get done before it is disturbed; later and later, so
+        # that a slow one, on which a start takes longer than that, comes to an end.
+        time.sleep(rng.uniform(0.05, 0.3) if kills < 3 else rng.uniform(0.3, 1.4) * 1.2 ** (kills - 3))
         os.kill(child, signal.SIGKILL)
         if wait_for(child) == 0:
             break

@@ -243,7 +243,7 @@ def peak_of(tmp_path_factory):
         settings = [argument for change in changes for argument in ("--set", change)]
         output = folder / f"run-{len(list(folder.iterdir()))}"
         command = [sys.executable, "-c", PEAK, str(folder / "run.yaml"), "--output", str(output), *settings]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
         from prosper_ng.config import load
 
         loaded = load(folder / "run.yaml", RunConfig, list(changes)).value

@@ -14,7 +14,7 @@ from prosper_ng.campaigns.run_state import run_states
 from prosper_ng.storage.lock import is_held
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.status import read_status
-from tests.conftest import launcher
+from tests.conftest import PATIENCE, launcher
 from tests.helpers.campaigns import BASE, write_campaign
 
 COMMAND = (sys.executable, "-m", "prosper_ng", "campaign")
@@ -29,7 +29,7 @@ def start(*arguments):
     return subprocess.Popen([*COMMAND, *map(str, arguments)], text=True, start_new_session=True, **pipes)
 
 
-def ended(process, timeout=120):
+def ended(process, timeout=240):
     """Its exit status and what it said."""
     try:
         out, _ = process.communicate(timeout=timeout)
@@ -43,7 +43,7 @@ def campaign(action, *arguments):
     return ended(start(action, *arguments))
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=PATIENCE):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -94,7 +94,7 @@ def test_a_run_of_a_campaign_has_the_bits_of_the_same_run_by_itself(tmp_path, un
     run = next(each for each in plan.runs if each.folder.exists())
     alone = tmp_path / "alone"
     done = [sys.executable, "-m", "prosper_ng", "run", run.folder / "config.yaml", "--output", alone, "--quiet"]
-    subprocess.run(done, check=True, timeout=120)
+    subprocess.run(done, check=True, timeout=240)
     assert read_status(alone).digest == read_status(run.folder).digest == undisturbed[run.id]
 
 
@@ -138,7 +138,7 @@ def test_a_failing_run_does_not_take_others_along_and_can_be_begun_anew(tmp_path
     runs = json.loads(listed[listed.index("{") :])["runs"]
     assert [(run["state"], run["reason"]) for run in runs if run["state"] != "finished"] == [("failed", reason)]
     code = f"import numpy; numpy.save('{tmp_path / 'data.npy'}', numpy.random.default_rng(1).normal(size=(50, 6)))"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=240)
     status, out = campaign("rerun", path, *where)
     assert status == 0, out
     assert (tmp_path / "out" / "set-aside" / f"{runs[0]['id']}-1" / "output.txt").exists()

@@ -16,7 +16,7 @@ def test_every_method(mpiexec, n_ranks):
 
 @pytest.fixture(scope="module")
 def serial_sums():
-    return subprocess.check_output([sys.executable, PROGRAMS / "sums.py"], text=True, timeout=120)
+    return subprocess.check_output([sys.executable, PROGRAMS / "sums.py"], text=True, timeout=240)
 
 
 def test_the_serial_sums_are_real(serial_sums):

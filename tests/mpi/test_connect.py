@@ -22,7 +22,7 @@ def alone(expected="", **environment):
     """What a process says that no launcher of this MPI library has started."""
     command = [sys.executable, "-c", CONNECT.format(expected), "run", "a file.yaml"]
     return subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=240, check=False
     )
 
 

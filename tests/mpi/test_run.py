@@ -11,6 +11,7 @@ import pytest
 
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.status import read_status
+from tests.conftest import within
 from tests.helpers.small_runs import ANNEALED, DENOISE, SEARCH, newest_checkpoint, write_image
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -87,7 +88,7 @@ def disturb(mpiexec, tmp_path):
 @pytest.mark.parametrize("n_ranks", [1, 2, 3, 5])
 def test_any_number_of_ranks_gives_the_bits_of_a_single_process(mpiexec, alone, tmp_path, n_ranks):
     files = [alone / f"{name}.yaml" for name in TEXTS]
-    done = mpiexec(n_ranks, sys.executable, PROGRAMS / "run_each.py", tmp_path, *files, timeout=120)
+    done = mpiexec(n_ranks, sys.executable, PROGRAMS / "run_each.py", tmp_path, *files, timeout=240)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     for name in TEXTS:
         assert_same_bits(alone / name, tmp_path / name)
@@ -141,7 +142,7 @@ def test_killed_on_one_rank_and_resumed_on_other_ranks(disturb, mpiexec, alone, 
     arguments = ("run", alone / "search.yaml", "--output", folder)
     done, seconds = disturb(n_ranks, "SIGKILL", rank, 7, *arguments)
     assert done.returncode not in (0, 75)
-    assert seconds < 10
+    assert seconds < within(10)
     again = mpiexec(n_later, *COMMAND, *arguments)
     assert again.returncode == 0, again.stderr
     assert "resumed after sweep 4 of 12\n" in again.stdout
@@ -154,7 +155,7 @@ def test_an_error_on_one_rank_ends_all_with_one_message(disturb, mpiexec, alone,
     arguments = ("run", alone / "search.yaml", "--output", folder)
     done, seconds = disturb(3, how, row, 6, *arguments)
     assert done.returncode == status
-    assert seconds < 10
+    assert seconds < within(10)
     error = "ZeroDivisionError" if how == "defect" else "error"
     assert len(re.findall(rf"^{error}: injected by the test\n", done.stderr, re.MULTILINE)) == 1
     assert len(re.findall(rf"on rank {rank} of 3, host \S+; all ranks end", done.stderr)) == 1
@@ -169,7 +170,7 @@ def test_more_ranks_than_there_are_rows(mpiexec, tmp_path):
     file, folders = tmp_path / "few.yaml", (tmp_path / "alone" / "few", tmp_path / "run")
     text = SEARCH.replace("n_rows: 120", "n_rows: 3").replace("updates_per_sweep: 3", "updates_per_sweep: 1")
     file.write_text(text, encoding="utf-8")
-    subprocess.run([sys.executable, PROGRAMS / "run_each.py", tmp_path / "alone", file], check=True, timeout=120)
+    subprocess.run([sys.executable, PROGRAMS / "run_each.py", tmp_path / "alone", file], check=True, timeout=240)
     done = mpiexec(5, *COMMAND, "run", file, "--output", tmp_path / "run")
     assert done.returncode == 0
     assert (

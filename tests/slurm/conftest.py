@@ -15,6 +15,7 @@ import pytest
 from prosper_ng import cli
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.status import Status, read_status
+from tests.conftest import PATIENCE
 from tests.helpers.small_runs import SEARCH, undisturbed
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ TEXT = (
 OVER = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
 
 
-def wait_for(what, is_so, seconds=120.0):
+def wait_for(what, is_so, seconds=PATIENCE):
     """Look until something is so, and hand it on; a test fails that waits too long."""
     end = time.monotonic() + seconds
     while not (found := is_so()):
@@ -47,12 +48,12 @@ class Cluster:
         """The cluster's script, finished."""
         environment = {**os.environ, "SLURM_DEV_FOLDER": str(self.folder)}
         return subprocess.run(
-            [SCRIPT, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=check
+            [SCRIPT, *arguments], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=check
         )
 
     def ask(self, *command, **environment):
         """What a program of Slurm prints."""
-        arguments = {"capture_output": True, "text": True, "timeout": 60, "check": True}
+        arguments = {"capture_output": True, "text": True, "timeout": PATIENCE, "check": True}
         return subprocess.run([*map(str, command)], env={**os.environ, **environment}, **arguments).stdout.strip()
 
     def describe(self, job):
@@ -63,7 +64,7 @@ class Cluster:
     def state(self, job):
         return self.describe(job)["JobState"]
 
-    def wait_until(self, job, *states, seconds=60.0):
+    def wait_until(self, job, *states, seconds=PATIENCE):
         """What is known of a job once it is in one of the states.
 
         Where it was put back into the queue, it is spared most of the two minutes that Slurm makes it wait. Not all:
@@ -82,7 +83,7 @@ class Cluster:
         wait_for(f"job {job} to be {' or '.join(states)}", is_there, seconds)
         return last
 
-    def wait_until_over(self, job, seconds=60.0):
+    def wait_until_over(self, job, seconds=PATIENCE):
         return self.wait_until(job, *OVER, seconds=seconds)["JobState"]
 
 
@@ -121,7 +122,7 @@ class Run:
     def digest(self):
         return read_run(self.folder).attributes["digest"]
 
-    def wait_for_checkpoint(self, seconds=60.0):
+    def wait_for_checkpoint(self, seconds=PATIENCE):
         wait_for(f"a checkpoint in {self.folder}", lambda: any(self.folder.glob("checkpoints/*.json")), seconds)
 
     def go_on(self):
@@ -186,7 +187,6 @@ def begun(cluster, tmp_path_factory):
     folder = tmp_path_factory.mktemp("begun")
     runs = {name: Run(folder / name) for name in ("warned", "unwarned", "ended", "lost")}
     elsewhere = ("--sbatch", "exclude=n2")
-    runs["lost"].disturb(NAP=3)
     jobs = {"lost": runs["lost"].submit("--sbatch", "nodelist=n2")}
     jobs["warned"] = runs["warned"].submit("--time", "1", "--warning", "15", "--ntasks-per-node", "2", *elsewhere)
     program = f"{sys.executable} -m prosper_ng run"

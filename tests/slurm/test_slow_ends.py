@@ -14,7 +14,7 @@ def finish(run, cluster):
 
 def test_the_warning_of_slurm_stops_a_run_that_is_started_again_by_itself(begun, cluster, digest):
     run, job = begun["warned"]
-    assert cluster.wait_until_over(job, 120) == "COMPLETED", run.log(job)
+    assert cluster.wait_until_over(job) == "COMPLETED", run.log(job)
     log = run.log(job)
     stopped = int(re.search(r"^stopped by SIGUSR1 after sweep (\d+) of 120", log, re.MULTILINE).group(1))
     assert 4 <= stopped < 120
@@ -26,7 +26,7 @@ def test_the_warning_of_slurm_stops_a_run_that_is_started_again_by_itself(begun,
 
 def test_a_run_learns_from_squeue_when_its_job_ends(begun, cluster, digest):
     run, job = begun["unwarned"]
-    assert cluster.wait_until_over(job, 100) == "FAILED"
+    assert cluster.wait_until_over(job) == "FAILED"
     assert cluster.describe(job)["ExitCode"] == "75:0"
     assert f"s are left until the end of job {job}, and a sweep, a checkpoint and a margin take" in run.status.reason
     finish(run, cluster)
@@ -35,7 +35,7 @@ def test_a_run_learns_from_squeue_when_its_job_ends(begun, cluster, digest):
 
 def test_a_run_that_slurm_ends_at_the_limit_goes_on_when_it_is_submitted_again(begun, cluster, digest):
     run, job = begun["ended"]
-    assert cluster.wait_until_over(job, 130) == "TIMEOUT"
+    assert cluster.wait_until_over(job) == "TIMEOUT"
     assert run.status.reason.startswith("stopped by SIGTERM after sweep")
     assert "DUE TO TIME LIMIT" in run.log(job)
     finish(run, cluster)
@@ -45,9 +45,10 @@ def test_a_run_that_slurm_ends_at_the_limit_goes_on_when_it_is_submitted_again(b
 def test_a_run_whose_node_is_lost_goes_on_elsewhere_and_the_lost_one_gives_way(begun, cluster, digest):
     run, job = begun["lost"]
     cluster.ask("scontrol", "update", f"job={job}", "ReqNodeList=")
-    assert cluster.wait_until_over(job, 120) == "COMPLETED", run.log(job)
+    assert cluster.wait_until_over(job) == "COMPLETED", run.log(job)
     assert cluster.describe(job)["Restarts"] == "1"
     assert cluster.describe(job)["NodeList"] != "n2"
     assert "which is gone, was taken over" in run.log(job)
+    run.go_on()
     wait_for("the lost one to give way", lambda: f"the lock of this run on {run.folder} was lost" in run.log(job))
     assert run.digest == digest

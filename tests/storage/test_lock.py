@@ -98,7 +98,7 @@ def test_a_lock_without_a_heartbeat_is_taken_over(tmp_path, content):
 def test_a_busy_process_keeps_its_lock_fresh(tmp_path):
     with RunLock(tmp_path, heartbeat_seconds=0.02) as held:
         os.utime(held.path, (1, 1))
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 240
         while held.path.stat().st_mtime < 1000 and time.monotonic() < deadline:
             time.sleep(0.01)
         with pytest.raises(LockError):
@@ -115,8 +115,9 @@ def test_a_process_that_lost_its_lock_is_told_and_leaves_it_alone(tmp_path):
     assert json.loads((tmp_path / lock.NAME).read_text())["token"] == "other"
 
 
-def test_of_many_that_find_a_stale_lock_one_gets_it(tmp_path):
-    for _ in range(8):
+def test_of_many_that_find_a_stale_lock_one_gets_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "_SETTLE_SECONDS", 1.5)  # a thread of a busy machine may stand still for a moment
+    for _ in range(3):
         write_lock(tmp_path, 1000, host="node7", pid=5, token="x")
         locks = [RunLock(tmp_path) for _ in range(4)]
 

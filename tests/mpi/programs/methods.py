@@ -113,8 +113,9 @@ def check_barrier_waits_without_work(comm):
     if comm.rank == comm.size - 1:
         time.sleep(0.3)
     comm.barrier()
-    assert comm.size == 1 or time.monotonic() - start >= 0.29
-    assert time.process_time() - start_cpu < 0.15
+    seconds, seconds_of_work = time.monotonic() - start, time.process_time() - start_cpu
+    assert comm.size == 1 or seconds >= 0.29
+    assert comm.size == 1 or seconds_of_work < seconds / 2
 
 
 comm = mpi.connect(expected_ranks=int(os.environ["EXPECTED"]))

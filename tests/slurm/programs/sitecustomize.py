@@ -1,6 +1,7 @@
 """Disturbs a run from within, where the environment says so: Python imports this file when it starts.
 
-HOLD names a file: while it is there, every sweep after the third takes NAP seconds, 1 by default. FALL=9 is a signal
+HOLD names a file: while it is there, every sweep after the third takes a second, so that signals are heeded, and none
+comes after the 110th, so that the run does not end however long a busy machine takes for all else. FALL=9 is a signal
 that the process sends to itself after the third sweep of each start.
 """
 
@@ -30,6 +31,10 @@ class _Disturbance:
         return spec
 
 
+def is_held():
+    return os.path.exists(os.environ.get("HOLD", ""))
+
+
 def _disturb(narrator):
     sweep, n_heard = narrator.sweep, 0
 
@@ -39,8 +44,10 @@ def _disturb(narrator):
         n_heard += 1
         if n_heard == 3 and "FALL" in os.environ:
             os.kill(os.getpid(), int(os.environ["FALL"]))
-        if n_heard > 3 and os.path.exists(os.environ.get("HOLD", "")):
-            time.sleep(float(os.environ.get("NAP", "1")))
+        if n_heard > 3 and is_held():
+            time.sleep(1)
+        while n_heard >= 110 and is_held():
+            time.sleep(0.1)
 
     narrator.sweep = heard
 
