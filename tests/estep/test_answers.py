@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from prosper_ng.experiments.memory import needs_of, sizes_of
-from prosper_ng.experiments.memory_settings import Memory
+from prosper_ng.learning.memory import needs_of, sizes_of
+from prosper_ng.data.memory_settings import Memory
 
 from prosper_ng.components import components_of, kind_of
 from prosper_ng.data.sources.bars import Bars
@@ -146,7 +146,7 @@ def test_what_no_checkpoint_could_hold_is_refused(what):
 
 def test_the_plan_knows_what_rows_take_that_are_no_state_sets():
     config = RunConfig(name="test", data=Bars(n_bars=8), model=BSC(n_latents=9), estep=Walking())
-    sizes = sizes_of(config, 16)
+    sizes = sizes_of(config.learning, 16)
     assert sizes.row_bytes == row_bytes(Walking().row_state(config.model, 16)) == 9 * 8 + 4
     assert sizes.working_bytes == 8 * (3 * 9 + 2 * 9) + 10 * (16 + 24)
     assert needs_of(sizes, Memory(), RowBlocks(1000, 100), 0, 1).states == 76_000

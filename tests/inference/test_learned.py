@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from tests.models.references import random_parameters
+from prosper_ng.testing import random_parameters
 
 import prosper_ng
 from prosper_ng.cli import main
