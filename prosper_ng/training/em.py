@@ -126,7 +126,8 @@ class TruncatedEM:
                 with during(f"in the reduction {where}"):
                     sums = self._reduce(clock, seconds)
                 # An error of root alone would leave the others waiting for its parameters.
-                with during(f"in the M-step {where}"), collectively(comm, ""):
+                doing = "updating the parameters" if comm.size > 1 else ""
+                with during(f"in the M-step {where}"), collectively(comm, doing):
                     if comm.is_root:
                         state.params = self._maximization.update(state.params, state.totals, sums, sweep, part, point)
                         clock.lap("m_step")
