@@ -25,7 +25,7 @@ from prosper_ng.storage.provenance import as_json, source, versions
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Learned:
     """A model with parameters: plain data, without files or kernels, that can be pickled."""
 

@@ -138,7 +138,8 @@ class TruncatedEM:
                 with during(f"in the reduction {where}"):
                     sums = self._reduce(clock, seconds)
                 # An error of root alone would leave the others waiting for its parameters.
-                with during(f"in the M-step {where}"), collectively(comm, ""):
+                doing = "updating the parameters" if comm.size > 1 else ""
+                with during(f"in the M-step {where}"), collectively(comm, doing):
                     if comm.is_root:
                         carried = Carried(state.params, state.totals, state.memory)
                         state.params = self._maximization.update(carried, sums, sweep, part, point)

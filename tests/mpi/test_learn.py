@@ -1,5 +1,6 @@
 """`prosper_ng.learn` in a script under mpiexec: the bits of a single process, and no rank that waits for ever."""
 
+import os
 import re
 
 import pytest
@@ -91,7 +92,8 @@ except UserError:
     )
     done = mpiexec(3, code=code, timeout=200)
     assert done.returncode == 0, done.stderr
-    m_step = "M-step | sigma became -1.5 | in the M-step of sweep 3, update 1"
+    place = f"while updating the parameters on rank 0 of 3, host {os.uname().nodename}"
+    m_step = f"M-step | sigma became -1.5 | {place} | in the M-step of sweep 3, update 1"
     assert sorted(done.stdout.split("\n")[:-1]) == sorted(3 * ["listener True", m_step, "arguments 4"])
 
 
