@@ -154,7 +154,7 @@ SAID = {
     "methods": (POOR.replace("GROUP", "models").replace("check", "initial"), "FILE: Poor lacks "),
     "task": (
         POOR.replace("GROUP", "tasks"),
-        "FILE: Poor lacks rehearse, measure, finish, closing_line; prosper_ng.experiments.tasks.interface.Task says ",
+        "FILE: Poor lacks rehearse, measure, finish, ",
     ),
     "group": (TEXT.replace('"models"', '"model"'), "plugin('model'): there is no such "),
     "bare": (TEXT.replace('plugin("models")', "plugin"), "there is no such group; legal are models, sources, esteps, "),
