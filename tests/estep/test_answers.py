@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from prosper_ng.learning.memory import needs_of, sizes_of
-from prosper_ng.data.memory_settings import Memory
 
 from prosper_ng.components import components_of, kind_of
+from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.sources.bars import Bars
 from prosper_ng.errors import UserError
 from prosper_ng.estep.auto import Auto
@@ -18,6 +17,7 @@ from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.learning.memory import needs_of, sizes_of
 from prosper_ng.models.bsc import BSC
 from prosper_ng.models.interface import Batch
 from prosper_ng.numerics.random_streams import stream

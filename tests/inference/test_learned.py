@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from prosper_ng.testing import random_parameters
 
 import prosper_ng
 from prosper_ng.cli import main
@@ -23,6 +22,7 @@ from prosper_ng.inference import local_rows
 from prosper_ng.inference.learned import Learned
 from prosper_ng.models.gsc import GSC
 from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.testing import random_parameters
 from tests.helpers.inference_runs import brute_force, commands, contents, train
 
 SEARCH = {"kind": "search", "n_states": 7}
