@@ -74,7 +74,7 @@ def test_page_of_a_finished_run(learned, report):
     assert f"{learned.with_suffix('.yaml')}:6:33" in page.texts["td"]
     assert "default" in page.texts["td"]
     assert any("kind: search" in text for text in page.texts["pre"])
-    assert any(image["alt"].startswith("Dictionary: 6 fields") for image in page.all("img"))
+    assert any(image["alt"].startswith("Dictionary: 6 elements") for image in page.all("img"))
     assert {"prosper_ng", "git_commit", "input_sha256", "version_numpy"} <= set(page.texts["th"])
 
 
