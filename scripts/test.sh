@@ -69,7 +69,7 @@ failed=()
 check_style &
 python -m tests.helpers.warm_kernels || say "kernels could not be compiled beforehand"
 wait $! || failed+=(style)
-python -m pytest -n auto --maxprocesses 4 --dist loadgroup ${selection[@]+"${selection[@]}"} "$@" || failed+=(pytest)
+python -m pytest -n auto --maxprocesses 4 --dist loadfile ${selection[@]+"${selection[@]}"} "$@" || failed+=(pytest)
 
 if [ ${#failed[@]} -gt 0 ]; then
     say "failed: ${failed[*]}"

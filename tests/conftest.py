@@ -34,22 +34,14 @@ def within(seconds: float) -> float:
     return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
-FOLDERS = {"mpi", "slurm", "browser"}
-"""Their tests are marked by their names."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        for name in FOLDERS & {folder.name for folder in item.path.parents}:
-            item.add_marker(name)
-        if any(item.get_closest_marker(name) for name in (*FOLDERS, ALONE)):
-            item.add_marker(pytest.mark.xdist_group(ALONE))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    for name in ALONE & {folder.name for folder in item.path.parents}:
+        item.add_marker(name)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    return AloneAtTheEnd(config, log) if config.getvalue("dist") == "loadgroup" else None
+    return AloneAtTheEnd(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

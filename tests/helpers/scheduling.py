@@ -3,23 +3,27 @@
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-ALONE = "alone"
+ALONE = {"mpi", "slurm", "browser"}
+"""The folders of these tests, which are also marked by their names."""
+
+_LAST = "alone"
 
 
 class AloneAtTheEnd(LoadScopeScheduling):
-    """Hands out files, the largest first; the tests of the group "alone" come last, one by one, on the last worker.
+    """Hands out files, the largest first; what is in the folders above comes last, one by one, on the last worker.
 
     A worker keeps its last test until it is told what comes after it, or that nothing does. So the others are told the
-    latter as soon as nothing but the group is left, and it begins when they are done.
+    latter as soon as nothing else is left, and it begins when they are done.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return ALONE if nodeid.endswith(f"@{ALONE}") else nodeid.partition("::")[0]
+        file = nodeid.partition("::")[0]
+        return _LAST if ALONE & set(file.split("/")[:-1]) else file
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        if ALONE in self.workqueue:
-            self.workqueue.move_to_end(ALONE)
-        if next(iter(self.workqueue)) != ALONE:
+        if _LAST in self.workqueue:
+            self.workqueue.move_to_end(_LAST)
+        if next(iter(self.workqueue)) != _LAST:
             super()._assign_work_unit(node)
             return
         others = [other for other in self.nodes if other is not node]
