@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from prosper_ng import plugins
 from prosper_ng.components import VALIDATION
 from prosper_ng.config import hints
 from prosper_ng.config.explain import explain_given
@@ -65,6 +66,9 @@ def _field_alone(cls: type, name: str) -> type:
     alone = dataclasses.make_dataclass(cls.__name__, [(name, hints.fields_of(cls)[name].hint)])
     alone.__pydantic_config__ = VALIDATION  # type: ignore[attr-defined]
     return alone
+
+
+plugins.forget_on_change(_field_alone.cache_clear)
 
 
 def _is_of_parts(value: object) -> bool:
