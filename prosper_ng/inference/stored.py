@@ -20,6 +20,9 @@ from prosper_ng.parallel.failure import collectively
 from prosper_ng.storage.run_file import NAME
 from prosper_ng.storage.run_record import RunRecord, not_of_this_version, read_run
 
+_OF_THE_RUN = ("name", "data", "training", "task", "memory", "output")
+"""Sections of a run's configuration on which a model with its parameters does not depend."""
+
 
 @settings
 class _Budgets:
@@ -73,7 +76,8 @@ def learned(path: Path, comm: Communicator, overrides: Sequence[str] = ()) -> Le
 def _from_record(record: RunRecord, path: Path, overrides: Sequence[str]) -> LearnedRun:
     if not record.parameters:
         raise UserError(f"{record.path} holds no parameters yet; they come with the first sweep")
-    said = _sections(record, "seed", "model", "estep")
+    # A section that this version does not know may change what the parameters mean.
+    said = {name: value for name, value in record.config.items() if name not in _OF_THE_RUN}
     try:
         from_mapping(said, LearnedConfig)
         memory = from_mapping(_sections(record, "memory"), _Budgets).value.memory
