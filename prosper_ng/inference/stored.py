@@ -22,6 +22,9 @@ from prosper_ng.storage.plug_ins import changed, require_here
 from prosper_ng.storage.run_file import NAME
 from prosper_ng.storage.run_record import RunRecord, not_of_this_version, read_run
 
+_OF_THE_RUN = ("name", "data", "training", "task", "memory", "output")
+"""Sections of a run's configuration on which a model with its parameters does not depend."""
+
 
 @settings
 class _Budgets:
@@ -81,7 +84,8 @@ def _from_record(record: RunRecord, path: Path, overrides: Sequence[str]) -> Lea
     if not record.parameters:
         raise UserError(f"{record.path} holds no parameters yet; they come with the first sweep")
     require_here(record.path, record.plug_ins)
-    said = _sections(record, "seed", "model", "estep")
+    # A section that this version does not know may change what the parameters mean.
+    said = {name: value for name, value in record.config.items() if name not in _OF_THE_RUN}
     try:
         from_mapping(said, LearnedConfig)
         memory = from_mapping(_sections(record, "memory"), _Budgets).value.memory

@@ -184,6 +184,7 @@ def test_files_are_not_replaced_by_accident_and_written_whole(tmp_path, known):
         ("model", {"kind": "bsk"}, "unknown kind `bsk` of `model`; did you mean `bsc`?"),
         ("model", {"tempering": 8}, "unknown field `tempering` in `model` (bsc)"),
         ("estep", {"n_states": -1}, "`estep.n_states` must be an integer greater than 0"),
+        ("tempering", {"kind": "new"}, "unknown field `tempering`"),
     ],
 )
 def test_a_file_of_another_version_that_says_what_this_one_does_not_know_is_one_sentence(
@@ -193,7 +194,7 @@ def test_a_file_of_another_version_that_says_what_this_one_does_not_know_is_one_
     known.save(path)
     with h5py.File(path, "r+") as file:
         config = json.loads(file["config/resolved"].asstr()[()])
-        config[section] |= change
+        config[section] = config.get(section, {}) | change
         del file["config/resolved"]
         file["config/resolved"] = json.dumps(config)
         file["provenance"].attrs["prosper_ng"] = "9.9"
