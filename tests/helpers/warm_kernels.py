@@ -19,7 +19,7 @@ training: {n_sweeps: 2, updates_per_sweep: 3, block_rows: 16}
 output: {figures: false}
 """
 ESTEPS = {
-    "search": "search, n_states: 12",
+    "search": "search, n_states: 12, variations: [{kind: evolution}, {kind: neighborhood}, {kind: sampling}]",
     "preselection": "preselection, n_candidates: 4, max_active: 3",
     "exhaustive": "exhaustive",
 }
