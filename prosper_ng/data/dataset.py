@@ -94,6 +94,11 @@ class Source(Protocol):
         ...
 
     @property
+    def adds_noise(self) -> bool:
+        """Whether Gaussian noise is added to the rows."""
+        ...
+
+    @property
     def preparation(self) -> Mapping[str, Any]:
         """What it is told to do to its rows, by field: `remove_mean`, `whiten`, `whiten_epsilon`, as far as it can."""
         ...
@@ -123,6 +128,11 @@ class SourceDefaults:
     @property
     def may_lack_values(self) -> bool:
         """Never."""
+        return False
+
+    @property
+    def adds_noise(self) -> bool:
+        """Nothing is added."""
         return False
 
     @property

@@ -1,10 +1,9 @@
 """Whether rows are what a model can have made."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from prosper_ng.components import kind_of
-from prosper_ng.data.dataset import DataError, Floats
+from prosper_ng.data.dataset import DataError, Floats, Source
 from prosper_ng.data.preprocessing import NOTHING_DONE, Preprocessing
 from prosper_ng.models.interface import Model
 from prosper_ng.numerics.constraints import REAL, Simplex
@@ -31,14 +30,14 @@ def require_support(
     raise DataError(f"{where}: {found}; model {kind_of(model)} needs {support.words}")
 
 
-def noise_refused(model: Model, source: Any, more: Iterable[tuple[str, bool]] = ()) -> str | None:
+def noise_refused(model: Model, source: Source, more: Iterable[tuple[str, bool]] = ()) -> str | None:
     """Why Gaussian noise cannot be added to data of this model, where a source does, or what is named in `more`.
 
     None where nothing adds noise, or the data may be any numbers.
     """
     if model.support == REAL:
         return None
-    adds = (("data.noise", getattr(source, "noise", 0.0) > 0), *more)
+    adds = (("data.noise", source.adds_noise), *more)
     name = next((name for name, is_on in adds if is_on), None)
     if name is None:
         return None

@@ -15,9 +15,9 @@ from prosper_ng.data.sources.npy import Npy
 from prosper_ng.data.sources.sample import Sample
 from prosper_ng.errors import UserError
 from prosper_ng.estep.exhaustive import Exhaustive
-from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.inference.learned import Learned
 from prosper_ng.inference.rows import Wanted, open_rows
+from prosper_ng.inference.stored import LearnedRun
 from prosper_ng.models.bsc import BSC
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import SerialCommunicator
@@ -29,8 +29,10 @@ PREPARATION = {"remove_mean": True, "whiten": "zca", "whiten_epsilon": 0.5}
 
 def opened(path, **wanted):
     params = NamedArrays.of(W=np.zeros((4, 2)), pi=[0.5, 0.5], sigma=1.0)
-    config = RunConfig(name="test", data=Bars(), model=BSC(n_latents=2), estep=Exhaustive())
-    return open_rows(Learned(Path("run"), config, params, 4), Wanted(str(path), **wanted), SerialCommunicator())
+    known = Learned(model=BSC(n_latents=2), params=params, n_observed=4, estep=Exhaustive())
+    return open_rows(
+        LearnedRun(known, Path("run")), Wanted(str(path), **wanted), SerialCommunicator(), Path(path).parent
+    )
 
 
 @pytest.mark.parametrize("kind", [kind for kind, cls in SOURCES.items() if cls.suffixes])

@@ -85,9 +85,9 @@ def test_preselection_holds_the_states_it_should(case, n_candidates, max_active)
 def test_too_many_combinations_are_refused_before_they_are_made():
     target = crowd(BSC, n_latents=60)
     with pytest.raises(UserError, match="combinations"):
-        sets_for(Preselection(n_candidates=40, max_active=20), target)
+        Preselection(n_candidates=40, max_active=20).check(target.model)
     with pytest.raises(UserError, match="too many to enumerate"):
-        sets_for(Exhaustive(), target)
+        Exhaustive().check(target.model)
 
 
 def test_sparse_flips_lead_to_the_expected_activity():
@@ -129,7 +129,7 @@ def test_sets_grow_as_their_schedule_says(case):
     sets = sets_for(estep, target)
     sizes = []
     for sweep in range(8):
-        found = estep.find(target._replace(stream=stream(1, "test", sweep), sweep=sweep), sets)
+        found = estep.find(target._replace(stream=stream(1, "test", sweep), sweep=sweep), sets._asdict())
         sizes.append(found.codes.shape[1])
         assert (sets.codes[:, : sizes[-1]] == found.codes).all()
         for codes in found.codes:
@@ -144,7 +144,7 @@ def test_a_warm_start_is_in_the_first_sweep_what_preselection_finds(case):
     chosen = Preselection(n_candidates=4, max_active=2).choose(target).combinations(target.model.space)
     for sweep, share in ((0, 1.0), (1, 0.9)):
         sets = sets_for(Search(n_states=20), target)
-        found = warm.find(target._replace(sweep=sweep), sets)
+        found = warm.find(target._replace(sweep=sweep), sets._asdict())
         joints = np.sort(target.log_joint(np.ascontiguousarray(chosen)), axis=1)[:, -4:]
         kept = np.array(
             [

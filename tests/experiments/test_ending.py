@@ -35,8 +35,8 @@ def after_sweep(monkeypatch):
     def arrange(sweep, action):
         left = [action]
 
-        def heard(self, done, values):
-            original(self, done, values)
+        def heard(self, done, *told):
+            original(self, done, *told)
             if done == sweep and left:
                 left.pop()()
 

@@ -167,7 +167,7 @@ def test_a_run_that_does_not_fit_here_is_estimated_all_the_same(tmp_path, capsys
     whole = config(data={"kind": "bars", "n_bars": 8, "n_rows": 10**12}, model=SECTIONS["model"])
     assert found["memory_bytes"]["data"] > 8e9 * 16 * 0.99
     assert found["sweep_seconds"] > 100
-    assert sizes_of(whole.learning, 16).row_bytes == 9 * 16
+    assert sizes_of(whole.learning, 16).row_bytes == 9 * 24
     found = estimated(tmp_path, capsys, "--set", "model.n_latents=200000")
     assert found["pilot"]["failed"].startswith("no pilot could be run: 1 rank on host")
     assert (found["sweep_seconds"], found["core_hours"]) == (None, None)

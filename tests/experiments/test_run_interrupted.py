@@ -54,8 +54,8 @@ def signal_after(monkeypatch):
     def arrange(sweep, *numbers):
         left = list(numbers)
 
-        def heard(self, done, values):
-            original(self, done, values)
+        def heard(self, done, *told):
+            original(self, done, *told)
             while done == sweep and left:
                 os.kill(os.getpid(), left.pop())
 
@@ -88,8 +88,8 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_a_sentence(runner, digest_o
 def test_a_run_that_is_stopped_again_and_again(runner, digest_of, monkeypatch):
     run, original, expected = runner(), Narrator.sweep, digest_of(SEARCH)
 
-    def heard(self, done, values):
-        original(self, done, values)
+    def heard(self, done, *told):
+        original(self, done, *told)
         signal.raise_signal(signal.SIGUSR1)
 
     monkeypatch.setattr(Narrator, "sweep", heard)
@@ -298,8 +298,8 @@ def test_a_breakdown_of_the_numbers_is_told_and_left_behind(runner, digest_of, m
 def test_a_run_that_lost_its_lock_leaves_the_folder_to_its_new_owner(runner, monkeypatch):
     run, original, seen = runner(), Narrator.sweep, {}
 
-    def heard(self, done, values):
-        original(self, done, values)
+    def heard(self, done, *told):
+        original(self, done, *told)
         if done == 5:
             (run.folder / "run.lock").write_text('{"host": "elsewhere", "pid": 7, "token": "other"}')
             (run.folder / "status.json").write_text("of the other process")

@@ -11,7 +11,7 @@ from annotated_types import Gt
 from prosper_ng.components import component, components_of
 from prosper_ng.config import loader
 from prosper_ng.latents.space import LatentSpace
-from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
+from prosper_ng.models.interface import Batch, Codes, Floats, Identity, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import BINARY, interval
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import bernoulli_entropy, bernoulli_log
@@ -40,7 +40,8 @@ class Coins:
     """One."""
 
     support = BINARY
-    is_exact = True
+    is_monotone = True
+    identity: ClassVar[Identity] = "after M-step"
 
     @cached_property
     def space(self) -> LatentSpace:

@@ -161,7 +161,10 @@ def test_it_starts_from_an_earlier_result_or_given_parameters(data):
         ({"memory": {"data_budget": "much"}}, "data_budget 'much' is not a size"),
         ({"start": {"W": np.zeros((2, 2))}}, "start: W has the shape (2, 2), and model bsc here needs (6, 3)"),
         ({"start": {"V": 1.0}}, "start holds none of the parameters"),
-        ({"start": {"sigma": -1.0}}, "start: sigma (standard deviation of the noise) must be a number from"),
+        (
+            {"start": {"sigma": -1.0}},
+            "start: sigma (standard deviation of the noise) must be a number of 1e-100 or more, not -1",
+        ),
         ({"start": {"pi": 0.5}, "training": {"initial_file": "a.npz"}}, "leave one of them out"),
         ({"comm": 3}, "comm must be None or a communicator of mpi4py, not int"),
         ({"data": np.zeros(5)}, "the array has 1 dimensions"),

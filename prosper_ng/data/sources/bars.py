@@ -69,6 +69,11 @@ class Bars(SourceDefaults):
             self._check_binary()
 
     @property
+    def adds_noise(self) -> bool:
+        """To values, not to what is on or off."""
+        return self.observable == "gaussian" and self.noise > 0
+
+    @property
     def depends_on_seed(self) -> bool:
         """Always: rows are drawn."""
         return True

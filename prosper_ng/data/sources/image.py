@@ -51,6 +51,11 @@ class Image(Prepares, SourceDefaults):
             raise ValueError(LEAVE_OUT)
 
     @property
+    def adds_noise(self) -> bool:
+        """Where a standard deviation is given."""
+        return self.noise > 0
+
+    @property
     def depends_on_seed(self) -> bool:
         """Whether anything is drawn: noise, or which pixels are missing."""
         return self.noise > 0 or self.missing > 0

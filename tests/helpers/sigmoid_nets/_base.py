@@ -8,6 +8,7 @@ from scipy.special import expit, logit
 
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models.interface import Batch, Codes, Floats, Moments, MStep, ParameterSpec
+from prosper_ng.numerics.constraints import BINARY, REAL, interval
 from prosper_ng.numerics.named_arrays import NamedArrays
 
 SMALLEST = 1e-6
@@ -41,6 +42,7 @@ class SigmoidNet:
     """The net but for its M-step."""
 
     n_latents: int
+    support = BINARY
 
     @cached_property
     def space(self) -> LatentSpace:
@@ -48,9 +50,11 @@ class SigmoidNet:
 
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         return {
-            "W": ParameterSpec((n_observed, self.n_latents), -np.inf, np.inf, "weights"),
-            "b": ParameterSpec((n_observed,), -np.inf, np.inf, "biases"),
-            "pi": ParameterSpec((self.n_latents,), SMALLEST, 1 - SMALLEST, "probability that a latent is active"),
+            "W": ParameterSpec((n_observed, self.n_latents), REAL, "weights", "dictionary"),
+            "b": ParameterSpec((n_observed,), REAL, "biases"),
+            "pi": ParameterSpec(
+                (self.n_latents,), interval(SMALLEST, 1 - SMALLEST), "probability that a latent is active", "activity"
+            ),
         }
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
