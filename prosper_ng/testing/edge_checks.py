@@ -1,6 +1,7 @@
 """Data and starts at the edge of what numbers can hold: a model learns from them, or says why it cannot."""
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from prosper_ng.estep.interface import EStep
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
 from prosper_ng.learning.census import take_census
-from prosper_ng.models.interface import Floats
+from prosper_ng.models.interface import Floats, ParameterSpec
+from prosper_ng.models.roles import of_role
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import SerialCommunicator
@@ -84,7 +86,7 @@ def _learn_from_every_start(case: ModelCase, data: str) -> None:
             name = names[0]
         problem = small_problem(model, ESTEPS[name], values)
         params = model.initial(take_census(problem).moments, stream(0, "initial parameters").generator())
-        _change(model, params, how)
+        _change(model.parameters(problem.n_observed), params, how)
         temperature = 3.0 if name == "few candidates" else 1.0
         _learn(problem, params, temperature, how, f"from a start that is {how}, by {name}")
 
@@ -108,17 +110,20 @@ def _learn(problem: Problem, params: NamedArrays, temperature: float, how: str, 
         assert_that(spec.constraint.first_illegal(state.params[name]) is None, f"{name} is not legal, {what}")
 
 
-def _change(model: Any, params: NamedArrays, how: str) -> None:
-    """Make a start a hard one, as far as the parameters are there and the values legal."""
-    factor = {"sharp": 1e-6, "blunt": 1e6}.get(how, 1.0)
-    for name, power in (("sigma", 1), ("Sigma", 2)):
-        if name in params:
-            params[name] = params[name] * factor**power
-    if "pi" in params and how in ("never active", "always active"):
-        params["pi"] = 1e-10 if how == "never active" else 1 - 1e-10
-    if "pi" in params and how == "one unused" and params["pi"].shape == (_H,):
-        params["pi"][2] = 1e-10
-    if "W" in params and how == "twins":
-        params["W"][:, 1] = params["W"][:, 0]
-    if "W" in params and how == "no dictionary":
-        params["W"] = model.parameters(len(params["W"]))["W"].constraint.nearest(np.zeros_like(params["W"]))
+def _change(specs: Mapping[str, ParameterSpec], params: NamedArrays, how: str) -> None:
+    """Make a start a hard one, as far as there are parameters of these roles; all values stay legal."""
+    dictionary, activity, noise = (of_role(specs, role) for role in ("dictionary", "activity", "noise"))
+    changed = {name: np.array(params[name]) for name in (dictionary, activity, noise) if name is not None}
+    if noise is not None:
+        factor = {"sharp": 1e-6, "blunt": 1e6}.get(how, 1.0)
+        changed[noise] *= factor**2 if changed[noise].ndim > 1 else factor
+    if activity is not None and how in ("never active", "always active"):
+        changed[activity][...] = 1e-10 if how == "never active" else 1 - 1e-10
+    if activity is not None and how == "one unused" and changed[activity].shape == (_H,):
+        changed[activity][2] = 1e-10
+    if dictionary is not None and how == "twins":
+        changed[dictionary][:, 1] = changed[dictionary][:, 0]
+    if dictionary is not None and how == "no dictionary":
+        changed[dictionary][...] = 0.0
+    for name, values in changed.items():
+        params[name] = specs[name].constraint.nearest(values)

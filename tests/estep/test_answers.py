@@ -65,9 +65,9 @@ def test_a_model_without_discrete_latents_is_refused_with_what_it_lacks(estep):
     with pytest.raises(UserError) as caught:
         estep.resolved(Continuous()).estep.check(Continuous())
     assert str(caught.value) == (
-        f"estep {kind_of(estep)} cannot serve model laplace, which lacks support, parameters, statistics, initial, prepare, "
-        "project, maximize, space, activity, log_joint, log_prior, accumulate (DiscreteLatents); no E-step of this version "
-        "serves it"
+        f"estep {kind_of(estep)} cannot serve model laplace, which lacks support, parameters, statistics, initial, "
+        "prepare, project, maximize, space, activity, log_joint, log_prior, accumulate (DiscreteLatents); no E-step of "
+        "this version serves it"
     )
 
 

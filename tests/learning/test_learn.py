@@ -163,7 +163,7 @@ def test_it_starts_from_an_earlier_result_or_given_parameters(data):
         ({"start": {"V": 1.0}}, "start holds none of the parameters"),
         (
             {"start": {"sigma": -1.0}},
-            "start: sigma (standard deviation of the noise) must be a number of 1e-100 or more, not -1",
+            "start: sigma (standard deviation of the noise) must be a number of 1e-100 or more",
         ),
         ({"start": {"pi": 0.5}, "training": {"initial_file": "a.npz"}}, "leave one of them out"),
         ({"comm": 3}, "comm must be None or a communicator of mpi4py, not int"),

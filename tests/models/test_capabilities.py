@@ -55,6 +55,13 @@ class Unaware(BSC):
     preselect = log_joint_of_singletons = None
 
 
+class SaysWhatToShow(BSC):
+    """Has a number of its own for the progress line."""
+
+    def headline(self, params):
+        return {"norm": float(np.linalg.norm(params["W"]))}
+
+
 class NoOwnRounding(BSC):
     """Leaves its rounding to be measured."""
 
@@ -98,6 +105,7 @@ def test_every_capability_is_a_protocol_that_offers_can_answer_for():
     """Also those with attributes, for which `issubclass` raises TypeError."""
     assert {Affinity, WantsExamples, CouplesLatents} <= set(ALL)
     models = [BSC(n_latents=2), GSC(n_latents=2), MCA(n_latents=2), SBN(n_latents=2), SBNAdam(n_latents=2)]
+    models.append(SaysWhatToShow(n_latents=2))
     for each in ALL:
         assert Protocol in each.__mro__
         assert any(offers(model, each) for model in models), each

@@ -52,9 +52,7 @@ class SigmoidNet:
         return {
             "W": ParameterSpec((n_observed, self.n_latents), REAL, "weights", "dictionary"),
             "b": ParameterSpec((n_observed,), REAL, "biases"),
-            "pi": ParameterSpec(
-                (self.n_latents,), interval(SMALLEST, 1 - SMALLEST), "probability that a latent is active", "activity"
-            ),
+            "pi": ParameterSpec((self.n_latents,), interval(SMALLEST, 1 - SMALLEST), "prior probability", "activity"),
         }
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
