@@ -38,9 +38,9 @@ class Learned:
     """How state sets are chosen, as configured."""
     seed: int = 0
     """All random numbers of inference are a function of it and of what a row holds."""
-    preprocessing: Preprocessing | None = NOTHING_DONE
+    preprocessing: Preprocessing | None = field(default=NOTHING_DONE, repr=False)
     """What was done to the rows that were learned from, and is done to others; None where it is not known."""
-    history: Mapping[str, Floats] = field(default_factory=dict)
+    history: Mapping[str, Floats] = field(default_factory=dict, repr=False)
     """Columns of equal length, one entry for each sweep; empty where none is known."""
     n_sweeps: int | None = None
     """Sweeps that the parameters come after."""

@@ -72,6 +72,9 @@ def initial_parameters(settings: LearningSettings, problem: Problem, given: Give
     configured = settings.training.initial
     generator = stream(settings.seed, "initial parameters").generator()
     params = settings.model.initial(moments, generator)
+    lacking = [name for name in settings.model.parameters(problem.n_observed) if name not in params]
+    if lacking:
+        raise UserError(f"model {kind_of(settings.model)}: `initial` gives no {', '.join(lacking)}, which it has to")
     for name, spec in settings.model.parameters(problem.n_observed).items():
         value: Any = params[name]
         origin = f"the start found from the data: {name}"

@@ -38,7 +38,7 @@ def _offers(model: Any, capability: Any) -> bool:
         present = ", ".join(sorted(members - set(lacking)))
         raise UserError(
             f"model {model.__name__} has {present}, but not {', '.join(lacking)}: "
-            f"{capability.__name__} in prosper_ng.models needs all of these, or none"
+            f"{capability.__name__} in {capability.__module__} needs all of these, or none"
         )
     return not lacking
 

@@ -49,10 +49,13 @@ class NamedArrays(Mapping[str, NDArray[np.float64]]):
         return result
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
-        return self._views[name]
+        try:
+            return self._views[name]
+        except KeyError:
+            raise KeyError(f"there is no {name!r}; there are {', '.join(self._views) or 'none'}") from None
 
     def __setitem__(self, name: str, value: ArrayLike) -> None:
-        self._views[name][...] = value
+        self[name][...] = value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)

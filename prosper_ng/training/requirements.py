@@ -1,12 +1,13 @@
 """What E-step and training need of a model beyond what every model has."""
 
 from collections.abc import Iterator
+from typing import Any, get_args
 
 from prosper_ng.components import kind_of
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import EStep
 from prosper_ng.models.capabilities import couples_latents, learns_from_part, offers
-from prosper_ng.models.interface import KnowsFreeEnergy, Model
+from prosper_ng.models.interface import Identity, KnowsFreeEnergy, Model
 from prosper_ng.numerics.schedule import points_of
 from prosper_ng.training.settings import Training
 
@@ -20,6 +21,10 @@ def check_model(model: Model, estep: EStep, training: Training) -> None:
 
 def _faults(model: Model, estep: EStep, training: Training) -> Iterator[str]:
     name = f"model {kind_of(model)}"
+    said: Any = model
+    if offers(model, KnowsFreeEnergy) and said.identity not in get_args(Identity):
+        legal = " or ".join(f'"{each}"' for each in get_args(Identity))
+        yield f"{name}: `identity` is {said.identity!r}; legal are {legal}"
     if couples_latents(model) and estep.max_active is not None:
         independent = f"the latents of {name} depend on each other, so how many are active cannot be told from it"
         if estep.corrects_prior:

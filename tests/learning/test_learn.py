@@ -18,6 +18,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.estep.search import Search
 from prosper_ng.models.bsc import BSC
 from prosper_ng.models.gsc import GSC
+from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.training.settings import Training
 
@@ -232,3 +233,13 @@ def test_the_names_come_when_they_are_used():
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'teach'"):
         _ = prosper_ng.teach
+
+
+def test_a_model_whose_start_lacks_a_parameter_is_told_which():
+    class Lacking(BSC):
+        def initial(self, moments, rng):
+            whole = super().initial(moments, rng)
+            return NamedArrays.of(W=whole["W"], sigma=whole["sigma"])
+
+    with pytest.raises(UserError, match="model bsc: `initial` gives no pi, which it has to"):
+        prosper_ng.learn(np.random.default_rng(0).normal(size=(20, 4)), Lacking(n_latents=3))

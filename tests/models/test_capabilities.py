@@ -133,7 +133,7 @@ def test_what_a_model_offers_by_half_is_an_error():
         offers(Half(n_latents=2), KnowsFreeEnergy)
     assert str(caught.value) == (
         "model Half has expected_log_joint, but not entropy, identity, is_monotone: "
-        "KnowsFreeEnergy in prosper_ng.models needs all of these, or none"
+        "KnowsFreeEnergy in prosper_ng.models.interface needs all of these, or none"
     )
 
 

@@ -58,3 +58,11 @@ def test_a_rule_that_can_never_hold_is_refused():
     check_model(BSC(n_latents=2), Exhaustive(), training)
     with pytest.raises(UserError, match=r"^training\.stopping\.entropy_gap can never be reached, since model sbn_adam"):
         check_model(SBNAdam(n_latents=2), Exhaustive(), training)
+
+
+def test_an_identity_that_is_no_such_thing_is_refused():
+    class Vague(BSC):
+        identity = "sometimes"
+
+    with pytest.raises(UserError, match='`identity` is .sometimes.; legal are "after M-step" or "at convergence"'):
+        check_model(Vague(n_latents=3), Search(n_states=4), Training())
