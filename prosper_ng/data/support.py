@@ -30,14 +30,14 @@ def require_support(
     raise DataError(f"{where}: {found}; model {kind_of(model)} needs {support.words}")
 
 
-def noise_refused(model: Model, source: Source, more: Iterable[tuple[str, bool]] = ()) -> str | None:
+def noise_refused(model: Model, source: Source | None, more: Iterable[tuple[str, bool]] = ()) -> str | None:
     """Why Gaussian noise cannot be added to data of this model, where a source does, or what is named in `more`.
 
     None where nothing adds noise, or the data may be any numbers.
     """
     if model.support == REAL:
         return None
-    adds = (("data.noise", source.adds_noise), *more)
+    adds = (("data.noise", source is not None and source.adds_noise), *more)
     name = next((name for name, is_on in adds if is_on), None)
     if name is None:
         return None

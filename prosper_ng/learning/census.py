@@ -102,7 +102,7 @@ class _Counts:
     def __init__(self, problem: Problem) -> None:
         D = problem.n_observed
         self._comm, self._total = problem.comm, ExactSum([1] * (2 * D + 1))
-        self._counts_negative = has_no_negative_fields(problem.model, D)
+        self._counts_negative = has_no_negative_elements(problem.model, D)
         self._buffer = np.empty(2 * D + 1)
         self._extremes = np.full((2, D), -np.inf)  # minus the smallest, and the largest
         self._n_empty = self._n_negative = 0
@@ -142,7 +142,7 @@ class _Counts:
         return _Total(summed[:D], summed[D:-1], low, high, float(summed[-1]), int(counts[0]), int(counts[1]))
 
 
-def has_no_negative_fields(model: Model, n_observed: int) -> bool:
+def has_no_negative_elements(model: Model, n_observed: int) -> bool:
     """Whether the model has a dictionary, whose entries are 0 or more."""
     specs = model.parameters(n_observed)
     name = of_role(specs, "dictionary")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
 from prosper_ng.data.dataset import Columns
-from prosper_ng.learning.census import SHOWN, Census, has_no_negative_fields
+from prosper_ng.learning.census import SHOWN, Census, has_no_negative_elements
 from prosper_ng.models.interface import SMALLEST_SCALE, DiscreteLatents
 from prosper_ng.models.roles import noise_covariance, of_role
 
@@ -170,7 +170,7 @@ def _of_values(case: Case) -> Iterator[str]:
 
 def _of_negative_values(case: Case) -> Iterator[str]:
     census = case.census
-    if not has_no_negative_fields(case.model, case.n_observed) or census.n_negative == 0:
+    if not has_no_negative_elements(case.model, case.n_observed) or census.n_negative == 0:
         return
     mean, n_values = census.moments.mean, np.maximum(census.n_observed, 1.0)
     below = mean < -np.maximum(6 / np.sqrt(n_values), 0.1) * census.spread
@@ -221,7 +221,7 @@ def _of_offsets(case: Case) -> Iterator[str]:
 
 def _remedy(case: Case) -> str:
     """What helps against a large offset."""
-    if has_no_negative_fields(case.model, case.n_observed):
+    if has_no_negative_elements(case.model, case.n_observed):
         return "subtract the smallest value of each column from the data"
     mean = case.census.moments.mean[case.census.n_observed > 0]
     ways = ["set model.data_mean: true"] if hasattr(case.model, "data_mean") else []

@@ -1,1 +1,1 @@
-"""Data in, results out: where rows come from, and the files of a run."""
+"""The files of a run: checkpoints, `run.h5`, status, lock; and files of results."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 from prosper_ng.components import kind_of
+from prosper_ng.data.support import noise_refused
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import EStep
 from prosper_ng.models.capabilities import couples_latents, learns_from_part, offers
@@ -25,6 +26,9 @@ def _faults(model: Model, estep: EStep, training: Training) -> Iterator[str]:
     if offers(model, KnowsFreeEnergy) and said.identity not in get_args(Identity):
         legal = " or ".join(f'"{each}"' for each in get_args(Identity))
         yield f"{name}: `identity` is {said.identity!r}; legal are {legal}"
+    is_noisy = any(value > 0 for _, value in points_of(training.annealing.data_noise))
+    if refusal := noise_refused(model, None, [("training.annealing.data_noise", is_noisy)]):
+        yield refusal
     if couples_latents(model) and estep.max_active is not None:
         independent = f"the latents of {name} depend on each other, so how many are active cannot be told from it"
         if estep.corrects_prior:

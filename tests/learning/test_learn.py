@@ -235,6 +235,14 @@ def test_the_names_come_when_they_are_used():
         _ = prosper_ng.teach
 
 
+def test_noise_is_added_only_to_data_that_may_be_any_numbers():
+    rows = np.random.default_rng(0).integers(0, 2, (30, 4))
+    with pytest.raises(UserError, match=r"data_noise adds Gaussian noise to the data, and model noisy_or needs 0 or 1"):
+        prosper_ng.learn(
+            rows, {"kind": "noisy_or", "n_latents": 3}, training={"annealing": {"data_noise": 0.3}, "n_sweeps": 2}
+        )
+
+
 def test_a_model_whose_start_lacks_a_parameter_is_told_which():
     class Lacking(BSC):
         def initial(self, moments, rng):
