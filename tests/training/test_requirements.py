@@ -64,5 +64,5 @@ def test_an_identity_that_is_no_such_thing_is_refused():
     class Vague(BSC):
         identity = "sometimes"
 
-    with pytest.raises(UserError, match='`identity` is .sometimes.; legal are "after M-step" or "at convergence"'):
+    with pytest.raises(UserError, match=r'`identity` is .sometimes.; legal are "after M-step" or "at convergence"'):
         check_model(Vague(n_latents=3), Search(n_states=4), Training())
