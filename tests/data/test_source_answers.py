@@ -85,7 +85,7 @@ def test_files_are_read_by_the_source_that_says_so(tmp_path, monkeypatch):
         np.save(file, rows)
     with pytest.raises(UserError, match=r"ends in \.h5, \.hdf5, \.mat, \.npy, \.npz, \.yaml or \.yml\b"):
         opened(tmp_path / "new.rows")
-    monkeypatch.setitem(SOURCES, "plain", Plain)
+    monkeypatch.setattr("prosper_ng.inference.rows.components_of", lambda package: SOURCES | {"plain": Plain})
     found = opened(tmp_path / "new.rows")
     assert (found.raw == rows).all()
     with pytest.raises(UserError, match="holds a single array, so --dataset makes no sense"):

@@ -8,6 +8,8 @@ import pytest
 pytestmark = pytest.mark.mpi
 
 SCRIPT = """
+import sys
+
 import numpy as np
 import prosper_ng
 from mpi4py import MPI
@@ -20,6 +22,11 @@ SETTINGS = {
     "model": {"kind": "gsc", "n_latents": 5}, "estep": {"kind": "search", "n_states": 9}, "seed": 7,
     "training": {"n_sweeps": 4, "updates_per_sweep": 3, "block_rows": 16},
 }
+
+def say(*words):
+    # In one piece, or lines of several ranks get mixed.
+    sys.stdout.write(" ".join(map(str, words)) + "\\n")
+    sys.stdout.flush()
 
 def learn(**changes):
     return prosper_ng.learn(data, comm=world, **SETTINGS | changes)
@@ -45,7 +52,7 @@ seen = []
 found = learn(on_sweep=lambda report, params: seen.append(report.sweep))
 assert seen == ([1, 2, 3, 4] if world.rank == 0 else [])
 assert len(found.history) == (0 if world.rank else len(found.history)) and found.n_sweeps == 4
-print(found.digest, found.params.buffer.sum().hex(), flush=True)
+say(found.digest, found.params.buffer.sum().hex())
 assert learn(on_sweep=lambda report, params: report.sweep == 2).n_sweeps == 2
 """
     )
@@ -69,25 +76,25 @@ def listen(report, params):
 try:
     learn(on_sweep=listen)
 except Exception as error:
-    print("listener", "lost in sweep 1" in str(error), flush=True)
+    say("listener", "lost in sweep 1" in str(error))
 
 original = Maximization.update
 
-def fails(self, params, totals, sums, sweep, part, point):
+def fails(self, carried, sums, sweep, part, point):
     if sweep == 2:
         raise NumericalError("sigma became -1.5")
-    return original(self, params, totals, sums, sweep, part, point)
+    return original(self, carried, sums, sweep, part, point)
 
 Maximization.update = fails
 try:
     learn()
 except NumericalError as error:
-    print("M-step", error, *error.__notes__, sep=" | ", flush=True)
+    say(" | ".join(["M-step", str(error), *error.__notes__]))
 Maximization.update = original
 try:
     learn(model={"kind": "gsc", "n_latents": 0})
 except UserError:
-    print("arguments", learn().n_sweeps, flush=True)
+    say("arguments", learn().n_sweeps)
 """
     )
     done = mpiexec(3, code=code, timeout=200)

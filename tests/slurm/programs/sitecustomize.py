@@ -38,9 +38,9 @@ def is_held():
 def _disturb(narrator):
     sweep, n_heard = narrator.sweep, 0
 
-    def heard(self, done, values):
+    def heard(self, *told):
         nonlocal n_heard
-        sweep(self, done, values)
+        sweep(self, *told)
         n_heard += 1
         if n_heard == 3 and "FALL" in os.environ:
             os.kill(os.getpid(), int(os.environ["FALL"]))
