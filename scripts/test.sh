@@ -55,7 +55,7 @@ check_style() {
 selection=()
 if [ "${1:-}" = --fast ]; then
     shift
-    selection=(-m "not slow and not mpi and not slurm and not browser")
+    selection=(-m "not slow and not heavy and not mpi and not slurm and not browser")
     prepare_environment all,test
 else
     install_if_absent chromedriver chromium chromium-driver

@@ -284,6 +284,7 @@ def test_scripts_of_jobs_name_the_file_by_its_full_path(tmp_path, capsys, monkey
         assert '"${arguments[@]}"' in script
 
 
+@pytest.mark.heavy
 def test_the_runs_of_a_campaign_get_the_file(tmp_path):
     (tmp_path / "run.yaml").write_text(CONFIG, encoding="utf-8")
     (tmp_path / "many.yaml").write_text(CAMPAIGN, encoding="utf-8")

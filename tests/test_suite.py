@@ -28,6 +28,7 @@ def test_something(number):
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("n_files", [0, 1, 3])
 def test_what_wants_the_machine_alone_comes_last_and_one_by_one(tmp_path, n_files):
     """And no test finds in the environment what another one left there."""

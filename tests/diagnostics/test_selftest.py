@@ -23,6 +23,7 @@ RunFolder._restore = restore
 QUICK = ("undisturbed, on every number of ranks", "everything killed while a checkpoint is written", "a full disk")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("chosen", [QUICK, pytest.param(None, marks=pytest.mark.slow)])
 def test_a_single_process_survives(tmp_path, capsys, monkeypatch, chosen):
     """Some of it, and everything among the slow tests, where ranks of a launcher do so, too."""
@@ -48,6 +49,7 @@ def test_ranks_survive_everything(tmp_path, capsys):
     assert capsys.readouterr().out.endswith("everything held\n")
 
 
+@pytest.mark.heavy
 def test_what_does_not_hold_is_found(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(BROKEN_RESUMPTION)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")

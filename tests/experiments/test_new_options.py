@@ -146,6 +146,7 @@ def test_identities_folders_and_seeds_stay(later, tmp_path, monkeypatch):
     assert used != found
 
 
+@pytest.mark.heavy
 def test_a_run_goes_on_with_the_later_version_but_not_back(later, tmp_path):
     def run_now(*changes):
         command = [sys.executable, *start, *changes]

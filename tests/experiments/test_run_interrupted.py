@@ -163,6 +163,7 @@ def test_ctrl_c_on_the_command_itself(runner, digest_of):
         assert run.digest == digest_of(LONG)
 
 
+@pytest.mark.heavy
 def test_killed_at_any_moment(runner, digest_of):
     run, rng, kills = runner(LONG), random.Random(1), 0
     expected = digest_of(LONG)
@@ -184,6 +185,7 @@ def test_killed_at_any_moment(runner, digest_of):
     assert not list(run.folder.rglob(".*.tmp"))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("n_cycles", [20, pytest.param(100, marks=pytest.mark.slow)])
 def test_killed_while_a_checkpoint_is_written(runner, digest_of, n_cycles):
     """At a random moment of a write; the run goes on, or is begun anew once it is done."""

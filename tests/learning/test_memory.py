@@ -255,6 +255,7 @@ def peak_of(tmp_path_factory):
     return measure
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("n_rows", "n_observed", "changes"),
     [
@@ -272,6 +273,7 @@ def test_the_formula_is_what_a_run_takes(peak_of, n_rows, n_observed, changes):
     assert 0.6 * formula < peak < 1.05 * formula
 
 
+@pytest.mark.heavy
 def test_beyond_data_and_states_memory_does_not_depend_on_the_number_of_rows(peak_of):
     in_files = ("memory.data_budget=1kB", "estep={kind: preselection, n_candidates: 5, max_active: 3}")
     peak_of(64, 4, *in_files)  # compiles

@@ -130,6 +130,7 @@ def test_a_part_alone_is_better_for_gradients_than_a_total_of_old_ones():
     assert finals["own"] > finals["stale"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("n_parts", [1, 3])
 def test_an_identity_at_convergence_tells_how_far_learning_has_to_go(n_parts):
     values = binary_rows(missing=0.05)
