@@ -12,7 +12,6 @@ import pkgutil
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prosper_ng.environment import own_kernel_cache
 from prosper_ng.errors import UserError
+from prosper_ng.protocols import lacking
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -90,7 +90,7 @@ def register(group: str, kind: str, cls: type) -> None:
     package, (module, name) = GROUPS[group]
     for other in _others(group, kind, cls):
         raise UserError(f"{_place(cls)}: kind `{kind}` exists already, in {other}; give one of them another name")
-    missing = _missing(cls, getattr(importlib.import_module(module), name))
+    missing = lacking(cls, getattr(importlib.import_module(module), name))
     if missing:
         raise UserError(
             f"{_place(cls)}: {cls.__name__} lacks {', '.join(missing)}; {module}.{name} says what {group} have"
@@ -356,11 +356,3 @@ def _others(group: str, kind: str, cls: type) -> Iterator[str]:
     for entry in _entries()[group]:
         if entry.name == kind and entry.module.partition(".")[0] != cls.__module__.partition(".")[0]:
             yield _package(entry)
-
-
-def _missing(cls: type, protocol: type) -> list[str]:
-    """What a protocol asks for and the class has not, in the order of definition."""
-    bases = [base for base in reversed(protocol.__mro__) if getattr(base, "_is_protocol", False)]
-    wanted = dict.fromkeys(name for base in bases for name in (*base.__annotations__, *vars(base)))
-    own = {field.name for field in fields(cls)}
-    return [name for name in wanted if not name.startswith("_") and name not in own and not hasattr(cls, name)]

@@ -14,6 +14,7 @@ from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models.capabilities import Reconstructs, offers
 from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.numerics.random_streams import Stream
+from prosper_ng.protocols import lacking
 
 
 class EStepDefaults:
@@ -40,7 +41,7 @@ class EStepDefaults:
     def check(self, model: Any) -> None:
         """Raise UserError where the model lacks what is needed, or has a space that is not served."""
         require_needed(self, model)
-        if not lacking(model, DiscreteLatents) and not self.serves(model.space):
+        if offers(model, DiscreteLatents) and not self.serves(model.space):
             raise UserError(f"estep {kind_of(self)} {unserved(model)}; choose another E-step")
 
     def reconstructs(self, model: Any) -> bool:
@@ -126,19 +127,11 @@ class VariationDefaults:
         return isinstance(space, LatentSpace)
 
 
-def lacking(model: object, needed: type) -> list[str]:
-    """The members of a protocol that a model lacks."""
-    members: dict[str, Any] = {}
-    for base in reversed(needed.__mro__):
-        members |= {**vars(base).get("__annotations__", {}), **vars(base)} if base is not object else {}
-    return [name for name in members if not name.startswith("_") and not hasattr(model, name)]
-
-
 def require_needed(estep: EStep, model: Any) -> None:
     """Raise UserError where a model lacks what an E-step needs, with those that would do."""
-    if lacks := lacking(model, estep.needs):
+    if lacks := lacking(type(model), estep.needs):
         kinds = components_of("prosper_ng.estep").items()
-        fitting = [kind for kind, cls in kinds if not lacking(model, cls.needs)]
+        fitting = [kind for kind, cls in kinds if not lacking(type(model), cls.needs)]
         ways = f"choose {' or '.join(fitting)}" if fitting else "no E-step of this version serves it"
         raise UserError(
             f"estep {kind_of(estep)} cannot serve model {kind_of(model)}, which lacks {', '.join(lacks)} "

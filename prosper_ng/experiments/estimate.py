@@ -145,7 +145,7 @@ def traffic_of(config: RunConfig, n_observed: int, n_ranks: int) -> Traffic:
     sizes, n_updates = sizes_of(config.learning, n_observed), config.training.updates_per_sweep
     n_segments = len(segments(config.model.statistics(n_observed))) + 2
     n_numbers = message_length(sizes.n_statistics, n_segments, 3 + n_ranks)
-    return Traffic(8 * n_numbers * n_updates, 8 * sizes.n_parameters * n_updates)
+    return Traffic(8 * n_numbers * n_updates, 8 * (sizes.n_parameters + 1) * n_updates)
 
 
 def checkpoint_bytes(sizes: Sizes, blocks: RowBlocks) -> int:

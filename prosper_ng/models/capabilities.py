@@ -3,7 +3,6 @@
 A model offers a capability by having its members; it need not name the protocol.
 """
 
-import inspect
 from functools import cache
 from typing import Any, Literal, Protocol
 
@@ -16,6 +15,7 @@ from prosper_ng.latents.neighbors import Neighborhood, Neighbors
 from prosper_ng.latents.posterior import Posterior, Tempering
 from prosper_ng.models.interface import Batch, Codes, Floats
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+from prosper_ng.protocols import lacking, members_of, protocols_of
 
 
 def offers(model: object, capability: type) -> bool:
@@ -30,27 +30,15 @@ def offers(model: object, capability: type) -> bool:
 
 @cache
 def _offers(model: Any, capability: Any) -> bool:
-    declaring = [each for each in capability.__mro__ if getattr(each, "_is_protocol", False) and each is not Protocol]
-    declared = {name for each in declaring for name in (*vars(each), *inspect.get_annotations(each))}
-    members = {name for name in declared if not name.startswith("_")}
-    lacking = sorted(name for name in members if not _has(model, name))
-    if len(declaring) == 1 and 0 < len(lacking) < len(members):
-        present = ", ".join(sorted(members - set(lacking)))
+    members = set(members_of(capability))
+    absent = {name for name in members if getattr(model, name, True) is None} | set(lacking(model, capability))
+    if len(protocols_of(capability)) == 1 and 0 < len(absent) < len(members):
+        present = ", ".join(sorted(members - absent))
         raise UserError(
-            f"model {model.__name__} has {present}, but not {', '.join(lacking)}: "
+            f"model {model.__name__} has {present}, but not {', '.join(sorted(absent))}: "
             f"{capability.__name__} in {capability.__module__} needs all of these, or none"
         )
-    return not lacking
-
-
-def _has(model: type, name: str) -> bool:
-    """Whether instances of a class have this attribute; a field without a default is declared, but no attribute."""
-    for each in model.__mro__:
-        if name in vars(each):
-            return vars(each)[name] is not None
-        if name in inspect.get_annotations(each):
-            return True
-    return False
+    return not absent
 
 
 class KnowsRounding(Protocol):
@@ -198,6 +186,26 @@ class PosteriorMeans(Protocol):
     def posterior_means(self, prepared: Any, projected: Any, codes: Codes, weights: Floats) -> dict[str, Floats]:
         """Posterior means (n, ...) by name, such as `s_z` (n, H), for codes (n, S, words) with weights (n, S)."""
         ...
+
+
+class KeepsWorkspace(Protocol):
+    """Models whose `preselect` takes one more argument, `workspace`, and finds again what it left there.
+
+    What belongs to the parameters (`prepared`) is shared and never written to. What grows with the rows that were seen
+    belongs to whoever makes the calls: one workspace for each thread, as long as the parameters stay.
+    """
+
+    def workspace(self, prepared: Any) -> Any:
+        """An empty one for these parameters; what it holds changes how long a call takes, never what comes out.
+
+        `preselect` raises ValueError where it gets one of other parameters.
+        """
+        ...
+
+
+def workspace_for(model: Any, prepared: Any) -> Any:
+    """An empty workspace for calls at these parameters; None where the model keeps nothing."""
+    return model.workspace(prepared) if offers(model, KeepsWorkspace) else None
 
 
 class HasHeadline(Protocol):

@@ -10,17 +10,16 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
 from prosper_ng.errors import NumericalError
-from prosper_ng.estep.defaults import lacking
 from prosper_ng.estep.interface import EStep, RowArrays, Target
 from prosper_ng.estep.kept_rows import require_state, row_state_of
-from prosper_ng.estep.workspace import workspace_for
 from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
+from prosper_ng.models.capabilities import offers, workspace_for
 from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
-from prosper_ng.parallel.failure import collectively, during
+from prosper_ng.parallel.failure import agree, during
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import AnnealingPoint
 from prosper_ng.training.data_selection import Rows, batch_of, best_explained, noisy_values, visited_rows
@@ -137,18 +136,32 @@ class TruncatedEM:
                     seconds = self._expect(state, part, point, clock)
                 with during(f"in the reduction {where}"):
                     sums = self._reduce(clock, seconds)
-                # An error of root alone would leave the others waiting for its parameters.
-                doing = "updating the parameters" if comm.size > 1 else ""
-                with during(f"in the M-step {where}"), collectively(comm, doing):
-                    if comm.is_root:
+                failure: Exception | None = None
+                if comm.is_root:
+                    try:
                         carried = Carried(state.params, state.totals, state.memory)
                         state.params = self._maximization.update(carried, sums, sweep, part, point)
-                        clock.lap("m_step")
+                    except Exception as error:
+                        failure = error
+                    clock.lap("m_step")
                 with during(f"in the broadcast {where}"):
-                    comm.broadcast_in_place(state.params.buffer)
+                    failed = self._broadcast(state.params, failure)
                     clock.lap("communication")
+                if failed:
+                    with during(f"in the M-step {where}"):
+                        agree(comm, failure, "updating the parameters" if comm.size > 1 else "")
             state.sweep = sweep + 1
             yield self._report(sweep, point, clock)
+
+    def _broadcast(self, params: NamedArrays, failure: Exception | None) -> bool:
+        """Bring the parameters of root to all ranks; whether it failed instead, which comes along.
+
+        Without that an error of root alone would leave the others waiting for its parameters.
+        """
+        message = np.append(params.buffer, failure is not None)
+        self.problem.comm.broadcast_in_place(message)
+        params.buffer[:] = message[:-1]
+        return bool(message[-1])
 
     def _expect(self, state: TrainingState, part: int, point: AnnealingPoint, clock: "_Clock") -> float:
         """The E-step over this rank's rows of one part, whose statistics are summed exactly; the seconds it took."""
@@ -243,7 +256,7 @@ def initial_rows(problem: Problem, params: NamedArrays, allocate: Callable[..., 
 
 def _activity(model: Any, params: NamedArrays) -> Floats:
     """(H,) prior probability that each latent is active; (0,) of a model without discrete latents."""
-    return np.empty(0) if lacking(model, DiscreteLatents) else model.activity(params)
+    return model.activity(params) if offers(model, DiscreteLatents) else np.empty(0)
 
 
 def posteriors(

@@ -7,8 +7,8 @@ import pytest
 
 from prosper_ng.estep.interface import Target
 from prosper_ng.estep.preselection import Preselection
-from prosper_ng.estep.workspace import workspace_for
 from prosper_ng.models.bsc import BSC
+from prosper_ng.models.capabilities import workspace_for
 from prosper_ng.models.gsc import GSC
 from prosper_ng.models.interface import Batch
 from prosper_ng.models.mca import MCA
