@@ -1,11 +1,11 @@
-"""Datasets whose rows are made when they are read."""
+"""Sources and datasets whose rows are made when they are read."""
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.data.dataset import require_finite, require_memory, require_rows
+from prosper_ng.data.dataset import SourceDefaults, require_finite, require_memory, require_rows
 from prosper_ng.data.preprocessing import PreparedRows
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import Stream
@@ -14,6 +14,22 @@ Floats = NDArray[np.float64]
 Generate = Callable[[int, np.random.Generator], Floats]
 
 BLOCK_ROWS = 256
+
+
+class GeneratedRows(SourceDefaults):
+    """A source whose rows are drawn, and some of their values hidden."""
+
+    missing: float
+
+    @property
+    def depends_on_seed(self) -> bool:
+        """Always: rows are drawn."""
+        return True
+
+    @property
+    def may_lack_values(self) -> bool:
+        """Where values are hidden."""
+        return self.missing > 0
 
 
 class GeneratedDataset(PreparedRows):

@@ -7,8 +7,7 @@ from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 from numpy.typing import NDArray
 
 from prosper_ng.components import component
-from prosper_ng.data.dataset import SourceDefaults
-from prosper_ng.data.sources._generated import GeneratedDataset
+from prosper_ng.data.sources._generated import GeneratedDataset, GeneratedRows
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 
@@ -16,7 +15,7 @@ Floats = NDArray[np.float64]
 
 
 @component
-class Bars(SourceDefaults):
+class Bars(GeneratedRows):
     """Square images of n_bars / 2 pixels a side: every bar is a latent, superimposed and seen through Gaussian noise.
 
     The true parameters are known: W (D, n_bars) with the horizontal bars first, sigma () and pi (); for discrete
@@ -72,16 +71,6 @@ class Bars(SourceDefaults):
     def adds_noise(self) -> bool:
         """To values, not to what is on or off."""
         return self.observable == "gaussian" and self.noise > 0
-
-    @property
-    def depends_on_seed(self) -> bool:
-        """Always: rows are drawn."""
-        return True
-
-    @property
-    def may_lack_values(self) -> bool:
-        """Where pixels are hidden."""
-        return self.missing > 0
 
     def open(self, seed: int) -> GeneratedDataset:
         """The images; each is a function of the seed and its row."""

@@ -9,9 +9,9 @@ from annotated_types import Ge, Gt, Lt
 from numpy.typing import NDArray
 
 from prosper_ng.components import OneOf, component, kind_of
-from prosper_ng.data.dataset import DataError, SourceDefaults
+from prosper_ng.data.dataset import DataError
 from prosper_ng.data.sources._files import existing_file
-from prosper_ng.data.sources._generated import GeneratedDataset
+from prosper_ng.data.sources._generated import GeneratedDataset, GeneratedRows
 from prosper_ng.errors import UserError
 from prosper_ng.models.capabilities import Samples, offers
 from prosper_ng.models.interface import DiscreteLatents, ParameterSpec, learnable
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 @component
-class Sample(SourceDefaults):
+class Sample(GeneratedRows):
     """Data points drawn from a model with given parameters, which are the truth that learning can be held against."""
 
     model: Annotated[DiscreteLatents, OneOf("prosper_ng.models")]
@@ -46,16 +46,6 @@ class Sample(SourceDefaults):
             raise ValueError("a sample needs the parameters of its model: give path, or parameters, or both")
         if self.path is None and self.group != "/":
             raise ValueError("group says where parameters lie in an HDF5 file; give its path")
-
-    @property
-    def depends_on_seed(self) -> bool:
-        """Always: rows are drawn."""
-        return True
-
-    @property
-    def may_lack_values(self) -> bool:
-        """Where values are hidden."""
-        return self.missing > 0
 
     def open(self, seed: int) -> GeneratedDataset:
         """The data points; each is a function of the seed, the parameters and its row."""
