@@ -15,7 +15,6 @@ from prosper_ng.experiments.tasks.interface import Task
 from prosper_ng.experiments.tasks.train import Train
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.interface import DiscreteLatents
-from prosper_ng.numerics.schedule import points_of
 from prosper_ng.training.settings import Training
 
 
@@ -62,8 +61,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError where noise is added to data that may not be any number."""
-        noise = any(value > 0 for _, value in points_of(self.training.annealing.data_noise))
-        refusal = noise_refused(self.model, self.data, [("training.annealing.data_noise", noise)])
+        noise = [("training.annealing.data_noise", self.training.annealing.adds_noise)]
+        refusal = noise_refused(self.model, self.data, noise)
         if refusal is not None:
             raise ValueError(refusal)
 

@@ -45,7 +45,7 @@ class Assembly(NamedTuple):
     unknown: Columns
     """The columns of which nothing can be known: no value is observed, and no file of parameters tells of them."""
     missing: bool
-    """Whether values may be missing."""
+    """Whether values are missing."""
     allocate: Callable[..., Any] = np.empty
     """Makes the arrays of what is kept of rows, by shape and type."""
     warnings: tuple[str, ...] = ()
@@ -102,7 +102,7 @@ def assemble(
     preparation = {} if source is None else source.preparation
     warnings = _warnings(settings, dataset, preparation, problem, census, unknown)
     initial = initial_parameters(settings, problem, given, census.moments)
-    missing = getattr(dataset, "missing", False) if source is None else source.may_lack_values
+    missing = bool((census.n_observed < blocks.n_rows).any())
     return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, missing, allocate, warnings)
 
 

@@ -80,6 +80,11 @@ class Annealing:
             _check_values(name, points)
 
     @property
+    def adds_noise(self) -> bool:
+        """Whether noise is ever added to the data."""
+        return any(value > 0 for _, value in points_of(self.data_noise))
+
+    @property
     def depends_on_length(self) -> bool:
         """Whether a run of more sweeps would differ from this one from the start: a value changes at a fraction."""
         return any(

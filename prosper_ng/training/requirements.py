@@ -26,8 +26,7 @@ def _faults(model: Model, estep: EStep, training: Training) -> Iterator[str]:
     if offers(model, KnowsFreeEnergy) and said.identity not in get_args(Identity):
         legal = " or ".join(f'"{each}"' for each in get_args(Identity))
         yield f"{name}: `identity` is {said.identity!r}; legal are {legal}"
-    is_noisy = any(value > 0 for _, value in points_of(training.annealing.data_noise))
-    if refusal := noise_refused(model, None, [("training.annealing.data_noise", is_noisy)]):
+    if refusal := noise_refused(model, None, [("training.annealing.data_noise", training.annealing.adds_noise)]):
         yield refusal
     if couples_latents(model) and estep.max_active is not None:
         independent = f"the latents of {name} depend on each other, so how many are active cannot be told from it"
