@@ -26,6 +26,7 @@ from prosper_ng.learning.initial import Given
 from prosper_ng.learning.rehearsal import rehearse
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.interface import Model, without_constants
+from prosper_ng.models.roles import headline_of
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.failure import collectively, decided, failing_together
 from prosper_ng.parallel.mpi import group_of
@@ -101,7 +102,8 @@ class _Keeper:
         """Add the sweep to the history; the ending that root finds, or its error, on all ranks."""
         params = without_constants(self._problem.model, self._problem.n_observed, state.params)
         now = time.monotonic()
-        self.history.append(report.sweep, history_entry(report, params, {}, now - self._began))
+        headline = headline_of(self._problem.model, self._problem.n_observed, state.params)
+        self.history.append(report.sweep, history_entry(report, params, headline, now - self._began))
         self._slowest, self._last = max(self._slowest, now - self._last), now
         return decided(self._problem.comm, lambda: self._ending(report, params))
 

@@ -251,3 +251,18 @@ def test_a_model_whose_start_lacks_a_parameter_is_told_which():
 
     with pytest.raises(UserError, match="model bsc: `initial` gives no pi, which it has to"):
         prosper_ng.learn(np.random.default_rng(0).normal(size=(20, 4)), Lacking(n_latents=3))
+
+
+def test_the_history_is_that_of_the_command(tmp_path):
+    data = np.random.default_rng(1).normal(size=(60, 5))
+    np.save(tmp_path / "rows.npy", data)
+    model = {"kind": "dsc", "n_latents": 3, "values": [0.0, 1.0, 2.0]}
+    config = {"name": "a", "data": {"kind": "npy", "path": str(tmp_path / "rows.npy")}, "model": model}
+    config |= {"estep": {"kind": "auto"}, "training": {"n_sweeps": 3}, "output": {"figures": False}}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert cli.main(["run", "--quiet", str(tmp_path / "a.yaml"), "--output", str(tmp_path / "run")]) == 0
+    found = prosper_ng.learn(data, model, training={"n_sweeps": 3}).history
+    told = read_run(tmp_path / "run").history
+    assert {"free_energy", "pi_mean", "sigma"} <= found.keys()
+    same = [name for name in found if not name.startswith("seconds") and name != "elapsed"]
+    assert all(np.array_equal(found[name], told[name], equal_nan=True) for name in same)
