@@ -159,13 +159,12 @@ class _Sample(PreparedRows):
 
     truth: NamedArrays | None = None
 
-    def __init__(self, dataset: Dataset, blocks: RowBlocks, missing: bool) -> None:
+    def __init__(self, dataset: Dataset, blocks: RowBlocks) -> None:
         """Up to eight blocks, evenly spread; the last may be smaller than the others."""
         chosen = np.unique(np.linspace(0, blocks.n_blocks - 1, min(_PILOT_BLOCKS, blocks.n_blocks)).round().astype(int))
         self._dataset, self._rows = dataset, [blocks.rows(int(block)) for block in chosen]
         self.n_rows, self.n_observed = sum(map(len, self._rows)), dataset.n_observed
-        self.row_shape, self.may_lack_values = dataset.row_shape, missing
-        self.where, self.preprocessing = dataset.where, dataset.preprocessing
+        self.row_shape, self.where, self.preprocessing = dataset.row_shape, dataset.where, dataset.preprocessing
         self.n_blocks = len(chosen)
 
     def raw(self, start: int, stop: int) -> NDArray[np.float64]:
@@ -181,7 +180,7 @@ class _Sample(PreparedRows):
 
 def _pilot(config: RunConfig, dataset: Dataset, blocks: RowBlocks) -> Costs | str:
     """Sweeps without annealing over a sample of the rows; why not, where they do not fit into this machine."""
-    sample = _Sample(dataset, blocks, config.data.may_lack_values)
+    sample = _Sample(dataset, blocks)
     n_updates = min(blocks.n_parts, sample.n_blocks)
     training = replace(
         config.training, n_sweeps=1 + _PILOT_SWEEPS, updates_per_sweep=n_updates, block_rows=blocks.block_rows,

@@ -145,10 +145,8 @@ class _FolderKeeper:
         measured = self._task.measure(self._context, state)
         begin_writing = time.monotonic()
         model, n_observed = self._problem.model, self._problem.n_observed
-        params, headline = (
-            without_constants(model, n_observed, state.params),
-            headline_of(model, n_observed, state.params),
-        )
+        params = without_constants(model, n_observed, state.params)
+        headline = headline_of(model, n_observed, state.params)
         values = history_entry(report, params, headline | measured, self._before + begin_writing - self._began)
         kept.record(state, values | {"seconds_io": kept.io_seconds})
         decision: tuple[Ending | None, bool] = (None, False)
