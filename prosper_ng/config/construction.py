@@ -13,9 +13,10 @@ from prosper_ng import plugins
 from prosper_ng.components import VALIDATION
 from prosper_ng.config import hints
 from prosper_ng.config.explain import explain_given
+from prosper_ng.config.kinds import write_out_kinds
 from prosper_ng.config.loader import adapter_of
 from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, quoted
-from prosper_ng.config.tree import MappingNode, from_plain, plain, rename_former_kinds
+from prosper_ng.config.tree import MappingNode, from_plain, plain
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -41,7 +42,7 @@ def _legal(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
     parts = {name: value for name, value in given.items() if name in fields and _is_of_parts(value)}
     root = from_plain({name: _written(value) for name, value in given.items() if name not in parts}, _source(cls))
     assert isinstance(root, MappingNode)
-    rename_former_kinds(root)
+    write_out_kinds(root, cls)
     found, errors = {name: tuple(value) if isinstance(value, list) else value for name, value in parts.items()}, []
     for name, value in plain(root).items():
         if name in fields:

@@ -21,6 +21,12 @@ class _Generator(GenerateJsonSchema):
         """Never: a title derived from the name of the field says nothing new."""
         return False
 
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+        """A choice of components; those that need no settings may be a plain word."""
+        result = super().tagged_union_schema(schema)
+        words = [kind for kind, choice in schema["choices"].items() if _needs_nothing(choice)]
+        return {"anyOf": [{"enum": words}, result]} if words else result
+
     def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
         """The schema of one settings or component class."""
         cls: Any = schema["cls"]
@@ -34,6 +40,13 @@ class _Generator(GenerateJsonSchema):
             result["properties"]["kind"]["description"] = result["description"]
             result["required"] = ["kind", *result.get("required", [])]
         return result
+
+
+def _needs_nothing(choice: Any) -> bool:
+    """Whether the component of a choice can do with its defaults."""
+    while "cls" not in choice and "schema" in choice:
+        choice = choice["schema"]
+    return "cls" in choice and not any(field.required for field in fields_of(choice["cls"]).values())
 
 
 def _summary(cls: type) -> str:

@@ -132,7 +132,7 @@ def describe(hint: Any) -> str:
     """What the hint asks for, as a noun with its constraints: `an integer greater than 0`."""
     kinds = kinds_of(hint)
     if kinds is not None:
-        return f"a mapping with a `kind`, one of {', '.join(kinds)}"
+        return f"a kind, one of {', '.join(kinds)}, or a mapping with a `kind` and its settings"
     members = members_of(hint)
     if members is not None:
         words = [describe(member) for member in members if not (member is int and float in members)]

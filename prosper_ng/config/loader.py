@@ -16,9 +16,10 @@ from prosper_ng.config import hints
 from prosper_ng.config.canonical import dotted, entries_of
 from prosper_ng.config.explain import explain, unusable_values
 from prosper_ng.config.first_fields import lasting
+from prosper_ng.config.kinds import write_out_kinds
 from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, listing, printable
 from prosper_ng.config.overrides import apply, read_override
-from prosper_ng.config.tree import ListNode, MappingNode, Node, child, from_plain, plain, rename_former_kinds
+from prosper_ng.config.tree import ListNode, MappingNode, Node, child, from_plain, plain
 from prosper_ng.config.yaml_reader import read_yaml
 
 T = TypeVar("T")
@@ -68,6 +69,7 @@ def read_tree(
     if not isinstance(root, MappingNode):
         found.append(_not_a_mapping(text, root, schema))
         raise ConfigError(found)
+    write_out_kinds(root, schema)
     for number, argument in enumerate(overrides):
         override = read_override(argument, number + 1, found)
         if override is not None:
@@ -132,7 +134,7 @@ def _not_a_mapping(text: SourceText, root: Node | None, schema: type) -> Mistake
 def checked(root: MappingNode, schema: type[T], mistakes: list[Mistake], text: str) -> Loaded[T]:
     """The settings in the tree. Raises ConfigError with `mistakes` and all that the schema finds."""
     adapter = adapter_of(schema)
-    rename_former_kinds(root)
+    write_out_kinds(root, schema)
     mistakes = _joined(mistakes, unusable_values(root, schema))
     value = None
     try:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from prosper_ng.components import FORMER_KINDS
 from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, quoted
 from prosper_ng.config.scalars import MAX_DIGITS, Scalar, is_text
 
@@ -98,14 +97,6 @@ def walk(node: Node, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[s
     elif isinstance(node, ListNode):
         for index, item in enumerate(node.items):
             yield from walk(item, (*path, index))
-
-
-def rename_former_kinds(root: Node) -> None:
-    """Give kinds that are called as in an earlier version the names they have now."""
-    for _, node in walk(root):
-        kind = child(node, "kind") if isinstance(node, MappingNode) else None
-        if isinstance(node, MappingNode) and isinstance(kind, ScalarNode) and kind.value in FORMER_KINDS:
-            node.items["kind"] = replace(kind, value=FORMER_KINDS[str(kind.value)])
 
 
 def moved(node: Node, use: Place) -> Node:

@@ -10,6 +10,7 @@ from prosper_ng.config.first_fields import not_computed_with
 from prosper_ng.data.dataset import Source
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.support import noise_refused
+from prosper_ng.estep.auto import Auto
 from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Task
 from prosper_ng.experiments.tasks.train import Train
@@ -48,8 +49,8 @@ class RunConfig:
     """Where the rows come from."""
     model: Annotated[DiscreteLatents, OneOf("prosper_ng.models")]
     """The generative model."""
-    estep: Annotated[EStep, OneOf("prosper_ng.estep")]
-    """How the state sets are chosen."""
+    estep: Annotated[EStep, OneOf("prosper_ng.estep")] = field(default_factory=Auto)
+    """How the state sets are chosen; by what suits the model where not given."""
     training: Training = field(default_factory=Training)
     """How long to learn, what, and from where."""
     task: Annotated[Task, OneOf("prosper_ng.experiments.tasks")] = field(default_factory=Train)

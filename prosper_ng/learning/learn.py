@@ -117,9 +117,6 @@ class _Keeper:
 
 def _settings(**given: Any) -> LearningSettings:
     """The settings of the call; ConfigError where they are none."""
-    for name in ("model", "estep"):
-        if isinstance(given[name], str):
-            given[name] = {"kind": given[name]}
     try:
         return LearningSettings(**given)
     except ConfigError as error:

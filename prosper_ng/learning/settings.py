@@ -5,6 +5,7 @@ from typing import Annotated
 
 from prosper_ng.components import OneOf, Seed, settings
 from prosper_ng.data.memory_settings import Memory
+from prosper_ng.estep.auto import Auto
 from prosper_ng.estep.interface import Choice, EStep
 from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.training.settings import Training
@@ -18,8 +19,8 @@ class LearningSettings:
     """All random numbers are a function of it."""
     model: Annotated[DiscreteLatents, OneOf("prosper_ng.models")]
     """The generative model."""
-    estep: Annotated[EStep, OneOf("prosper_ng.estep")]
-    """How the state sets are chosen."""
+    estep: Annotated[EStep, OneOf("prosper_ng.estep")] = field(default_factory=Auto)
+    """How the state sets are chosen; by what suits the model where not given."""
     training: Training = field(default_factory=Training)
     """How long to learn, what, and from where."""
     memory: Memory = field(default_factory=Memory)

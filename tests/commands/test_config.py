@@ -92,9 +92,10 @@ def test_other_commands_share_the_arguments(path):
 def test_schema_covers_a_run(capsys):
     assert run(schema) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert set(printed["required"]) >= {"name", "data", "model", "estep"}
+    assert set(printed["required"]) == {"name", "data", "model"}
     assert "bsc" in printed["properties"]["model"]["discriminator"]["mapping"]
     assert printed["properties"]["model"]["description"]
+    assert {"enum": ["auto", "exhaustive", "preselection", "search"]} in printed["properties"]["estep"]["anyOf"]
 
 
 def test_schema_covers_a_campaign(capsys):

@@ -153,7 +153,7 @@ def test_it_starts_from_an_earlier_result_or_given_parameters(data):
             "learn(...): error: `model.n_latents` must be an integer",
         ),
         ({"model": "bcs"}, "unknown kind `bcs` of `model`; did you mean `bsc`?"),
-        ({"model": 3}, "`model` must be a mapping with a `kind`"),
+        ({"model": 3}, "`model` must be a kind, one of bsc"),
         ({"model": Search()}, "not Search(...)"),
         ({"estep": "serch"}, "did you mean `search`?"),
         ({"training": {"n_sweep": 3}}, "unknown field `n_sweep` in `training`; did you mean `n_sweeps`?"),
