@@ -5,8 +5,11 @@ set -euo pipefail
 
 output=runs/quickstart
 
-prepare_environment mpi,image,plot
+prepare_environment mpi,image,plot,report
 mpiexec -n 2 prosper-ng run configs/runs/denoise-camera.yaml --output "$output"
 
 printf '\nThe pictures:\n'
 printf '  %s\n' "$PWD/$output"/*.png
+
+printf '\nGo on in this shell:\n'
+printf '  %s\n' "source .venv/bin/activate" "prosper-ng report $output"
