@@ -68,7 +68,8 @@ def learn(
     depend on the ranks. It writes no files but scratch files that `memory` asks for, and leaves signals alone.
 
     Raises UserError, which is a ValueError, where arguments and data do not fit together, NumericalError where the
-    mathematics breaks down, and what `on_sweep` raises; on all ranks. What is doubtful about the data is a warning.
+    mathematics breaks down, and what `on_sweep` raises; on all ranks. What is doubtful about the data is a warning. A
+    KeyboardInterrupt has what the last whole sweep came to as its attribute `learned`, once there was one.
     """
     with group_of(comm) as ranks, failing_together(ranks), one_blas_thread():
         with collectively(ranks, ""):
@@ -81,8 +82,13 @@ def learn(
                 warnings.warn(warning, stacklevel=2)
         warm_up(ranks, lambda: rehearse(parts))
         state, keeper = parts.start(), _Keeper(settings.training, parts, on_sweep)
-        ending = train(parts, settings.training, state, keeper)
-        return _result(settings, parts, state, keeper.history, ending)
+        try:
+            ending = train(parts, settings.training, state, keeper)
+        except KeyboardInterrupt as interrupt:
+            if keeper.params is not None:
+                interrupt.learned = _result(settings, parts, keeper, None, "interrupted")  # type: ignore[attr-defined]
+            raise
+        return _result(settings, parts, keeper, _digest(parts, state, keeper.history), ending.sentence)
 
 
 class _Keeper:
@@ -90,6 +96,8 @@ class _Keeper:
 
     def __init__(self, training: Training, parts: Assembly, on_sweep: OnSweep | None) -> None:
         self.history = History()
+        self.params: NamedArrays | None = None
+        """Those after the last whole sweep."""
         self._training, self._problem, self._on_sweep = training, parts.problem, on_sweep
         self._began = self._last = time.monotonic()
         self._slowest = 0.0
@@ -101,7 +109,7 @@ class _Keeper:
     def after(self, report: SweepReport, state: TrainingState) -> Ending | None:
         """Add the sweep to the history; the ending that root finds, or its error, on all ranks."""
         params = without_constants(self._problem.model, self._problem.n_observed, state.params)
-        now = time.monotonic()
+        self.params, now = params.copy(), time.monotonic()
         headline = headline_of(self._problem.model, self._problem.n_observed, state.params)
         self.history.append(report.sweep, history_entry(report, params, headline, now - self._began))
         self._slowest, self._last = max(self._slowest, now - self._last), now
@@ -143,23 +151,26 @@ def _given(start: Learned | Mapping[str, Any]) -> Given:
     return Given(start.params, start.never_observed, "start")
 
 
-def _result(
-    settings: LearningSettings, parts: Assembly, state: TrainingState, history: History, ending: Ending
-) -> Learned:
-    comm, problem = parts.problem.comm, parts.problem
-    columns = history.columns()
-    digest = comm.broadcast(run_digest(problem, state, columns.get("free_energy", np.zeros(0))))
+def _digest(parts: Assembly, state: TrainingState, history: History) -> str:
+    """Of all that learning came to; all ranks find it together."""
+    free_energies = history.columns().get("free_energy", np.zeros(0))
+    return str(parts.problem.comm.broadcast(run_digest(parts.problem, state, free_energies)))
+
+
+def _result(settings: LearningSettings, parts: Assembly, keeper: _Keeper, digest: str | None, ending: str) -> Learned:
+    columns = keeper.history.columns()
+    assert keeper.params is not None, "at least one sweep is done"
     return Learned(
         model=settings.model,
-        params=without_constants(settings.model, problem.n_observed, state.params),
-        n_observed=problem.n_observed,
+        params=keeper.params,
+        n_observed=parts.problem.n_observed,
         estep=settings.estep,
         seed=settings.seed,
         preprocessing=parts.dataset.preprocessing,
-        history=columns if comm.is_root else {},
-        n_sweeps=state.sweep,
+        history=columns if parts.problem.comm.is_root else {},
+        n_sweeps=len(columns["free_energy"]),
         digest=digest,
         data_digest=parts.data_digest,
         never_observed=parts.unknown,
-        ending=ending.sentence,
+        ending=ending,
     )

@@ -243,6 +243,10 @@ class GaussianSlabs:
     n_latents: int
     slab: Literal["diagonal", "full"]
 
+    def superimpose(self, params: NamedArrays, values: NDArray[Any]) -> Floats:
+        """(n, D) W (s * z) for amplitudes of the latents (n, H), 0 where these are not active."""
+        return np.asarray(values @ params["W"].T)
+
     def _slab_specs(self) -> dict[str, ParameterSpec]:
         H = self.n_latents
         means = {"mu": ParameterSpec((H,), REAL, "means of the slabs")}

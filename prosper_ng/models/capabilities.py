@@ -180,6 +180,14 @@ class Reconstructs(Protocol):
         ...
 
 
+class Superimposes(Protocol):
+    """Models that say what given values of the latents come to."""
+
+    def superimpose(self, params: NamedArrays, values: NDArray[Any]) -> Floats:
+        """(n, D) the mean of the data, given values (n, H) of the latents, or their amplitudes where these have any."""
+        ...
+
+
 class PosteriorMeans(Protocol):
     """Models with more that is hidden than the states, such as the slabs of spike-and-slab coding."""
 

@@ -352,7 +352,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
     def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
         """Rows (n, D) and the binary states (n, H) that made them."""
         states = self._draw_active(params, n_rows, rng)
-        clean = (states * self._draw_slabs(params, n_rows, rng)) @ params["W"].T
+        clean = self.superimpose(params, states * self._draw_slabs(params, n_rows, rng))
         return clean + self._draw_noise(params, n_rows, rng), states
 
 

@@ -10,8 +10,7 @@ Each active latent tries each entry: z_dh ~ Bernoulli(W_dh), and y_d is on where
 So E[z_dh | y_d = 1, s] = W_dh / p_d(s), and 0 where y_d = 0. M-step: W = hits / tries, the share of its tries that a
 latent succeeded in; leak likewise; pi the mean activity. The z are hidden besides the states: the expected log joint
 is that of s and z, a bound of the free energy that touches it at the parameters of the E-step, so F never falls.
-Missing entries are left out of tries and hits. Šingliar and Hauskrecht, JMLR 2006; Guiraud, Drefs and Lücke, GECCO
-2018.
+Missing entries count in neither. Šingliar and Hauskrecht, JMLR 2006; Guiraud, Drefs and Lücke, GECCO 2018.
 
 What is off costs a sum over the active latents, which one matrix product gives for all latents; so a state costs k
 times the number of entries that are on. p is made as p <- p + (1 - p) W_dh from the leak on: a sum of positive terms,
@@ -187,10 +186,8 @@ class NoisyOR(ActivityPrior):
     def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """The parameters of highest expected log joint; what was never tried keeps its value."""
         new = params.copy()
-        for name, successes, attempts, least in (
-            ("W", "hits", "tries", _LEAST),
-            ("leak", "leaks", "n_observed", _LEAST_LEAK),
-        ):
+        shares = ("W", "hits", "tries", _LEAST), ("leak", "leaks", "n_observed", _LEAST_LEAK)
+        for name, successes, attempts, least in shares:
             if name in params and name in step.learn:
                 share = np.divide(sums[successes], sums[attempts], out=params[name].copy(), where=sums[attempts] > 0)
                 new[name] = np.clip(share, least, 1 - _LEAST)
@@ -231,8 +228,12 @@ class NoisyOR(ActivityPrior):
     def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
         """Rows (n, D) of 0 and 1, and the binary states (n, H) that made them."""
         states = (rng.random((n_rows, self.n_latents)) < self.activity(params)).astype(np.int64)
-        on = -np.expm1(states @ np.log1p(-params["W"]).T + np.log1p(-self._leak(params)))
-        return (rng.random(on.shape) < on).astype(np.float64), states
+        is_on = rng.random((n_rows, len(params["W"]))) < self.superimpose(params, states)
+        return is_on.astype(np.float64), states
+
+    def superimpose(self, params: NamedArrays, values: NDArray[Any]) -> Floats:
+        """(n, D) probabilities that an entry is on, for values (n, H) of the latents."""
+        return np.asarray(-np.expm1(values @ np.log1p(-params["W"]).T + np.log1p(-self._leak(params))))
 
     def _leak(self, params: NamedArrays) -> Floats:
         """(D,) l, learned or fixed."""
@@ -240,8 +241,7 @@ class NoisyOR(ActivityPrior):
 
     def _log_hits(self, params: NamedArrays, sums: NamedArrays) -> Floats:
         """(D, H) sum_n <log p(z_dh | s_h)>_n."""
-        W = params["W"]
-        return _log_tries(sums["hits"], sums["tries"], W, np.log1p(-W))
+        return _log_tries(sums["hits"], sums["tries"], params["W"], np.log1p(-params["W"]))
 
     def _log_leaks(self, params: NamedArrays, sums: NamedArrays) -> Floats:
         """(D,) the same of the leak."""

@@ -282,7 +282,11 @@ class LinearModel:
     def _sample_given(self, params: NamedArrays, indices: NDArray[np.int64], rng: np.random.Generator) -> Floats:
         """Rows (n, D) for states given as alphabet indices (n, H)."""
         noise = params["sigma"] * rng.standard_normal((len(indices), len(params["W"])))
-        return self.space.values[indices] @ params["W"].T + (params["mu"] if self.data_mean else 0.0) + noise
+        return self.superimpose(params, self.space.values[indices]) + noise
+
+    def superimpose(self, params: NamedArrays, values: NDArray[Any]) -> Floats:
+        """(n, D) W s + mu for values s (n, H) of the latents."""
+        return np.asarray(values @ params["W"].T + (params["mu"] if self.data_mean else 0.0))
 
     def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
         """The residual is a difference of sums as large as sum yᵀy and as what large elements that cancel add up to.

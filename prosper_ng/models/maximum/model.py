@@ -20,7 +20,7 @@ Only observed entries enter the sums: the update of W is separable over entries,
 """
 
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,6 +210,19 @@ class MaximumModel(ActivityPrior):
         noise = params["sigma"] * rng.standard_normal((n_rows, len(params["W"])))
         codes = self.space.encode(states)[:, None, :]
         return self._mean(self.prepare(params), codes, np.ones((n_rows, 1))) + noise, states
+
+    def superimpose(self, params: NamedArrays, values: NDArray[Any]) -> Floats:
+        """(n, D) of the products of values (n, H) with W the one of largest magnitude, or their power mean."""
+        W, rho = params["W"], self._rho(1.0)
+        largest, total = np.zeros((len(values), len(W))), np.zeros((len(values), len(W)))
+        for share in map(np.outer, values.T, W.T):
+            np.copyto(largest, share, where=np.abs(share) > np.abs(largest))
+        if rho == np.inf:
+            return largest
+        scale = np.maximum(np.abs(largest), SMALLEST_SCALE)
+        for share in map(np.outer, values.T, W.T):
+            total += np.sign(share) * np.abs(share / scale) ** rho
+        return np.asarray(scale * np.sign(total) * np.abs(total) ** (1 / rho))
 
     def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """New parameters, after one step of W; an entry of W that never wins keeps its value."""

@@ -1,0 +1,39 @@
+"""The models as estimators of scikit-learn: `from prosper_ng.estimators import GSC`. Needs the extra `sklearn`.
+
+Each learns with the engine of `prosper_ng.learn`, so that it gives the same bits for the same data, settings and seed.
+"""
+
+from prosper_ng.estimators.sparse_coder import SparseCoder
+
+__all__ = ["BSC", "DSC", "GSC", "MCA", "MMCA", "TSC", "NoisyOR", "SparseCoder"]
+
+
+class BSC(SparseCoder, kind="bsc"):
+    """Binary Sparse Coding: latents that are active or not, and add up."""
+
+
+class TSC(SparseCoder, kind="tsc"):
+    """Ternary Sparse Coding: latents -1, 0 or 1 that add up."""
+
+
+class DSC(SparseCoder, kind="dsc", values=(-1.0, 0.0, 1.0)):
+    """Discrete Sparse Coding: latents with values from any finite alphabet that add up."""
+
+
+class MCA(SparseCoder, kind="mca"):
+    """Maximal Causes Analysis: of binary latents the largest shows in each entry of non-negative data."""
+
+
+class MMCA(SparseCoder, kind="mmca"):
+    """Maximum Magnitude Causes Analysis: of binary latents that of largest magnitude shows in each entry."""
+
+
+class GSC(SparseCoder, kind="gsc"):
+    """Gaussian, or spike-and-slab, Sparse Coding: binary latents with Gaussian amplitudes that add up."""
+
+
+class NoisyOR(SparseCoder, kind="noisy_or", binarize=0.0):
+    """Noisy-OR: binary latents, each of which can switch on entries of binary data.
+
+    What is above `binarize` counts as on, as in `sklearn.naive_bayes.BernoulliNB`; None where the data are 0 and 1.
+    """
