@@ -94,7 +94,7 @@ class SparseCoder(
 
     @with_callbacks
     def fit(self, X: ArrayLike, y: object = None) -> "SparseCoder":
-        """Learn from the rows of X (n, D); y is not looked at.
+        """Learn from the rows of X (n, D); y is not looked at, and passed on to callbacks.
 
         Raises ValueError where a parameter is not legal or the data do not suit the model. Ctrl-C ends learning with a
         warning, and with what the last whole sweep came to.
@@ -107,7 +107,7 @@ class SparseCoder(
         try:
             found = learn(
                 rows, settings.model, estep=settings.estep, training=settings.training, seed=settings.seed,
-                missing=bool(np.isnan(rows).any()), start=start, on_sweep=self._listener(root, X, settings),
+                missing=bool(np.isnan(rows).any()), start=start, on_sweep=self._listener(root, X, y, settings),
             )  # fmt: skip
         except KeyboardInterrupt as interrupt:
             if not hasattr(interrupt, "learned"):
@@ -204,7 +204,7 @@ class SparseCoder(
             raise _in_words_of(type(self).__name__, error) from None
 
     def _listener(
-        self, root: CallbackContext, X: ArrayLike, settings: LearningSettings
+        self, root: CallbackContext, X: ArrayLike, y: object, settings: LearningSettings
     ) -> Callable[[SweepReport, NamedArrays], bool]:
         """What tells callbacks of each sweep, and whether one of them wants to end."""
         trace: list[float] = []
@@ -213,7 +213,7 @@ class SparseCoder(
             if self.verbose:
                 print(f"[{type(self).__name__}] sweep {report.sweep}: F {report.free_energy:.6g}")
             trace.append(report.free_energy)
-            sweep = root.subcontext(task_name="sweep").call_on_fit_task_begin(estimator=self, X=X)
+            sweep = root.subcontext(task_name="sweep").call_on_fit_task_begin(estimator=self, X=X, y=y)
 
             def so_far() -> dict[str, Any]:
                 return _attributes(
@@ -224,7 +224,7 @@ class SparseCoder(
                     )
                 )  # fmt: skip
 
-            return bool(sweep.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes=so_far))
+            return bool(sweep.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=so_far))
 
         return on_sweep
 
