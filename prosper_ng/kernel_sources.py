@@ -23,6 +23,7 @@ _STRING_OR_COMMENT = re.compile(
 )
 _NEXT_STATEMENT = re.compile(r"\n(?=[^\s#)\]}])")
 _DEFINED = re.compile(r"^(?:async )?(?:def|class) (\w+)", re.MULTILINE)
+_DECORATOR = "prosper_ng.kernels"
 _WORD = re.compile(r"\w+")
 
 Place = tuple[str, int]
@@ -105,9 +106,10 @@ class _Module:
     @cached_property
     def makes_kernels(self) -> list[int]:
         """The statements in which something of numba is used."""
-        if "numba" not in self.text:
+        if "numba" not in self.text and _DECORATOR not in self.text:
             return []
-        theirs = {name for name, found in self.imports.items() if any(m.startswith("numba") for m, _ in found)}
+        makers = ("numba", _DECORATOR)
+        theirs = {name for name, found in self.imports.items() if any(m.startswith(makers) for m, _ in found)}
         return [i for i, words in enumerate(self.words) if words & theirs and not _imports(self.statements[i])]
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from prosper_ng.data.dataset import (
     require_rows,
 )
 from prosper_ng.data.preprocessing import Kind, PreparedRows, fit
+from prosper_ng.kernels import kernel
 from prosper_ng.numerics.named_arrays import NamedArrays
 
 Floats = NDArray[np.float64]
@@ -156,7 +156,7 @@ def _cover(corners: NDArray[np.int64], size: int, length: int) -> Floats:
     return np.cumsum(edges[:-1])
 
 
-@njit(cache=True)
+@kernel
 def _add_patches(patches: Any, tops: Any, lefts: Any, into: Any) -> None:
     for n in range(patches.shape[0]):
         for i in range(patches.shape[1]):

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from prosper_ng.data.dataset import DataError, ImageDataset, observed_means, read_in_pieces
+from prosper_ng.kernels import kernel
 
 if TYPE_CHECKING:
     from prosper_ng.data.row_file import StoredRows
@@ -258,7 +258,7 @@ def times(rows: Floats, matrix: Floats) -> Floats:
     return product
 
 
-@njit(cache=True)
+@kernel
 def _add_product(rows: Any, matrix: Any, product: Any) -> None:
     for i in range(rows.shape[0]):
         for k in range(rows.shape[1]):

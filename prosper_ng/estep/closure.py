@@ -9,12 +9,12 @@ Nothing is drawn at random, and nothing is left to be found by looking again.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from prosper_ng.estep.interface import Codes, Target
 from prosper_ng.estep.row_by_row import Ints, some
 from prosper_ng.estep.variations.neighborhood import best_neighbors
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.candidates import rank
 from prosper_ng.latents.state_sets import StateSets, contains
 
@@ -68,7 +68,7 @@ def _put_back(sets: StateSets, own: StateSets, rows: Ints) -> None:
         sets.codes[rows], sets.log_joint[rows] = own
 
 
-@njit(cache=True)
+@kernel
 def _next(codes: Codes, log_joint: Any, n_best: int, seen: Codes, n_seen: int, parents: Any) -> None:
     """Fill (n, 1) with the best of the `n_best` best states that is not among the seen; it then is."""
     best = np.empty((1, n_best), np.int64)

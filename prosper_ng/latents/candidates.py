@@ -4,9 +4,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import Codes, LatentSpace, Layout
 from prosper_ng.latents.state_sets import set_value
 
@@ -85,7 +85,7 @@ def candidate_tree(n_candidates: int, max_active: int, n_values: int) -> Candida
     return CandidateTree(*(np.ascontiguousarray(column) for column in np.array(nodes, dtype=np.int64).T))
 
 
-@njit(cache=True)
+@kernel
 def rank(scores: Any, best: Any) -> None:
     """Fill (n, H') with the latents of highest score (n, H), the best first, the first of equals."""
     n_candidates = best.shape[1]
@@ -105,7 +105,7 @@ def rank(scores: Any, best: Any) -> None:
             best[n, place] = h
 
 
-@njit(cache=True)
+@kernel
 def _combine(candidates: Any, tree: CandidateTree, least: int, layout: Layout, codes: Any) -> None:
     """Write the states of `least` or more active candidates into codes (n, P, words), each from its parent's."""
     n_nodes = tree.parents.shape[0]

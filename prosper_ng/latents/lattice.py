@@ -4,9 +4,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.candidates import Preselected, candidate_tree
 
 
@@ -39,7 +39,7 @@ def lattice(n_candidates: int, max_active: int) -> Lattice:
     return Lattice(parents, slots, levels, children, new_places[subsets[order]].astype(np.int32))
 
 
-@njit(cache=True)
+@kernel
 def _fill_subsets(tree: Any, n_candidates: int, max_active: int, subsets: Any) -> None:
     # sizes[k, i]: the nodes from one on that adds candidate i as its k-th; starts[k, i]: those of the ones before i.
     sizes = np.ones((max_active + 2, n_candidates), np.int64)

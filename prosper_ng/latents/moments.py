@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import Codes, LatentSpace, Layout, room_for_active, unpack, unpack_binary
 
 Floats = NDArray[np.float64]
@@ -26,7 +26,7 @@ def add_moments(codes: Any, weights: Any, alphabet: Any, layout: Layout, means: 
         _add(codes, weights, alphabet, layout, means, counts, second)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _add_binary(codes: Any, weights: Any, means: Any, counts: Any, second: Any) -> None:
     n_latents, zero = second.shape[0], np.uint64(0)
     latents, active = np.empty(n_latents, np.int64), np.zeros(n_latents)
@@ -49,7 +49,7 @@ def _add_binary(codes: Any, weights: Any, means: Any, counts: Any, second: Any) 
         second[h, h] += active[h]
 
 
-@njit(cache=True)
+@kernel
 def _add(codes: Any, weights: Any, alphabet: Any, layout: Layout, means: Any, counts: Any, second: Any) -> None:
     latents, indices = room_for_active(layout.n_latents)
     means[...] = 0.0
@@ -68,7 +68,7 @@ def _add(codes: Any, weights: Any, alphabet: Any, layout: Layout, means: Any, co
                     second[h, latents[j]] += weighted * alphabet[indices[j]]
 
 
-@njit(cache=True)
+@kernel
 def _add_means(codes: Any, weights: Any, alphabet: Any, layout: Layout, means: Any) -> None:
     latents, indices = room_for_active(layout.n_latents)
     for n in range(codes.shape[0]):

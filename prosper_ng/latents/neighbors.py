@@ -9,9 +9,9 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import LatentSpace, Layout, room_for_active, unpack
 from prosper_ng.latents.state_sets import StateSets, get_value, set_value
 from prosper_ng.numerics.bits import count_ones
@@ -121,7 +121,7 @@ def evaluated(space: LatentSpace, neighborhood: Neighborhood, log_joint: Callabl
     return found
 
 
-@njit(cache=True)
+@kernel
 def _switch(parents: Any, place: int, layout: Layout, codes: Any) -> None:
     """Fill (m, 1 + H (K - 1), words) with a base of each parent and all that can be switched on in it."""
     n_nonzero = layout.n_values - 1
@@ -137,7 +137,7 @@ def _switch(parents: Any, place: int, layout: Layout, codes: Any) -> None:
                 set_value(codes[m, s], h, 1 + (s - 1) % n_nonzero, layout)
 
 
-@njit(cache=True)
+@kernel
 def _count_bases(parents: Any, layout: Layout, sizes: Any) -> None:
     for n in range(parents.shape[0]):
         sizes[n] = 1
@@ -148,7 +148,7 @@ def _count_bases(parents: Any, layout: Layout, sizes: Any) -> None:
             sizes[n] += np.int64(count_ones(active))
 
 
-@njit(cache=True)
+@kernel
 def _signature(code: Any) -> np.uint64:
     """A number that differs between different states, but for one pair in 10^19."""
     result = np.uint64(0)
@@ -158,7 +158,7 @@ def _signature(code: Any) -> np.uint64:
     return result
 
 
-@njit(cache=True)
+@kernel
 def _insert(joint: float, code: Any, signature: np.uint64, n: int, signatures: Any, best: Any) -> None:
     """Put a state in its place among the best of row n, unless it is there already."""
     size, count = best.codes.shape[1], best.filled[n]
@@ -177,7 +177,7 @@ def _insert(joint: float, code: Any, signature: np.uint64, n: int, signatures: A
     best.filled[n] = min(count + 1, size)
 
 
-@njit(cache=True)
+@kernel
 def _offer(joint: float, code: Any, n: int, known: Any, signatures: Any, best: Any) -> None:
     """Insert a state that is not in the pool."""
     signature = _signature(code)
@@ -188,7 +188,7 @@ def _offer(joint: float, code: Any, n: int, known: Any, signatures: Any, best: A
         _insert(joint, code, signature, n, signatures, best)
 
 
-@njit(cache=True)
+@kernel
 def _choose(
     neighborhood: Any, neighbors: Any, pool_codes: Any, pool_joint: Any, layout: Layout, best: Any
 ) -> None:  # fmt: skip

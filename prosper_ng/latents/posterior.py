@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.numerics.elementary import fast_exp
 from prosper_ng.numerics.extremes import largest
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -102,7 +102,7 @@ def log_sum(log_joint: Floats) -> Floats:
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _normalize(log_joint: Any, log_least: float, weights: Any, total: Any, entropy: Any) -> None:
     differences = np.empty(log_joint.shape[1])
     for n in range(log_joint.shape[0]):
@@ -116,7 +116,7 @@ def _normalize(log_joint: Any, log_least: float, weights: Any, total: Any, entro
         entropy[n] = log_mass - _inner(weights[n], differences)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _log_sum(log_joint: Any, total: Any) -> None:
     weights, differences, log_least = np.empty(log_joint.shape[1]), np.empty(log_joint.shape[1]), np.log(NEGLIGIBLE)
     for n in range(log_joint.shape[0]):
@@ -124,7 +124,7 @@ def _log_sum(log_joint: Any, total: Any) -> None:
         total[n] = best + np.log(_sum(weights))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _weigh(log_joint: Any, log_least: float, differences: Any, weights: Any) -> float:
     """The largest log joint; what is left of the others and its exponentials go to the two arrays.
 
@@ -145,7 +145,7 @@ def _weigh(log_joint: Any, log_least: float, differences: Any, weights: Any) -> 
 
 
 # Partial sums of their own for each lane of a vector instruction; how many depends on nothing but the machine.
-@njit(cache=True, fastmath={"reassoc", "nsz"})
+@kernel(fastmath={"reassoc", "nsz"})
 def _sum(x: Any) -> float:
     total = 0.0
     for i in range(x.shape[0]):
@@ -153,7 +153,7 @@ def _sum(x: Any) -> float:
     return total
 
 
-@njit(cache=True, fastmath={"reassoc", "nsz"})
+@kernel(fastmath={"reassoc", "nsz"})
 def _inner(x: Any, y: Any) -> float:
     total = 0.0
     for i in range(x.shape[0]):

@@ -7,9 +7,9 @@ before them.
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import LatentSpace, Layout
 from prosper_ng.latents.state_sets import Floats, StateSets, complete
 from prosper_ng.numerics.random_streams import Stream, open_stream, seek
@@ -35,7 +35,7 @@ def store(used: StateSets, sets: StateSets) -> None:
     sets.codes[:, n_used:], sets.log_joint[:, n_used:] = used.codes[:, :1], -np.inf
 
 
-@njit(cache=True)
+@kernel
 def _count_used(codes: Any) -> int:
     """How many places come before the first that repeats the state in the first place."""
     for s in range(1, codes.shape[0]):
@@ -47,7 +47,7 @@ def _count_used(codes: Any) -> int:
     return int(codes.shape[0])
 
 
-@njit(cache=True)
+@kernel
 def _resize(
     old: Any, old_joint: Any, rows: Any, activity: Any, layout: Layout, words: Any,
     codes: Any, log_joint: Any,

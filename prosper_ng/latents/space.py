@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.numerics.bits import bit, count_trailing_zeros, lowest_bit
 
 Codes = NDArray[np.uint64]
@@ -88,7 +88,7 @@ class LatentSpace:
         return self.encode(digits % self.n_values)
 
 
-@njit(cache=True)
+@kernel
 def _encode(indices: Any, layout: Layout, codes: Any) -> None:
     _, _, n_planes, plane_words = layout
     for i in range(indices.shape[0]):
@@ -98,7 +98,7 @@ def _encode(indices: Any, layout: Layout, codes: Any) -> None:
                     codes[i, p * plane_words + h // 64] |= bit(h % 64)
 
 
-@njit(cache=True)
+@kernel
 def _decode(codes: Any, layout: Layout, indices: Any) -> None:
     _, _, n_planes, plane_words = layout
     for i in range(indices.shape[0]):
@@ -108,13 +108,13 @@ def _decode(codes: Any, layout: Layout, indices: Any) -> None:
                 indices[i, h] |= np.int64((word >> np.uint64(h % 64)) & np.uint64(1)) << p
 
 
-@njit(cache=True)
+@kernel
 def room_for_active(n_latents: int) -> Any:
     """Two arrays (H,) in which `unpack` puts the numbers and the alphabet indices of active latents."""
     return np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
 
 
-@njit(cache=True)
+@kernel
 def unpack(code: Any, layout: Layout, latents: Any, indices: Any) -> int:
     """The number of active latents of a code (words,); their numbers and alphabet indices go to the two arrays."""
     n_planes, plane_words, k = layout.n_planes, layout.plane_words, 0
@@ -134,7 +134,7 @@ def unpack(code: Any, layout: Layout, latents: Any, indices: Any) -> int:
     return k
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def unpack_binary(codes: Any, i: int, latents: Any) -> np.int64:
     """The number of active latents of one of the binary codes (m, words); their numbers go to an array for all latents.
 

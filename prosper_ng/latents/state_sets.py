@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import LatentSpace, Layout
 from prosper_ng.numerics.bits import bit
 from prosper_ng.numerics.extremes import place_of_smallest
@@ -52,7 +52,7 @@ def draw_sets(
     return StateSets(codes, np.full((len(rows), n_kept), -np.inf))
 
 
-@njit(cache=True)
+@kernel
 def contains(codes: Any, n_states: int, code: Any) -> bool:
     """Whether a code (words,) is among the first `n_states` codes (S, words)."""
     # Most states differ in the first word in which the code has a bit.
@@ -69,7 +69,7 @@ def contains(codes: Any, n_states: int, code: Any) -> bool:
     return False
 
 
-@njit(cache=True)
+@kernel
 def _merge(codes: Any, log_joint: Any, new_codes: Any, new_log_joint: Any) -> int:
     n_accepted = 0
     for n in range(codes.shape[0]):
@@ -85,7 +85,7 @@ def _merge(codes: Any, log_joint: Any, new_codes: Any, new_log_joint: Any) -> in
     return n_accepted
 
 
-@njit(cache=True)
+@kernel
 def set_value(code: Any, h: int, index: int, layout: Layout) -> None:
     """Give latent h of a code (words,) another alphabet index, in place."""
     mask = bit(h % 64)
@@ -97,7 +97,7 @@ def set_value(code: Any, h: int, index: int, layout: Layout) -> None:
             code[word] &= ~mask
 
 
-@njit(cache=True)
+@kernel
 def get_value(code: Any, h: int, layout: Layout) -> np.int64:
     """The alphabet index of latent h in a code (words,)."""
     index = np.int64(0)
@@ -107,7 +107,7 @@ def get_value(code: Any, h: int, layout: Layout) -> np.int64:
     return index
 
 
-@njit(cache=True)
+@kernel
 def draw_state(state: Any, activity: Any, layout: Layout, code: Any) -> None:
     """One state of independent latents, in time proportional to the number of active ones."""
     code[:] = 0
@@ -124,7 +124,7 @@ def draw_state(state: Any, activity: Any, layout: Layout, code: Any) -> None:
             set_value(code, h, 1 + next_below(state, layout.n_values - 1), layout)
 
 
-@njit(cache=True)
+@kernel
 def _draw(rows: Any, activity: Any, layout: Layout, words: Any, codes: Any) -> None:
     state = open_stream(words)
     for n in range(rows.shape[0]):
@@ -132,7 +132,7 @@ def _draw(rows: Any, activity: Any, layout: Layout, words: Any, codes: Any) -> N
         complete(state, activity, layout, 1, codes[n])
 
 
-@njit(cache=True)
+@kernel
 def complete(state: Any, activity: Any, layout: Layout, n_found: int, codes: Any) -> None:
     """Fill codes (S, words), of which the first `n_found` are states, with other states of independent latents."""
     code = np.zeros(codes.shape[1], np.uint64)

@@ -8,9 +8,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.numerics.bits import bit
 
 _NONE = np.int32(-1)
@@ -44,7 +44,7 @@ def _keys(n_latents: int) -> NDArray[np.uint64]:
     return np.random.Philox(key=0).random_raw((n_latents, 2)).astype(np.uint64)
 
 
-@njit(cache=True)
+@kernel
 def clear(table: Any) -> None:
     """Forget all states."""
     last = np.uint64(table.slots.shape[0] - 1)
@@ -56,7 +56,7 @@ def clear(table: Any) -> None:
     table.n_states[0] = 0
 
 
-@njit(cache=True)
+@kernel
 def place_states(table: Any, first: int, candidates: Any, rows: Any, tree: Any, nodes: Any, places: Any) -> int:
     """Fill the places of a list of states from `first` on; how many have one, fewer than all where the table is full.
 
@@ -88,7 +88,7 @@ def place_states(table: Any, first: int, candidates: Any, rows: Any, tree: Any, 
     return int(nodes.shape[0])
 
 
-@njit(cache=True)
+@kernel
 def _write(codes: Any, place: int, candidates: Any, row: int, tree: Any, node: int) -> None:
     """Write the packed state of a node."""
     for w in range(codes.shape[1]):

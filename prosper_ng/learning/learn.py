@@ -1,5 +1,6 @@
 """Learning from rows in hand, without a run folder: the engine of `prosper-ng run`, with the same bits."""
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -28,9 +29,11 @@ from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.interface import Model, without_constants
 from prosper_ng.models.roles import headline_of
 from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively, decided, failing_together
 from prosper_ng.parallel.mpi import group_of
-from prosper_ng.parallel.threads import one_blas_thread
+from prosper_ng.parallel.team import on_team
+from prosper_ng.parallel.threads import one_blas_thread, threads_of
 from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.storage.history import History
 from prosper_ng.training.em import SweepReport, TrainingState
@@ -41,6 +44,7 @@ Fields = Mapping[str, Any]
 OnSweep = Callable[[SweepReport, NamedArrays], bool | None]
 
 _NAME = "learn(...)"
+_PACKAGE = __name__.partition(".")[0]
 
 
 def learn(
@@ -53,6 +57,7 @@ def learn(
     missing: bool = False,
     memory: Memory | Fields | None = None,
     comm: Any = None,
+    n_jobs: int | None = None,
     start: Learned | Mapping[str, Any] | None = None,
     on_sweep: OnSweep | None = None,
 ) -> Learned:
@@ -65,30 +70,56 @@ def learn(
 
     On an MPI communicator `comm` of mpi4py all ranks call it together, with the same arguments and the same data: each
     reads its own rows, root alone calls `on_sweep`, and all get the result, root with the history. Numbers do not
-    depend on the ranks. It writes no files but scratch files that `memory` asks for, and leaves signals alone.
+    depend on the ranks. With `n_jobs` threads of this process, -1 for as many as there are cores, the same is done side
+    by side, with the same numbers. It writes no files but scratch files that `memory` asks for, and leaves signals alone.
 
     Raises UserError, which is a ValueError, where arguments and data do not fit together, NumericalError where the
     mathematics breaks down, and what `on_sweep` raises; on all ranks. What is doubtful about the data is a warning. A
     KeyboardInterrupt has what the last whole sweep came to as its attribute `learned`, once there was one.
     """
-    with group_of(comm) as ranks, failing_together(ranks), one_blas_thread():
+    n_threads = threads_of(n_jobs)
+    if n_threads > 1 and comm is not None:
+        raise UserError(f"learn(...): n_jobs={n_jobs} asks for threads beside the ranks of comm; leave one of them out")
+
+    def task(ranks: Communicator) -> Learned:
         with collectively(ranks, ""):
             settings = _settings(seed=seed, model=model, estep=estep, training=training or {}, memory=memory or {})
             dataset = _dataset(data, missing)
             given = None if start is None else _given(start)
-        parts = assemble(settings, dataset, ranks, Path(gettempdir()), start=given)
-        if ranks.is_root:
-            for warning in parts.warnings:
-                warnings.warn(warning, stacklevel=2)
-        warm_up(ranks, lambda: rehearse(parts))
-        state, keeper = parts.start(), _Keeper(settings.training, parts, on_sweep)
-        try:
-            ending = train(parts, settings.training, state, keeper)
-        except KeyboardInterrupt as interrupt:
-            if keeper.params is not None:
-                interrupt.learned = _result(settings, parts, keeper, None, "interrupted")  # type: ignore[attr-defined]
-            raise
-        return _result(settings, parts, keeper, _digest(parts, state, keeper.history), ending.sentence)
+        return _learned(settings, dataset, ranks, given, on_sweep)
+
+    with one_blas_thread():
+        if n_threads > 1:
+            return on_team(n_threads, task)
+        with group_of(comm) as ranks, failing_together(ranks):
+            return task(ranks)
+
+
+def _learned(
+    settings: LearningSettings, dataset: Dataset, ranks: Communicator, given: Given | None, on_sweep: OnSweep | None
+) -> Learned:
+    """What all ranks learn together."""
+    parts = assemble(settings, dataset, ranks, Path(gettempdir()), start=given)
+    if ranks.is_root:
+        for warning in parts.warnings:
+            _warn(warning)
+    warm_up(ranks, lambda: rehearse(parts))
+    state, keeper = parts.start(), _Keeper(settings.training, parts, on_sweep)
+    try:
+        ending = train(parts, settings.training, state, keeper)
+    except KeyboardInterrupt as interrupt:
+        if keeper.params is not None:
+            interrupt.learned = _result(settings, parts, keeper, None, "interrupted")  # type: ignore[attr-defined]
+        raise
+    return _result(settings, parts, keeper, _digest(parts, state, keeper.history), ending.sentence)
+
+
+def _warn(sentence: str) -> None:
+    """A warning where the caller of this package stands."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(sentence, stacklevel=level - 1)
 
 
 class _Keeper:

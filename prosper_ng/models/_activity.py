@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import Layout, room_for_active, unpack
 from prosper_ng.models.interface import Floats, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import interval
@@ -58,7 +58,7 @@ class ActivityPrior:
         return float(np.sum(bernoulli_entropy(self.activity(params))))
 
 
-@njit(cache=True)
+@kernel
 def log_prior_of_states(log_odds: Any, log_prior_zero: float, codes: Any, layout: Layout, result: Any) -> None:
     """Fill (n, S) with the log priors of codes (n, S, words)."""
     latents, indices = room_for_active(layout.n_latents)

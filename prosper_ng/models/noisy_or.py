@@ -22,10 +22,10 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from annotated_types import Gt
-from numba import njit
 from numpy.typing import NDArray
 
 from prosper_ng.components import component
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.neighbors import Neighborhood, Neighbors
 from prosper_ng.latents.space import LatentSpace, unpack_binary
 from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
@@ -254,7 +254,7 @@ def _log_tries(hits: Floats, tries: Floats, p: Floats, log_off: Floats) -> Float
     return np.asarray(hits * np.log(p) + (tries - hits) * log_off)
 
 
-@njit(cache=True)
+@kernel
 def _find_on(on: Any, leak: Any, places: Any, leaks: Any) -> int:
     """How many entries of a row (D,) are on; which, and their leaks, go to the two arrays."""
     n_on = 0
@@ -264,7 +264,7 @@ def _find_on(on: Any, leak: Any, places: Any, leaks: Any) -> int:
     return n_on
 
 
-@njit(cache=True)
+@kernel
 def _gather(elements: Any, h: int, places: Any, n_on: int, n: int, row: Any, gathered: Any) -> bool:
     """Lay the entries of latent h that are on in row n side by side, unless they are; whether they were not."""
     if row[h] == n:
@@ -275,14 +275,14 @@ def _gather(elements: Any, h: int, places: Any, n_on: int, n: int, row: Any, gat
     return True
 
 
-@njit(cache=True)
+@kernel
 def _add_cause(element: Any, p: Any, n_on: int, result: Any) -> None:
     """Fill probabilities to be on with those that one more latent makes of `p`, which may be the same array."""
     for j in range(n_on):
         result[j] = p[j] + (1.0 - p[j]) * element[j]
 
 
-@njit(cache=True, error_model="numpy", fastmath={"reassoc"})
+@kernel(error_model="numpy", fastmath={"reassoc"})
 def _log_product(p: Any, n_on: int) -> float:
     """Sum of the logarithms of probabilities, each 1e-12 or more."""
     total = 0.0
@@ -294,7 +294,7 @@ def _log_product(p: Any, n_on: int) -> float:
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _fill_log_joint(constant: Any, linear: Any, on: Any, elements: Any, leak: Any, codes: Any, result: Any) -> None:
     """Fill (n, S) with the log joints of codes (n, S, words)."""
     H, D = elements.shape
@@ -313,7 +313,7 @@ def _fill_log_joint(constant: Any, linear: Any, on: Any, elements: Any, leak: An
             result[n, s] = total + _log_product(below, n_on)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _fill_neighbors(
     neighborhood: Any, constant: Any, linear: Any, on: Any, elements: Any, leak: Any, found: Any
 ) -> None:
@@ -343,7 +343,7 @@ def _fill_neighbors(
                     found.switched[place, latents[i]] = -np.inf
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _add_reasons(
     on: Any, elements: Any, leak: Any, codes: Any, weights: Any, means: Any, reasons: Any, leaks: Any
 ) -> float:
@@ -382,7 +382,7 @@ def _add_reasons(
     return log_on
 
 
-@njit(cache=True)
+@kernel
 def _add_predictions(elements: Any, leak: Any, codes: Any, weights: Any, result: Any) -> None:
     """Add to (n, D) the mean of p over the states of each row."""
     H, D = elements.shape

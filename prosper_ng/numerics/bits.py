@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from prosper_ng.kernels import kernel
 
 
 @intrinsic
@@ -50,7 +52,7 @@ def multiply_high(typingctx: Any, a: Any, b: Any) -> Any:
     return types.uint64(types.uint64, types.uint64), codegen
 
 
-@njit(inline="always")
+@kernel(cache=False, inline="always")
 def bit(position: int) -> Any:
     """A uint64 with one bit set."""
     return np.uint64(1) << np.uint64(position)

@@ -7,9 +7,10 @@ that each loop over the lanes is a few vector instructions however small the mat
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import linalg
+
+from prosper_ng.kernels import kernel
 
 Floats = NDArray[np.float64]
 
@@ -70,7 +71,7 @@ def at_least(matrix: Floats, least: Floats, before: Floats | None = None) -> Flo
     return np.asarray(0.5 * (result + result.T))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def factorize(k: int, n_lanes: int, A: Any) -> None:
     """Replace each A by its Cholesky factor; pivots below 1e-16 of the diagonal are rounding errors and raised."""
     for i in range(k):
@@ -87,7 +88,7 @@ def factorize(k: int, n_lanes: int, A: Any) -> None:
             A[i, i, lane] = np.sqrt(max(pivot, 1e-16 * A[i, i, lane]))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def invert_factor(k: int, n_lanes: int, L: Any, inverse: Any) -> None:
     """Fill the lower triangle of `inverse` with that of each L⁻¹."""
     for i in range(k):
@@ -103,7 +104,7 @@ def invert_factor(k: int, n_lanes: int, L: Any, inverse: Any) -> None:
                 inverse[i, j, lane] *= inverse[i, i, lane]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def inner_product(k: int, n_lanes: int, L: Any, S: Any, scratch: Any, result: Any) -> None:
     """The lower triangle of each Lᵀ S L for lower triangular L and symmetric S."""
     for p in range(k):
@@ -122,7 +123,7 @@ def inner_product(k: int, n_lanes: int, L: Any, S: Any, scratch: Any, result: An
                     result[i, j, lane] += L[p, i, lane] * scratch[p, j, lane]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def outer_product(k: int, n_lanes: int, L: Any, S: Any, scratch: Any, result: Any) -> None:
     """The lower triangle of each L S Lᵀ for lower triangular L and symmetric S."""
     for p in range(k):
@@ -141,7 +142,7 @@ def outer_product(k: int, n_lanes: int, L: Any, S: Any, scratch: Any, result: An
                     result[i, j, lane] += L[i, p, lane] * scratch[p, j, lane]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _take_pivots(pivots: Any, n_lanes: int, inverse: Any, determinant: Any, log_determinants: Any) -> None:
     """Invert the pivots, none of which is below 1 but by rounding, and count them into the determinants."""
     for lane in range(n_lanes):
@@ -154,7 +155,7 @@ def _take_pivots(pivots: Any, n_lanes: int, inverse: Any, determinant: Any, log_
             determinant[lane] = 1.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def eliminate(k: int, n_lanes: int, A: Any, scratch: Any, log_determinants: Any) -> None:
     """Turn entry (k, k) of each bordered matrix [[B, u], [uᵀ, c]] into c - uᵀ B⁻¹ u; fill the lanes with log |B|.
 
@@ -180,7 +181,7 @@ def eliminate(k: int, n_lanes: int, A: Any, scratch: Any, log_determinants: Any)
         log_determinants[lane] += np.log(determinant[lane])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def invert(k: int, n_lanes: int, A: Any) -> None:
     """Turn what `eliminate` left into B⁻¹ (lower triangle) with (B⁻¹ u)ᵀ in row k.
 

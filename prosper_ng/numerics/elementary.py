@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from prosper_ng.kernels import kernel
 
 SMALLEST_EXPONENT = -700.0
 """Where `fast_exp` becomes 0; exp is about 1e-304 here."""
@@ -51,7 +53,7 @@ def _fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
     return types.float64(types.float64, types.float64, types.float64), codegen
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def fast_exp(x: Any) -> Any:
     """exp(x) for x up to 700, which is 0 below `SMALLEST_EXPONENT`."""
     rounded = _fma(x, _LOG2_E, _ROUNDER)
@@ -68,7 +70,7 @@ def fast_exp(x: Any) -> Any:
     return series * power if x >= SMALLEST_EXPONENT else 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def fast_log(x: Any) -> Any:
     """log(x) for positive normal x, those from 2.3e-308 on."""
     # x = m 2^n with m between sqrt(1/2) and sqrt(2).

@@ -6,10 +6,11 @@ NaN is neither: where all numbers are NaN, or there is none, the smallest is inf
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from prosper_ng.kernels import kernel
 
 
-@njit(cache=True)
+@kernel
 def smallest(x: Any) -> float:
     """The smallest of the numbers (m,)."""
     a, b, c, d = np.inf, np.inf, np.inf, np.inf
@@ -24,7 +25,7 @@ def smallest(x: Any) -> float:
     return min(min(a, b), min(c, d))
 
 
-@njit(cache=True)
+@kernel
 def largest(x: Any) -> float:
     """The largest of the numbers (m,)."""
     a, b, c, d = -np.inf, -np.inf, -np.inf, -np.inf
@@ -39,7 +40,7 @@ def largest(x: Any) -> float:
     return max(max(a, b), max(c, d))
 
 
-@njit(cache=True)
+@kernel
 def place_of_smallest(x: Any) -> int:
     """The first place of the smallest of the numbers (m,); 0 where all are NaN."""
     least = smallest(x)

@@ -4,9 +4,10 @@ from math import isqrt
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import linalg
+
+from prosper_ng.kernels import kernel
 
 Floats = NDArray[np.float64]
 
@@ -20,7 +21,7 @@ def symmetric(lower: Floats) -> Floats:
     return whole
 
 
-@njit(cache=True)
+@kernel
 def _mirror(lower: Any, whole: Any) -> None:
     """Copy a triangle to both sides, square by square, since a column is far apart in memory."""
     n = lower.shape[0]

@@ -9,9 +9,9 @@ import hashlib
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.numerics.bits import multiply_high
 
 _MULTIPLIER_0 = np.uint64(0xD2E7470EE14C6C93)
@@ -53,7 +53,7 @@ def stream(seed: int, purpose: str, sweep: int = 0, stage: int = 0) -> Stream:
 
 
 # Inlined where they are used: passing the state on costs more than drawing from it.
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def philox(key_0: Any, key_1: Any, c_0: Any, c_1: Any, c_2: Any, c_3: Any) -> Any:
     """Four uint64 of Philox4x64-10 for a key of two words and a counter of four."""
     for _ in range(10):
@@ -65,7 +65,7 @@ def philox(key_0: Any, key_1: Any, c_0: Any, c_1: Any, c_2: Any, c_3: Any) -> An
     return c_0, c_1, c_2, c_3
 
 
-@njit(cache=True)
+@kernel
 def open_stream(words: Any) -> Any:
     """A stream for use inside a kernel; `seek` it to a row before the first draw."""
     state = np.zeros(_LENGTH, np.uint64)
@@ -74,7 +74,7 @@ def open_stream(words: Any) -> Any:
     return state
 
 
-@njit(cache=True)
+@kernel
 def seek(state: Any, row: Any) -> None:
     """Go to the first draw of a global row."""
     state[_USED] = 4
@@ -82,7 +82,7 @@ def seek(state: Any, row: Any) -> None:
     state[_COUNTER + 1] = row
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def next_word(state: Any) -> Any:
     """A uniform uint64."""
     used = state[_USED]
@@ -97,13 +97,13 @@ def next_word(state: Any) -> Any:
     return state[used]
 
 
-@njit(cache=True)
+@kernel
 def next_uniform(state: Any) -> Any:
     """A uniform float64 in [0, 1) with 53 random bits."""
     return np.float64(next_word(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True)
+@kernel
 def next_below(state: Any, limit: Any) -> Any:
     """A uniform integer in [0, limit), as int64; the bias is below limit / 2^64."""
     return np.int64(multiply_high(next_word(state), np.uint64(limit)))

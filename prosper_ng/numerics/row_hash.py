@@ -6,8 +6,9 @@ them in turn by xor, rotation and an odd multiplier, and end with the finalizer 
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from prosper_ng.kernels import kernel
 
 Words = NDArray[np.uint64]
 
@@ -36,7 +37,7 @@ def combined(hashes: Words, first_row: int) -> Words:
     return total
 
 
-@njit(cache=True)
+@kernel
 def _add(hashes: Words, first_row: np.uint64, total: Words) -> None:
     for n in range(hashes.shape[0]):
         row = mixed(first_row + np.uint64(n) + _SEED_0)
@@ -44,7 +45,7 @@ def _add(hashes: Words, first_row: np.uint64, total: Words) -> None:
         total[1] += mixed(hashes[n, 1] ^ row)
 
 
-@njit(cache=True)
+@kernel
 def _fill(rows: NDArray[np.float64], found: Words) -> None:
     for n in range(rows.shape[0]):
         bits = rows[n].view(np.uint64)
@@ -62,12 +63,12 @@ def _fill(rows: NDArray[np.float64], found: Words) -> None:
         found[n, 1] = mixed(second + np.uint64(rows.shape[1]) + first)
 
 
-@njit(cache=True)
+@kernel
 def _turned(word: np.uint64) -> np.uint64:
     return (word << _31) | (word >> _33)
 
 
-@njit(cache=True)
+@kernel
 def mixed(word: np.uint64) -> np.uint64:
     """A bijection of 64 bits by which each bit of the input changes half of the output's."""
     word = (word ^ (word >> _33)) * _MIX_0

@@ -8,9 +8,9 @@ overwriting a row in place would take masked stores.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.numerics.elementary import SMALLEST_EXPONENT, fast_exp, fast_log
 
 Floats = NDArray[np.float64]
@@ -43,13 +43,13 @@ def powers_of(elements: Floats, rho: float) -> Powers:
     return Powers(np.where(elements < 0, -1.0, 1.0) * np.exp(rho * logs), np.exp((rho - 1) * logs), scale)
 
 
-@njit(cache=True)
+@kernel
 def room_for_superposition(elements: Any) -> Any:
     """`latents` (H,) and `scratch` (4, D) for the functions below."""
     return np.empty(elements.shape[0], np.int64), np.empty((4, elements.shape[1]))
 
 
-@njit(cache=True)
+@kernel
 def maximum(elements: Any, latents: Any, k: int, scratch: Any) -> int:
     """The row of `scratch` that now holds the entries of largest magnitude of k latents; zeros where k is 0."""
     n_dimensions = elements.shape[1]
@@ -66,7 +66,7 @@ def maximum(elements: Any, latents: Any, k: int, scratch: Any) -> int:
     return old
 
 
-@njit(cache=True)
+@kernel
 def winners(elements: Any, latents: Any, k: int, scratch: Any) -> int:
     """The row of `scratch` that now holds whose entry is largest, the first of equals: 0 to k - 1."""
     n_dimensions = elements.shape[1]
@@ -85,7 +85,7 @@ def winners(elements: Any, latents: Any, k: int, scratch: Any) -> int:
     return 2 + old
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def log_power_sum(powers: Any, latents: Any, k: int, scratch: Any) -> None:
     """Put v / scale^rho, v = sum sign(w) |w|^rho over k entries w, into row 0, and the logarithm of its magnitude into
     row 2.
@@ -102,7 +102,7 @@ def log_power_sum(powers: Any, latents: Any, k: int, scratch: Any) -> None:
         scratch[2, d] = fast_log(magnitude if magnitude > _SMALLEST else _SMALLEST)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def power_mean(elements: Any, powers: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any) -> None:
     """Put sign(v) |v|^(1/rho), v = sum sign(w) |w|^rho over k entries w, into row 1; zeros where k is 0.
 
@@ -121,7 +121,7 @@ def power_mean(elements: Any, powers: Any, scale: Any, rho: float, latents: Any,
         scratch[1, d] = -root if scratch[0, d] < 0.0 else root
 
 
-@njit(cache=True)
+@kernel
 def power_shares(slopes: Any, rho: float, latents: Any, k: int, scratch: Any, shares: Any) -> None:
     """Fill the first k rows of `shares` (H, D) with min(1, |w / mean|)^(rho - 1), after `log_power_sum`.
 
@@ -140,7 +140,7 @@ def power_shares(slopes: Any, rho: float, latents: Any, k: int, scratch: Any, sh
             shares[i, d] = share if share < 1.0 else 1.0
 
 
-@njit(cache=True)
+@kernel
 def power_shares_and_mean(
     powers: Any, slopes: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any, shares: Any
 ) -> None:
@@ -154,7 +154,7 @@ def power_shares_and_mean(
         scratch[1, d] = scale[d] * scratch[0, d] * scratch[3, d]
 
 
-@njit(cache=True)
+@kernel
 def sum_of_shares(k: int, shares: Any, total: Any) -> None:
     """Fill (D,) with the sum of the first k rows of `shares`."""
     for d in range(total.shape[0]):
@@ -164,7 +164,7 @@ def sum_of_shares(k: int, shares: Any, total: Any) -> None:
             total[d] += shares[i, d]
 
 
-@njit(cache=True)
+@kernel
 def superpose(elements: Any, powers: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any) -> int:
     """The row of `scratch` that now holds the power mean of k latents, which is the maximum where rho is infinite."""
     if rho == np.inf:
@@ -173,7 +173,7 @@ def superpose(elements: Any, powers: Any, scale: Any, rho: float, latents: Any, 
     return 1
 
 
-@njit(cache=True)
+@kernel
 def squared_distance(y: Any, observed: Any, mean: Any, squares: Any) -> float:
     """|y - mean|² over the observed entries, added up by folding so that the sums run side by side."""
     n = mean.shape[0]

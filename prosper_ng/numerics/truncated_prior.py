@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from prosper_ng.kernels import kernel
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +37,7 @@ def room(pi: Floats, max_active: int) -> Floats:
     return result
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _include(probability: float, counts: Any, result: Any) -> None:
     """The distribution of 0..gamma active latents with one more latent, up to a factor that keeps it in range."""
     total = 0.0
@@ -48,7 +49,7 @@ def _include(probability: float, counts: Any, result: Any) -> None:
             result[k] /= total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _fill_room(pi: Any, max_active: int, result: Any) -> None:
     n_latents, n_counts = pi.shape[0], max_active + 1
     before = np.zeros((n_latents + 1, n_counts))

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.parallel.communicator import Communicator
 
 Floats = NDArray[np.float64]
@@ -151,7 +151,7 @@ def _check_count(n_summands: int) -> None:
         raise OverflowError(f"an exact sum holds at most {MAX_SUMMANDS} summands: use larger blocks of rows")
 
 
-@njit(cache=True)
+@kernel
 def _align(folds: Floats, starts: Ints, own: Ints, tops: Ints, segments: Ints, into: Floats) -> None:
     """Copy the bins of segments to where they belong below `tops`; zeros where there are none."""
     place = 0
@@ -166,13 +166,13 @@ def _align(folds: Floats, starts: Ints, own: Ints, tops: Ints, segments: Ints, i
         place += stop - start
 
 
-@njit(cache=True)
+@kernel
 def _copy(values: Floats, into: Floats) -> None:
     for i in range(values.size):
         into[i] = values[i]
 
 
-@njit(cache=True)
+@kernel
 def _round(folds: Floats, total: Floats) -> None:
     """The three bins of each entry as one double: their exact sum up to its last place."""
     for i in range(total.size):
@@ -185,7 +185,7 @@ def _round(folds: Floats, total: Floats) -> None:
             total[i] = np.nan if np.isnan(top) else top  # one NaN, whatever its payload
 
 
-@njit(cache=True)
+@kernel
 def _add(
     buffer: Floats, starts: Ints, tops: Ints, folds: Floats, special: Floats, reach: Ints, rounders: Floats
 ) -> bool:
@@ -222,7 +222,7 @@ def _add(
     return any_special
 
 
-@njit(cache=True)
+@kernel
 def _add_one(value: float, folds: Floats, place: int, rounders: Floats, top: int) -> None:
     """`_add_to_folds` for a single value, which has not to be cut out of anything."""
     rest = value
@@ -233,7 +233,7 @@ def _add_one(value: float, folds: Floats, place: int, rounders: Floats, top: int
     folds[N_FOLDS - 1, place] += (rest + rounders[top - N_FOLDS + 1]) - rounders[top - N_FOLDS + 1]
 
 
-@njit(cache=True)
+@kernel
 def _largest_magnitude(bits: Ints) -> Any:
     """The bits of the largest magnitude, which order as it does; a NaN comes after infinity."""
     largest = np.int64(0)
@@ -242,7 +242,7 @@ def _largest_magnitude(bits: Ints) -> Any:
     return largest
 
 
-@njit(cache=True)
+@kernel
 def _without_special(values: Floats, chunk: Floats, special: Floats) -> Floats:
     """The values with zeros for what no bin can hold, which goes to `special` instead."""
     for i in range(values.size):
@@ -253,7 +253,7 @@ def _without_special(values: Floats, chunk: Floats, special: Floats) -> Floats:
     return chunk[: values.size]
 
 
-@njit(cache=True)
+@kernel
 def _raise_top(folds: Floats, tops: Ints, segment: int, largest: Any, reach: Ints) -> None:
     """Move the bins of a segment down to make room above for a larger magnitude; the lowest fall off."""
     old = tops[segment]
@@ -267,7 +267,7 @@ def _raise_top(folds: Floats, tops: Ints, segment: int, largest: Any, reach: Int
             folds[fold] = 0.0
 
 
-@njit(cache=True)
+@kernel
 def _add_to_folds(
     values: Floats,
     high: Floats,

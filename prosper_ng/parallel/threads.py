@@ -4,10 +4,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from numbers import Integral
 from threading import Lock
 from typing import Any, NamedTuple
 
 from prosper_ng.environment import THREAD_VARIABLES
+from prosper_ng.errors import UserError
 from prosper_ng.parallel.communicator import Communicator
 
 
@@ -50,6 +52,18 @@ def available_cores() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
+
+
+def threads_of(n_jobs: int | None) -> int:
+    """The number of threads that a caller asked for: one where it is None, as many as there are cores for -1.
+
+    Raises UserError where it is no such number.
+    """
+    if n_jobs is None:
+        return 1
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or not (n_jobs >= 1 or n_jobs == -1):
+        raise UserError(f"n_jobs must be a number of threads, or -1 for one on each core, not {n_jobs!r}")
+    return len(available_cores()) if n_jobs == -1 else int(n_jobs)
 
 
 def threads_per_rank() -> int:

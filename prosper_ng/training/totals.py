@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.models.capabilities import Remembers, learns_from_part, offers
 from prosper_ng.models.interface import Model
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
@@ -70,7 +70,7 @@ class PartTotals:
             values[...] = arrays[name]
 
 
-@njit(cache=True)
+@kernel
 def _exchange(high: Any, low: Any, old: Any, new: Any) -> None:
     """high + low += new - old, in double-double arithmetic (Knuth's two-sum)."""
     for i in range(high.shape[0]):

@@ -4,11 +4,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Gt
-from numba import njit
 
 from prosper_ng.components import component
 from prosper_ng.estep.defaults import VariationDefaults
 from prosper_ng.estep.interface import Codes, Target
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.posterior import truncated_posterior
 from prosper_ng.latents.space import LatentSpace, Layout, room_for_active, unpack
 from prosper_ng.latents.state_sets import StateSets, draw_state, set_value
@@ -50,7 +50,7 @@ class Sampling(VariationDefaults):
         return codes
 
 
-@njit(cache=True)
+@kernel
 def _draw_from_prior(rows: Any, activity: Any, layout: Layout, words: Any, codes: Any) -> None:
     state = open_stream(words)
     for n in range(codes.shape[0]):
@@ -59,7 +59,7 @@ def _draw_from_prior(rows: Any, activity: Any, layout: Layout, words: Any, codes
             draw_state(state, activity, layout, codes[n, c])
 
 
-@njit(cache=True)
+@kernel
 def _draw_from_marginals(rows: Any, pool: Any, weights: Any, layout: Layout, words: Any, codes: Any) -> None:
     """Only latents that some state of the pool uses can be drawn; the others have no mass."""
     n_latents, n_values = layout.n_latents, layout.n_values

@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import Layout, room_for_active, unpack, unpack_binary
 from prosper_ng.models.interface import Batch, Floats
 
@@ -50,7 +50,7 @@ def centered(prepared: Prepared, batch: Batch) -> Floats:
     return values if batch.observed is None else np.where(batch.observed, values, 0.0)
 
 
-@njit(cache=True)
+@kernel
 def log_joint_of_incomplete(
     zero: Any,
     residual: Any,
@@ -82,7 +82,7 @@ def log_joint_of_incomplete(
             result[n, s] = total - 0.5 * precision * change
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def log_joint_of_states(
     zero: Any, singletons: Any, gram: Any, codes: Any, alphabet: Any, layout: Layout, result: Any
 ) -> None:
@@ -110,7 +110,7 @@ def log_joint_of_states(
             result[n, s] = total
 
 
-@njit(cache=True)
+@kernel
 def add_missing_moments(
     missing: Any,
     elements: Any,

@@ -7,12 +7,12 @@ the parent less one latent differs from that of the parent by one row of G.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import Layout, room_for_active, unpack
 
 
-@njit(cache=True)
+@kernel
 def _overlaps(k: int, latents: Any, gram: Any, precision: float, elements: Any, W: Any, missing: Any, own: Any) -> None:
     """Fill (k, H) with rows of G; over the entries that are not `missing` (D,), where these are given.
 
@@ -29,7 +29,7 @@ def _overlaps(k: int, latents: Any, gram: Any, precision: float, elements: Any, 
                 own[i] += (precision * elements[h, d]) * W[d]
 
 
-@njit(cache=True)
+@kernel
 def _fill(base: float, singletons: Any, interaction: Any, alphabet: Any, result: Any) -> None:
     """Log joints (H, K - 1) of a base with each latent switched on."""
     if alphabet.shape[0] == 2:
@@ -42,7 +42,7 @@ def _fill(base: float, singletons: Any, interaction: Any, alphabet: Any, result:
             result[h, v] = base + (singletons[h, v] - alphabet[v + 1] * interaction[h])
 
 
-@njit(cache=True)
+@kernel
 def fill_neighbors(
     neighborhood: Any, singletons: Any, gram: Any, precision: float, elements: Any, W: Any, missing: Any, alphabet: Any,
     layout: Layout, found: Any,

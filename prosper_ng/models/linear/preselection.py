@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.posterior import Mask, Tempering
 from prosper_ng.models.interface import Batch, Floats
@@ -98,7 +98,7 @@ def _tempered(plain: Quadratic, prepared: Prepared, tempering: Tempering) -> Qua
     return plain._replace(singletons=singletons, gram=beta * plain.gram, precision=beta * plain.precision)
 
 
-@njit(cache=True)
+@kernel
 def _add_missing(
     missing: Any, rows: Any, elements: Any, mu: Any, variance: float, means: Any, squares: Any, candidates: Any,
     pairs: Any, y: Any, y_y: Any, y_s: Any,

@@ -10,9 +10,9 @@ weights are ever listed, and LANES rows are worked on side by side, which makes 
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.candidates import Preselected
 from prosper_ng.models.interface import Floats
 from prosper_ng.numerics.elementary import fast_exp
@@ -68,7 +68,7 @@ def marginals(quadratic: Quadratic, alphabet: Floats, chosen: Preselected) -> Ma
     return found
 
 
-@njit(cache=True)
+@kernel
 def _gather(first: int, singletons: Any, gram: Any, candidates: Any, singles: Any, overlaps: Any) -> None:
     """What concerns the candidates of some rows, one a lane; after the last row comes the last row again."""
     n_rows, n_candidates = candidates.shape
@@ -83,7 +83,7 @@ def _gather(first: int, singletons: Any, gram: Any, candidates: Any, singles: An
                 overlaps[i, j, lane] = gram[h, candidates[n, j]]
 
 
-@njit(cache=True)
+@kernel
 def _gather_observed(
     first: int, elements: Any, precision: float, missing: Any, candidates: Any, product: Any, overlaps: Any
 ) -> None:
@@ -98,7 +98,7 @@ def _gather_observed(
                 overlaps[i, j, lane] = np.dot(product, elements[candidates[n, j]])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _descend(tree: Any, alphabet: Any, singles: Any, overlaps: Any, interaction: Any, joints: Any, best: Any) -> None:
     """Log joints of all nodes relative to the zero state; `best` becomes the largest in each lane."""
     n_candidates, n_lanes, deepest = singles.shape[0], best.shape[0], interaction.shape[0]
@@ -125,7 +125,7 @@ def _descend(tree: Any, alphabet: Any, singles: Any, overlaps: Any, interaction:
                 )
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _weigh(tree: Any, best: Any, joints: Any, alive: Any, mass: Any, moment: Any) -> None:
     """Turn log joints into weights; adds to the sums of weights and of weights times log joints.
 
@@ -147,7 +147,7 @@ def _weigh(tree: Any, best: Any, joints: Any, alive: Any, mass: Any, moment: Any
                 moment[lane] += weight * joint
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _ascend(tree: Any, alphabet: Any, weights: Any, alive: Any, active: Any, both: Any) -> None:
     """Hand weights from the leaves to the root: masses of candidate and value, <s_i s_j> of pairs, per lane."""
     n_lanes = weights.shape[1]
@@ -172,7 +172,7 @@ def _ascend(tree: Any, alphabet: Any, weights: Any, alive: Any, active: Any, bot
             above = tree.parents[above]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _best_alone(singles: Any, best: float, tops: Any) -> float:
     """The largest of the numbers (m,) and of `best`; `tops` gets the largest of every CHUNK numbers."""
     for chunk in range(tops.shape[0]):
@@ -190,7 +190,7 @@ def _best_alone(singles: Any, best: float, tops: Any) -> float:
     return float(max(best, np.max(tops)))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _weigh_alone(singles: Any, best: float, tops: Any, scratch: Any, weights: Any) -> Any:
     """Weights (m,) of singletons, 0 where a whole chunk is negligible; their sum, and that of weights times joints."""
     mass, moment = 0.0, 0.0
@@ -212,7 +212,7 @@ def _weigh_alone(singles: Any, best: float, tops: Any, scratch: Any, weights: An
     return mass, moment
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _scatter(n: int, lane: int, scale: float, candidates: Any, active: Any, both: Any, masses: Any, pairs: Any) -> None:
     """Normalize the marginals of a row, singletons and candidates together."""
     flat = masses[n].reshape(-1)
@@ -227,7 +227,7 @@ def _scatter(n: int, lane: int, scale: float, candidates: Any, active: Any, both
             place += 1
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _marginalize(
     n_lanes: int, zero: Any, singletons: Any, gram: Any, elements: Any, precision: float, missing: Any, alphabet: Any,
     candidates: Any, tree: Any, found: Any,
@@ -268,7 +268,7 @@ def _marginalize(
             _scatter(n, lane, 1.0 / mass[lane], candidates, active, both, found.masses, found.pairs)
 
 
-@njit(cache=True)
+@kernel
 def add_pairs(candidates: Any, kept: Any, pairs: Any, second: Any) -> None:
     """Add <s_i s_j> of the candidates of the rows that are kept to the lower triangle of sum <s sᵀ> (H, H)."""
     for n in range(candidates.shape[0]):

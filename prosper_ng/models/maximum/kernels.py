@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import unpack_binary
 from prosper_ng.models.interface import Batch, Floats
 from prosper_ng.numerics.superposition import (
@@ -79,7 +79,7 @@ def project(prepared: Prepared, batch: Batch) -> Projected:
     return Projected(values, observed, constant, singletons, rounding)
 
 
-@njit(cache=True)
+@kernel
 def log_joint_of_states(
     constant: Any,
     values: Any,
@@ -107,7 +107,7 @@ def log_joint_of_states(
             result[n, s] = total - 0.5 * precision * squared_distance(y, seen, mean, squares)
 
 
-@njit(cache=True)
+@kernel
 def add_means(elements: Any, powers: Any, scale: Any, rho: float, codes: Any, weights: Any, result: Any) -> None:
     """Add the mean of Wbar over the states of each row to `result` (n, D)."""
     n_dimensions = elements.shape[1]
@@ -122,7 +122,7 @@ def add_means(elements: Any, powers: Any, scale: Any, rho: float, codes: Any, we
                     result[n, d] += weight * scratch[row, d]
 
 
-@njit(cache=True)
+@kernel
 def add_hard_shares(
     elements: Any, values: Any, observed: Any, codes: Any, weights: Any, counts: Any, A: Any, A_y: Any
 ) -> None:
@@ -145,7 +145,7 @@ def add_hard_shares(
                     A_y[h, d] += share * values[n, d]
 
 
-@njit(cache=True)
+@kernel
 def add_soft_shares(
     elements: Any,
     powers: Any,

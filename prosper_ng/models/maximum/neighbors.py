@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import unpack_binary
 from prosper_ng.numerics.elementary import fast_exp, fast_log
 from prosper_ng.numerics.superposition import maximum, room_for_superposition
@@ -12,7 +12,7 @@ from prosper_ng.numerics.superposition import maximum, room_for_superposition
 _SMALLEST = 1e-305
 
 
-@njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})
+@kernel(error_model="numpy", fastmath={"reassoc", "nsz"})
 def _distance(y: Any, observed: Any, mean: Any) -> float:
     """|y - mean|² over the observed entries."""
     total = 0.0
@@ -22,7 +22,7 @@ def _distance(y: Any, observed: Any, mean: Any) -> float:
     return total
 
 
-@njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})
+@kernel(error_model="numpy", fastmath={"reassoc", "nsz"})
 def _distance_of_larger(y: Any, observed: Any, mean: Any, element: Any) -> float:
     """|y - m|² over the observed entries, m the entries of `mean` and of `element` that are larger in magnitude."""
     total = 0.0
@@ -33,7 +33,7 @@ def _distance_of_larger(y: Any, observed: Any, mean: Any, element: Any) -> float
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _root(powers: Any, more: Any, scale: Any, exponent: float, mean: Any) -> None:
     """Fill (D,) with the power mean that belongs to the sum of two arrays of powers."""
     for d in range(mean.shape[0]):
@@ -43,7 +43,7 @@ def _root(powers: Any, more: Any, scale: Any, exponent: float, mean: Any) -> Non
         mean[d] = -root if total < 0.0 else root
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def fill_neighbors(
     neighborhood: Any, values: Any, observed: Any, elements: Any, powers: Any, scale: Any, rho: float, precision: float,
     constant: Any, log_odds: Any, found: Any,

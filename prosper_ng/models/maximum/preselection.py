@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.lattice import lattice_of
 from prosper_ng.latents.posterior import Mask, Tempering
@@ -164,7 +164,7 @@ class MaximumPosterior:
         return States(states.rows[chosen], states.nodes[chosen]), weighed.weights[chosen]
 
 
-@njit(cache=True, fastmath={"contract"})
+@kernel(fastmath={"contract"})
 def _share_singletons(masses: Any, values: Any, observed: Any, complete: bool, shares: Any) -> None:
     """Add what the singletons of all rows come to, with masses (n, H)."""
     counts, A, A_y = shares.counts, shares.A, shares.A_y
@@ -185,7 +185,7 @@ def _share_singletons(masses: Any, values: Any, observed: Any, complete: bool, s
             A[h] += total[h]
 
 
-@njit(cache=True, fastmath={"contract"})
+@kernel(fastmath={"contract"})
 def _collect(
     start: int,
     stop: int,
@@ -212,7 +212,7 @@ def _collect(
             seen[place, d] += weight * observed[n, d]
 
 
-@njit(cache=True)
+@kernel
 def _share_out_to_winners(elements: Any, table: Any, collected: Any, shares: Any) -> None:
     """Give what was collected for each state of the table to the winner of each entry."""
     n_dimensions = elements.shape[1]
@@ -230,7 +230,7 @@ def _share_out_to_winners(elements: Any, table: Any, collected: Any, shares: Any
                 A_y[h, d] += share * moments[place, d]
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@kernel(error_model="numpy", fastmath={"contract"})
 def _share_out_softly(
     elements: Any, powers: Any, slopes: Any, scale: Any, rho: float, table: Any, collected: Any, shares: Any
 ) -> None:
@@ -259,7 +259,7 @@ def _share_out_softly(
                 A_y[h, d] += share[i, d] * (left[d] + bound[d] * elements[h, d])
 
 
-@njit(cache=True)
+@kernel
 def _share_out(
     elements: Any, powers: Any, slopes: Any, scale: Any, rho: float, table: Any, collected: Any, shares: Any
 ) -> None:
@@ -269,7 +269,7 @@ def _share_out(
         _share_out_softly(elements, powers, slopes, scale, rho, table, collected, shares)
 
 
-@njit(cache=True)
+@kernel
 def _share_states(
     elements: Any, powers: Any, slopes: Any, scale: Any, rho: float, values: Any, observed: Any, candidates: Any,
     tree: Any, states: Any, weights: Any, table: Any, collected: Any, shares: Any,
@@ -287,7 +287,7 @@ def _share_states(
     _share_out(elements, powers, slopes, scale, rho, table, collected, shares)
 
 
-@njit(cache=True)
+@kernel
 def _add_means(
     elements: Any,
     powers: Any,

@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import unpack_binary
 from prosper_ng.latents.state_table import StateTable, state_table
 from prosper_ng.models.interface import Floats
@@ -87,7 +87,7 @@ def _opposed(prepared: Prepared) -> Floats:
     return np.stack([np.maximum(-powers.min(axis=0), 0.0), np.maximum(powers.max(axis=0), 0.0)])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def superpose_states(elements: Any, codes: Any, n_more: int, first: int, last: int) -> None:
     """Fill the means of the states from one place to another, and what is left of them with `n_more` other latents."""
     n_dimensions = elements.elements.shape[1]

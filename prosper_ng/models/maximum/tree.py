@@ -9,9 +9,9 @@ they hold is ruled out. What is left out weighs less than exp(-31), which no fre
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.lattice import lattice_of
 from prosper_ng.latents.state_table import clear, place_states
@@ -124,7 +124,7 @@ def weigh_states(workspace: Workspace, projected: Projected, chosen: Preselected
     return found._replace(nodes=found.nodes[kept].copy(), weights=found.weights[kept].copy())
 
 
-@njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
+@kernel(error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
 def _distance(n: int, values: Any, observed: Any, place: int, means: Any) -> Any:
     """|y_n - mean|² over the observed entries; the others are 0 in y_n."""
     total = 0.0
@@ -134,7 +134,7 @@ def _distance(n: int, values: Any, observed: Any, place: int, means: Any) -> Any
     return total
 
 
-@njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
+@kernel(error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
 def _distances(n: int, values: Any, observed: Any, place: int, means: Any, least: Any) -> Any:
     """|y_n - mean|² over the observed entries, and how much of it is sure to be left with any more latents."""
     total, excess = 0.0, 0.0
@@ -147,14 +147,14 @@ def _distances(n: int, values: Any, observed: Any, place: int, means: Any, least
     return total, excess
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _log_joints(weighing: Any, distance: float, log_prior: float) -> Any:
     """Log joints at temperature 1 and tempered, less what depends on the row only."""
     likelihood = -0.5 * weighing.precision * distance
     return likelihood + log_prior, weighing.beta * likelihood + weighing.kappa * log_prior
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _add(weighing: Any, best: float, best_tempered: float, distance: float, log_prior: float, sums: Any) -> Any:
     """The weight of a state, relative to the best, and the sums (4,) with it in them."""
     joint, tempered = _log_joints(weighing, distance, log_prior)
@@ -168,7 +168,7 @@ def _add(weighing: Any, best: float, best_tempered: float, distance: float, log_
     return weight, (sums[0] + plain, sums[1] + counted, sums[2] + moment, sums[3] + counted * distance)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _visit_singletons(
     first: int, n_rows: int, weighing: Any, rows: Any, elements: Any, traversal: Any, masses: Any
 ) -> None:
@@ -195,7 +195,7 @@ def _visit_singletons(
         best[r, 0], best[r, 1] = best_plain, best_tempered
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _list_nodes(
     depth: int, first: int, n_rows: int, weighing: Any, candidates: Any, log_odds: Any, lattice: Any, traversal: Any
 ) -> int:
@@ -230,7 +230,7 @@ def _list_nodes(
     return n_listed
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _measure(
     first: int, start: int, stop: int, is_last: bool, weighing: Any, rows: Any, elements: Any, traversal: Any
 ) -> None:
@@ -251,7 +251,7 @@ def _measure(
         best[r, 1] = max(best[r, 1], tempered)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _weigh(
     first: int, n_rows: int, weighing: Any, rows: Any, log_odds: Any, lattice: Any, traversal: Any, found: Any
 ) -> None:
@@ -292,7 +292,7 @@ def _weigh(
         found.starts[n + 1] = last
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _weigh_rows(elements: Any, weighing: Any, rows: Any, lattice: Any, traversal: Any, found: Any) -> None:
     table, log_odds, candidates, max_active = (
         elements.table,

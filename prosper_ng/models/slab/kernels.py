@@ -15,8 +15,8 @@ own, over its observed entries, of which only what its states need is computed.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from prosper_ng.kernels import kernel
 from prosper_ng.models.slab.lanes import LANES, MATRIX_SIZE, allocate, count_active, load_states, sort_by_size
 from prosper_ng.models.slab.singles import add_singles, log_joint_of_singles
 from prosper_ng.numerics.cholesky import eliminate, factorize, inner_product, invert, invert_factor, outer_product
@@ -24,7 +24,7 @@ from prosper_ng.numerics.cholesky import eliminate, factorize, inner_product, in
 _ROWS_TOGETHER = 16
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _border(k: int, n_lanes: int, full: bool, lanes: Any) -> None:
     """From G, b and mu: v, mu_aᵀ(b + v), L and the bordered matrix [[B, u], [uᵀ, 0]]."""
     G, A, L, b, mu, linear = lanes.gram, lanes.bordered, lanes.factor, lanes.b, lanes.mean, lanes.linear
@@ -55,7 +55,7 @@ def _border(k: int, n_lanes: int, full: bool, lanes: Any) -> None:
     A[k, k, :n_lanes] = 0.0
 
 
-@njit(cache=True)
+@kernel
 def log_joint_of_states(
     zero: Any,
     log_odds: Any,
@@ -103,7 +103,7 @@ def log_joint_of_states(
                 start = stop
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _solve(k: int, n_lanes: int, full: bool, lanes: Any) -> None:
     """Posterior means and covariances; where L is not I, `gram` gets what makes t (in row k) and T.
 
@@ -133,7 +133,7 @@ def _solve(k: int, n_lanes: int, full: bool, lanes: Any) -> None:
     inner_product(k, n_lanes, inverse, A, lanes.product, lanes.gram)
 
 
-@njit(cache=True)
+@kernel
 def _add_states(k: int, n_lanes: int, lanes: Any, means: Any, counts: Any, second: Any) -> None:
     """Add <s z>, <s> and the lower triangle of <(s z)(s z)ᵀ>."""
     mean, covariance, latents, weight, weighted = lanes.mean, lanes.covariance, lanes.latents, lanes.weight, lanes.b
@@ -148,7 +148,7 @@ def _add_states(k: int, n_lanes: int, lanes: Any, means: Any, counts: Any, secon
                 second[latents[i, lane], latents[j, lane]] += moment
 
 
-@njit(cache=True)
+@kernel
 def _add_influence(k: int, n_lanes: int, lanes: Any, shift: Any, spread: Any) -> None:
     """Add t and the lower triangle of T."""
     t, product, latents, weight = lanes.gram[k], lanes.gram, lanes.latents, lanes.weight
@@ -161,7 +161,7 @@ def _add_influence(k: int, n_lanes: int, lanes: Any, shift: Any, spread: Any) ->
                 spread[latents[i, lane], latents[j, lane]] += moment
 
 
-@njit(cache=True)
+@kernel
 def _add_missing(
     k: int, n_lanes: int, lanes: Any, elements: Any, observed: Any, moment: Any, y_y: Any, y_sz: Any
 ) -> None:
@@ -183,7 +183,7 @@ def _add_missing(
                     y_y[d] += product * elements[latents[i, lane], d]
 
 
-@njit(cache=True)
+@kernel
 def add_moments(
     b: Any, mu: Any, gram: Any, Psi: Any, elements: Any, observed: Any, codes: Any, weights: Any,
     means: Any, counts: Any, second: Any, shift: Any, spread: Any, y_y: Any, y_sz: Any, together: int = _ROWS_TOGETHER,
@@ -227,7 +227,7 @@ def add_moments(
     return log_determinant
 
 
-@njit(cache=True)
+@kernel
 def add_means(
     b: Any, mu: Any, gram: Any, Psi: Any, elements: Any, observed: Any, codes: Any, weights: Any, means: Any
 ) -> None:

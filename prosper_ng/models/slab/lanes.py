@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import unpack_binary
 from prosper_ng.numerics.bits import count_ones
 
@@ -47,7 +47,7 @@ class Lanes(NamedTuple):
     """(3, lanes)."""
 
 
-@njit(cache=True)
+@kernel
 def allocate(largest: int, full: bool) -> Any:
     """Memory for states of up to `largest` active latents; `full` says whether slabs have a covariance."""
     k = largest + 1
@@ -64,7 +64,7 @@ def allocate(largest: int, full: bool) -> Any:
     )  # fmt: skip
 
 
-@njit(cache=True)
+@kernel
 def count_active(codes: Any, weights: Any, sizes: Any) -> Any:
     """Fill sizes (n, S), -1 for states without weight; the largest. Weights (0, S) mean that all states count."""
     largest = np.int64(0)
@@ -81,7 +81,7 @@ def count_active(codes: Any, weights: Any, sizes: Any) -> Any:
     return largest
 
 
-@njit(cache=True)
+@kernel
 def sort_by_size(sizes: Any, first: int, last: int, order: Any, ends: Any) -> None:
     """Order the states of some rows by size; `order` (2, .) gets n and s, `ends[k]` where those of size k end."""
     n_states = sizes.shape[1]
@@ -102,7 +102,7 @@ def sort_by_size(sizes: Any, first: int, last: int, order: Any, ends: Any) -> No
                 ends[k] += 1
 
 
-@njit(cache=True)
+@kernel
 def _masked_product(x: Any, y: Any, mask: Any) -> float:
     """sum of x y mask, in four interleaved sums, which a processor can work on at the same time."""
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
@@ -117,7 +117,7 @@ def _masked_product(x: Any, y: Any, mask: Any) -> float:
     return (a + b) + (c + d)
 
 
-@njit(cache=True)
+@kernel
 def _complete_gram(n: int, latents: Any, elements: Any, mask: Any, known: Any, gram: Any) -> None:
     """Make sure that G of row n is there for all pairs of the latents; known (H, H) says of which row an entry is."""
     for i in range(latents.shape[0]):
@@ -128,7 +128,7 @@ def _complete_gram(n: int, latents: Any, elements: Any, mask: Any, known: Any, g
                 gram[h, latents[j]] = _masked_product(elements[h], elements[latents[j]], mask)
 
 
-@njit(cache=True)
+@kernel
 def _gather(k: int, first: int, last: int, matrix: Any, latents: Any, result: Any) -> None:
     """Lower triangles of the sub-matrices of the active latents, for some lanes."""
     for i in range(k):
@@ -137,7 +137,7 @@ def _gather(k: int, first: int, last: int, matrix: Any, latents: Any, result: An
                 result[i, j, lane] = matrix[latents[i, lane], latents[j, lane]]
 
 
-@njit(cache=True)
+@kernel
 def load_states(
     k: int, states: Any, codes: Any, b: Any, mu: Any, gram: Any, Psi: Any, elements: Any, observed: Any, known: Any,
     lanes: Any,

@@ -11,13 +11,13 @@ conditioned to be 0. So all bases of a parent take one inversion and one product
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import unpack_binary
 from prosper_ng.numerics.elementary import fast_log
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _invert(k: int, A: Any) -> None:
     """Invert the leading (k, k) block of a symmetric matrix in place, without pivots: no eigenvalue is below 1."""
     for p in range(k):
@@ -33,7 +33,7 @@ def _invert(k: int, A: Any) -> None:
                     A[i, j] -= factor * A[p, j]
 
 
-@njit(cache=True)
+@kernel
 def _overlaps(
     k: int, latents: Any, gram: Any, elements: Any, by_entry: Any, observed: Any, own: Any, squares: Any
 ) -> None:
@@ -53,7 +53,7 @@ def _overlaps(
                 own[i] += elements[latents[i], d] * by_entry[d]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _posterior(k: int, latents: Any, b: Any, mu: Any, own: Any, inverse: Any, mean: Any, T: Any) -> None:
     """B⁻¹, m and T of the active latents."""
     for i in range(k):
@@ -73,7 +73,7 @@ def _posterior(k: int, latents: Any, b: Any, mu: Any, own: Any, inverse: Any, me
             T[i] += inverse[i, j] * own[j]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _fill(base: float, e: Any, q: Any, mu: Any, log_odds: Any, result: Any) -> None:
     """Log joints (H, 1) of a base with each latent switched on."""
     for h in range(e.shape[0]):
@@ -83,7 +83,7 @@ def _fill(base: float, e: Any, q: Any, mu: Any, log_odds: Any, result: Any) -> N
         result[h, 0] = base + (log_odds[h] + 0.5 * gain)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def fill_neighbors(
     neighborhood: Any,
     log_odds: Any,

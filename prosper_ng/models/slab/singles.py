@@ -9,12 +9,12 @@ States that were dealt with here get the size -1, by which others know them.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from prosper_ng.kernels import kernel
 from prosper_ng.numerics.bits import lowest_bit
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _only_active(codes: Any, s: int) -> Any:
     """The active latent of one of the codes (S, words), which has one."""
     h, none = np.uint64(0), np.uint64(64)
@@ -24,7 +24,7 @@ def _only_active(codes: Any, s: int) -> Any:
     return h
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _posterior_variances(gram: Any) -> Any:
     """1 / (1 + g) (H,) and log(1 + g) (H,)."""
     variance, log_determinant = np.empty(gram.shape[0]), np.empty(gram.shape[0])
@@ -34,7 +34,7 @@ def _posterior_variances(gram: Any) -> Any:
     return variance, log_determinant
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def log_joint_of_singles(
     zero: Any, log_odds: Any, b: Any, mu: Any, gram: Any, codes: Any, sizes: Any, result: Any
 ) -> None:
@@ -53,7 +53,7 @@ def log_joint_of_singles(
                 sizes[n, s] = -1
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def add_singles(
     b: Any, mu: Any, gram: Any, codes: Any, weights: Any, sizes: Any, means: Any, counts: Any, second: Any
 ) -> float:
