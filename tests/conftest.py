@@ -53,14 +53,6 @@ def same_environment() -> Iterator[None]:
     os.environ.update(before)
 
 
-@pytest.fixture(scope="session")
-def on_threads() -> Callable[[int, Callable[[Any], Any]], list[Any]]:
-    """A function (size, task) -> what `task(communicator)` returned on each of `size` threads."""
-    from tests.helpers.threads import run_on_threads
-
-    return lambda size, task: run_on_threads(size, task, PATIENCE)
-
-
 def launcher() -> list[str]:
     """The command that starts MPI ranks: PROSPER_NG_MPIEXEC, else the one of the MPI library in this environment."""
     given = shlex.split(os.environ.get("PROSPER_NG_MPIEXEC", ""))

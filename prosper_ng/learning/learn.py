@@ -71,7 +71,8 @@ def learn(
     On an MPI communicator `comm` of mpi4py all ranks call it together, with the same arguments and the same data: each
     reads its own rows, root alone calls `on_sweep`, and all get the result, root with the history. Numbers do not
     depend on the ranks. With `n_jobs` threads of this process, -1 for as many as there are cores, the same is done side
-    by side, with the same numbers. It writes no files but scratch files that `memory` asks for, and leaves signals alone.
+    by side, with the same numbers. It writes no files but scratch files that `memory` asks for, and leaves signals as
+    they are.
 
     Raises UserError, which is a ValueError, where arguments and data do not fit together, NumericalError where the
     mathematics breaks down, and what `on_sweep` raises; on all ranks. What is doubtful about the data is a warning. A
@@ -90,7 +91,7 @@ def learn(
 
     with one_blas_thread():
         if n_threads > 1:
-            return on_team(n_threads, task)
+            return on_team(n_threads, task)[0]
         with group_of(comm) as ranks, failing_together(ranks):
             return task(ranks)
 

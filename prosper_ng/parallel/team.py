@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.parallel.failure import RemoteDefect
 
 T = TypeVar("T")
 Vector = NDArray[Any]
@@ -120,8 +121,8 @@ class TeamMember:
         self.barrier()
 
 
-def on_team(size: int, task: Callable[[Communicator], T]) -> T:
-    """What `task(communicator)` returns on root, done by `size` threads together; the calling one is root.
+def on_team(size: int, task: Callable[[Communicator], T]) -> list[T]:
+    """What `task(communicator)` returns on each of `size` threads that do it together; the calling one is root.
 
     Raises the error of the lowest thread that came to one by itself. After an interruption it returns as soon as the
     other threads wait for something.
@@ -146,7 +147,11 @@ def on_team(size: int, task: Callable[[Communicator], T]) -> T:
     member(0)
     for thread in others:
         thread.join()
-    own = [errors[rank] for rank in sorted(errors) if not isinstance(errors[rank], threading.BrokenBarrierError)]
-    if own or errors:
-        raise own[0] if own else errors[min(errors)]
-    return results[0]
+    if errors:
+        raise min((errors[rank] for rank in sorted(errors)), key=_is_an_echo)
+    return [results[rank] for rank in range(size)]
+
+
+def _is_an_echo(error: BaseException) -> bool:
+    """Whether an error only says that another thread has come to one."""
+    return isinstance(error, threading.BrokenBarrierError | RemoteDefect)

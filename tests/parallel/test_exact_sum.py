@@ -10,6 +10,7 @@ from prosper_ng.numerics.named_arrays import segments
 from prosper_ng.parallel import exact_sum
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.exact_sum import HUGE, ExactSum, message_length
+from prosper_ng.parallel.team import on_team
 
 NO_EXTRAS = np.empty(0)
 moderate = st.floats(-1e6, 1e6)
@@ -43,7 +44,7 @@ def grouped_summands(draw, elements):
     return lengths, summands, order, ranks, size
 
 
-def check_groups(case, on_threads):
+def check_groups(case):
     lengths, summands, order, ranks, size = case
     expected = bits(serial_sum(summands, lengths))
 
@@ -54,19 +55,19 @@ def check_groups(case, on_threads):
                 sums.add(summands[i])
         return bits(sums.reduce(comm, NO_EXTRAS)[0])
 
-    assert on_threads(size, grouped) == [expected] * size
+    assert on_team(size, grouped) == [expected] * size
 
 
 @settings(max_examples=150, deadline=None)
 @given(grouped_summands(any_finite))
-def test_bits_do_not_depend_on_order_or_grouping(on_threads, case):
-    check_groups(case, on_threads)
+def test_bits_do_not_depend_on_order_or_grouping(case):
+    check_groups(case)
 
 
 @settings(max_examples=100, deadline=None)
 @given(grouped_summands(anything))
-def test_bits_do_not_depend_on_grouping_with_nan_and_infinity(on_threads, case):
-    check_groups(case, on_threads)
+def test_bits_do_not_depend_on_grouping_with_nan_and_infinity(case):
+    check_groups(case)
 
 
 @settings(max_examples=300, deadline=None)
@@ -171,16 +172,16 @@ def test_only_segments_that_moved_are_sent_again():
     assert comm.sizes == [message_length(8, 3, 0), message_length(8, 3, 0), 3]
 
 
-def test_extras_are_summed_over_the_ranks(on_threads):
+def test_extras_are_summed_over_the_ranks():
     def reduce(comm):
         sums = ExactSum([1])
         sums.add(np.array([10.0**comm.rank * 1e20**comm.rank]))
         return sums.reduce(comm, np.array([1.0, comm.rank]))[1].tolist()
 
-    assert on_threads(3, reduce) == [[3.0, 3.0]] * 3
+    assert on_team(3, reduce) == [[3.0, 3.0]] * 3
 
 
-def test_too_many_summands_are_refused_on_a_rank_and_over_the_ranks(on_threads, monkeypatch):
+def test_too_many_summands_are_refused_on_a_rank_and_over_the_ranks(monkeypatch):
     monkeypatch.setattr(exact_sum, "MAX_SUMMANDS", 5)
 
     def reduce(comm):
@@ -194,7 +195,7 @@ def test_too_many_summands_are_refused_on_a_rank_and_over_the_ranks(on_threads, 
         with pytest.raises(OverflowError, match="larger blocks"):
             sums.add(np.ones(1))
 
-    on_threads(2, reduce)
+    on_team(2, reduce)
 
 
 def test_the_promised_number_of_summands_is_exact():

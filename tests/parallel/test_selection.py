@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from prosper_ng.errors import NumericalError
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.selection import largest
+from prosper_ng.parallel.team import on_team
 
 numbers = st.one_of(st.floats(allow_nan=False), st.sampled_from([0.0, -0.0, 1.0, np.inf, -np.inf, 5e-324]))
 
@@ -19,11 +20,11 @@ def test_equals_a_full_sort(values, data):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(-20, 20).map(float), min_size=1, max_size=40), st.data())
-def test_equals_a_full_sort_over_ranks_some_of_which_hold_nothing(on_threads, values, data):
+def test_equals_a_full_sort_over_ranks_some_of_which_hold_nothing(values, data):
     k, size = data.draw(st.integers(1, len(values))), data.draw(st.integers(2, 4))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(values)), min_size=size - 1, max_size=size - 1)))
     shares = np.split(np.array(values), cuts)
-    assert on_threads(size, lambda comm: largest(shares[comm.rank], k, comm)) == [np.partition(values, -k)[-k]] * size
+    assert on_team(size, lambda comm: largest(shares[comm.rank], k, comm)) == [np.partition(values, -k)[-k]] * size
 
 
 def test_many_normal_numbers():
@@ -32,12 +33,12 @@ def test_many_normal_numbers():
         assert largest(values, k, SerialCommunicator()) == np.partition(values, -k)[-k]
 
 
-def test_nan_on_one_rank_is_refused_on_all(on_threads):
+def test_nan_on_one_rank_is_refused_on_all():
     def select(comm):
         with pytest.raises(NumericalError, match="1 of them are NaN"):
             largest(np.array([np.nan if comm.rank == 1 else 1.0]), 1, comm)
 
-    on_threads(3, select)
+    on_team(3, select)
 
 
 @pytest.mark.parametrize("k", [0, 4, -1])

@@ -4,6 +4,7 @@ import pytest
 
 from prosper_ng.parallel import threads
 from prosper_ng.parallel.communicator import SerialCommunicator
+from prosper_ng.parallel.team import on_team
 from prosper_ng.parallel.threads import HostLoad, host_loads, threads_per_rank, warn_if_oversubscribed
 
 
@@ -21,9 +22,9 @@ def test_the_largest_number_of_threads_counts(monkeypatch):
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_loads_are_counted_on_root(on_threads):
+def test_loads_are_counted_on_root():
     cores = len(os.sched_getaffinity(0))
-    assert on_threads(3, host_loads) == [[HostLoad(os.uname().nodename, 3, 3, cores)], None, None]
+    assert on_team(3, host_loads) == [[HostLoad(os.uname().nodename, 3, 3, cores)], None, None]
 
 
 @pytest.mark.usefixtures("one_thread")
