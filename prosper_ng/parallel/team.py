@@ -19,12 +19,41 @@ T = TypeVar("T")
 Vector = NDArray[Any]
 
 
+class _BrokenUp(RuntimeError):
+    """Another thread has come to an error."""
+
+
+class _Meeting:
+    """A barrier. Unlike that of `threading`, it lets all go whom it had together, also where it is broken up then."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._n_here, self._n_held = size, 0, 0
+        self._is_broken, self._changed = False, threading.Condition()
+
+    def wait(self) -> None:
+        with self._changed:
+            number = self._n_held
+            self._n_here += 1
+            if self._n_here == self._size:
+                self._n_here, self._n_held = 0, number + 1
+                self._changed.notify_all()
+            while self._n_held == number:
+                if self._is_broken:
+                    raise _BrokenUp
+                self._changed.wait()
+
+    def break_up(self) -> None:
+        with self._changed:
+            self._is_broken = True
+            self._changed.notify_all()
+
+
 class _Team:
     """What the members share."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.barrier = threading.Barrier(size)
+        self.meeting = _Meeting(size)
         self.board: list[Any] = [None] * size
         self.total: Vector = np.zeros(0)
 
@@ -87,7 +116,7 @@ class TeamMember:
 
     def barrier(self) -> None:
         """Wait until all threads are here."""
-        self._team.barrier.wait()
+        self._team.meeting.wait()
 
     def failing_ranks(self, patience: float) -> list[int]:
         """All: an error on one thread breaks what the others wait for."""
@@ -95,7 +124,7 @@ class TeamMember:
 
     def abort(self, exit_status: int) -> None:
         """Break what the other threads wait for, and end this one."""
-        self._team.barrier.abort()
+        self._team.meeting.break_up()
         raise SystemExit(exit_status)
 
     def _meet(self, message: Any) -> None:
@@ -136,7 +165,7 @@ def on_team(size: int, task: Callable[[Communicator], T]) -> list[T]:
             results[rank] = task(TeamMember(rank, team))
         except BaseException as error:
             errors[rank] = error
-            team.barrier.abort()
+            team.meeting.break_up()
 
     others = [
         threading.Thread(target=contextvars.copy_context().run, args=(member, rank), daemon=True)
@@ -154,4 +183,4 @@ def on_team(size: int, task: Callable[[Communicator], T]) -> list[T]:
 
 def _is_an_echo(error: BaseException) -> bool:
     """Whether an error only says that another thread has come to one."""
-    return isinstance(error, threading.BrokenBarrierError | RemoteDefect)
+    return isinstance(error, _BrokenUp | RemoteDefect)

@@ -19,6 +19,7 @@ from prosper_ng.experiments.run import assemble_run
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
+from prosper_ng.parallel.team import on_team
 from prosper_ng.storage.checkpoint import Checkpoints
 from prosper_ng.storage.run_record import read_run
 from tests.helpers.small_runs import SEARCH, Runner, newest_checkpoint, write_image
@@ -87,7 +88,7 @@ def test_pieces_types_and_layout_do_not_count():
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 3, 7])
-def test_ranks_do_not_count(on_threads, n_ranks):
+def test_ranks_do_not_count(n_ranks):
     values = numbers()
 
     def on_rank(comm):
@@ -96,7 +97,7 @@ def test_ranks_do_not_count(on_threads, n_ranks):
         content.raw(owned.start, owned.stop)
         return content.digest(comm)
 
-    assert set(on_threads(n_ranks, on_rank)) == {digest_of(values)}
+    assert set(on_team(n_ranks, on_rank)) == {digest_of(values)}
 
 
 def test_neither_preprocessing_nor_precision_nor_memory_count(tmp_path):

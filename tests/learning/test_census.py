@@ -16,6 +16,7 @@ from prosper_ng.models.bsc import BSC
 from prosper_ng.models.mca import MCA
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
+from prosper_ng.parallel.team import on_team
 from prosper_ng.training.em import Problem
 from tests.helpers.small_runs import Runner
 
@@ -283,7 +284,7 @@ def test_there_are_as_many_examples_as_are_wanted_and_rows_to_draw_from(n_exampl
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_examples_are_the_same_bits_on_any_number_of_ranks(on_threads, size, dtype):
+def test_examples_are_the_same_bits_on_any_number_of_ranks(size, dtype):
     values = rows(40).astype(dtype)
     values[::3, 2] = -0.0
     values[1::4, 5] = np.nan
@@ -291,7 +292,7 @@ def test_examples_are_the_same_bits_on_any_number_of_ranks(on_threads, size, dty
     alone = examples_of(values, 25)
     assert np.isfinite(alone).all()
     assert alone.dtype == np.float64
-    for found in on_threads(size, lambda comm: examples_of(values, 25, comm)):
+    for found in on_team(size, lambda comm: examples_of(values, 25, comm)):
         assert found.tobytes() == alone.tobytes()
 
 

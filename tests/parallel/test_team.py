@@ -119,9 +119,9 @@ def test_errors_and_listeners_are_those_of_the_caller(rows):
 
     with pytest.raises(LookupError, match="of the listener"):
         prosper_ng.learn(rows, {"kind": "bsc", "n_latents": 3}, n_jobs=2, on_sweep=on_sweep)
+    broken = rows.copy()
+    broken[4, 2] = np.inf
     with pytest.raises(UserError, match="row 4, column 2"):
-        broken = rows.copy()
-        broken[4, 2] = np.inf
         prosper_ng.learn(broken, {"kind": "bsc", "n_latents": 3}, n_jobs=2)
 
 
