@@ -1,6 +1,7 @@
 """Datasets over two-dimensional arrays in files: one row is one data point."""
 
 import math
+import sys
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple, Protocol, Self
 
@@ -79,7 +80,7 @@ class ArrayDataset(PreparedRows):
         require_rows(start, stop, self.n_rows)
         found = self.table.rows(start, stop)
         if isinstance(found, np.ma.MaskedArray):
-            found = found.astype(np.float64).filled(np.nan)
+            found = np.ma.filled(found.astype(np.float64), np.nan)
         rows = np.array(found, dtype=np.float64, order="C").reshape(stop - start, self.n_observed)
         require_finite(rows, start, self.where, self.missing, self.table.gaps)
         return rows
@@ -95,7 +96,7 @@ def dataset_of(data: Any, where: str = "the array", missing: bool = False) -> Ar
         raise DataError(f"{where} is masked; give data.filled(np.nan), with missing=True")
     if hasattr(data, "toarray"):
         raise DataError(f"{where} is a sparse {type(data).__name__}; give data.toarray()")
-    if type(data).__module__.startswith("h5py."):
+    if "h5py" in sys.modules and isinstance(data, sys.modules["h5py"].HLObject):
         from prosper_ng.data.sources._hdf5_dataset import table_in_hand
 
         return ArrayDataset(table_in_hand(data, where), missing=missing)

@@ -21,6 +21,7 @@ def _packed(how: str, command: str) -> tuple[str, str]:
     return f"a file compressed by {how}", f"unpack it first: {command}"
 
 
+_MATLAB = ("a MATLAB file", "say `kind: mat`, and which `variable`")
 _IMAGE = ("an image", "say `kind: image`, and the path as `image`")
 _FORMATS = tuple(
     _Format(*each)
@@ -28,7 +29,8 @@ _FORMATS = tuple(
         ("hdf5", (b"\x89HDF\r\n\x1a\n",), "an HDF5 file", "say `kind: hdf5`, and which `dataset`"),
         ("npy", (b"\x93NUMPY",), "a file of numpy.save", "say `kind: npy`"),
         ("npz", (b"PK\3\4", b"PK\5\6"), "a ZIP archive", "if numpy.savez wrote it, say `kind: npz` and which `array`"),
-        ("mat", (b"MATLAB 5", b"MATLAB 7"), "a MATLAB file", "say `kind: mat`, and which `variable`"),
+        ("mat", (b"MATLAB 5", b"MATLAB 7.0"), *_MATLAB),
+        ("mat 7.3", (b"MATLAB 7.3",), *_MATLAB),
         (
             "netcdf classic",
             (b"CDF\1", b"CDF\2", b"CDF\5"),

@@ -1,5 +1,6 @@
-"""What objects in HDF5 files hold in the place of a table of numbers, in words, by the marks of those who write them."""
+"""What objects in HDF5 files hold in the place of a table of numbers, by the marks of those who write them."""
 
+import contextlib
 import importlib
 from typing import Any
 
@@ -25,17 +26,15 @@ def require_readable(dataset: h5py.Dataset, where: str) -> None:
     filters = [pipeline.get_filter(number) for number in range(pipeline.get_nfilters())]
     lacking = [(code, name) for code, _, _, name in filters if not _can_unpack(code)]
     if lacking:
-        try:
+        with contextlib.suppress(ImportError):
             importlib.import_module("hdf5plugin")
-        except ImportError:
-            pass
         lacking = [(code, name) for code, name in lacking if not _can_unpack(code)]
     if lacking:
         code, given = lacking[0]
         name = _NAMES.get(code) or given.decode("latin-1").split(";")[0].strip() or "a filter"
         raise DataError(
-            f"{where} is packed by {name} (HDF5 filter {code}), which is not installed here: pip install hdf5plugin, or "
-            "write the file anew with h5repack -f GZIP=4 OLD NEW where it is"
+            f"{where} is packed by {name} (HDF5 filter {code}), which is not installed here: pip install hdf5plugin, "
+            "or where the filter is, write the file anew with h5repack -f GZIP=4 OLD NEW"
         )
 
 
@@ -56,14 +55,11 @@ def require_numbers(dataset: h5py.Dataset, where: str) -> None:
     if h5py.check_ref_dtype(dataset.dtype) is not None:
         raise DataError(f"{where} holds references to other objects of the file; name the one that holds the numbers")
     if h5py.check_string_dtype(dataset.dtype) is None and h5py.check_vlen_dtype(dataset.dtype) is not None:
-        raise DataError(
-            f"{where} holds lists of differing lengths; save a table, with NaN where a row has no more values"
-        )
+        raise DataError(f"{where} holds lists of differing lengths; save a table, with NaN where a list has ended")
     if dataset.dtype.subdtype is not None:
         base, shape = dataset.dtype.subdtype
-        raise DataError(
-            f"{where} holds arrays of shape {shape} (type {base}); save them as a dataset of shape {dataset.shape + shape}"
-        )
+        whole = dataset.shape + shape
+        raise DataError(f"{where} holds arrays of shape {shape} (type {base}); save them as a dataset of shape {whole}")
 
 
 def doubts_of(dataset: h5py.Dataset, where: str, is_transposed: bool) -> tuple[str, ...]:
@@ -75,8 +71,8 @@ def doubts_of(dataset: h5py.Dataset, where: str, is_transposed: bool) -> tuple[s
         found.append(f"{where}: its numbers stand for names ({shown}), and are learned as numbers")
     if "MATLAB_class" in dataset.attrs and dataset.ndim > 1 and not is_transposed:
         found.append(
-            f"{where} was written by MATLAB, column by column: rows and columns are swapped here; `kind: mat` reads them "
-            "as MATLAB shows them"
+            f"{where} was written by MATLAB, column by column: what are rows there are columns here; `kind: mat` reads "
+            "it as MATLAB shows it"
         )
     return tuple(found)
 
@@ -106,10 +102,10 @@ def not_a_dataset(thing: Any, where: str, name: str) -> str:
 
 def _of_pandas(group: h5py.Group, where: str, name: str) -> str:
     blocks = sorted(each for each in group if each.startswith("block") and each.endswith("_values"))
-    anew = "numpy.save('NEW.npy', pandas.read_hdf(OLD, KEY).to_numpy())"
+    anew = "save its numbers, as in numpy.save('NEW.npy', pandas.read_hdf(OLD, KEY).to_numpy())"
     if len(blocks) == 1 and "table" not in group:
-        return f"{where} is a group, not a dataset: a DataFrame of pandas, whose numbers are '{name.strip('/')}/{blocks[0]}'"
-    return f"{where} is a group, not a dataset: a DataFrame of pandas; save its numbers, as in {anew}"
+        anew = f"'{name.strip('/')}/{blocks[0]}' are its numbers"
+    return f"{where} is a group, not a dataset: a DataFrame of pandas; {anew}"
 
 
 def _inside(group: h5py.Group, name: str) -> str:

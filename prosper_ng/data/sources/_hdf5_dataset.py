@@ -49,11 +49,13 @@ def table_in_hand(dataset: Any, where: str) -> Table:
 def read_array(path: Path, name: str) -> Any:
     """The dataset `name` of an HDF5 file as an array or scalar.
 
-    Raises DataError where the file is damaged, or the dataset is missing, never written, or kept in other files.
+    Raises DataError where the file is damaged, or the dataset is missing, not all written, or kept in other files.
     """
     with _sentences(path):
         dataset, where = _open(path, name)
-        _require_whole(dataset, where)
+        require_numbers(dataset, where)
+        if (unwritten := _require_whole(dataset, where)) is not None:
+            raise DataError(unwritten)
         require_memory(dataset.nbytes, where)
         return dataset[()]
 
@@ -112,6 +114,8 @@ def _sentences(path: Path) -> Iterator[None]:
     """What h5py raises for a damaged file, as DataError."""
     try:
         yield
+    except DataError:
+        raise
     except _DAMAGE as error:
         raise unreadable(path, "an HDF5 file", error) from error
 
@@ -157,12 +161,16 @@ def _find(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
 def _datasets(file: h5py.File) -> list[str]:
     """The names of the datasets in a file; the first thousand objects are looked at."""
     names: list[str] = []
+    sparse: list[str] = []
     n_seen = 0
 
     def note(name: str, thing: Any) -> bool | None:
         nonlocal n_seen
         n_seen += 1
-        if isinstance(thing, h5py.Dataset) and not name.startswith("#"):  # MATLAB's own
+        if isinstance(thing, h5py.Group) and "MATLAB_sparse" in thing.attrs:
+            sparse.append(f"{name}/")
+            names.append(name)
+        elif isinstance(thing, h5py.Dataset) and not name.startswith(("#", *sparse)):  # what begins so is MATLAB's own
             names.append(name)
         return True if n_seen >= _MAX_NAMES else None
 

@@ -55,16 +55,18 @@ def unwritten_sentence(dataset: h5py.Dataset, where: str, row_axis: int = 0) -> 
         return None
     if found.share == 1:
         raise DataError(f"{where}: nothing of it lies where it says; are the files that it is made of there?")
-    rows = ""
-    if found.n_rows:
-        rows = f", no value of {found.n_rows} of {dataset.shape[row_axis]} rows, from row {found.first_row} on"
-        rows = rows.replace(" on", "") if found.n_rows == 1 else rows
-    what = f"{where}: {_percent(found.share)} of it was never written (counted in chunks{rows})"
     if dataset.is_virtual:
-        what = f"{where}: {_percent(found.share)} of it is in no file that is there"
-    elif dataset.id.get_create_plist().get_fill_time() == h5py.h5d.FILL_TIME_NEVER:
-        raise DataError(f"{what}, and what would be read there is left to chance; cut it to what was written")
-    return f"{what}; this is read as {dataset.fillvalue}: cut it to what was written"
+        share = _percent(found.share)
+        return (
+            f"{where}: {share} of it is in no file that is there, and is read as {dataset.fillvalue}; bring these files"
+        )
+    what = f"{where}: {_percent(found.share)} of its chunks were never written"
+    if found.n_rows:
+        left = f"{found.n_rows} of {dataset.shape[row_axis]} rows without a value"
+        what += f", which leaves {left} (the first is row {found.first_row}, counted from 0)"
+    if dataset.id.get_create_plist().get_fill_time() == h5py.h5d.FILL_TIME_NEVER:
+        raise DataError(f"{what}; what would be read there is left to chance: cut it to what was written")
+    return f"{what}; it is read as {dataset.fillvalue} there: cut it to what was written"
 
 
 def _percent(share: float) -> str:
@@ -72,7 +74,7 @@ def _percent(share: float) -> str:
 
 
 def _elsewhere(dataset: h5py.Dataset) -> float:
-    """The share of a virtual dataset that lies in no file that is there; 0 where its sources are not listed one by one."""
+    """The share of a virtual dataset that lies in no file that is there; 0 where its sources are a pattern of names."""
     n_there, folder = 0, Path(dataset.file.filename).parent
     for source in dataset.virtual_sources():
         if "%" in source.file_name or "%" in source.dset_name:

@@ -79,7 +79,7 @@ def packing_of(
         offset,
         stored,
     )
-    words = [f"{name} {mark}" for name, each in marks.items() for mark in dict.fromkeys(each)]
+    words = [f"{name} {_short(mark)}" for name, each in marks.items() for mark in dict.fromkeys(each)]
     if limits != _UNLIMITED:
         words.append(f"outside of the valid range {limits[0]:g} to {limits[1]:g}")
     return packing, ", ".join(words) or None
@@ -144,7 +144,7 @@ def _single(attribute: ReadAttribute, name: str, where: str, default: float) -> 
 
 
 def _in_type(numbers: NDArray[Any], dtype: np.dtype[Any]) -> list[Any]:
-    """The numbers that a dataset of that type can hold, in that type; NaN is none, which marks what is missing anyway."""
+    """The numbers that a dataset of that type can hold, in that type; NaN is left out, which means missing anyway."""
     found = []
     for number in numbers.tolist():
         if number != number:
@@ -157,6 +157,10 @@ def _in_type(numbers: NDArray[Any], dtype: np.dtype[Any]) -> list[Any]:
             if np.iinfo(dtype).min <= bits <= np.iinfo(dtype).max:
                 found.append(dtype.type(bits))
     return found
+
+
+def _short(mark: Any) -> str:
+    return f"{mark:g}" if isinstance(mark, np.floating) else str(mark)
 
 
 def _text(value: Any) -> str:

@@ -12,6 +12,9 @@ from prosper_ng.data.sources._files import existing_file, missing, unreadable
 from prosper_ng.data.sources._mat5_types import Variable, variables
 from prosper_ng.data.sources._matlab_classes import NUMERIC, not_numbers
 
+_HEADER_BYTES = 128
+"""At the end of the header are the version, and the byte order by which it is written."""
+
 
 @component
 class Mat(ArraySource):
@@ -29,7 +32,7 @@ class Mat(ArraySource):
 
     def table(self) -> Table:
         """The variable; raises DataError where it cannot be read or is no matrix of numbers."""
-        path = existing_file(self.path, "mat", "hdf5")
+        path = existing_file(self.path, "mat", "mat 7.3", "hdf5")
         where = f"variable '{self.variable}' of {path}"
         if _is_hdf5(path):
             from prosper_ng.data.sources._hdf5_dataset import hdf5_table
@@ -43,8 +46,9 @@ class Mat(ArraySource):
 
 def _is_hdf5(path: Path) -> bool:
     with path.open("rb") as stream:
-        start = stream.read(10)
-    return start == b"MATLAB 7.3" or start.startswith(b"\x89HDF")
+        start = stream.read(_HEADER_BYTES)
+    version = start[-4:-2] if start.endswith(b"IM") else start[-3:-5:-1]
+    return start.startswith((b"MATLAB 7.3", b"\x89HDF")) or (start[:6] == b"MATLAB" and version == b"\0\2")
 
 
 def _load(path: Path, name: str, where: str) -> Any:

@@ -8,6 +8,7 @@ from prosper_ng.components import component
 from prosper_ng.data.row_file import StoredRows, stored_rows
 from prosper_ng.data.sources._arrays import ArraySource, Table, table_shape
 from prosper_ng.data.sources._files import existing_file
+from prosper_ng.data.sources._holes import never_written
 from prosper_ng.data.sources._npy_header import read_header
 
 
@@ -34,4 +35,6 @@ class Npy(ArraySource):
             return Table(where, shape, lambda start, stop: values[start:stop], row_shape=row_shape)
         stored = StoredRows(path, header.offset, header.dtype)
         rows = stored_rows(stored, 0, shape)
-        return Table(where, shape, lambda start, stop: rows[start:stop], stored, row_shape)
+        unwritten = never_written(path, header.offset, header.row_bytes, shape[0])
+        doubts = () if unwritten is None else (unwritten,)
+        return Table(where, shape, lambda start, stop: rows[start:stop], stored, row_shape, doubts=doubts)
