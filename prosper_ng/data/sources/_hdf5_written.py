@@ -22,10 +22,10 @@ class Unwritten(NamedTuple):
 
 def unwritten_of(dataset: h5py.Dataset, row_axis: int = 0) -> Unwritten | None:
     """What was never written; None where all was, or nobody can tell. Rows lie along `row_axis`."""
-    if dataset.is_virtual:
-        share = _elsewhere(dataset)
+    if dataset.is_virtual or dataset.external:
+        share = _absent(dataset) if dataset.is_virtual else _cut_off(dataset)
         return Unwritten(share) if share > 0 else None
-    if dataset.chunks is None or dataset.external:
+    if dataset.chunks is None:
         return None
     n_all = math.prod(-(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True))
     n_written = dataset.id.get_num_chunks()
@@ -48,18 +48,17 @@ def unwritten_sentence(dataset: h5py.Dataset, where: str, row_axis: int = 0) -> 
 
     Raises DataError where nothing was written, or nobody knows what is read in its place.
     """
-    if dataset.size > 0 and not (dataset.is_virtual or dataset.external) and dataset.id.get_storage_size() == 0:
+    is_elsewhere = bool(dataset.is_virtual or dataset.external)
+    if dataset.size > 0 and not is_elsewhere and dataset.id.get_storage_size() == 0:
         raise DataError(f"{where} was declared with shape {dataset.shape} but never written")
     found = unwritten_of(dataset, row_axis)
     if found is None:
         return None
-    if found.share == 1:
-        raise DataError(f"{where}: nothing of it lies where it says; are the files that it is made of there?")
-    if dataset.is_virtual:
-        share = _percent(found.share)
-        return (
-            f"{where}: {share} of it is in no file that is there, and is read as {dataset.fillvalue}; bring these files"
-        )
+    if is_elsewhere:
+        sentence = f"{where}: {_percent(found.share)} of it is in no file that is there"
+        if found.share == 1:
+            raise DataError(f"{sentence}; bring the files that it is made of")
+        return f"{sentence}, and is read as {dataset.fillvalue}; bring the files that it is made of"
     what = f"{where}: {_percent(found.share)} of its chunks were never written"
     if found.n_rows:
         left = f"{found.n_rows} of {dataset.shape[row_axis]} rows without a value"
@@ -70,10 +69,12 @@ def unwritten_sentence(dataset: h5py.Dataset, where: str, row_axis: int = 0) -> 
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.3g}%" if share >= 1e-3 else "less than 0.1%"
+    if share == 1 or 1e-3 <= share <= 1 - 1e-3:
+        return f"{100 * share:.3g}%"
+    return "less than 0.1%" if share < 0.5 else "more than 99.9%"
 
 
-def _elsewhere(dataset: h5py.Dataset) -> float:
+def _absent(dataset: h5py.Dataset) -> float:
     """The share of a virtual dataset that lies in no file that is there; 0 where its sources are a pattern of names."""
     n_there, folder = 0, Path(dataset.file.filename).parent
     for source in dataset.virtual_sources():
@@ -83,3 +84,12 @@ def _elsewhere(dataset: h5py.Dataset) -> float:
         if source.file_name == "." or (folder / source.file_name).exists():
             n_there += int(n_points)
     return max(1 - n_there / dataset.size, 0.0) if dataset.size else 0.0
+
+
+def _cut_off(dataset: h5py.Dataset) -> float:
+    """The share of a dataset in files of raw numbers that is beyond their ends; missing ones are errors of HDF5."""
+    n_there = 0
+    for name, offset, n_bytes in dataset.external:
+        file = Path(name) if Path(name).exists() else Path(dataset.file.filename).parent / name
+        n_there += min(n_bytes, max(file.stat().st_size - offset, 0)) if file.exists() else n_bytes
+    return max(1 - n_there / dataset.nbytes, 0.0) if dataset.nbytes else 0.0

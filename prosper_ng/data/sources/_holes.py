@@ -1,4 +1,4 @@
-"""Rows of a file that were never written: a program made room for them, as numpy.lib.format.open_memmap does, and ended.
+"""Rows of a file that were never written: a program made room for them, as numpy's open_memmap does, and ended.
 
 A file system that knows such holes reads zeros there; others, and those that make holes of zeros, cannot tell.
 """
@@ -22,7 +22,7 @@ def never_written(path: Path, offset: int, row_bytes: int, n_rows: int) -> str |
     if not n_lost:
         return None
     return (
-        f"{path}: {n_lost} of {n_rows} rows were never written (the first is row {first_lost}, counted from 0), and are "
+        f"{path}: {n_lost} of {n_rows} rows or more were never written (from row {first_lost}, counted from 0) and are "
         "read as zeros; cut it to what was written"
     )
 

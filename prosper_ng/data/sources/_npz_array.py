@@ -68,6 +68,6 @@ def _without(path: Path, name: str, members: Mapping[str, zipfile.ZipInfo]) -> D
         )
     if members and not any(member.filename.endswith(".npy") for member in members.values()):
         return DataError(
-            f"{path} is a ZIP archive without arrays of NumPy: it holds '{next(iter(members))}' and the like"
+            f"{path} is a ZIP archive without arrays of NumPy; it holds things like '{next(iter(members))}'"
         )
     return missing("array", name, path, members)
