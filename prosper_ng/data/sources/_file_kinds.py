@@ -72,7 +72,8 @@ def stand_in(start: bytes, path: Path) -> str | None:
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith(b"version https://git-lfs."):
         return f"{path} is a Git LFS pointer, not the file itself, which `git lfs pull` brings"
-    if b"annex/objects/" in start.split(b"\n")[0]:
+    link = start.split(b"\n")[0] if len(start) < N_BYTES else b""
+    if text.startswith(b"/annex/objects/") or b".git/annex/objects/" in link:
         return f"{path} is a pointer of git-annex, not the file itself, which `git annex get {path}` brings"
     if text.startswith(b"outs:\n") and b"md5:" in text:
         return f"{path} is a pointer of DVC, not the file itself, which `dvc pull {path}` brings"

@@ -22,20 +22,25 @@ def require_readable(dataset: h5py.Dataset, where: str) -> None:
 
     Those that come with the package hdf5plugin are there once it is imported, which is tried.
     """
-    pipeline = dataset.id.get_create_plist()
-    filters = [pipeline.get_filter(number) for number in range(pipeline.get_nfilters())]
-    lacking = [(code, name) for code, _, _, name in filters if not _can_unpack(code)]
+    lacking = [(code, name) for code, name in _filters_of(dataset) if not _can_unpack(code)]
     if lacking:
         with contextlib.suppress(ImportError):
             importlib.import_module("hdf5plugin")
         lacking = [(code, name) for code, name in lacking if not _can_unpack(code)]
     if lacking:
         code, given = lacking[0]
-        name = _NAMES.get(code) or given.decode("latin-1").split(";")[0].strip() or "a filter"
+        name = _NAMES.get(code) or given.split(";")[0].strip() or "a filter"
         raise DataError(
             f"{where} is packed by {name} (HDF5 filter {code}), which is not installed here: pip install hdf5plugin, "
             "or where the filter is, write the file anew with h5repack -f GZIP=4 OLD NEW"
         )
+
+
+def _filters_of(dataset: h5py.Dataset) -> list[tuple[int, str]]:
+    """Number and name of each filter that a dataset went through."""
+    pipeline = dataset.id.get_create_plist()
+    found = [pipeline.get_filter(number) for number in range(pipeline.get_nfilters())]
+    return [(code, name.decode("latin-1")) for code, _, _, name in found]
 
 
 def _can_unpack(code: int) -> bool:
@@ -54,7 +59,9 @@ def require_numbers(dataset: h5py.Dataset, where: str) -> None:
         raise DataError(f"{where} holds complex numbers; only real numbers can be learned from")
     if h5py.check_ref_dtype(dataset.dtype) is not None:
         raise DataError(f"{where} holds references to other objects of the file; name the one that holds the numbers")
-    if h5py.check_string_dtype(dataset.dtype) is None and h5py.check_vlen_dtype(dataset.dtype) is not None:
+    if h5py.check_string_dtype(dataset.dtype) is not None:
+        raise DataError(f"{where} holds text; only real numbers can be learned from")
+    if h5py.check_vlen_dtype(dataset.dtype) is not None:
         raise DataError(f"{where} holds lists of differing lengths; save a table, with NaN where a list has ended")
     if dataset.dtype.subdtype is not None:
         base, shape = dataset.dtype.subdtype
