@@ -166,3 +166,17 @@ def test_what_matlab_wrote_is_swapped_where_it_is_read_as_plain_hdf5(tmp_path):
     assert dataset.n_rows == 3
     (doubt,) = dataset.doubts
     assert "what are rows there are columns here; `kind: mat` reads it as MATLAB shows it" in doubt
+
+
+def test_what_octave_wrote(tmp_path):
+    """`save -hdf5` makes a group of each variable."""
+    path = tmp_path / "d.h5"
+    with h5py.File(path, "w") as file:
+        file["x/type"], file["x/value"] = np.bytes_("matrix"), ROWS.T
+        file["x"].attrs["OCTAVE_NEW_FORMAT"] = np.uint8(1)
+    assert "name one of those in it: 'x/type' of shape (), 'x/value' of shape (3, 4)" in refusal(path)
+    read = Mat(path=str(path), variable="x/value").open(0)
+    np.testing.assert_array_equal(read.read(0, 4), ROWS)
+    (doubt,) = Hdf5(path=str(path), dataset="x/value").open(0).doubts
+    assert "was written by Octave, column by column" in doubt
+    assert read.doubts == ()

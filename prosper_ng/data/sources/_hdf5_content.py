@@ -76,10 +76,12 @@ def doubts_of(dataset: h5py.Dataset, where: str, is_transposed: bool) -> tuple[s
     if names is not None:
         shown = ", ".join(list(names)[:_MOST_SHOWN])
         found.append(f"{where}: its numbers stand for names ({shown}), and are learned as numbers")
-    if "MATLAB_class" in dataset.attrs and dataset.ndim > 1 and not is_transposed:
+    writer = "MATLAB" if "MATLAB_class" in dataset.attrs else None
+    writer = "Octave" if "OCTAVE_NEW_FORMAT" in dataset.parent.attrs else writer
+    if writer is not None and dataset.ndim > 1 and not is_transposed:
         found.append(
-            f"{where} was written by MATLAB, column by column: what are rows there are columns here; `kind: mat` reads "
-            "it as MATLAB shows it"
+            f"{where} was written by {writer}, column by column: what are rows there are columns here; `kind: mat` "
+            f"reads it as {writer} shows it"
         )
     return tuple(found)
 
