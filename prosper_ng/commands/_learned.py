@@ -86,7 +86,12 @@ def warn_of(run: "LearnedRun", comm: "Communicator") -> None:
 
 
 def report(inferred: "Inferred", adaptive: bool, *written: Path | None) -> None:
-    """Print how well the rows are explained, how sure their best states are, and where the results are."""
+    """Print how well the rows are explained, how sure their best states are, and where the results are.
+
+    What is doubtful about the rows goes to stderr.
+    """
+    for doubt in inferred.doubts:
+        print(f"warning: {doubt}", file=sys.stderr)
     print(f"free energy {inferred.free_energy:.6g} per row")
     if inferred.start.sentence is not None:
         print(inferred.start.sentence)

@@ -182,6 +182,7 @@ class PreparedRows:
     where: str
     """What to call the rows in an error."""
     preprocessing: Preprocessing = NOTHING_DONE
+    doubts: tuple[str, ...] = ()
 
     @property
     def stored(self) -> "StoredRows | None":

@@ -1,6 +1,7 @@
 """The rows that a learned model is applied to."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -152,7 +153,10 @@ def _file(wanted: Wanted) -> Source:
             f"{wanted.path}: the sources {' and '.join(map(kind_of, kinds))} read files that end in {suffix}; say "
             "which in the section `data` of a YAML file"
         )
-    names, (kind,) = {}, kinds
+    names: dict[str, Any] = {}
+    (kind,) = kinds
+    if any(field.name == "flatten" for field in fields(kind)):
+        names["flatten"] = True  # how many values a row must have is known
     if kind.name_field is not None:
         names[kind.name_field] = wanted.dataset or _DATASET
     elif wanted.dataset is not None:

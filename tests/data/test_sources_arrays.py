@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
+from prosper_ng.cli import main
 from prosper_ng.components import components_of
+from prosper_ng.data.dataset import DataError
+from prosper_ng.data.row_file import stored_rows
 from prosper_ng.data.sources._arrays import ArrayDataset
 from prosper_ng.data.sources.hdf5 import Hdf5
 from prosper_ng.data.sources.mat import Mat
@@ -29,7 +32,11 @@ def saved(folder, form, values):
     """A source over `values`, saved to a file of the given format."""
     path = folder / "data"
     if form.startswith("hdf5"):
-        options = {"compression": "gzip", "chunks": (8, 3)} if "compressed" in form else {}
+        options = (
+            {"compression": "gzip", "chunks": (8, *(min(side, 3) for side in values.shape[1:]))}
+            if "compressed" in form
+            else {}
+        )
         with h5py.File(path, "w") as file:
             file.create_dataset("group/rows", data=values, **options)
         return Hdf5(path=str(path), dataset="group/rows")
@@ -72,6 +79,56 @@ def test_what_was_read_can_be_changed_without_changing_the_data(tmp_path, form):
     dataset = saved(tmp_path, form, values).open(0)
     dataset.read(0, 5)[:] = -1
     np.testing.assert_array_equal(dataset.read(0, 5), values[:5])
+
+
+@pytest.mark.parametrize("trailing", [(4, 3), (2, 2, 3), (5,)])
+@pytest.mark.parametrize("form", FORMATS)
+def test_data_points_of_more_dimensions_are_made_rows_of(tmp_path, form, trailing):
+    """The first axis is that of the data points, in MATLAB as well; a row is read as C has it."""
+    values = np.random.default_rng(3).normal(size=(N_ROWS, *trailing))
+    source = saved(tmp_path, form, values)
+    dataset = replace(source, flatten=True).open(0)
+    expected = values.reshape(N_ROWS, -1)
+    assert (dataset.n_rows, dataset.n_observed, dataset.row_shape) == (N_ROWS, expected.shape[1], trailing)
+    for start, stop in [(0, N_ROWS), (5, 5), (11, 30), (36, 37)]:
+        rows = dataset.read(start, stop)
+        assert rows.flags.c_contiguous
+        np.testing.assert_array_equal(rows, expected[start:stop])
+    if dataset.stored is not None:
+        np.testing.assert_array_equal(stored_rows(dataset.stored, 3, (30, expected.shape[1]))[:], expected[3:33])
+    if len(trailing) > 1:
+        with pytest.raises(
+            DataError, match=r"needed are 2 .*; `flatten: true` makes a row of each, if the 37 entries of"
+        ):
+            source.open(0)
+
+
+def test_a_vector_is_refused_though_it_could_be_flattened(tmp_path):
+    np.save(tmp_path / "d.npy", np.arange(5.0))
+    with pytest.raises(DataError, match=r"has 1 dimensions \(5,\).*save it as \(5, 1\)"):
+        Npy(path=str(tmp_path / "d.npy"), flatten=True).open(0)
+    with pytest.raises(DataError, match=r"the array has 3 dimensions .*; flatten each data point to one row"):
+        ArrayDataset.of(np.zeros((2, 3, 4)))
+
+
+def test_pictures_are_learned_from_as_they_lie_in_the_file(tmp_path, capsys):
+    np.save(tmp_path / "d.npy", np.random.default_rng(0).normal(size=(20, 4, 3)))
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "name: r\nmodel: {kind: bsc, n_latents: 2}\nestep: {kind: exhaustive}\ntask: {kind: train}\n"
+        f"data: {{kind: npy, path: {tmp_path}/d.npy, flatten: true}}\noutput: {{folder: {tmp_path}/r}}\n"
+        "training: {n_sweeps: 1}\n"
+    )
+    assert main(["run", str(config)]) == 0
+    assert (tmp_path / "r" / "dictionary.png").is_file()
+    with h5py.File(tmp_path / "r" / "run.h5") as file:
+        assert file.attrs["patch_shape"].tolist() == [4, 3]
+    for data in ([], [str(tmp_path / "d.npy")]):
+        assert main(["infer", str(tmp_path / "r"), *data, "--output", str(tmp_path / "o.h5"), "--force"]) == 0
+    capsys.readouterr()
+    np.save(tmp_path / "e.npy", np.zeros((20, 4, 4)))
+    assert main(["infer", str(tmp_path / "r"), str(tmp_path / "e.npy"), "--output", str(tmp_path / "p.h5")]) == 2
+    assert "have 16 values, and the model of" in capsys.readouterr().err
 
 
 def test_rows_that_do_not_exist_are_refused():

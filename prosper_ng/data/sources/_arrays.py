@@ -1,5 +1,7 @@
 """Datasets over two-dimensional arrays in files: one row is one data point."""
 
+import math
+import sys
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple, Protocol, Self
 
@@ -33,6 +35,12 @@ class Table(NamedTuple):
     rows: ReadRows
     stored: StoredRows | None = None
     """Where the array lies in the file, if as C has it and unpacked."""
+    row_shape: tuple[int, ...] | None = None
+    """The shape that the file gives a row, whose values follow one another as in C; (D,) where None."""
+    gaps: str | None = None
+    """What the file says marks missing values, which are NaN among the rows."""
+    doubts: tuple[str, ...] = ()
+    """What is doubtful about the numbers though legal, each as a sentence."""
 
 
 class ArrayDataset(PreparedRows):
@@ -51,7 +59,8 @@ class ArrayDataset(PreparedRows):
         """Read nothing yet, but for what whitening needs; `missing` says whether NaN marks missing values."""
         self.table, self.where = table, table.where
         self.n_rows, self.n_observed = table.shape
-        self.row_shape: tuple[int, ...] = (self.n_observed,)
+        self.row_shape: tuple[int, ...] = table.row_shape or (self.n_observed,)
+        self.doubts = table.doubts
         self.missing = missing
         self.preprocessing = fit(remove_mean, whiten, whiten_epsilon, self.raw, self.n_rows, table.where, missing)
 
@@ -69,8 +78,11 @@ class ArrayDataset(PreparedRows):
     def raw(self, start: int, stop: int) -> Floats:
         """Rows start..stop in the units of the file."""
         require_rows(start, stop, self.n_rows)
-        rows = np.array(self.table.rows(start, stop), dtype=np.float64, order="C")
-        require_finite(rows, start, self.where, self.missing)
+        found = self.table.rows(start, stop)
+        if isinstance(found, np.ma.MaskedArray):
+            found = np.ma.filled(found.astype(np.float64), np.nan)
+        rows = np.array(found, dtype=np.float64, order="C").reshape(stop - start, self.n_observed)
+        require_finite(rows, start, self.where, self.missing, self.table.gaps)
         return rows
 
 
@@ -84,6 +96,10 @@ def dataset_of(data: Any, where: str = "the array", missing: bool = False) -> Ar
         raise DataError(f"{where} is masked; give data.filled(np.nan), with missing=True")
     if hasattr(data, "toarray"):
         raise DataError(f"{where} is a sparse {type(data).__name__}; give data.toarray()")
+    if "h5py" in sys.modules and isinstance(data, sys.modules["h5py"].HLObject):
+        from prosper_ng.data.sources._hdf5_dataset import table_in_hand
+
+        return ArrayDataset(table_in_hand(data, where), missing=missing)
     if not (hasattr(data, "shape") and hasattr(data, "dtype")):
         try:
             data = np.asarray(data)
@@ -98,6 +114,8 @@ class ArraySource(Prepares, SourceDefaults):
 
     path: str
     """The file, relative to the working directory."""
+    flatten: bool = False
+    """Whether the data points of an array of three or more dimensions, which lie along the first, are made rows of."""
     missing: bool = False
     """Whether NaN marks values that were not observed; otherwise it is an error."""
     remove_mean: bool = False
@@ -136,19 +154,24 @@ class ArraySource(Prepares, SourceDefaults):
         return ArrayDataset(self.table(), self.remove_mean, self.whiten, self.whiten_epsilon, self.missing)
 
 
-def table_shape(where: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int]:
-    """The shape as (N, D); raises DataError where it is not that of a table of real numbers."""
+def table_shape(
+    where: str, shape: tuple[int, ...], dtype: np.dtype[Any], flatten: bool | None = None
+) -> tuple[int, int]:
+    """The shape as (N, D); raises DataError where it is not that of a table of real numbers.
+
+    `flatten` is the switch that makes rows of data points of two or more dimensions, None where there is none to set.
+    """
     if dtype.kind not in "biuf":
         raise DataError(f"{where} holds {_plainly(dtype)}; only real numbers can be learned from")
-    if len(shape) != 2:
-        hint = {
-            1: f"; save it as ({shape[0]}, 1) if every number is a data point" if shape else "",
-            3: "; flatten each data point to one row",
-        }.get(len(shape), "")
+    if len(shape) != 2 and not (flatten and len(shape) > 2):
+        hint = f"; save it as ({shape[0]}, 1) if every number is a data point" if len(shape) == 1 else ""
+        if len(shape) > 2:
+            how = "flatten each data point to one row" if flatten is None else "`flatten: true` makes a row of each"
+            hint = f"; {how}, if the {shape[0]} entries of the first axis are the data points"
         raise DataError(f"{where} has {len(shape)} dimensions {tuple(shape)}, needed are 2 (rows, columns){hint}")
     if min(shape) == 0:
         raise DataError(f"{where} has no {'rows' if shape[0] == 0 else 'columns'}: its shape is {tuple(shape)}")
-    return int(shape[0]), int(shape[1])
+    return int(shape[0]), math.prod(int(length) for length in shape[1:])
 
 
 def _plainly(dtype: np.dtype[Any]) -> str:
