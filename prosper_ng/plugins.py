@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prosper_ng.environment import own_kernel_cache
 from prosper_ng.errors import UserError
+from prosper_ng.paths import absolute, path_of
 from prosper_ng.protocols import lacking
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def _forget() -> None:
 
 
 def _import_file(file: str) -> None:
-    path = Path(os.path.abspath(file))
+    path = absolute(path_of(file))
     name = MODULE + path.stem
     if name in _files:
         if _files[name].path == path:

@@ -92,7 +92,7 @@ def load_plan(path: Path, overrides: Sequence[str] = (), folder: Path | None = N
     if os.path.isdir(path):
         return _kept_in(path)
     campaign = read_campaign(path, overrides)
-    folder = folder or Path(campaign.config.folder or Path("runs") / campaign.config.name)
+    folder = folder or campaign.config.place
     kept, points = kept_plan.read(folder), Points(campaign)
     if kept is None or kept.stamp != kept_plan.stamp_of(campaign.tree, kept.bases):
         with _naming_missing(folder, kept):

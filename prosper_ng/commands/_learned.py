@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prosper_ng.commands._arguments import path_argument
 from prosper_ng.components import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def add_force(parser: argparse.ArgumentParser) -> None:
 
 def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
     """Add RUN, DATA, and how to infer, for `wanted_of` and `options_of`."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of the run")
+    parser.add_argument("run", type=path_argument, metavar="RUN", help="the folder of the run")
     parser.add_argument(
         "data",
         nargs="?",

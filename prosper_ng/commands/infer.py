@@ -2,9 +2,9 @@
 
 import argparse
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prosper_ng.commands._arguments import path_argument
 from prosper_ng.commands._learned import add_inference_arguments, options_of, positive, report, wanted_of, warn_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_inference_arguments(parser)
     parser.add_argument("--top-k", type=positive, default=5, metavar="K", help="how many states are kept of a row (5)")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="the HDF5 file to write; inference.h5 in the folder of the run"
+        "--output",
+        type=path_argument,
+        metavar="FILE",
+        help="the HDF5 file to write; inference.h5 in the folder of the run",
     )
 
 

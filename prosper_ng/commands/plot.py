@@ -1,16 +1,17 @@
 """`prosper-ng plot RUN`: the pictures of a run, from its run.h5 alone."""
 
 import argparse
-from pathlib import Path
+
+from prosper_ng.commands._arguments import path_argument
 
 HELP = "draw the pictures of a run"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of the run")
+    parser.add_argument("run", type=path_argument, metavar="RUN", help="the folder of the run")
     parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="where to put them; the folder of the run if not given"
+        "--output", type=path_argument, metavar="FOLDER", help="where to put them; the folder of the run if not given"
     )
 
 

@@ -1,9 +1,9 @@
 """`prosper-ng reconstruct RUN [DATA] --output FILE`: what a learned model predicts of the data."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prosper_ng.commands._arguments import path_argument
 from prosper_ng.commands._learned import add_inference_arguments, options_of, report, wanted_of, warn_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_inference_arguments(parser)
     parser.add_argument(
         "--output",
-        type=Path,
+        type=path_argument,
         metavar="FILE",
         required=True,
         help="the HDF5 file to write; for patches of an image also the merged image beside it, as PNG",

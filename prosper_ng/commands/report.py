@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prosper_ng.commands._arguments import path_argument
+
 if TYPE_CHECKING:
     from prosper_ng.campaigns.plan import CampaignPlan
 
@@ -15,12 +17,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
         "of",
-        type=Path,
+        type=path_argument,
         metavar="RUN|CAMPAIGN",
         help="the folder of a run, the folder of a campaign, or the YAML file of a campaign",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="where to put it; report.html in that folder if not given"
+        "--output", type=path_argument, metavar="FILE", help="where to put it; report.html in that folder if not given"
     )
     parser.add_argument("--runs", action="store_true", help="write the pages of a campaign's runs as well, linked")
 

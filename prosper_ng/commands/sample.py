@@ -2,9 +2,9 @@
 
 import argparse
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prosper_ng.commands._arguments import path_argument
 from prosper_ng.commands._learned import add_force, positive, seed, warn_of
 
 if TYPE_CHECKING:
@@ -17,14 +17,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
         "source",
-        type=Path,
+        type=path_argument,
         metavar="RUN_OR_CONFIG",
         help="the folder of a run, whose last parameters are used, or a configuration with training.initial_file",
     )
     parser.add_argument("--rows", type=positive, metavar="N", required=True, help="how many rows")
     parser.add_argument("--seed", type=seed, default=0, metavar="S", help="all randomness follows from it (0)")
     parser.add_argument("--states", action="store_true", help="write the states that made the rows as well")
-    parser.add_argument("--output", type=Path, metavar="FILE", required=True, help="the HDF5 file to write")
+    parser.add_argument("--output", type=path_argument, metavar="FILE", required=True, help="the HDF5 file to write")
     add_force(parser)
 
 

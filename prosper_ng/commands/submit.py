@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prosper_ng import plugins
-from prosper_ng.commands._arguments import add_overrides, load_run_config
+from prosper_ng.commands._arguments import add_overrides, load_run_config, path_argument
 from prosper_ng.commands._slurm_arguments import add_slurm_arguments, job_options, site_lines
 from prosper_ng.commands.campaign.submit import add_parallel_argument, submit_campaign
+from prosper_ng.paths import absolute
 
 if TYPE_CHECKING:
     from prosper_ng.config import Loaded
@@ -24,9 +25,9 @@ _SCRIPT, _CONFIG, _JOB = "job.sbatch", "config.yaml", "job.json"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="the YAML file of a run or campaign")
+    parser.add_argument("file", type=path_argument, metavar="FILE", help="the YAML file of a run or campaign")
     add_overrides(parser, "change a value")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="the folder of the run or campaign")
+    parser.add_argument("--output", type=path_argument, metavar="FOLDER", help="the folder of the run or campaign")
     add_parallel_argument(parser)
     add_slurm_arguments(parser)
 
@@ -50,7 +51,7 @@ def _submit_run(arguments: argparse.Namespace) -> int:
     if arguments.parallel is not None:
         raise UserError(f"--parallel is for campaigns, and {arguments.file} is one run")
     loaded = load_run_config(arguments)
-    folder = Path(arguments.output or loaded.value.output.folder or Path("runs") / loaded.value.name).absolute()
+    folder = absolute(arguments.output or loaded.value.folder)
     options, config = job_options(arguments), folder / _CONFIG
     script = single_script(options, config, folder, plugins.arguments(), site_lines(arguments))
     if arguments.dry_run:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from prosper_ng import access
 from prosper_ng.data.dataset import DataError
+from prosper_ng.paths import path_of
 
 
 def existing_file(path: str) -> Path:
     """The regular file at `path`; raises DataError where there is none that can be read."""
-    file = Path(path).expanduser()
+    file = path_of(path)
     try:
         mode = access.kind(file)
         if mode is None:
