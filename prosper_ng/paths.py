@@ -44,7 +44,7 @@ def require_name(name: str) -> None:
     elif "/" in name:
         fault = "holds a slash; output.folder (of a campaign: folder) says where to put it"
     elif name in (".", ".."):
-        fault = "is that of a folder which is there already"
+        fault = "stands for a folder that is there already"
     elif name.startswith("-"):
         fault = "begins with - as the options of programs do"
     elif name.startswith("~"):
@@ -54,7 +54,17 @@ def require_name(name: str) -> None:
     elif len(name.encode()) > LONGEST_NAME:
         fault = f"takes {len(name.encode())} bytes, and names of folders have at most {LONGEST_NAME}"
     if fault is not None:
-        raise UserError(f"the name {_short(name)} {fault}; a name is one like bars-3, first try, or Größe_2")
+        raise UserError(f"{_short(name)} {fault}; a name is one like bars-3 or second try")
+
+
+def name_from(text: str) -> str:
+    """A text for people as a legal name that says the same, as far as it fits."""
+    name = "".join(letter if letter.isprintable() and letter != "/" else "_" for letter in text).strip()
+    name = f"_{name[1:]}" if name.startswith(("-", "~")) or name in ("", ".", "..") else name
+    while len(name.encode()) > LONGEST_NAME:
+        middle = len(name) // 2
+        name = f"{name[: middle - 2].rstrip('…')}…{name[middle + 2 :].lstrip('…')}"
+    return name
 
 
 def home() -> Path:

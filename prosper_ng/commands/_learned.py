@@ -30,6 +30,10 @@ def seed(text: str) -> int:
     return int(text)
 
 
+ENDINGS = "by the ending of its name HDF5 (.h5), .npz, .mat, .npy, .csv, .tsv or .txt"
+"""What results can be written as, for help."""
+
+
 def add_force(parser: argparse.ArgumentParser) -> None:
     """Add `--force`."""
     parser.add_argument("--force", action="store_true", help="replace the output where it exists already")
@@ -86,8 +90,11 @@ def warn_of(run: "LearnedRun", comm: "Communicator") -> None:
         print(f"warning: {doubt}", file=sys.stderr)
 
 
-def report(inferred: "Inferred", adaptive: bool, *written: Path | None) -> None:
-    """Print how well the rows are explained, how sure their best states are, and where the results are."""
+def report(inferred: "Inferred", adaptive: bool, *written: Path | None, alone: str | None = None) -> None:
+    """Print how well the rows are explained, how sure their best states are, and where the results are.
+
+    `alone` says what the first file holds where that is not everything.
+    """
     print(f"free energy {inferred.free_energy:.6g} per row")
     if inferred.start.sentence is not None:
         print(inferred.start.sentence)
@@ -110,6 +117,8 @@ def report(inferred: "Inferred", adaptive: bool, *written: Path | None) -> None:
     for path in written:
         if path is not None:
             print(f"results are in {path}")
+    if alone is not None:
+        print(f"{written[0]} holds {alone} and nothing else; .h5, .npz and .mat hold everything")
 
 
 def _rows(number: int) -> str:
