@@ -160,6 +160,11 @@ def arguments() -> list[str]:
     return [word for origin in _files.values() for word in ("--import", str(origin.path))]
 
 
+def files() -> list[Path]:
+    """The imported files."""
+    return [origin.path for origin in _files.values() if origin.path is not None]
+
+
 def digests() -> dict[str, str]:
     """SHA-256 of each imported file, by its name."""
     return {origin.name: origin.sha256 for origin in _files.values()}

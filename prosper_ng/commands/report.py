@@ -34,6 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
     from prosper_ng.report.page import require_packages
 
     require_packages()
+    output = arguments.output
+    if output is not None and not os.path.isdir(output) and output.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"{output}: a page is HTML; give the name of a file that ends in .html")
     if _is_campaign(arguments.of):
         lines = _write_campaign(load_plan(arguments.of), arguments.output, arguments.runs, arguments.quiet)
     elif arguments.runs:

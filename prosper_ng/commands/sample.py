@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prosper_ng import plugins
 from prosper_ng.commands._arguments import path_argument
 from prosper_ng.commands._learned import ENDINGS, add_force, positive, seed, warn_of
 
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
     from prosper_ng.experiments.given import given
-    from prosper_ng.inference.inputs import files_in_configuration, inputs_of, plug_in_files
+    from prosper_ng.inference.inputs import files_in_configuration, inputs_of
     from prosper_ng.inference.rows import Wanted
     from prosper_ng.inference.samples import write_samples
     from prosper_ng.inference.stored import learned
@@ -62,7 +63,7 @@ def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
     def inputs() -> Iterator[Path]:
         if run is None:
             yield from files_in_configuration(arguments.source)
-            yield from plug_in_files()
+            yield from plugins.files()
         else:
             yield from inputs_of(run, Wanted())
 

@@ -21,7 +21,7 @@ def inputs_of(run: LearnedRun, wanted: Wanted) -> Iterator[Path]:
         yield from files_named_in(wanted.path)
         if is_configuration(wanted.path):
             yield from files_in_configuration(path_of(wanted.path))
-    yield from plug_in_files()
+    yield from plugins.files()
 
 
 def files_in_configuration(path: Path) -> Iterator[Path]:
@@ -29,11 +29,6 @@ def files_in_configuration(path: Path) -> Iterator[Path]:
     yield path
     tree = read_yaml(read_file(path), [])
     yield from files_named_in(None if tree is None else plain(tree))
-
-
-def plug_in_files() -> Iterator[Path]:
-    """The files of `--import`."""
-    yield from map(Path, plugins.arguments()[1::2])
 
 
 def is_configuration(path: str) -> bool:

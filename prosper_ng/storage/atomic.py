@@ -42,8 +42,8 @@ def beside(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the file by this text."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+    """Replace the file by this text; of the names of files, bytes that are no text become escapes."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

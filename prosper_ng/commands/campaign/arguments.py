@@ -35,11 +35,13 @@ def load_campaign(arguments: argparse.Namespace) -> "CampaignPlan":
     from prosper_ng.campaigns.plan import keep, load_plan
     from prosper_ng.commands._file_kinds import expecting
     from prosper_ng.errors import UserError
+    from prosper_ng.storage.own_files import require_campaign_folder
 
     if os.path.isdir(arguments.file) and (arguments.overrides or arguments.output):
         raise UserError(f"{arguments.file} is a campaign's folder; --set and --output go with a campaign's file")
     with expecting("campaign", arguments.file):
         plan = load_plan(arguments.file, arguments.overrides, arguments.output)
+    require_campaign_folder(plan.folder)
     if os.path.isdir(plan.folder):
         with contextlib.suppress(OSError):  # the folder may be somebody else's to look into
             keep(plan)  # so that thousands of runs need not be checked the next time
