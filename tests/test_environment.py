@@ -10,7 +10,7 @@ from pathlib import Path
 import numba
 import pytest
 
-from prosper_ng import environment
+from prosper_ng import environment, paths
 from prosper_ng.environment import choose_kernel_cache, limit_threads, own_kernel_cache
 from prosper_ng.errors import UserError
 from prosper_ng.kernel_sources import kernel_sources, module_texts
@@ -57,7 +57,7 @@ def test_a_folder_that_numba_uses_in_this_process_stays_whatever_happens_to_the_
 
 def test_a_cache_that_cannot_be_written_gives_way_to_a_private_temporary_one(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr(environment.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(paths.tempfile, "gettempdir", lambda: str(tmp_path))
     chosen = {"XDG_CACHE_HOME": str(tmp_path / "file")}
     choose_kernel_cache(chosen)
     folder = own_kernel_cache(chosen)

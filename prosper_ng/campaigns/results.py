@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
 from prosper_ng.campaigns.run_state import RunState
 from prosper_ng.config.canonical import inline
+from prosper_ng.errors import UserError
 from prosper_ng.storage import atomic, hdf5
 from prosper_ng.storage.run_record import RunFileError, last_numbers, read_run
 
@@ -20,6 +21,10 @@ LOWER_IS_BETTER = frozenset({"elapsed", "n_evaluated", "sweeps", "entropy_gap"})
 """Measures whose best run is the one of the smallest value; of all others it is the one of the largest."""
 _FIRST_MEASURES = ("recovered_all", "recovered_found", "psnr_after", "ssim_after", "free_energy")
 """What people ask for first; then for the noise level, and how long it took."""
+
+_FIRST_WORDS = {RUNS_CSV: (b"id", b"seed", b"state"), POINTS_CSV: (b"n_runs", b"n_finished"), TABLE_FILE: (b"\x89HDF",)}
+"""What the first lines of tables hold."""
+_LONGEST_LINE = 1 << 20
 
 Column = NDArray[Any] | list[Any]
 Pair = tuple[PlannedRun, RunState]
@@ -84,8 +89,17 @@ def summarise(table: ResultTable) -> ResultTable:
 
 
 def write_tables(table: ResultTable, points: ResultTable, folder: Path) -> list[Path]:
-    """Write runs.csv, points.csv, and both tables into table.h5; their paths."""
+    """Write runs.csv, points.csv, and both tables into table.h5; their paths.
+
+    Raises UserError where a file of such a name is none of these tables, but a person's own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    for name, words in _FIRST_WORDS.items():
+        if not _begins_with(folder / name, words):
+            raise UserError(
+                f"{folder / name} is not a table of this campaign, and would be replaced by one; move it, or give it "
+                "another name"
+            )
     atomic.write_text(folder / RUNS_CSV, _csv(table))
     atomic.write_text(folder / POINTS_CSV, _csv(points))
     with atomic.replacing(folder / TABLE_FILE) as temporary, hdf5.written(temporary) as file:
@@ -95,6 +109,16 @@ def write_tables(table: ResultTable, points: ResultTable, folder: Path) -> list[
             for column, values in each.columns.items():
                 group[column] = values if isinstance(values, np.ndarray) else [_text(value) for value in values]
     return [folder / name for name in (RUNS_CSV, POINTS_CSV, TABLE_FILE)]
+
+
+def _begins_with(path: Path, words: tuple[bytes, ...]) -> bool:
+    """Whether the first line of a file has these words; also where there is no file, or nothing in it."""
+    try:
+        with path.open("rb") as stream:
+            first = stream.readline(_LONGEST_LINE)
+    except FileNotFoundError:
+        return True
+    return not first or all(word in first for word in words)
 
 
 def _numbers(folder: Path, run_state: RunState) -> tuple[dict[str, float], list[str]]:

@@ -1,8 +1,9 @@
 """The arguments that all commands share which submit jobs."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from prosper_ng.commands._arguments import path_argument
 
 if TYPE_CHECKING:
     from prosper_ng.slurm.options import JobOptions
@@ -39,7 +40,10 @@ def add_slurm_arguments(parser: argparse.ArgumentParser) -> None:
         help="any other option of sbatch, such as exclusive or nice=100; may be given several times",
     )
     group.add_argument(
-        "--site", type=Path, metavar="FILE", help="lines of shell that the job begins with, such as module load openmpi"
+        "--site",
+        type=path_argument,
+        metavar="FILE",
+        help="lines of shell that the job begins with, such as module load openmpi",
     )
     group.add_argument("--dry-run", action="store_true", help="show the script, and do nothing")
 

@@ -2,10 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._arguments import add_config_arguments, load_run_config
+from prosper_ng.commands._arguments import add_config_arguments, load_run_config, path_argument
 
 if TYPE_CHECKING:
     from prosper_ng.parallel.communicator import Communicator
@@ -16,7 +15,12 @@ HELP = "train as a configuration says, alone or under mpiexec; the same command 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_config_arguments(parser)
-    parser.add_argument("--output", metavar="FOLDER", help="the run folder, instead of output.folder or runs/NAME")
+    parser.add_argument(
+        "--output",
+        type=path_argument,
+        metavar="FOLDER",
+        help="the run folder, instead of output.folder or runs/NAME",
+    )
     parser.add_argument(
         "--time-limit", metavar="TIME", help="stop with a checkpoint before this time is over: seconds, or like 1h30m"
     )
@@ -57,7 +61,7 @@ def _run(arguments: argparse.Namespace, comm: "Communicator", time_limit: float 
     loaded = comm.broadcast(loaded)
     assert loaded is not None
     config = loaded.value
-    folder = Path(arguments.output or config.output.folder or Path("runs") / config.name)
+    folder = arguments.output or config.folder
     narrator = Narrator(config.training.n_sweeps, comm.is_root, arguments.quiet, arguments.verbose)
     warn_if_oversubscribed(comm, narrator.say)
     try:

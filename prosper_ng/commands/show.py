@@ -1,8 +1,9 @@
 """`prosper-ng show RUN`: how a run stands and what it came to."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from prosper_ng.commands._arguments import path_argument
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -12,7 +13,7 @@ HELP = "show how a run stands and what it came to"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of the run")
+    parser.add_argument("run", type=path_argument, metavar="RUN", help="the folder of the run")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

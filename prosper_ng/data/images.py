@@ -82,8 +82,15 @@ def save_png(path: Path, image: Floats) -> None:
 
     Missing pixels (NaN) are black.
     """
+    save_picture(path, image, ".png")
+
+
+def save_picture(path: Path, image: Floats, ending: str) -> None:
+    """As `save_png`, in the format of an ending such as `.jpg`, whatever the path ends in."""
     pixels = np.clip(np.rint(shown(image)), 0, 255).astype(np.uint8)
-    _extra("imageio.v3").imwrite(path, pixels[..., 0] if pixels.shape[2:] == (1,) else pixels, extension=".png")
+    quality = {"quality": 95} if ending in (".jpg", ".jpeg") else {}
+    flat = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
+    _extra("imageio.v3").imwrite(path, flat, extension=ending, **quality)
 
 
 def _is_name(image: str) -> bool:

@@ -20,6 +20,7 @@ from prosper_ng.inference.inference import Options
 from prosper_ng.inference.saving import save
 from prosper_ng.models.interface import DiscreteLatents, Model, learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.paths import path_of
 from prosper_ng.storage.provenance import as_json, source, versions
 
 Floats = NDArray[np.float64]
@@ -100,7 +101,7 @@ class Learned:
 
         Raises UserError where it cannot be written, or the model is none that a configuration can name.
         """
-        save(self, Path(path), force)
+        save(self, path_of(path), force)
 
     def provenance(self) -> dict[str, Any]:
         """Where results of this model come from: the same for the same results, so without time, host and ranks."""

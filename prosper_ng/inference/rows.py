@@ -22,6 +22,7 @@ from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
 from prosper_ng.parallel.warm_up import warm_up
+from prosper_ng.paths import path_of
 from prosper_ng.storage.provenance import as_json
 from prosper_ng.storage.run_record import not_of_this_version
 
@@ -72,7 +73,7 @@ def open_rows(run: "LearnedRun", wanted: Wanted, comm: Communicator, folder: Pat
         check_shape(known, dataset, wanted.path or "the data")
     blocks = RowBlocks(dataset.n_rows, default_block_rows(dataset.n_rows, 1))
     content = Content(dataset)
-    scratch = folder if run.memory.scratch is None else Path(run.memory.scratch)
+    scratch = folder if run.memory.scratch is None else path_of(run.memory.scratch)
     warm_up(comm, compile_reading)
     with collectively(comm, "reading the data"):
         read = fitting_rows(content.raw, known, preprocessing, dataset.where)

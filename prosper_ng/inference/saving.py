@@ -13,6 +13,7 @@ from prosper_ng.estep.interface import EStep
 from prosper_ng.inference.local_rows import unknown_whitening
 from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.storage.history import History
+from prosper_ng.storage.own_files import files_of_run, require_no_input
 from prosper_ng.storage.provenance import source, versions
 from prosper_ng.storage.result_file import require_place
 from prosper_ng.storage.run_file import RunFile, StoredConfig
@@ -38,6 +39,9 @@ def save(known: "Learned", path: Path, force: bool = False) -> None:
     if known.preprocessing is None:
         raise UserError(unknown_whitening(known))
     config = _config_of(known)
+    if path.suffix.lower() not in (".h5", ".hdf5"):
+        raise UserError(f"{path}: a learned model is saved as HDF5; give a name that ends in .h5 or .hdf5")
+    require_no_input(path, files_of_run(Path(known.origin)))
     if os.path.lexists(path) and not force:
         raise UserError(f"{path} exists already; choose another path, or replace it with force=True")
     require_place(path, force=True)

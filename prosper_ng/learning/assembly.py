@@ -26,6 +26,7 @@ from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
 from prosper_ng.parallel.warm_up import warm_up
+from prosper_ng.paths import path_of
 from prosper_ng.training.em import Problem, TrainingState, start
 from prosper_ng.training.requirements import check_model
 
@@ -70,7 +71,7 @@ def assemble(
     Raises UserError on all ranks where data and settings do not fit together, or into the memory, or where there is
     nothing to learn from.
     """
-    scratch = folder if settings.memory.scratch is None else Path(settings.memory.scratch)
+    scratch = folder if settings.memory.scratch is None else path_of(settings.memory.scratch)
     with collectively(comm, "opening the data"):
         if dataset.n_rows == 0:
             raise UserError("the data have no rows; at least one is needed to learn from")

@@ -65,7 +65,7 @@ def test_warnings_come_in_time():
         ({"cpus_per_task": -1}, "--cpus-per-task is -1"),
         ({"others": (("time", "3"),)}, "'time' is set by the script"),
         ({"others": (("Gres", "3"),)}, "'Gres' is no option of sbatch"),
-        ({"others": (("comment", "a\n#SBATCH --x"),)}, "'comment' is no option of sbatch"),
+        ({"others": (("comment", "a\n#SBATCH --x"),)}, r"--comment 'a\\n#SBATCH --x' holds the end of a line"),
     ],
 )
 def test_options_that_are_refused(options, said):
@@ -94,7 +94,7 @@ def test_scripts_are_sound_whatever_the_names(tmp_path):
 
 def test_paths_in_a_task_map():
     assert task_map([(Path("a b/config.yaml"), Path("a b"))]) == "a b/config.yaml\ta b\n"
-    with pytest.raises(UserError, match="holds a tab or the end of a line"):
+    with pytest.raises(UserError, match="which no line of a job script can hold"):
         task_map([(Path("a\tb/config.yaml"), Path("a\tb"))])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from prosper_ng import access
 from prosper_ng.data.dataset import DataError
 from prosper_ng.data.sources._file_kinds import N_BYTES, folder_format, other_format, stand_in
+from prosper_ng.paths import path_of
 
 
 def existing_file(path: str, *formats: str) -> Path:
@@ -16,7 +17,7 @@ def existing_file(path: str, *formats: str) -> Path:
 
     Where `formats` are given, it is also refused where it is plainly of another one; see `_file_kinds`.
     """
-    file = Path(path).expanduser()
+    file = path_of(path)
     try:
         mode = access.kind(file)
         if mode is None:
