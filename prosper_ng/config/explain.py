@@ -12,8 +12,8 @@ from pydantic_core import ErrorDetails
 from prosper_ng.config import hints
 from prosper_ng.config.canonical import dotted
 from prosper_ng.config.mistakes import Mistake, Place, did_you_mean, listing, nearest, quoted
-from prosper_ng.config.scalars import meant_bool, meant_number, means_no_number, means_nothing
 from prosper_ng.config.overrides import as_argument, given_whole
+from prosper_ng.config.scalars import means_no_number, means_nothing, meant_bool, meant_number
 from prosper_ng.config.spots import Path, Spot, descend, fits, follow, top
 from prosper_ng.config.tree import ListNode, MappingNode, Node, ScalarNode, child, plain, walk
 
@@ -174,7 +174,7 @@ def unusable_values(root: Node, schema: type) -> list[Mistake]:
 
     Nothing is not the same as null: it is what remains when the lines of a section are commented out.
     """
-    found = []
+    found: list[Mistake] = []
     for path, node in walk(root):
         if isinstance(node, ScalarNode):
             found += filter(None, [_unusable(path, node, follow(top(schema, root), path))])
@@ -191,9 +191,7 @@ def _unusable(path: Path, node: ScalarNode, spot: Spot | None) -> Mistake | None
         name = quoted(reduce(dotted, path, ""))
         return Mistake(node.place, f"{name} must be a finite number, not the number {quoted(node.text)}")
     if spot is not None and node.plain and {str, type(None)} <= set(wanted) and means_nothing(node.text):
-        message = (
-            f"{spot.name} is the text {quoted(node.text)}; write null for none, or put it in quotes if it is meant"
-        )
+        message = f"{spot.name} is the text {quoted(node.text)}; write null for none, or put it in quotes"
         return Mistake(node.place, message)
     return None
 

@@ -81,7 +81,7 @@ def given_whole(place: Place) -> bool:
 
 
 def as_argument(place: Place) -> str:
-    """The override whose value begins at a place, with that as text: in quotes of YAML, and these in quotes of a shell."""
+    """The override whose value begins at a place, with that as text: in quotes of YAML, these in quotes of a shell."""
     text = place.source.text
     value = json.dumps(text[place.column :].strip(), ensure_ascii=False)
     return f"--set {shlex.quote(text[: place.column] + value)}"

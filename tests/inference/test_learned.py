@@ -257,8 +257,13 @@ def test_what_cannot_be_answered_is_one_sentence(known, data, ask, sentence):
 
 def test_rows_that_cannot_be_explained_name_the_model():
     known = by_hand()
-    with pytest.raises(NumericalError, match=r"row 0 .* with the parameters of learn\(\.\.\.\)"):
+    with pytest.raises(UserError, match=r"row 0, column 0 \(counted from 0\) is 1e\+200, whose square is no number"):
         known.posterior(np.full((1, 5), 1e200))
+    known.params["sigma"] = 1e-30
+    with pytest.raises(
+        NumericalError, match=r"row 0 .* with the parameters of learn\(\.\.\.\): its values reach 1e\+139"
+    ):
+        known.posterior(np.full((1, 5), 1e139))
 
 
 def test_what_no_configuration_can_name_is_not_saved(tmp_path):
