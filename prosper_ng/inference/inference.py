@@ -186,10 +186,12 @@ class Inference:
     def _summary(self, rows: Indices, target: Target, explored: Explored, level: int, summarize: Summarize) -> Summary:
         posterior = truncated_posterior(explored.found.log_joint)
         if not np.isfinite(posterior.free_energy).all():
-            row = int(rows[np.argmin(np.isfinite(posterior.free_energy))])
+            place = int(np.argmin(np.isfinite(posterior.free_energy)))
+            row, largest = int(rows[place]), float(np.nanmax(np.abs(target.batch.values[place]), initial=0.0))
             raise NumericalError(
                 f"row {row} (counted from 0) has no state with a finite log joint under model {kind_of(self.model)} "
-                f"with the parameters of {self.known.origin}"
+                f"with the parameters of {self.known.origin}: its values reach {largest:.3g}, and the squares of what "
+                "the model leaves of them, in units of its noise, leave double precision"
             )
         efforts: Summary = {
             "n_widened": np.full(len(posterior.free_energy), level, np.int32),

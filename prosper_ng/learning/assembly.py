@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.data.content import Content, compile_reading, local_rows
 from prosper_ng.data.dataset import NO_COLUMNS, Columns, Dataset, Source
+from prosper_ng.data.magnitudes import require_not_all_tiny, require_squares
 from prosper_ng.data.row_file import mapped_array
 from prosper_ng.data.support import require_support
 from prosper_ng.errors import UserError
@@ -85,13 +86,17 @@ def assemble(
     content = Content(dataset)
     warm_up(comm, compile_reading)
 
+    largest, dtype = [0.0], np.dtype(settings.memory.dtype)
+
     def read(start: int, stop: int) -> Floats:
         rows = content.read(start, stop)
+        largest.append(require_squares(rows, start, dataset.where, dtype))
         require_support(rows, start, settings.model, dataset.where, dataset.preprocessing)
         return rows
 
     with collectively(comm, "reading the data"):
-        values = local_rows(read, dataset, owned, settings.memory, settings.memory.dtype, scratch)
+        values = local_rows(read, dataset, owned, settings.memory, dtype, scratch)
+    require_not_all_tiny(max(largest), dtype, comm)
     problem = Problem(settings.model, settings.chosen_estep.estep, values, blocks, comm, settings.seed)
     with collectively(comm, "initializing the parameters"):
         given = given_parameters(settings, dataset.n_observed, start)

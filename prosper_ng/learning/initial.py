@@ -12,6 +12,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.interface import Moments, learnable
 from prosper_ng.models.roles import legal_value, telling_parameter
+from prosper_ng.numerics.constraints import LARGEST
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.paths import path_of
@@ -83,5 +84,11 @@ def initial_parameters(settings: LearningSettings, problem: Problem, given: Give
         if name in configured:
             value, origin = configured[name], f"training.initial: {name}"
         params[name] = legal_value(spec, value, origin)
+        largest = float(np.abs(params[name]).max(initial=0.0))
+        if largest > LARGEST:
+            raise UserError(
+                f"{origin} ({spec.meaning}) reaches {largest:.3g} in magnitude, and its square is no number in double "
+                f"precision; legal is up to {LARGEST:g}"
+            )
     problem.comm.broadcast_in_place(params.buffer)
     return params

@@ -16,6 +16,9 @@ from prosper_ng.training.annealing import AnnealingPoint
 from prosper_ng.training.settings import Training
 from prosper_ng.training.totals import PartTotals
 
+_LARGE = 1e100
+"""Of a parameter, so that squares of it in units of small noise may be no numbers any more."""
+
 
 class Maximized(NamedTuple):
     """What the last M-step came to."""
@@ -75,7 +78,7 @@ class Maximization:
         """
         where = f"sweep {sweep + 1}, update {part + 1}"
         params, totals, memory = carried
-        self._check_finite("statistic", sums, where)
+        self._check_finite("statistic", sums, where, params)
         self._check_estep(params, totals, sums, part, point, where)
         total = totals.replace(part, sums)
         learned_from, own = (sums, None) if self._learns_from_part else (total, sums)
@@ -83,7 +86,7 @@ class Maximization:
         generator = stream(self.seed, "M-step", sweep, part).generator()
         step = MStep(self._learn, corrected, generator, self._notes, own, memory)
         new = self.model.maximize(params, learned_from, step)
-        self._check_finite("parameter", new, where)
+        self._check_finite("parameter", new, where, params)
         self._check_finite("remembered array", memory, where)
         # Where the statistics do not tell the free energy, it is that of the E-steps.
         free_energy, gap = float(total["free_energy"]), None
@@ -105,10 +108,11 @@ class Maximization:
         notes, self._notes = self._notes, []
         return notes
 
-    def _check_finite(self, what: str, arrays: NamedArrays, where: str) -> None:
+    def _check_finite(self, what: str, arrays: NamedArrays, where: str, before: NamedArrays | None = None) -> None:
         for name, values in arrays.items():
             if not np.isfinite(values).all():
-                raise NumericalError(f"{where}: {what} {name} of model {kind_of(self.model)} is not finite any more")
+                kind = kind_of(self.model)
+                raise NumericalError(f"{where}: {what} {name} of model {kind} is not finite any more{_reached(before)}")
 
     def _check_estep(
         self, params: NamedArrays, totals: PartTotals, sums: NamedArrays, part: int, point: AnnealingPoint, where: str
@@ -164,6 +168,15 @@ class Maximization:
                 noisy = params[name] + scale * generator.standard_normal(spec.shape)
                 params[name] = spec.constraint.nearest(noisy)
         return params
+
+
+def _reached(params: NamedArrays | None) -> str:
+    """Says so where parameters have grown so large that squares of them leave double precision."""
+    reached = {name: float(np.abs(values).max(initial=0.0)) for name, values in (params or {}).items()}
+    name = max(reached, key=lambda name: reached[name], default="")
+    if not name or reached[name] < _LARGE:
+        return ""
+    return f": {name} has reached {reached[name]:.3g} in magnitude, and squares of that leave double precision"
 
 
 def _entropy(sums: NamedArrays) -> float:

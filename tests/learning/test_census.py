@@ -181,21 +181,55 @@ def test_what_whitening_leaves_of_a_direction_without_variance_is_no_other_unit(
     ("values", "memory", "said"),
     [
         (np.full((20, 8), np.nan), {}, "all values of the data are NaN, which marks what was not observed; at least "),
-        (1e200 * rows(), {}, "column 3 (counted from 0) holds a value of magnitude 1.51e+201; in double precision "),
-        (changed(3, 1e308), {}, "column 3 (counted from 0) holds a value of magnitude 1e+308; in double precision "),
-        (1e-200 * rows(), {}, "no value of the data exceeds 1.51e-199 in magnitude; in double precision the largest "),
+        (1e200 * rows(), {}, "row 0, column 0 (counted from 0) is 2.09e+200, whose square is no number in double pre"),
+        (
+            changed(3, 1e308),
+            {},
+            "row 0, column 3 (counted from 0) is 1e+308, whose square is no number in double precisi",
+        ),
+        (1e-200 * rows(), {}, "no value of the data exceeds 1.51e-199 in magnitude, and squares of that vanish; in do"),
         (5e-324 * np.ceil(rows()), {}, "no value of the data exceeds "),
-        (1e39 * rows(), {"precision": "single"}, "column 0 (counted from 0) holds a value of magnitude inf; in single"),
-        (1e39 * rows(), {"precision": "single", "data_budget": 9}, "column 0 (counted from 0) holds a value of magn"),
-        (1e-42 * rows(), {"precision": "single"}, "no value of the data exceeds 1.51e-41 in magnitude; in single "),
+        (1e39 * rows(), {"precision": "single"}, "column 0 (counted from 0) is 2.09e+39, beyond single precision"),
+        (1e39 * rows(), {"precision": "single", "data_budget": 9}, "column 0 (counted from 0) is 2.09e+39, beyond s"),
+        (1e-42 * rows(), {"precision": "single"}, "no value of the data exceeds 1.51e-41 in magnitude, and squares of"),
+        (1e-60 * rows(), {"precision": "single"}, "no value of the data exceeds 1.51e-59 in magnitude, and squares of"),
     ],
 )
 def test_what_cannot_be_computed_with_is_refused_in_one_sentence(assembled, recwarn, values, memory, said):
     with pytest.raises(UserError) as caught:
         assembled(values, memory=memory)
-    assert str(caught.value).startswith(said)
+    assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [str(each.message) for each in recwarn if issubclass(each.category, RuntimeWarning)] == []
+
+
+@pytest.mark.parametrize("model", [DIAGONAL, FULL])
+def test_a_column_whose_squares_vanish_can_have_no_noise_of_its_own(assembled, model):
+    values = changed(3, 1e-200 * rows()[:, 3])
+    with pytest.raises(
+        UserError, match=r"^no value in column 3 \(counted from 0\) exceeds .*e-199 in magnitude, and squ"
+    ):
+        assembled(values, model)
+    assert assembled(values, {}).problem.n_observed == 8
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (1e160, "row 0, column 0 (counted from 0) is 2.09e+160, whose square is no number in double precision; data "),
+        (1e-200, "cannot be whitened: no value exceeds 1.51e-199 in magnitude, and squares of that vanish; multiply "),
+    ],
+)
+def test_what_cannot_be_whitened_for_its_magnitude_is_said(assembled, factor, said):
+    with pytest.raises(UserError) as caught:
+        assembled(factor * rows(), data={"whiten": "zca", "missing": False})
+    assert said in str(caught.value)
+
+
+def test_parameters_whose_squares_are_no_numbers_are_refused(assembled):
+    for name in ("W", "sigma"):
+        with pytest.raises(UserError, match=rf"^training.initial: {name} \(.*\) reaches 1e\+160 in magnitude, and its"):
+            assembled(rows(), training={"initial": {name: 1e160}})
 
 
 def test_remedies_are_those_that_the_model_and_the_source_have(assembled):
