@@ -172,7 +172,12 @@ def _extra(module: str) -> Any:
     """A module of the extra `image`; raises UserError that says how to install it."""
     try:
         return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise UserError(_to_install(error.name or module)) from error
     except ImportError as error:
-        raise UserError(
-            f'images need the package {error.name or module}; install it with: pip install "prosper_ng[image]"'
-        ) from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"images need the package {module}, which does not work here ({reason})") from error
+
+
+def _to_install(package: str) -> str:
+    return f'images need the package {package}; install it with: pip install "prosper_ng[image]"'

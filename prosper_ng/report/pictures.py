@@ -1,7 +1,9 @@
 """All pictures of a run, from what its folder holds."""
 
 import math
+import shlex
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,17 @@ from prosper_ng.report.curves import panels_of
 from prosper_ng.storage.run_record import RunRecord, read_run
 
 Floats = NDArray[np.float64]
+
+
+class Drawn(NamedTuple):
+    """What became of the pictures of a run."""
+
+    written: list[Path]
+    notes: list[str]
+    """A sentence on each picture that there is nothing for."""
+    trouble: str | None = None
+    """Why there are no pictures although there is something to draw."""
+
 
 _ORDER = ("clean", "noisy", "masked", "denoised", "inpainted")
 
@@ -45,14 +58,21 @@ def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
     return drawn, notes
 
 
-def draw_run(run: Path, folder: Path) -> tuple[list[Path], list[str]]:
-    """What `draw` makes of the run in a folder; a missing package or a failing disk is a note, for the run is done."""
+def draw_run(run: Path, folder: Path) -> Drawn:
+    """What `draw` makes of the run in a folder; whatever goes wrong is told, for the run is done and its results are
+    kept.
+    """
+    again = f"the results of the run are kept, and prosper-ng plot {shlex.quote(str(run))} draws the pictures"
     try:
-        return draw(read_run(run), folder)
+        written, notes = draw(read_run(run), folder)
+        return Drawn(written, notes)
     except UserError as error:
-        return [], [str(error)]
+        return Drawn([], [], f"{error}; {again}")
     except OSError as error:
-        return [], [f"the pictures cannot be written to {folder}: {error.strerror or error}"]
+        return Drawn([], [], f"the pictures cannot be written to {folder} ({error.strerror or error}); {again}")
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return Drawn([], [], f"the pictures could not be drawn ({reason}); {again}")
 
 
 def images_of(record: RunRecord) -> list[tuple[str, Floats]]:
