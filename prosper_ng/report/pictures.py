@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from prosper_ng.errors import UserError
 from prosper_ng.report import figures
 from prosper_ng.report.curves import panels_of
+from prosper_ng.report.images import images_of, is_comparable, notes_on
 from prosper_ng.storage.run_record import RunRecord, read_run
 
 Floats = NDArray[np.float64]
@@ -24,9 +25,6 @@ class Drawn(NamedTuple):
     """A sentence on each picture that there is nothing for."""
     trouble: str | None = None
     """Why there are no pictures although there is something to draw."""
-
-
-_ORDER = ("clean", "noisy", "masked", "denoised", "inpainted")
 
 
 def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
@@ -52,8 +50,8 @@ def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
         figures.recovery(true, learned, patch_shape, folder / "recovery.png")
         drawn.append(folder / "recovery.png")
     images = images_of(record)
-    if len(images) > 1 and images[0][0] == "clean":
-        figures.comparison(images, folder / "comparison.png")
+    if is_comparable(images):
+        figures.comparison(images, notes_on(images, record.results), folder / "comparison.png")
         drawn.append(folder / "comparison.png")
     return drawn, notes
 
@@ -73,14 +71,6 @@ def draw_run(run: Path, folder: Path) -> Drawn:
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return Drawn([], [], f"the pictures could not be drawn ({reason}); {again}")
-
-
-def images_of(record: RunRecord) -> list[tuple[str, Floats]]:
-    """The images (height, width[, channels]) of the task, in the order in which they were made."""
-    found = record.results.get("images")
-    images = found if isinstance(found, dict) else {}
-    names = [*(name for name in _ORDER if name in images), *(name for name in images if name not in _ORDER)]
-    return [(name, images[name]) for name in names]
 
 
 def elements_of(record: RunRecord) -> tuple[Floats | None, Floats | None]:
