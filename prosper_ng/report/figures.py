@@ -40,11 +40,11 @@ def dictionary(W: Floats, patch_shape: Sequence[int], use: Floats | None, path: 
         _place(figure, picture, left, foot)
         n_shown = f"{len(shown):,} of " if len(shown) < n_elements else ""
         title = f"Dictionary: {n_shown}{n_elements:,} element{'s' if n_elements > 1 else ''}"
-        by_use = "" if use is None or n_elements == 1 else ", the most used first"
+        by_use = "" if use is None or n_elements == 1 else ", the most active first"
         _say(figure, left, foot + height + 64, title + by_use, weight="bold")
         _say(figure, left, foot + height + 22, "each scaled to its own largest magnitude; zero is gray", color=PALE)
         if use is not None:
-            draw_use(axes_at(figure, left + 90, 90, wide - 90, foot - 150), use[order], len(shown))
+            draw_use(axes_at(figure, left + 120, 90, wide - 120, foot - 150), use[order], len(shown))
         save_png(figure, path)
 
 
@@ -143,8 +143,8 @@ def draw_use(axes: "Axes", use: Floats, n_shown: int) -> None:
     axes.grid(True, axis="y")
     axes.locator_params(axis="y", nbins=4)
     count_on(axes)
-    axes.set_xlabel("dictionary elements in order of use")
-    axes.set_ylabel("use")
+    axes.set_xlabel("dictionary elements, the most active first")
+    axes.set_ylabel("active in this\nshare of the rows")
 
 
 def _place(figure: "Figure", pixels: Pixels, left: int, bottom: int) -> None:

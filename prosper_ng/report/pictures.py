@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.errors import UserError
 from prosper_ng.report import figures
-from prosper_ng.report.curves import panels_of
+from prosper_ng.report.curves import panels_of, unit_of_data
 from prosper_ng.report.images import images_of, is_comparable, notes_on
 from prosper_ng.storage.run_record import RunRecord, read_run
 
@@ -37,7 +37,7 @@ def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
     if len(record.history.get("sweep", ())) == 0:
         notes.append("no curves: the run has not finished a sweep yet")
     else:
-        figures.curves(record.history, panels_of(record.headline), folder / "curves.png")
+        figures.curves(record.history, panels_of(record.headline, unit_of_data(record)), folder / "curves.png")
         drawn.append(folder / "curves.png")
     W, patch_shape = dictionary_of(record)
     if W is None:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.config.canonical import flatten, inline
+from prosper_ng.models.rounding import is_rounding, without_rounding
 from prosper_ng.report import charts
 from prosper_ng.report.charts import Chart, Picture
-from prosper_ng.report.curves import label_of, panels_of
+from prosper_ng.report.curves import label_of, panels_of, unit_of_data
 from prosper_ng.report.images import images_of, notes_on
 from prosper_ng.report.page import render, require_packages
 from prosper_ng.report.pictures import dictionary_of, elements_of, use_of
@@ -76,7 +77,7 @@ def run_page(record: RunRecord) -> str:
         sentence=sentence(record, found),
         facts=_facts(record, found),
         digest=found["digest"],
-        curves=charts.curve_charts(record.history, panels_of(record.headline)),
+        curves=charts.curve_charts(record.history, panels_of(record.headline, unit_of_data(record))),
         hottest=float(np.nanmax(record.history.get("temperature", np.ones(1)), initial=1.0)),
         images=_images(record),
         dictionary=_dictionary(record),
@@ -115,6 +116,8 @@ def _facts(record: RunRecord, found: Mapping[str, Any]) -> TableRows:
         if last is not None:
             rows.append((label_of(column, role), f"{last:.4g}"))
     gap = record.last("entropy_gap")
+    if gap is not None:
+        gap = float(without_rounding(gap, record.last("free_energy") or 0.0))
     if gap is not None and record.attributes.get("entropy_identity") == "at convergence":
         rows.append(("entropy gap, 0 at convergence", f"{gap:.3g} per row"))
     elapsed = record.last("elapsed")
@@ -148,7 +151,7 @@ def _activity(record: RunRecord) -> list[Chart]:
     activity = learned_activity(record)
     if activity is None:
         return []
-    each = [charts.activity_chart(activity)] if np.ptp(activity) > 0 else []
+    each = [] if is_rounding(np.ptp(activity), activity.max()) else [charts.activity_chart(activity)]
     return [*each, charts.count_chart(activity)]
 
 
