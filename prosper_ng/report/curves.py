@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 
 _N_SHADES = 16
 _MOST_ON_LINEAR_AXIS = 200
+_LONGEST_LABEL = 18
 
 
 class Panel(NamedTuple):
@@ -34,6 +35,13 @@ class Panel(NamedTuple):
     def title(self) -> str:
         """What it shows, with the unit, in a line."""
         return with_unit(" ".join(self.label.split()), self.unit)
+
+    @property
+    def label_in_lines(self) -> str:
+        """What stands beside the axis, with the unit, in lines that are not too long for it."""
+        last = self.label.rpartition("\n")[2]
+        is_short = len(with_unit(last, self.unit)) <= _LONGEST_LABEL
+        return with_unit(self.label, self.unit) if is_short else f"{self.label}\n({self.unit})"
 
 
 _BY_ROLE = {"noise": ("noise level", RED), "activity": ("mean activity", GREEN)}
@@ -111,7 +119,7 @@ def _draw_curve(axes: "Axes", sweeps: Floats, values: Floats, panel: Panel) -> N
     if is_rounding(np.ptp(y), np.abs(y).max()):
         y = np.full_like(y, y[-1])  # else the axis would be scaled to what is nothing but rounding
     axes.plot(x, y, color=panel.color, marker="o" if len(x) <= 30 else None, markersize=2.8)
-    axes.set_ylabel("\n".join(filter(None, (panel.label, panel.unit and f"({panel.unit})"))))
+    axes.set_ylabel(panel.label_in_lines)
     axes.grid(True, axis="y")
     axes.margins(y=0.12)
     axes.ticklabel_format(axis="y", useOffset=False, scilimits=(-4, 6))

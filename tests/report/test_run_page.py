@@ -98,6 +98,11 @@ def test_a_gap_that_is_the_distance_from_convergence_is_said_to_be_one(learned, 
     facts = report(folder).texts
     assert ("entropy gap, 0 at convergence" in facts["dt"]) == is_said
     assert ("0.0123 per row" in facts["dd"]) == is_said
+    with h5py.File(folder / "run.h5", "r+") as file:
+        file["history/entropy_gap"][...] = 2e-15
+    page = report(folder)
+    assert ("0 per row" in page.texts["dd"]) == is_said
+    assert not any(svg["aria-label"].startswith("Curve of entropy gap") for svg in page.all("svg"))
 
 
 def test_images_before_and_after(tmp_path, capsys, report):
