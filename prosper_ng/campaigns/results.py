@@ -13,6 +13,7 @@ from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
 from prosper_ng.campaigns.run_state import RunState
 from prosper_ng.config.canonical import inline
 from prosper_ng.errors import UserError
+from prosper_ng.models.rounding import is_rounding, without_rounding
 from prosper_ng.storage import atomic, hdf5
 from prosper_ng.storage.run_record import RunFileError, last_numbers, read_run
 
@@ -52,6 +53,8 @@ def collect(
     found = [_numbers(run.folder, run_state) for run, run_state in watched(pairs)]
     numbers = [row for row, _ in found]
     known = dict.fromkeys(name for row in numbers for name in row)
+    if not any(row.get("entropy_gap") for row in numbers):
+        known.pop("entropy_gap", None)
     first = (*_FIRST_MEASURES, *(name for _, noise in found for name in noise), "elapsed")
     measures = tuple(dict.fromkeys((*(name for name in first if name in known), *known)))
     columns: dict[str, Column] = {"id": [run.id for run in plan.runs]}
@@ -130,9 +133,24 @@ def _numbers(folder: Path, run_state: RunState) -> tuple[dict[str, float], list[
     try:
         record = read_run(folder)
         noise = [column for column, role in record.headline.items() if role == "noise"]
-        return sweeps | last_numbers(record), noise
+        return sweeps | _without_rounding(last_numbers(record)), noise
     except RunFileError:
         return sweeps, []
+
+
+def _without_rounding(numbers: dict[str, float]) -> dict[str, float]:
+    """The numbers with 0 for an entropy gap that is nothing but rounding."""
+    if "entropy_gap" not in numbers:
+        return numbers
+    gap = without_rounding(numbers["entropy_gap"], numbers.get("free_energy", 0.0))
+    return numbers | {"entropy_gap": float(gap)}
+
+
+def _deviation(sample: NDArray[Any]) -> float:
+    """The standard deviation; 0 where nothing but rounding tells the numbers apart."""
+    if sample.size < 2:
+        return np.nan
+    return 0.0 if is_rounding(np.ptp(sample), np.abs(sample).max()) else float(sample.std(ddof=1))
 
 
 def _summary(name: str, table: ResultTable, groups: Sequence[Sequence[int]]) -> dict[str, Column]:
@@ -141,7 +159,7 @@ def _summary(name: str, table: ResultTable, groups: Sequence[Sequence[int]]) -> 
     known = [[row for row in group if np.isfinite(values[row])] for group in groups]
     samples = [values[group] for group in known]
     found[f"{name}_mean"] = np.array([sample.mean() if sample.size else np.nan for sample in samples])
-    found[f"{name}_std"] = np.array([sample.std(ddof=1) if sample.size > 1 else np.nan for sample in samples])
+    found[f"{name}_std"] = np.array([_deviation(sample) for sample in samples])
     found[f"{name}_min"] = np.array([sample.min() if sample.size else np.nan for sample in samples])
     found[f"{name}_max"] = np.array([sample.max() if sample.size else np.nan for sample in samples])
     best = np.argmin if name in LOWER_IS_BETTER else np.argmax

@@ -53,6 +53,7 @@ def _run(arguments: argparse.Namespace, comm: "Communicator", time_limit: float 
     from prosper_ng.experiments.run import MORE_TO_DO, run
     from prosper_ng.parallel.failure import collectively
     from prosper_ng.parallel.threads import warn_if_oversubscribed
+    from prosper_ng.report.drawing import absence_of_matplotlib
     from prosper_ng.report.narrator import Narrator
     from prosper_ng.report.pictures import draw_run
 
@@ -64,12 +65,17 @@ def _run(arguments: argparse.Namespace, comm: "Communicator", time_limit: float 
     folder = arguments.output or config.folder
     narrator = Narrator(config.training.n_sweeps, comm.is_root, arguments.quiet, arguments.verbose)
     warn_if_oversubscribed(comm, narrator.say)
+    lacking = absence_of_matplotlib() if comm.is_root and config.output.figures else None
+    if lacking is not None:
+        narrator.say(f"{lacking}; without it the run makes no pictures, and prosper-ng plot draws them later")
     try:
         outcome = run(loaded, folder, comm, narrator, sys.argv, time_limit)
         if comm.is_root and config.output.figures and outcome.finished:
-            _, notes = draw_run(folder, folder)
-            for note in notes:
+            pictures = draw_run(folder, folder)
+            for note in pictures.notes:
                 narrator.note(note)
+            if pictures.trouble is not None:
+                narrator.say(pictures.trouble)
     finally:
         narrator.close()
     if comm.is_root and not arguments.quiet:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prosper_ng.diagnostics.finding import Finding, Verdict
 from prosper_ng.environment import own_kernel_cache
+from prosper_ng.parallel.shared_memory import FOLDER, SharedMemory, started
 
 _MIB = 1 << 20
 _TEST_FILE = 32 * _MIB
@@ -35,11 +36,22 @@ def check_kernel_cache() -> Iterator[Finding]:
     if own_kernel_cache(os.environ) is None:
         text = f"{folder} ({state}), as NUMBA_CACHE_DIR says: stale after the sources of this program change"
         yield Finding("kernel cache", Verdict.WARNING, text, "unset NUMBA_CACHE_DIR", values)
-    elif folder.is_relative_to(tempfile.gettempdir()):
-        text = f"{folder} ({state}): the home folder cannot be written, and this one may not last"
+    elif _is_temporary(folder):
+        text = f"{folder} ({state}): no cache can be kept in the home folder, and this one may not last"
         yield Finding("kernel cache", Verdict.WARNING, text, "set XDG_CACHE_HOME to a folder that lasts", values)
     else:
         yield Finding("kernel cache", Verdict.OK, f"{folder} ({state})", values=values)
+
+
+def _is_temporary(folder: Path) -> bool:
+    """Whether the kernels lie in the folder that is taken where none in the home folder can be written.
+
+    A home folder may itself lie among temporary files.
+    """
+    temporary = Path(tempfile.gettempdir())
+    if not folder.is_relative_to(temporary) or folder.parent.parts[-2:] == ("prosper_ng", "kernels"):
+        return False
+    return folder.relative_to(temporary).parts[0].startswith("prosper_ng-")
 
 
 def check_files(folder: Path) -> Iterator[Finding]:
@@ -107,7 +119,26 @@ def _write_hdf5(folder: Path) -> None:
                 raise OSError("an HDF5 file that was just written reads differently")
 
 
-def check_leftovers(shared: Path = Path("/dev/shm")) -> Iterator[Finding]:
+def check_shared_memory(found: SharedMemory | None, n_started: int, n_cores: int) -> Iterator[Finding]:
+    """Whether MPI finds the memory it needs, which it takes itself once it is initialized: `found` is from before.
+
+    It must be enough for the ranks that a launcher started, else, where these are 0, for as many as there are cores.
+    """
+    if found is None:
+        return
+    values = {"total_bytes": found.total, "free_bytes": found.free, "ranks": found.n_ranks}
+    if found.is_enough(n_started or n_cores):
+        yield Finding("shared memory", Verdict.OK, found.words, values=values)
+    elif n_started:
+        text = f"{found.words}, {started(n_started)}"
+        yield Finding("shared memory", Verdict.PROBLEM, text, found.remedy, values)
+    else:
+        cores = "1 core" if n_cores == 1 else f"{n_cores} cores"
+        text = f"{found.words}, and there {'is' if n_cores == 1 else 'are'} {cores}: more ranks may die of a bus error"
+        yield Finding("shared memory", Verdict.WARNING, text, found.remedy, values)
+
+
+def check_leftovers(shared: Path = FOLDER) -> Iterator[Finding]:
     """Shared memory of this user that no process of theirs uses any more: what killed MPI ranks leave behind."""
     if not shared.is_dir():
         return

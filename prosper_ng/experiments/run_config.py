@@ -28,13 +28,13 @@ class Output:
     folder: FilePath | None = None
     """The run folder; runs/NAME where not given."""
     checkpoint_sweeps: Annotated[int, Gt(0)] | None = 10
-    """A checkpoint after so many sweeps."""
+    """Write a checkpoint every N sweeps."""
     checkpoint_minutes: Annotated[float, Gt(0)] | None = 10.0
-    """A checkpoint after so many minutes."""
+    """Write a checkpoint every N minutes."""
     keep_checkpoints: Annotated[int, Ge(2)] = 2
     """How many of the newest checkpoints stay."""
     parameter_sweeps: Annotated[int, Gt(0)] | None = None
-    """Keep the parameters of every so manieth sweep in run.h5; the last ones are always kept."""
+    """Keep the parameters in run.h5 every N sweeps; the last ones are always kept."""
     figures: bool = True
     """Whether pictures are made at the end."""
 

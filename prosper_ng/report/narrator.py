@@ -4,6 +4,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from prosper_ng.models.rounding import without_rounding
 from prosper_ng.report.log import close_log, open_log
 from prosper_ng.report.progress import Progress
 
@@ -47,7 +50,8 @@ class Narrator:
         """A sweep is done; the values are those of its entry in the history, of which people look at some first."""
         if self._logger is None or self._progress is None:
             return
-        shown = {name.removesuffix("_mean"): value for name, value in values.items()}
+        gap = float(without_rounding(values.get("entropy_gap", np.nan), values["free_energy"]))
+        shown = {name.removesuffix("_mean"): value for name, value in values.items() if name != "entropy_gap" or gap}
         self._progress.update(done, shown, [name.removesuffix("_mean") for name in headline])
         self._logger.info("sweep %d: free energy %.9g", done, values["free_energy"])
 

@@ -9,7 +9,7 @@ from prosper_ng.errors import NumericalError
 from prosper_ng.estep.interface import EStep
 from prosper_ng.models.capabilities import learns_from_part, offers
 from prosper_ng.models.interface import KnowsFreeEnergy, Model, MStep, learnable
-from prosper_ng.models.rounding import rounding_of
+from prosper_ng.models.rounding import SHARE, rounding_of
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.training.annealing import AnnealingPoint
@@ -140,7 +140,7 @@ class Maximization:
         self._check_fall(before, expected, rounding, f"{where}, M-step")
 
     def _check_fall(self, before: float, after: float, rounding: float, where: str) -> None:
-        tolerance = rounding + 1e-11 * max(abs(before), abs(after))
+        tolerance = rounding + SHARE * max(abs(before), abs(after))
         if after < before - tolerance:
             raise NumericalError(
                 f"{where}: the free energy fell by {before - after:.3g} from {before:.9g}, which the mathematics "
@@ -150,13 +150,13 @@ class Maximization:
     def _count_fall(self, free_energy: float | None) -> None:
         """Note where a sweep of plain EM ended lower than the one before, which an approximate M-step may cause."""
         before, self._last_plain = self._last_plain, free_energy
-        if before is None or free_energy is None or free_energy >= before - 1e-11 * abs(before):
+        if before is None or free_energy is None or free_energy >= before - SHARE * abs(before):
             return
         self.n_falls += 1
         what = "learns from one part of the data at a time" if self._learns_from_part else "is approximate"
         self._notes.append(
-            f"the free energy fell by {before - free_energy:.3g} per row, for the {self.n_falls}. time: the M-step of "
-            f"{kind_of(self.model)} {what}"
+            f"the free energy fell by {before - free_energy:.3g} per row, for the {_ordinal(self.n_falls)} time: "
+            f"the M-step of {kind_of(self.model)} {what}"
         )
 
     def _with_noise(self, params: NamedArrays, sweep: int, part: int, point: AnnealingPoint) -> NamedArrays:
@@ -182,3 +182,9 @@ def _reached(params: NamedArrays | None) -> str:
 def _entropy(sums: NamedArrays) -> float:
     """Entropy of the posterior over states and over all else that is hidden."""
     return float(sums["entropy"] + sums["hidden_entropy"])
+
+
+def _ordinal(n: int) -> str:
+    """`1st`, `2nd`, `3rd`, `4th`, `11th`."""
+    suffix = "th" if n // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{suffix}"

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 
 import h5py
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from prosper_ng import cli
 from prosper_ng.environment import own_kernel_cache
+from prosper_ng.report import figures
 from prosper_ng.storage.run_record import read_run
 from tests.helpers.small_runs import ANNEALED, DENOISE, SEARCH, Runner, write_image
 
@@ -123,6 +125,29 @@ def test_a_picture_is_denoised(runner, tmp_path):
     record = read_run(run.folder)
     assert record.results["psnr"]["after"] == pytest.approx(after, abs=0.006)
     assert record.results["ssim"]["before"] < record.results["ssim"]["after"] <= 1
+
+
+def test_what_pictures_lack_is_told_on_the_terminal_before_the_first_sweep(runner, monkeypatch):
+    run = runner(SEARCH.replace("figures: false", "figures: true"))
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = run("training.n_sweeps=1")
+    assert done.status == 0
+    first, last = done.err.splitlines()
+    lacking = 'pictures need the package matplotlib; install it with: pip install "prosper_ng[plot]"; '
+    assert first == f"{lacking}without it the run makes no pictures, and prosper-ng plot draws them later"
+    assert last == f"{lacking}the results of the run are kept, and prosper-ng plot {run.folder} draws the pictures"
+    log = (run.folder / "log.txt").read_text()
+    assert log.index(first) < log.index("sweep 1: ") < log.index(last)
+    assert run("output.figures=false").err == ""
+
+
+def test_pictures_that_fail_cost_no_results(runner, monkeypatch):
+    run = runner(SEARCH.replace("figures: false", "figures: true"))
+    monkeypatch.setattr(figures, "curves", lambda *_: {}["x"])
+    done = run("training.n_sweeps=1")
+    assert (done.status, run.status.state) == (0, "finished")
+    assert done.err.startswith("the pictures could not be drawn (KeyError: 'x'); the results of the run are kept")
+    assert len(run.digest) == 64
 
 
 def test_an_image_of_one_patch_is_denoised(runner, tmp_path):

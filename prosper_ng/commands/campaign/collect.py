@@ -72,6 +72,8 @@ def _draw(table: "ResultTable", folder: Path, arguments: argparse.Namespace) -> 
             raise
         print(f"no figures: {error}", file=sys.stderr)
         return []
+    except OSError as error:
+        raise UserError(f"the figures cannot be written into {folder}: {error.strerror or error}") from None
 
 
 def _print_points(points: "ResultTable", chosen: tuple[str, ...]) -> None:
