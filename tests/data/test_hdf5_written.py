@@ -13,7 +13,6 @@ from prosper_ng.data.sources._arrays import dataset_of
 from prosper_ng.data.sources._hdf5_dataset import read_array
 from prosper_ng.data.sources.hdf5 import Hdf5
 from prosper_ng.data.sources.mat import Mat
-from prosper_ng.data.sources.npy import Npy
 
 ROWS = np.random.default_rng(0).normal(size=(100, 4))
 
@@ -183,19 +182,3 @@ def test_commands_say_so(tmp_path, capsys):
     for command in (["infer"], ["reconstruct", "--output", str(tmp_path / "o.h5")]):
         assert main([command[0], str(tmp_path / "r"), *command[1:]]) == 0
         assert capsys.readouterr().err.count(f"warning: dataset 'rows' of {tmp_path}/d.h5: {said}") == 1
-
-
-def test_rows_that_a_file_of_numpy_only_has_room_for(tmp_path):
-    path, shape = tmp_path / "d.npy", (4096, 16)
-    mapped = np.lib.format.open_memmap(path, "w+", "f8", shape)
-    mapped[:1024] = 1.0
-    mapped.flush()
-    if path.stat().st_blocks * 512 >= path.stat().st_size:
-        pytest.skip("this file system makes no holes")
-    (doubt,) = Npy(path=str(path)).open(0).doubts
-    assert "of 4096 rows or more were never written (from row 10" in doubt
-    mapped[:] = 1.0
-    mapped.flush()
-    assert Npy(path=str(path)).open(0).doubts == ()
-    np.save(path, np.zeros(shape))
-    assert Npy(path=str(path)).open(0).doubts == ()

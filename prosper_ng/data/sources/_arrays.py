@@ -13,6 +13,7 @@ from prosper_ng.components import settings
 from prosper_ng.data.dataset import DataError, SourceDefaults, require_finite, require_rows
 from prosper_ng.data.preprocessing import LEAVE_OUT, Kind, PreparedRows, Prepares, fit
 from prosper_ng.data.row_file import StoredRows
+from prosper_ng.data.sources._holes import doubts_of_mapped
 from prosper_ng.numerics.named_arrays import NamedArrays
 
 Floats = NDArray[np.float64]
@@ -68,7 +69,8 @@ class ArrayDataset(PreparedRows):
     def of(cls, values: NDArray[Any], where: str = "the array", missing: bool = False) -> "ArrayDataset":
         """The dataset of an array (N, D) in memory; raises DataError where it is no such thing."""
         shape = table_shape(where, values.shape, values.dtype)
-        return cls(Table(where, shape, lambda start, stop: values[start:stop]), missing=missing)
+        rows, doubts = (lambda start, stop: values[start:stop]), doubts_of_mapped(values, where)
+        return cls(Table(where, shape, rows, doubts=doubts), missing=missing)
 
     @property
     def stored(self) -> StoredRows | None:

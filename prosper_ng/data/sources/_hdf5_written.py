@@ -63,7 +63,9 @@ def unwritten_sentence(dataset: h5py.Dataset, where: str, row_axis: int = 0) -> 
     if found.n_rows:
         left = f"{found.n_rows} of {dataset.shape[row_axis]} rows without a value"
         what += f", which leaves {left} (the first is row {found.first_row}, counted from 0)"
-    if dataset.id.get_create_plist().get_fill_time() == h5py.h5d.FILL_TIME_NEVER:
+    pipeline = dataset.id.get_create_plist()
+    is_undefined = pipeline.fill_value_defined() == h5py.h5d.FILL_VALUE_UNDEFINED
+    if is_undefined or pipeline.get_fill_time() == h5py.h5d.FILL_TIME_NEVER:
         raise DataError(f"{what}; what would be read there is left to chance: cut it to what was written")
     return f"{what}; it is read as {dataset.fillvalue} there: cut it to what was written"
 

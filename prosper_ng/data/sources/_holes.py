@@ -4,9 +4,14 @@ A file system that knows such holes reads zeros there; others, and those that ma
 """
 
 import errno
+import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 _MOST_HOLES = 10_000
 
@@ -25,6 +30,19 @@ def never_written(path: Path, offset: int, row_bytes: int, n_rows: int) -> str |
         f"{path}: {n_lost} of {n_rows} rows or more were never written (from row {first_lost}, counted from 0) and are "
         "read as zeros; cut it to what was written"
     )
+
+
+def doubts_of_mapped(values: NDArray[Any], where: str) -> tuple[str, ...]:
+    """The same of an array in hand, if it is all of what numpy.memmap has mapped, row by row."""
+    # A part of such an array has another array as its base, and the offset of the whole.
+    is_whole = isinstance(values, np.memmap) and isinstance(values.base, mmap.mmap)
+    if not is_whole or not values.flags.c_contiguous or values.size == 0:
+        return ()
+    mapped: Any = values
+    if mapped.filename is None or not os.path.isfile(mapped.filename):
+        return ()
+    said = never_written(Path(mapped.filename), mapped.offset, mapped[:1].nbytes, len(mapped))
+    return () if said is None else (f"{where}: {said}",)
 
 
 def _holes(path: Path, start: int, stop: int) -> Iterator[tuple[int, int]]:
