@@ -10,7 +10,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of the run")
     parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="where to put them; the folder of the run if not given"
+        "--output", type=Path, metavar="FOLDER", help="where to write them; the folder of the run by default"
     )
 
 
