@@ -1,8 +1,8 @@
 """The commands show and plot, on run folders as a run writes them."""
 
 import json
-import re
 import os
+import re
 import sys
 
 import numpy as np
