@@ -28,7 +28,10 @@ def add_slurm_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--cpus-per-task", type=int, metavar="N", default=1, help="threads of each rank; 1 by default")
     group.add_argument("--time", metavar="TIME", help="the time limit, like 1h30m, or as Slurm writes it")
     group.add_argument(
-        "--warning", type=int, metavar="SECONDS", help="stop with a checkpoint so long before the limit; 120 by default"
+        "--warning",
+        type=int,
+        metavar="SECONDS",
+        help="stop with a checkpoint this long before the limit; 120 by default",
     )
     for name, meaning in _PASSED_ON.items():
         group.add_argument(f"--{name}", metavar="X", help=f"{meaning}; passed on")

@@ -11,7 +11,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("run", type=path_argument, metavar="RUN", help="the folder of the run")
     parser.add_argument(
-        "--output", type=path_argument, metavar="FOLDER", help="where to put them; the folder of the run if not given"
+        "--output", type=path_argument, metavar="FOLDER", help="where to write them; the folder of the run by default"
     )
 
 

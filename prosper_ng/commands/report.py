@@ -22,9 +22,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the folder of a run, the folder of a campaign, or the YAML file of a campaign",
     )
     parser.add_argument(
-        "--output", type=path_argument, metavar="FILE", help="where to put it; report.html in that folder if not given"
+        "--output", type=path_argument, metavar="FILE", help="where to write it; report.html in that folder by default"
     )
-    parser.add_argument("--runs", action="store_true", help="write the pages of a campaign's runs as well, linked")
+    parser.add_argument(
+        "--runs", action="store_true", help="also write the pages of the campaign's runs, with links to them"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     if _is_campaign(arguments.of):
         lines = _write_campaign(load_plan(arguments.of), arguments.output, arguments.runs, arguments.quiet)
     elif arguments.runs:
-        raise UserError(f"{arguments.of} is no campaign; --runs goes with the folder or the YAML file of one")
+        raise UserError(f"{arguments.of} is not a campaign; --runs needs the folder or the YAML file of one")
     else:
         lines = [str(_write_run(arguments.of, arguments.output))]
     if not arguments.quiet:

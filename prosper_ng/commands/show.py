@@ -65,7 +65,9 @@ def _print_table(found: dict[str, Any], silent_seconds: float | None) -> None:
 
 def _add_results(table: "Table", results: dict[str, Any]) -> None:
     for name, value in results.items():
-        if value is None:
+        if isinstance(value, dict):
+            value = {key: item for key, item in value.items() if item is not None}
+        if value is None or value == {}:
             continue
         if name == "recovered" and isinstance(value, dict):
             text = f"{value.get('found')} of {value.get('of')}"

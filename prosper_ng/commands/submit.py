@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prosper_ng.config import Loaded
     from prosper_ng.experiments.run_config import RunConfig
 
-HELP = "hand a run, or the unfinished runs of a campaign, to Slurm; the jobs stop in time, start again and continue"
+HELP = "submit a run, or the unfinished runs of a campaign, to Slurm; the jobs stop in time, restart and continue"
 
 _LOOKS, _BETWEEN_LOOKS = 5, 0.3
 """How often, and with how many seconds between, the queue is asked what it makes of a job."""

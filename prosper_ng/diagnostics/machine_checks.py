@@ -64,12 +64,12 @@ def check_files(folder: Path) -> Iterator[Finding]:
     except OSError as error:
         reason = error.strerror or str(error)
         text = f"{folder} ({kind}): files cannot be written there: {reason}"
-        yield Finding("files", Verdict.PROBLEM, text, "go to a folder that can be written, or give --output")
+        yield Finding("files", Verdict.PROBLEM, text, "change to a writable folder, or use --output")
         return
     text = f"{folder} ({kind}): {free / 2**30:.1f} GiB free, {speed / _MIB:.0f} MiB/s with fsync, rename and HDF5 work"
     values = {"folder": str(folder), "type": kind, "free_bytes": free, "bytes_per_second": speed}
     if free < _LITTLE_SPACE:
-        yield Finding("files", Verdict.WARNING, f"{text}; that is little room", "free some space", values)
+        yield Finding("files", Verdict.WARNING, f"{text}; that is little space", "free some space", values)
     else:
         yield Finding("files", Verdict.OK, text, values=values)
 
@@ -150,7 +150,7 @@ def check_leftovers(shared: Path = FOLDER) -> Iterator[Finding]:
         if path.is_file() and status.st_uid == os.getuid() and is_old and str(path) not in in_use:
             leftovers[str(path)] = status.st_size
     n_bytes = sum(leftovers.values())
-    text = f"unused files of this user in {shared}: {len(leftovers)}, {n_bytes / _MIB:.0f} MiB"
+    text = f"unused files of yours in {shared}: {len(leftovers)}, {n_bytes / _MIB:.0f} MiB"
     if n_bytes > _MANY_LEFTOVERS:
         fix = f"rm {' '.join(sorted(leftovers)[:5])}{' ...' if len(leftovers) > 5 else ''}"
         yield Finding("memory", Verdict.WARNING, text, fix, {"files": leftovers})

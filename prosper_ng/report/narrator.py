@@ -29,7 +29,9 @@ class Narrator:
         for message in self._early:
             self._logger.warning(message)
         self._early.clear()
-        self._logger.info("%s after sweep %d of %d", "resumed" if n_done else "begun", n_done, self._n_sweeps)
+        self._logger.info(
+            "%s sweep %d of %d", "resumed after" if n_done else "started before", max(n_done, 1), self._n_sweeps
+        )
         if n_done and not self._quiet:
             print(f"resumed after sweep {n_done} of {self._n_sweeps}", flush=True)
         self._progress = Progress(self._n_sweeps, self._quiet, self._verbose, n_done)

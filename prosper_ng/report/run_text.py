@@ -33,16 +33,16 @@ def sentence(record: RunRecord, found: Mapping[str, Any]) -> str:
     match found["state"]:
         case "finished":
             elapsed = record.last("elapsed")
-            time = "" if elapsed is None else f" and {duration(elapsed)}"
+            time = "" if elapsed is None else f" ({duration(elapsed)})"
             return f"{model} learned from {data} in {sweeps}{time}{_outcome(found)}."
         case "running":
             return f"{model} is learning from {data}: {done} are done."
         case "stopped":
             return (
-                f"{model} learned from {data} until it was stopped after {done}; the same command goes on from there."
+                f"{model} learned from {data} until it was stopped after {done}; the same command continues from there."
             )
         case "failed":
-            return f"{model} was to learn from {data}, and failed after {done}."
+            return f"{model} was learning from {data} and failed after {done}."
         case _:
             return f"{model} learned from {data}; {sweeps} are recorded, and how the run ended is not known."
 

@@ -94,7 +94,7 @@ def test_mistakes_are_sentences(tmp_path, capsys, arguments, message):
 
 def test_nothing_has_failed_so_nothing_is_begun_anew(tmp_path, capsys):
     path = write_campaign(tmp_path, GRID)
-    assert said(capsys, "rerun", path)[:2] == (0, "no run has failed; nothing is begun anew\n")
+    assert said(capsys, "rerun", path)[:2] == (0, "no run has failed; nothing is restarted\n")
 
 
 class Terminal(io.StringIO):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 
 import numpy as np
@@ -117,6 +118,9 @@ def test_a_failed_run_says_why(tmp_path, capsys):
 def test_what_is_not_finite_is_null(tmp_path, capsys):
     folder = write_run(tmp_path / "demo", results={"psnr": {"before": 20.0, "after": np.inf}})
     assert json.loads(shown(capsys, folder, "--json"))["psnr"] == {"before": 20.0, "after": None}
+    assert re.search(r"PSNR \(dB\) +before 20 *\n", shown(capsys, folder))
+    none = write_run(tmp_path / "none", results={"psnr": {"before": np.inf, "after": -np.inf}})
+    assert "PSNR" not in shown(capsys, none)
 
 
 @pytest.mark.parametrize("command", ["show", "plot"])

@@ -115,7 +115,7 @@ NO_MEAN = "model {} here has no mean of its own, and the data lie far from 0 for
         (rows(1), {}, [f"the data have a single row of 8 values; {TRANSPOSED}"]),
         (rows(1, 1), {}, ["the data have a single row of 1 value"]),
         (rows(3), {}, ["the data have 3 rows for 4 latents: "]),
-        (rows(6), FULL, ["the data have 6 rows of 8 values, which cannot tell a covariance of the noise of 8 x 8"]),
+        (rows(6), FULL, ["the data have 6 rows of 8 values, too few to estimate a covariance of the noise of 8 x 8"]),
         (np.zeros((50, 8)), {}, ["all values of the data are 0: "]),
         (np.full((50, 8), 0.1), BSC_MEAN, ["all rows of the data are the same: "]),
         (np.full((50, 8), 1e9), DIAGONAL, ["all rows of the data are the same: "]),
@@ -125,12 +125,12 @@ NO_MEAN = "model {} here has no mean of its own, and the data lie far from 0 for
         (without(columns=[2]), {}, ["no value of column 2 (counted from 0) was observed: nothing can be learned"]),
         (without(columns=range(1, 6)), {}, ["no value of columns 1, 2, 3 and 2 more (counted from 0) was observed"]),
         (without(some_rows=[3, 9, 50, 60]), {}, ["4 of 200 rows hold no observed value (3, 9, 50 and 1 more, counted"]),
-        (rows(), SPARSE, ["model mca makes nothing below 0, and 199 of 200 rows hold such values, down to -15.1, "]),
-        (changed(6, -1.0), SPARSE | {"superposition": "soft"}, ["model mca makes nothing below 0, and 200 of 200 "]),
+        (rows(), SPARSE, ["model mca cannot produce values below 0, and 199 of 200 rows hold such values, down"]),
+        (changed(6, -1.0), SPARSE | {"superposition": "soft"}, ["model mca cannot produce values below 0, and 200 "]),
         (rows() + 1e6, {}, [NO_MEAN.format("bsc", 1)]),
         (changed(3, rows()[:, 3] + 1e7), DIAGONAL, [NO_MEAN.format("gsc", 3)]),
         (rows() - 1e6, {"kind": "mmca"}, [NO_MEAN.format("mmca", 3)]),
-        (rows() + 1e13, BSC_MEAN, ["columns 0, 1, 2 and 5 more (counted from 0) lie so far from 0 that 3 of the"]),
+        (rows() + 1e13, BSC_MEAN, ["columns 0, 1, 2 and 5 more (counted from 0) lie so far from 0 that their"]),
         ((rows() + 1e5).astype(np.float32), BSC_MEAN, ["columns 0, 1, 2 and 5 more (counted from 0) lie so far from"]),
         (changed(2, 1e7 * rows()[:, 2]), BSC_MEAN, ["column 2 (counted from 0) has a standard deviation of "]),
         (changed(2, 1e-200 * rows()[:, 2]), {"kind": "gsc"}, ["column 3 (counted from 0) has a standard deviation of"]),
@@ -254,7 +254,7 @@ def test_columns_that_a_file_of_parameters_tells_of_are_not_unknown(assembled, t
     parts = assembled(values, training={"initial_file": str(tmp_path / "start.npz")})
     assert list(parts.unknown) == []
     assert parts.warnings == (
-        "no value of columns 2 and 5 (counted from 0) was observed: what training.initial_file says of them stays",
+        "no value of columns 2 and 5 (counted from 0) was observed: it stays as training.initial_file says",
     )
     constant = {"initial_file": str(tmp_path / "start.npz"), "initial": {"W": 1.0}}
     assert list(assembled(values, training=constant).unknown) == [2, 5]
@@ -282,7 +282,7 @@ def test_warnings_are_on_the_terminal_and_in_the_log_and_unknown_columns_in_the_
     assert said == [
         "no value of column 2 (counted from 0) was observed: nothing can be learned there, and "
         "reconstructions leave NaN",
-        "no value of column 1 (counted from 0) was observed: what training.initial_file says of them stays",
+        "no value of column 1 (counted from 0) was observed: it stays as training.initial_file says",
     ]
 
 

@@ -126,4 +126,4 @@ def test_names_are_only_names(page, tmp_path_factory):
 
 def test_pages_of_runs_go_with_a_campaign_only(plan, capsys):
     assert cli.main(["report", str(plan.runs[0].folder), "--runs"]) == 2
-    assert "--runs goes with the folder or the YAML file of one" in capsys.readouterr().err
+    assert "--runs needs the folder or the YAML file of one" in capsys.readouterr().err

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
     from prosper_ng.campaigns.run_state import RunState
 
-HELP = "show the runs, in what they differ, and what they will take; nothing is run but a few pilots"
+HELP = "show the runs, how they differ, and what they will cost; only a few short pilots are run"
 
 _MOST_SHOWN = 60
 
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=10.0,
         metavar="SECONDS",
-        help="how long to try points on this machine, for the cost; 0 for not at all (10)",
+        help="how long to run pilots on this machine to estimate the cost; 0 for none (10)",
     )
 
 
