@@ -45,6 +45,7 @@ def _examine(comm: "Communicator", failure: "LaunchError | None") -> "list[Findi
 
     from prosper_ng.diagnostics import group_checks as group
     from prosper_ng.diagnostics import machine_checks as machine
+    from prosper_ng.paths import absolute
 
     findings = [
         *group.check_launch(comm, failure),
@@ -56,7 +57,7 @@ def _examine(comm: "Communicator", failure: "LaunchError | None") -> "list[Findi
         findings += [
             *group.check_mpi(),
             *machine.check_kernel_cache(),
-            *machine.check_files(Path.cwd()),
+            *machine.check_files(absolute(Path())),
             *machine.check_leftovers(),
             *machine.check_slurm(),
         ]
