@@ -67,12 +67,12 @@ def test_a_cache_that_cannot_be_written_gives_way_to_a_private_temporary_one(tmp
 
 
 @pytest.mark.parametrize(
-    ("home", "own"), [("", None), ("none", None), ("file", None), ("locked", "mine"), ("there", None), ("there", "mine")]
+    ("home", "own"),
+    [("", None), ("none", None), ("file", None), ("locked", "mine"), ("there", None), ("there", "mine")],
 )
 def test_matplotlib_gets_a_temporary_folder_where_the_home_cannot_hold_its_own(home, own, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     (tmp_path / "there").mkdir()
-    (tmp_path / "locked").mkdir(mode=0o500)
     monkeypatch.setattr(paths.tempfile, "gettempdir", lambda: str(tmp_path))
     place = str(tmp_path / home) if home else ""
     monkeypatch.setenv("HOME", place)
@@ -95,7 +95,7 @@ def test_no_home_is_made_for_a_user_without_one(tmp_path, monkeypatch):
 def test_without_any_folder_for_temporary_files_there_is_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr(paths.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
-    with pytest.raises(UserError, match="there is no folder for temporary files .*; set TMPDIR"):
+    with pytest.raises(UserError, match=r"there is no folder for temporary files .*; set TMPDIR"):
         choose_kernel_cache({"XDG_CACHE_HOME": str(tmp_path / "file")})
 
 
