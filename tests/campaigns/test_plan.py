@@ -243,7 +243,8 @@ def test_a_run_has_a_legal_name_whatever_its_point(tmp_path):
     keep(plan)
     # An earlier version froze names that are none any more.
     frozen = plan.runs[0].folder / CONFIG_FILE
-    frozen.write_text(frozen.read_text(encoding="utf-8").replace("initial_file=_a_b", "initial_file=/a/b"), encoding="utf-8")
+    text = frozen.read_text(encoding="utf-8").replace("initial_file=_a_b", "initial_file=/a/b")
+    frozen.write_text(text, encoding="utf-8")
     assert load_plan(plan.folder).runs[0].loaded.value.name == plan.runs[0].loaded.value.name
 
 
