@@ -71,7 +71,8 @@ def choose_picture_cache(environment: MutableMapping[str, str]) -> None:
     Without any home it would end the program, with one that cannot be written it would list all fonts in every run.
     """
     folders = (_in_home(environment, "XDG_CONFIG_HOME", ".config"), _in_home(environment, "XDG_CACHE_HOME", ".cache"))
-    if not environment.get("MPLCONFIGDIR") and not all(_can_be_made(folder / "matplotlib") for folder in folders):
+    has_home = environment.get("HOME") and all(_can_be_made(folder / "matplotlib") for folder in folders)
+    if not has_home and not environment.get("MPLCONFIGDIR"):
         environment["MPLCONFIGDIR"] = str(temporary_folder() / "matplotlib")
 
 

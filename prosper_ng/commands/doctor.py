@@ -51,6 +51,7 @@ def _examine(comm: "Communicator", failure: "LaunchError | None", shared: "Share
     from prosper_ng.diagnostics import machine_checks as machine
     from prosper_ng.parallel.launcher import launch, local_size
     from prosper_ng.parallel.threads import available_cores
+    from prosper_ng.paths import absolute
 
     findings = [
         *group.check_launch(comm, failure),
@@ -65,7 +66,7 @@ def _examine(comm: "Communicator", failure: "LaunchError | None", shared: "Share
                 shared, local_size(os.environ) if launch(os.environ) else 0, len(available_cores())
             ),
             *machine.check_kernel_cache(),
-            *machine.check_files(Path.cwd()),
+            *machine.check_files(absolute(Path())),
             *machine.check_leftovers(),
             *machine.check_slurm(),
         ]

@@ -145,8 +145,8 @@ def _require_lines(*parts: Path | str) -> None:
         found = _NO_TEXT.search(str(part))
         if found is not None:
             raise UserError(
-                f"{str(part)!r} holds the character {found[0]!a}, which no line of a job script can hold; choose another name or "
-                "folder"
+                f"{str(part)!r} holds the character {found[0]!a}, which no line of a job script can hold; choose "
+                "another name or folder"
             )
 
 

@@ -71,7 +71,8 @@ def require_no_input(path: Path, inputs: Iterable[Path]) -> None:
         if same_file(path, each):
             also = "" if str(path) == str(each) else f" is the same file as {each}, which"
             raise UserError(
-                f"{path}{also} is read here and never replaced, not even with --force; choose another output"
+                f"{path}{also} belongs to what is read here, and is never replaced, not even with --force; choose "
+                "another output"
             )
 
 

@@ -144,3 +144,25 @@ def test_a_terminal_is_shown_how_many_runs_were_read(tmp_path, capsys):
     assert "100%" in text
     status, *both = said(capsys, *arguments)
     assert (status, "reading runs" in "".join(both)) == (0, False)
+
+
+def test_a_persons_own_folder_and_tables_are_left_alone(tmp_path, capsys):
+    path = write_campaign(tmp_path, GRID)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    for action in ("plan", "run", "status", "collect"):
+        status, out, err = said(capsys, action, path, "--output", tmp_path / "mine")
+        assert (status, out) == (2, "")
+        assert "is not empty and holds no campaign, but notes.txt" in err
+    assert [each.name for each in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+    out = tmp_path / "out"
+    for _ in range(2):
+        assert said(capsys, "collect", path, "--output", out, "--no-figures")[0] == 0
+    for name in ("runs.csv", "points.csv", "table.h5"):
+        before = (out / name).read_bytes()
+        (out / name).write_text("height,width\n1,2\n", encoding="utf-8")
+        status, _, err = said(capsys, "collect", path, "--output", out, "--no-figures")
+        assert status == 2
+        assert f"{name} is not a table of this campaign" in err
+        assert (out / name).read_text(encoding="utf-8").startswith("height")
+        (out / name).write_bytes(before)

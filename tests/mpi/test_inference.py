@@ -55,6 +55,11 @@ COMMANDS = {
     "white.h5": "reconstruct white rows.npy",
     "drawn.h5": "sample white --rows 700",
     "level.h5": "reconstruct means gaps.npy --missing",
+    "sample.npz": "sample bars --rows 700 --states",
+    "infer.mat": "infer bars",
+    "means.npy": "infer bars",
+    "filled.csv": "reconstruct bars",
+    "alone.tif": 'reconstruct patches --set estep={"kind":"preselection"}',
     "image.h5": 'reconstruct patches --set estep={"kind":"preselection"}',
 }
 
