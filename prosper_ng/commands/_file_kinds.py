@@ -67,4 +67,4 @@ def refuse_campaign(path: Path) -> None:
             "its runs stand, each in a folder of its own"
         )
     if kind == "run":
-        raise UserError(f"{path} is the configuration of a run; name the folder of the run, which is runs/NAME by default")
+        raise UserError(f"{path} is the configuration of a run; name the folder of the run, runs/NAME by default")

@@ -112,7 +112,8 @@ def _too_large(config: RunConfig, dataset: Dataset) -> Iterator[str]:
     """Says so where one rank alone would not have the memory here; more ranks, or another machine, may have it."""
     sizes = sizes_of(config.learning, dataset.n_observed)
     try:
-        planned(config.learning, sizes, blocks_of(config.learning, dataset.n_rows), SerialCommunicator())
+        blocks, of_image = blocks_of(config.learning, dataset.n_rows), dataset.as_image is not None
+        planned(config.learning, sizes, blocks, SerialCommunicator(), of_image)
     except UserError as error:
         yield f"not on this machine alone: {error}"
 

@@ -77,7 +77,7 @@ def assemble(
     blocks = blocks_of(settings, dataset.n_rows)
     with collectively(comm, "choosing the states"):
         sizes = _require_estep(settings, dataset)
-    plan = memory.planned(settings, sizes, blocks, comm)
+    plan = memory.planned(settings, sizes, blocks, comm, dataset.as_image is not None)
     owned = blocks.owned_rows(comm.rank, comm.size)
     content = Content(dataset)
     warm_up(comm, compile_reading)
