@@ -99,6 +99,7 @@ def look_at_folder(loaded: Loaded[RunConfig], folder: Path, data_digest: str | N
 
 def _require_place(folder: Path, refusal: str) -> None:
     """Raise UserError where a folder is none, or none can be made in the nearest one there is."""
+    os.fsencode(folder)  # raises where the environment cannot say its name
     place = folder.absolute()
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
