@@ -18,12 +18,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 once it is printed. Raises RunFileError where there is no run, or it cannot be read."""
+    """0 once it is printed. Raises UserError where there is no run, or it cannot be read."""
     import json
 
+    from prosper_ng.commands._file_kinds import refuse_campaign
     from prosper_ng.report.summary import silence, summary
     from prosper_ng.storage.run_record import read_run
 
+    refuse_campaign(arguments.run)
     record = read_run(arguments.run)
     found = summary(record)
     if arguments.json:

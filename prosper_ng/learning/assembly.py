@@ -74,14 +74,11 @@ def assemble(
     """
     scratch = folder if settings.memory.scratch is None else path_of(settings.memory.scratch)
     with collectively(comm, "opening the data"):
-        if dataset.n_rows == 0:
-            raise UserError("the data have no rows; at least one is needed to learn from")
-        _check_names(settings, dataset)
+        _require_names(settings, dataset)
     blocks = blocks_of(settings, dataset.n_rows)
     with collectively(comm, "choosing the states"):
-        check_model(settings.model, settings.chosen_estep.estep, settings.training)
-        sizes = memory.sizes_of(settings, dataset.n_observed)
-    plan = memory.planned(settings, sizes, blocks, comm)
+        sizes = _require_estep(settings, dataset)
+    plan = memory.planned(settings, sizes, blocks, comm, dataset.as_image is not None)
     owned = blocks.owned_rows(comm.rank, comm.size)
     content = Content(dataset)
     warm_up(comm, compile_reading)
@@ -125,8 +122,24 @@ def blocks_of(settings: LearningSettings, n_rows: int) -> RowBlocks:
     return blocks
 
 
-def _check_names(settings: LearningSettings, dataset: Dataset) -> None:
-    """Refuse names of parameters that the model does not have."""
+def require_fitting_settings(settings: LearningSettings, dataset: Dataset) -> None:
+    """Raise UserError where data and settings do not fit together by shapes and names; no row is read for it."""
+    _require_names(settings, dataset)
+    blocks_of(settings, dataset.n_rows)
+    _require_estep(settings, dataset)
+    given_parameters(settings, dataset.n_observed)
+
+
+def _require_estep(settings: LearningSettings, dataset: Dataset) -> memory.Sizes:
+    """The sizes that E-step and model come to; UserError where these do not fit each other."""
+    check_model(settings.model, settings.chosen_estep.estep, settings.training)
+    return memory.sizes_of(settings, dataset.n_observed)
+
+
+def _require_names(settings: LearningSettings, dataset: Dataset) -> None:
+    """Refuse names of parameters that the model does not have, and data without rows."""
+    if dataset.n_rows == 0:
+        raise UserError("the data have no rows; at least one is needed to learn from")
     names = tuple(learnable(settings.model.parameters(dataset.n_observed)))
     training = settings.training
     for where, asked in (("learn", training.learn or ()), ("initial", training.initial)):

@@ -248,6 +248,17 @@ def test_another_configuration_is_refused_and_what_differs_is_listed(runner):
     assert {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()} == before
 
 
+def test_a_run_annealed_in_fractions_is_not_prolonged_and_why_is_said(runner):
+    run = runner()
+    fractions = "training.annealing.temperature=[[0.0, 2.0], [0.7, 1.0]]"
+    assert run(fractions).status == 0
+    done = run(fractions, "training.n_sweeps=13")
+    assert done.status == 2
+    assert "\n  training.n_sweeps: 12 -> 13\n" in done.err
+    assert "positions of training.annealing are fractions of the run: with another number of sweeps than 12" in done.err
+    assert f"start in another folder with training.initial_file: {run.folder}, and a run that is to be " in done.err
+
+
 def test_another_configuration_is_refused_even_where_there_is_no_checkpoint(runner):
     run = runner()
     run("output.checkpoint_sweeps=null", "training.n_sweeps=2")
