@@ -41,7 +41,8 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
         "data",
         nargs="?",
         metavar="DATA",
-        help="the rows: a .h5, .npy, .npz or .mat file, or YAML with a `data` section; those of the run if not given",
+        help="the rows: a .h5, .npy, .npz, .mat or .csv file, a pattern of such files in quotation marks, or YAML "
+        "with a `data` section; those of the run if not given",
     )
     parser.add_argument("--dataset", metavar="NAME", help="the name of the array in DATA; `data` if not given")
     parser.add_argument("--missing", action="store_true", help="take NaN for values that were not observed")
@@ -87,6 +88,8 @@ def warn_of(run: "LearnedRun", comm: "Communicator") -> None:
 
 def report(inferred: "Inferred", adaptive: bool, *written: Path | None) -> None:
     """Print how well the rows are explained, how sure their best states are, and where the results are."""
+    for doubt in inferred.doubts:
+        print(f"warning: {doubt}", file=sys.stderr)
     print(f"free energy {inferred.free_energy:.6g} per row")
     if inferred.start.sentence is not None:
         print(inferred.start.sentence)

@@ -1,8 +1,10 @@
 """The rows that a learned model is applied to."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from prosper_ng.config.canonical import inline
 from prosper_ng.config.loader import DEFAULT, checked, read_file, read_tree
 from prosper_ng.config.tree import MappingNode
 from prosper_ng.data.content import Content, compile_reading, local_rows
-from prosper_ng.data.dataset import Source
+from prosper_ng.data.dataset import DataError, Dataset, Source
 from prosper_ng.data.preprocessing import SETTINGS
 from prosper_ng.data.support import noise_refused
 from prosper_ng.errors import UserError
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 _DATASET = "data"
 """The name looked for where none is given."""
 _OF_DATA = ("seed", "data")
+_SHOWN = 10
+"""Names of columns in a sentence."""
 
 
 @settings
@@ -66,7 +70,7 @@ def open_rows(run: "LearnedRun", wanted: Wanted, comm: Communicator, folder: Pat
         refusal = noise_refused(known.model, source)
         if refusal is not None:
             raise UserError(f"{wanted.path or 'the data'}: {refusal}")
-        dataset = source.open(seed)
+        source, dataset, doubts = _opened(run, source, seed, wanted.path)
         preprocessing = dataset.preprocessing if known.preprocessing is None else known.preprocessing
         check_shape(known, dataset, wanted.path or "the data")
     blocks = RowBlocks(dataset.n_rows, default_block_rows(dataset.n_rows, 1))
@@ -84,7 +88,39 @@ def open_rows(run: "LearnedRun", wanted: Wanted, comm: Communicator, folder: Pat
         )
     attributes: dict[str, Any] = {"data": wanted.path or "of the run", "data_source": _without_preprocessing(source)}
     attributes |= {"n_rows": dataset.n_rows, "data_digest": digest}
-    return LocalRows(dataset, source.may_lack_values, blocks, raw, preprocessing, comm, run.memory, scratch, attributes)
+    return LocalRows(
+        dataset, source.may_lack_values, blocks, raw, preprocessing, comm, run.memory, scratch, attributes, doubts
+    )  # fmt: skip
+
+
+def _opened(run: "LearnedRun", source: Source, seed: int, path: str | None) -> tuple[Source, Dataset, tuple[str, ...]]:
+    """The source with its columns in the order in which the model has learned them, its dataset, and what is doubtful.
+
+    Raises UserError where columns have names, and some that the model knows are not among them.
+    """
+    dataset, names = source.open(seed), run.learned.column_names
+    doubts = dataset.doubts if path is not None else ()
+    if None in (names, dataset.column_names) or names == dataset.column_names:
+        return source, dataset, doubts
+    assert names is not None
+    changed = cast(Any, source)
+    try:
+        ordered: Source = replace(changed, columns=names)
+        dataset = ordered.open(seed)
+    except (DataError, TypeError) as error:
+        raise UserError(
+            f"{run.learned.origin} has learned from the columns {_listed(names)}, and those of {dataset.where} are "
+            f"{_listed(dataset.column_names or ())}; name them alike, or leave the header out where they are the same "
+            f"by other names ({error})"
+        ) from None
+    order = f"the columns of {dataset.where} are taken by their names, as {run.learned.origin} has learned them"
+    return ordered, dataset, (order, *dataset.doubts)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:_SHOWN]) + (
+        f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    )
 
 
 def _source(run: "LearnedRun", wanted: Wanted) -> tuple[Source, int]:
@@ -95,7 +131,7 @@ def _source(run: "LearnedRun", wanted: Wanted) -> tuple[Source, int]:
     if wanted.path is not None and Path(wanted.path).suffix.lower() in (".yaml", ".yml"):
         source, seed = _configured(known, wanted.path)
     elif wanted.path is not None:
-        return _file(wanted), known.seed
+        return _file(run, wanted), known.seed
     else:
         source, seed = _own(run)
     if wanted.dataset is not None:
@@ -138,14 +174,15 @@ def _configured(known: "Learned", path: str) -> tuple[Source, int]:
     return config.data, config.seed
 
 
-def _file(wanted: Wanted) -> Source:
-    """The source for a file of numbers."""
+def _file(run: "LearnedRun", wanted: Wanted) -> Source:
+    """The source for a file of numbers; one of the kind that the run has learned from is read as that was."""
     assert wanted.path is not None
     sources: list[type[Any]] = list(components_of("prosper_ng.data.sources").values())
     suffix = Path(wanted.path).suffix.lower()
-    kinds = [each for each in sources if suffix in each.suffixes]
+    kinds = [each for each in sources if wanted.path.lower().endswith(tuple(each.suffixes))]
     if not kinds:
-        suffixes = ", ".join(sorted({ending for each in sources for ending in each.suffixes}))
+        plain = {ending for each in sources for ending in each.suffixes if ending.count(".") == 1}
+        suffixes = ", ".join(sorted(plain))
         raise UserError(f"{wanted.path}: the name of a file of data ends in {suffixes}, .yaml or .yml")
     if len(kinds) > 1:
         raise UserError(
@@ -157,6 +194,10 @@ def _file(wanted: Wanted) -> Source:
         names[kind.name_field] = wanted.dataset or _DATASET
     elif wanted.dataset is not None:
         raise UserError(f"{wanted.path} holds a single array, so --dataset makes no sense")
+    if run.data is not None and run.data["data"].get("kind") == kind_of(kind):
+        own = cast(Any, _own(run)[0].unprepared())
+        like_the_run: Source = replace(own, path=wanted.path, missing=wanted.missing, **names)
+        return like_the_run
     source: Source = kind(path=wanted.path, missing=wanted.missing, **names)
     return source
 

@@ -100,7 +100,7 @@ def assemble(
     census = take_census(problem)
     unknown = np.setdiff1d(census.never_observed, told)
     preparation = {} if source is None else source.preparation
-    warnings = _warnings(settings, dataset, preparation, problem, census, unknown)
+    warnings = (*dataset.doubts, *_warnings(settings, dataset, preparation, problem, census, unknown))
     initial = initial_parameters(settings, problem, given, census.moments)
     missing = bool((census.n_observed < blocks.n_rows).any())
     return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, missing, allocate, warnings)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prosper_ng.data.dataset import DataError
 
 if TYPE_CHECKING:
-    from prosper_ng.data.sources._arrays import Table
+    from prosper_ng.data.sources._arrays import ReadRows, Table
 
 Wanted = int | str | Sequence[int | str]
 """Columns by number, by slice such as 3:10, by name, or a list of these."""
@@ -75,8 +75,8 @@ def of_shape(table: "Table", row_shape: tuple[int, ...]) -> "Table":
     if math.prod(row_shape) != table.shape[1]:
         sides = " x ".join(map(str, row_shape))
         raise DataError(
-            f"row_shape {list(row_shape)} needs rows of {sides} = {math.prod(row_shape)} values; those of {table.where} "
-            f"have {table.shape[1]}"
+            f"row_shape {list(row_shape)} needs rows of {sides} = {math.prod(row_shape)} values; those of "
+            f"{table.where} have {table.shape[1]}"
         )
     return table._replace(row_shape=row_shape)
 
@@ -88,7 +88,10 @@ def joined(files: Sequence[str], table_of: Callable[[str], "Table"]) -> "Table":
     """
     kept = lru_cache(maxsize=_OPEN_FILES)(table_of)
     first = table_of(files[0])
-    shapes, parts, notes, doubts = [], [], [], []
+    shapes: list[tuple[int, int]] = []
+    parts: list[tuple[int, str]] = []
+    notes: list[str] = []
+    doubts: list[str] = []
     for file in files:
         table = kept(file)
         _require_alike(first, table)
@@ -120,14 +123,18 @@ def joined(files: Sequence[str], table_of: Callable[[str], "Table"]) -> "Table":
     )  # fmt: skip
 
 
-def _some_columns(table: "Table", columns: Sequence[int]) -> Callable[[int, int], NDArray[Any]]:
+def _some_columns(table: "Table", columns: Sequence[int]) -> "ReadRows":
     """What reads these columns of rows."""
     if table.reader_of is not None:
         return table.reader_of(columns)
     picked = np.asarray(columns, np.intp)
     is_run = len(picked) > 0 and (np.diff(picked) == 1).all()
     chosen = slice(int(picked[0]), int(picked[-1]) + 1) if is_run else picked
-    return lambda start, stop: np.asarray(table.rows(start, stop))[:, chosen]
+
+    def rows(start: int, stop: int) -> NDArray[Any]:
+        return np.asarray(table.rows(start, stop))[:, chosen]
+
+    return rows
 
 
 def _numbers(table: "Table", wanted: Sequence[int | str]) -> list[int]:
@@ -152,7 +159,9 @@ def _numbers_of(table: "Table", each: int | str) -> list[int]:
         return [each % n_columns]
     if table.names is not None and each in table.names:
         if table.names.count(each) > 1:
-            raise DataError(f"columns: {table.where} has {table.names.count(each)} columns '{each}'; give their numbers")
+            raise DataError(
+                f"columns: {table.where} has {table.names.count(each)} columns '{each}'; give their numbers"
+            )
         return [table.names.index(each)]
     match = _SLICE.fullmatch(each)
     if match is None:
@@ -169,7 +178,9 @@ def _numbers_of(table: "Table", each: int | str) -> list[int]:
 def _unknown(table: "Table", name: str) -> str:
     """That there is no column of this name, with the nearest one."""
     if table.names is None:
-        return f"columns: '{name}' is a name, and the columns of {table.where} have none; give numbers, or slices as 3:10"
+        return (
+            f"columns: '{name}' is a name, and the columns of {table.where} have none; give numbers, or slices as 3:10"
+        )
     near = difflib.get_close_matches(name, table.names, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     shown = ", ".join(f"'{one}'" for one in table.names[:_SHOWN])
@@ -188,7 +199,9 @@ def _require_alike(first: "Table", table: "Table") -> None:
         return
     assert first.names is not None
     assert table.names is not None
-    column = next(place for place, (one, other) in enumerate(zip(first.names, table.names, strict=True)) if one != other)
+    column = next(
+        place for place, (one, other) in enumerate(zip(first.names, table.names, strict=True)) if one != other
+    )
     hint = ", so that they are taken by name" if sorted(first.names) == sorted(table.names) else ""
     raise DataError(
         f"column {column} (counted from 0) of {table.where} is '{table.names[column]}', and that of {first.where} is "

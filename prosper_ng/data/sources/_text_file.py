@@ -1,4 +1,4 @@
-"""Text files as bytes that can be read from any place: unpacked, and in an encoding whose line ends are single bytes."""
+"""Text files as bytes that can be read from any place: unpacked, in an encoding whose line ends are single bytes."""
 
 import bz2
 import gzip
@@ -91,7 +91,7 @@ def _unpacked(file: BinaryIO) -> IO[bytes]:
     file.seek(0)
     for start, opener in _PACKED.items():
         if magic.startswith(start):
-            return cast(IO[bytes], opener(fileobj=file) if opener is gzip.GzipFile else opener(file))  # type: ignore[call-overload]
+            return cast(IO[bytes], opener(fileobj=file) if opener is gzip.GzipFile else opener(file))
     return file
 
 

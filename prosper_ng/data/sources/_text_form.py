@@ -12,9 +12,28 @@ WHITE_SPACE = "white space"
 _DELIMITERS = ("\t", ";", "|", ",", WHITE_SPACE)
 """In the order in which they are preferred where several would do."""
 _GAPS = frozenset(
-    ("", "na", "n/a", "nan", "-nan", "<na>", "#n/a", "#na", "null", "none", "nil", "missing", ".", "?", "1.#qnan", "-1.#ind")
+    (
+        "",
+        "na",
+        "n/a",
+        "nan",
+        "-nan",
+        "<na>",
+        "#n/a",
+        "#na",
+        "null",
+        "none",
+        "nil",
+        "missing",
+        ".",
+        "?",
+        "1.#qnan",
+        "-1.#ind",
+    )
 )
-_NUMBER = re.compile(r"[+\-\u2212]?(\d+([.,'\u2019\u00a0\u202f]\d+)*[.,]?|[.,]\d+)([eEdD][+-]?\d+)?|[+-]?inf(inity)?|true|false", re.I)
+_NUMBER = re.compile(
+    r"[+\-\u2212]?(\d+([.,'\u2019\u00a0\u202f]\d+)*[.,]?|[.,]\d+)([eEdD][+-]?\d+)?|[+-]?inf(inity)?|true|false", re.I
+)
 _GROUPED = re.compile(r"[+\-\u2212]?[1-9]\d{0,2}(,\d{3})+")
 _WORD = re.compile(r'"((?:[^"]|"")*)"|(\S+)')
 _FEWEST_COUNTED, _FEWEST_NAMES = 5, 3
@@ -56,7 +75,7 @@ class Form(NamedTuple):
     def __str__(self) -> str:
         """For people: what was found."""
         shown = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space"}.get(self.delimiter, self.delimiter)
-        said = [f"{self.n_fields} fields", f"delimiter {shown}", "header" if self.names else "no header"]
+        said = [_many(self.n_fields, "field"), f"delimiter {shown}", "header" if self.names else "no header"]
         if self.decimal == ",":
             said.append("decimal comma")
         if self.has_row_names:
@@ -64,6 +83,10 @@ class Form(NamedTuple):
         if self.has_empty_end:
             said.append("the empty last field is left out")
         return ", ".join(said)
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def fields_of(line: str, form: Form | Told, delimiter: str | None = None) -> list[str]:
@@ -80,7 +103,10 @@ def fields_of(line: str, form: Form | Told, delimiter: str | None = None) -> lis
     assert delimiter is not None
     if '"' not in line:
         return line.split(delimiter)
-    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=delimiter != " "))
+    try:
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=delimiter != " "))
+    except csv.Error:  # quotation marks that belong to no pair
+        return [line]
 
 
 def is_gap(field: str) -> bool:
@@ -106,7 +132,9 @@ def found_form(lines: Sequence[str], told: Told, where: str) -> tuple[Form, int]
             raise DataError(f"{where} has no rows")
     delimiter = told.delimiter or _delimiter(lines, told)
     rows = [fields_of(line, told, delimiter) for line in lines]
-    names = [name.strip() for name in rows[0]]
+    # Names may hold the sign that comments begin with.
+    named = told if delimiter == WHITE_SPACE else told._replace(comment=None)
+    names = [name.strip() for name in fields_of(lines[0], named, delimiter)]
     if told.thousands is not None:
         rows = [[field.replace(told.thousands, "") for field in row] for row in rows]
     has_header = _has_header(rows, where) if told.header is None else told.header
@@ -122,7 +150,9 @@ def found_form(lines: Sequence[str], told: Told, where: str) -> tuple[Form, int]
         delimiter, ".", told.thousands, told.comment, n_fields, tuple(names), has_row_names, has_empty_end,
     )  # fmt: skip
     if len(form.columns) == 0:
-        raise DataError(f"{where} has no columns besides the names of its rows; set `row_names: false` if they are values")
+        raise DataError(
+            f"{where} has no columns besides the names of its rows; set `row_names: false` if they are values"
+        )
     return form._replace(decimal=told.decimal or _decimal(body, form, where)), n_before + has_header
 
 
@@ -137,14 +167,14 @@ def counts_rows(lines: Sequence[str], form: Form) -> bool:
 def _delimiter(lines: Sequence[str], told: Told) -> str:
     """The one by which most rows have the same number of fields, and most fields are numbers."""
     body = lines[1:] or lines
-    best, best_score = "", _score([[line] for line in body])
+    best, best_score = "", 0.0
     for delimiter in _DELIMITERS:
         rows = [fields_of(line, told, delimiter) for line in body]
         n_fields, n_rows = Counter(map(len, rows)).most_common(1)[0]
         score = _score([row for row in rows if len(row) == n_fields]) * n_rows / len(rows)
-        if n_fields > 1 and (score > best_score or (not best and score == best_score)):
+        if n_fields > 1 and score > best_score:
             best, best_score = delimiter, score
-    return best or (WHITE_SPACE if "\t" not in "".join(lines) else "\t")
+    return best or WHITE_SPACE
 
 
 def _score(rows: list[list[str]]) -> float:
@@ -185,7 +215,8 @@ def _may_be_names(numbers: list[str], body: list[list[str]], has_texts: bool) ->
     first = int(numbers[0])
     counts = numbers == list(map(str, range(first, first + len(numbers))))
     if not has_texts:
-        return counts and len(numbers) >= _FEWEST_NAMES
+        goes_on = body[0][0].strip() == str(first + len(numbers))
+        return counts and len(numbers) >= _FEWEST_NAMES and not goes_on
     return (counts and len(numbers) > 1) or any("." in field and is_number(field) for row in body for field in row)
 
 
@@ -203,8 +234,8 @@ def _fitting(names: list[str], n_fields: int, has_empty_end: bool, where: str) -
         return [*names, ""] if has_empty_end else ["", *names]  # R names no column of names
     if len(names) != n_fields:
         raise DataError(
-            f"{where}: the header has {len(names)} names, and the rows have {n_fields} fields; say how the table is "
-            "written with `delimiter`, `header` or `skip`"
+            f"{where}: the header has {_many(len(names), 'name')}, and the rows have {_many(n_fields, 'field')}; say "
+            "how the table is written with `delimiter`, `header` or `skip`"
         )
     return names
 
@@ -229,6 +260,6 @@ def _decimal(body: list[list[str]], form: Form, where: str) -> str:
     if any("." in number for number in numbers):
         return "."
     raise DataError(
-        f"{where}: whether {commas[0]} is {commas[0].replace(',', '')} or {commas[0].replace(',', '.')} cannot be told; "
-        'set `thousands: ","` or `decimal: ","`'
+        f"{where}: whether {commas[0]} is {commas[0].replace(',', '')} or {commas[0].replace(',', '.')} cannot be told"
+        '; set `thousands: ","` or `decimal: ","`'
     )

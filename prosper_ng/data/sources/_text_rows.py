@@ -1,5 +1,6 @@
 """The rows of a text table by number: one fast pass finds where they lie, and any of them are read from there."""
 
+import re
 from bisect import bisect_right
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ _MARK_BYTES = 1 << 18
 """Between the rows whose places are kept."""
 _LONGEST_ROW = 1 << 28
 _QUOTE = 34
+_OPENING = re.compile(rb'(?:^|[^\w"])"(?:[^"]|"")*$')
 
 
 class _Rows(NamedTuple):
@@ -59,11 +61,7 @@ class TextRows:
     def line_number(self, row: int) -> int:
         """The number of the line in the file at which a row begins, counted from 1, as editors do."""
         content, first, place = self._around(row, row + 1)
-        place += int(self._rows_of(content, is_last=True).starts[row - first])
-        n_ends = 0
-        for begin in range(self._file.start, place, _BLOCK_BYTES):
-            n_ends += self._file.read(begin, min(_BLOCK_BYTES, place - begin)).count(self._file.newline)
-        return n_ends + 1
+        return self._n_ends(place + int(self._rows_of(content, is_last=True).starts[row - first])) + 1
 
     def _around(self, start: int, stop: int) -> tuple[bytes, int, int]:
         """The bytes that hold these rows, the number of the first row in them, and where they begin."""
@@ -94,11 +92,11 @@ class TextRows:
             self._mark(starts, n_rows, place, rows, places)
             n_rows, place, rest = n_rows + len(starts), place + n_whole, content[n_whole:]
             if len(rest) > _LONGEST_ROW:
-                raise self._unclosed(n_rows, place)
+                raise self._unclosed(place)
         if rest:
             starts, _, n_whole = self._rows_of(rest, is_last=True)
             if n_whole < len(rest):
-                raise self._unclosed(n_rows, place)
+                raise self._unclosed(place)
             self._mark(starts, n_rows, place, rows, places)
             n_rows += len(starts)
         return n_rows, rows, [*places, place + len(rest)]
@@ -132,6 +130,10 @@ class TextRows:
         line = line.strip()
         return bool(line) and not self._is_comment(line)
 
+    def _opens(self, line: bytes) -> bool:
+        """Whether a quotation begins in a line that does not end in it; a mark behind a letter or digit is an inch."""
+        return _OPENING.search(line) is not None and not self._is_comment(line)
+
     def _is_comment(self, line: bytes) -> bool:
         return bool(self._comment) and line.lstrip().startswith(self._comment)
 
@@ -143,15 +145,19 @@ class TextRows:
             return ends
         kept, is_open, begin = [], False, 0
         for end, odd in zip(ends.tolist(), is_odd.tolist(), strict=True):
-            is_open ^= odd and (is_open or not self._is_comment(content[begin:end]))
+            is_open ^= odd and (is_open or self._opens(content[begin:end]))
             if not is_open:
                 kept.append(end)
             begin = end + 1
         self._is_plain = False
         return np.array(kept, np.intp)
 
-    def _unclosed(self, n_rows: int, place: int) -> DataError:
-        n_ends = self._file.read(self._file.start, place - self._file.start).count(self._file.newline)
-        return DataError(
-            f"{self._file.path}: the quotation that begins in line {n_ends + 1} (row {n_rows}) is never closed"
-        )
+    def _unclosed(self, place: int) -> DataError:
+        line = self._n_ends(place) + 1
+        return DataError(f"{self._file.path}: no row ends after line {line}; is a quotation mark never closed there?")
+
+    def _n_ends(self, place: int) -> int:
+        """How many lines end before a place."""
+        pieces = range(self._file.start, place, _BLOCK_BYTES)
+        newline = self._file.newline
+        return sum(self._file.read(begin, min(_BLOCK_BYTES, place - begin)).count(newline) for begin in pieces)

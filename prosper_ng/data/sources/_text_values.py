@@ -37,7 +37,8 @@ def values_of(lines: Sequence[str], form: Form, columns: Sequence[int], missing:
         bad &= ~np.isnan(found)
     if bad.any():
         row, place = np.unravel_index(int(bad.argmax()), bad.shape)
-        raise BadRow(int(row), columns[place], fields_of(lines[int(row)], form)[columns[place]])
+        column = columns[int(place)]
+        raise BadRow(int(row), column, fields_of(lines[int(row)], form)[column])
     return found
 
 

@@ -1,5 +1,6 @@
 """Rows of a table in a text file."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -7,7 +8,7 @@ import annotated_types
 from numpy.typing import NDArray
 
 from prosper_ng.components import component
-from prosper_ng.data.dataset import Columns, DataError
+from prosper_ng.data.dataset import DataError
 from prosper_ng.data.sources._arrays import ArraySource, ReadRows, Table
 from prosper_ng.data.sources._text_file import TextFile
 from prosper_ng.data.sources._text_form import WHITE_SPACE, Form, Told, counts_rows, found_form, is_gap
@@ -17,6 +18,10 @@ from prosper_ng.data.sources._text_values import BadRow, values_of
 _ENDINGS = (".csv", ".tsv", ".txt", ".dat")
 _HEAD_ROWS = 100
 """What is looked at to find how a table is written."""
+_SHOWN = 40
+"""Letters of a field that is no number."""
+_INFINITE = re.compile(r"[+-]?(inf|infinity|[\d.]+[eEdD]\+?\d+)", re.I)
+_OTHER_SIGNS = re.compile(r"[+-]?\d+(\D\d{3})+([.,]\d*)?|[+-]?\d*,\d+(e[+-]?\d+)?", re.I)
 _DELIMITERS = {"tab": "\t", "comma": ",", "semicolon": ";", "space": " ", WHITE_SPACE: WHITE_SPACE}
 
 
@@ -53,7 +58,9 @@ class Csv(ArraySource):
         super().__post_init__()
         delimiter = _DELIMITERS.get(self.delimiter or ",", self.delimiter)
         if delimiter is not None and delimiter != WHITE_SPACE and (len(delimiter) != 1 or delimiter in '"\r\n'):
-            raise ValueError(f"delimiter {delimiter!r} is none; legal is a single character, or {', '.join(_DELIMITERS)}")
+            raise ValueError(
+                f"delimiter {delimiter!r} is none; legal is a single character, or {', '.join(_DELIMITERS)}"
+            )
         if self.thousands is not None and (len(self.thousands) != 1 or self.thousands.isalnum()):
             raise ValueError(f"thousands {self.thousands!r} is none; legal is a single sign such as ',' or '.'")
         if self.thousands is not None and self.thousands == (self.decimal or "."):
@@ -90,9 +97,9 @@ class Csv(ArraySource):
             return ()
         name = f" '{form.names[0]}'" if form.names and form.names[0] else ""
         if form.has_row_names and name and self.row_names is None:
-            return (f"{where}: the first column{name} holds texts and is left out; `row_names: true` says that it may",)
+            return (f"{where}: the first column{name} holds texts and is left out; `row_names: true` if that is right",)
         if not form.has_row_names and self.row_names is None and not self.transpose and counts_rows(head, form):
-            return (f'{where}: the first column{name} seems to count the rows; set `row_names: true` to leave it out',)
+            return (f"{where}: the first column{name} seems to count the rows; set `row_names: true` to leave it out",)
         return ()
 
 
@@ -121,26 +128,20 @@ class _TextTable:
         if bad.column is None:
             return f"{place} has {bad.content} fields, and the table has {form.n_fields} ({form})"
         name = f" '{form.names[bad.column]}'" if form.names and form.names[bad.column] else ""
-        shown = repr(bad.content if len(bad.content) <= 40 else bad.content[:37] + "...")
-        return f"{place}, column {bad.column}{name} is {shown if bad.content.strip() else 'empty'}{self._advice(bad.content)}"
+        shown = repr(bad.content if len(bad.content) <= _SHOWN else bad.content[: _SHOWN - 3] + "...")
+        held = shown if bad.content.strip() else "empty"
+        return f"{place}, column {bad.column}{name} is {held}{self._advice(bad.content.strip(), bad.column)}"
 
-    def _advice(self, content: str) -> str:
+    def _advice(self, content: str, column: int) -> str:
         """What is wrong with a field, and what would help."""
         if is_gap(content):
             return "; set `missing: true` if that marks values that were not observed"
-        try:
-            float(content.replace(",", "."))
-        except ValueError:
-            is_finite = False
-        else:
-            is_finite = "," not in content and "." not in content
-        if is_finite or content.strip().lstrip("+-").lower() in ("inf", "infinity"):
+        if _INFINITE.fullmatch(content):
             return "; every value must be a finite number"
-        advice = ", which is no number"
-        signs = {sign for sign in ".,'" if sign in content}
-        if any(letter.isdecimal() for letter in content) and not any(letter.isalpha() for letter in content) and signs:
-            return f"{advice} with `decimal: {self._form.decimal!r}` and without `thousands`; set these as the file has them"
-        return f'{advice}; choose the columns that are with `columns`, such as `columns: "1:4"`'
-
-
-_COLUMNS = Columns
+        if _OTHER_SIGNS.fullmatch(content):
+            return (
+                f", which is no number where the decimal sign is {self._form.decimal!r}; set `decimal` and `thousands` "
+                "as the file has them"
+            )
+        columns = f"{column + 1}:" if column + 1 < self._form.n_fields else f":{column}"
+        return f', which is no number; choose the columns that are with `columns`, such as `columns: "{columns}"`'
