@@ -1,7 +1,6 @@
 """The rows that a learned model is applied to."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
 _DATASET = "data"
 """The name looked for where none is given."""
 _OF_DATA = ("seed", "data")
-_SHOWN = 10
-"""Names of columns in a sentence."""
+_TAKEN_BY_NAME = "the columns of {} are taken by their names, as {} has learned from them"
 
 
 @settings
@@ -98,29 +96,43 @@ def _opened(run: "LearnedRun", source: Source, seed: int, path: str | None) -> t
 
     Raises UserError where columns have names, and some that the model knows are not among them.
     """
-    dataset, names = source.open(seed), run.learned.column_names
-    doubts = dataset.doubts if path is not None else ()
-    if None in (names, dataset.column_names) or names == dataset.column_names:
-        return source, dataset, doubts
-    assert names is not None
-    changed = cast(Any, source)
+    names, origin = run.learned.column_names, run.learned.origin
     try:
-        ordered: Source = replace(changed, columns=names)
-        dataset = ordered.open(seed)
-    except (DataError, TypeError) as error:
+        dataset = source.open(seed)
+    except DataError as error:
+        named = None if names is None else _by_name(source, names)
+        try:
+            if named is None:
+                raise
+            dataset = named.open(seed)
+        except DataError:
+            raise error from None
+        return named, dataset, (_TAKEN_BY_NAME.format(dataset.where, origin), *dataset.doubts)
+    if names is None or dataset.column_names in (None, names):
+        return source, dataset, dataset.doubts if path is not None else ()
+    named = _by_name(source, names)
+    try:
+        if named is None:
+            raise DataError(f"they are {inline(dataset.column_names)}, and not {inline(names)}")
+        dataset = named.open(seed)
+    except DataError as error:
         raise UserError(
-            f"{run.learned.origin} has learned from the columns {_listed(names)}, and those of {dataset.where} are "
-            f"{_listed(dataset.column_names or ())}; name them alike, or leave the header out where they are the same "
-            f"by other names ({error})"
+            f"the columns of {dataset.where} are not those that {origin} has learned from ({error}); name them alike, "
+            "or leave the header out where only the names differ"
         ) from None
-    order = f"the columns of {dataset.where} are taken by their names, as {run.learned.origin} has learned them"
-    return ordered, dataset, (order, *dataset.doubts)
+    return named, dataset, (_TAKEN_BY_NAME.format(dataset.where, origin), *dataset.doubts)
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names[:_SHOWN]) + (
-        f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    )
+def _by_name(source: Source, names: tuple[str, ...]) -> Source | None:
+    """The same source, of which these columns are taken; None where it cannot choose columns, or names say too little.
+
+    Names that stand twice, or are none, say too little.
+    """
+    changed = cast(Any, source)
+    if not hasattr(changed, "columns") or len(set(names)) < len(names) or "" in names:
+        return None
+    found: Source = replace(changed, columns=names)
+    return found
 
 
 def _source(run: "LearnedRun", wanted: Wanted) -> tuple[Source, int]:
@@ -196,7 +208,8 @@ def _file(run: "LearnedRun", wanted: Wanted) -> Source:
         raise UserError(f"{wanted.path} holds a single array, so --dataset makes no sense")
     if run.data is not None and run.data["data"].get("kind") == kind_of(kind):
         own = cast(Any, _own(run)[0].unprepared())
-        like_the_run: Source = replace(own, path=wanted.path, missing=wanted.missing, **names)
+        unshaped = {"row_shape": None} if hasattr(own, "row_shape") else {}
+        like_the_run: Source = replace(own, path=wanted.path, missing=wanted.missing, **unshaped, **names)
         return like_the_run
     source: Source = kind(path=wanted.path, missing=wanted.missing, **names)
     return source

@@ -97,8 +97,9 @@ def joined(files: Sequence[str], table_of: Callable[[str], "Table"]) -> "Table":
         _require_alike(first, table)
         parts += [(sum(rows for rows, _ in shapes) + start, where) for start, where in table.parts_or_whole]
         shapes.append(table.shape)
-        notes += table.notes
-        doubts += table.doubts
+        for said, found in ((notes, table.notes), (doubts, table.doubts)):
+            others = {each.partition(": ")[2] for each in said}
+            said += [each for each in found if each.partition(": ")[2] not in others]  # once for files that are alike
     begins = [0, *np.cumsum([n_rows for n_rows, _ in shapes]).tolist()]
 
     def rows(start: int, stop: int) -> NDArray[Any]:
@@ -119,7 +120,7 @@ def joined(files: Sequence[str], table_of: Callable[[str], "Table"]) -> "Table":
     more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
     return first._replace(
         where=where, shape=(begins[-1], first.shape[1]), rows=rows, stored=None, reader_of=None, parts=tuple(parts),
-        notes=(order + more, *dict.fromkeys(notes)), doubts=tuple(dict.fromkeys(doubts)),
+        notes=(order + more, *notes), doubts=tuple(doubts),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ _BLOCK_BYTES = 1 << 22
 _MARK_BYTES = 1 << 18
 """Between the rows whose places are kept."""
 _LONGEST_ROW = 1 << 28
-_QUOTE = 34
+_QUOTE, _LINE_FEED = ord('"'), ord("\n")
 _OPENING = re.compile(rb'(?:^|[^\w"])"(?:[^"]|"")*$')
 
 
@@ -51,7 +51,9 @@ class TextRows:
         content, first, _ = self._around(start, stop)
         if self._is_plain:
             text = self._file.decoded(content)
-            found = (text.replace("\r\n", "\n") if self._newline == 10 else text).split(chr(self._newline))
+            if self._newline == _LINE_FEED and "\r" in text:
+                text = text.replace("\r\n", "\n")
+            found = text.split(chr(self._newline))
         else:
             starts, ends, _ = self._rows_of(content, is_last=True)
             whole = (self._file.decoded(content[a:b]) for a, b in zip(starts, ends, strict=True))

@@ -29,7 +29,8 @@ def values_of(lines: Sequence[str], form: Form, columns: Sequence[int], missing:
 
     Raises BadRow for the first row that is none.
     """
-    found = _at_once(lines, form) if len(columns) == form.n_fields else None
+    is_whole = list(columns) == list(range(form.n_fields))
+    found = _at_once(lines, form) if is_whole else None
     if found is None:
         found = _one_by_one(lines, form, columns, missing)
     bad = ~np.isfinite(found)
