@@ -1,6 +1,6 @@
 """Data and settings put together to a problem that can be trained on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,8 +99,7 @@ def assemble(
     allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
     census = take_census(problem)
     unknown = np.setdiff1d(census.never_observed, told)
-    preparation = {} if source is None else source.preparation
-    warnings = (*dataset.doubts, *_warnings(settings, dataset, preparation, problem, census, unknown))
+    warnings = (*dataset.doubts, *_warnings(settings, dataset, source, problem, census, unknown))
     initial = initial_parameters(settings, problem, given, census.moments)
     missing = bool((census.n_observed < blocks.n_rows).any())
     return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, missing, allocate, warnings)
@@ -139,7 +138,7 @@ def _check_names(settings: LearningSettings, dataset: Dataset) -> None:
 def _warnings(
     settings: LearningSettings,
     dataset: Dataset,
-    preparation: Mapping[str, Any],
+    source: Source | None,
     problem: Problem,
     census: Census,
     unknown: Columns,
@@ -150,4 +149,6 @@ def _warnings(
     epsilon = max(float(np.finfo(each).eps) for each in types)
     has_covariance = noise_covariance(settings.model.parameters(problem.n_observed)) is not None
     repeated = equal_columns(problem, census) if has_covariance else NO_COLUMNS
-    return warnings_of(Case(census, settings.model, preparation, epsilon, repeated, unknown))
+    preparation = {} if source is None else source.preparation
+    can_transpose = getattr(source, "transpose", None) is False
+    return warnings_of(Case(census, settings.model, preparation, epsilon, repeated, unknown, can_transpose))

@@ -42,6 +42,8 @@ class Table(NamedTuple):
     """The shape to look at a row in, where one is known."""
     names: tuple[str, ...] | None = None
     """Of the columns, where they have any."""
+    row_names: Callable[[], tuple[str, ...]] | None = None
+    """Reads the names of the rows, where they have any; they are those of the columns once the table is transposed."""
     reader_of: Callable[[Sequence[int]], ReadRows] | None = None
     """Makes what reads some columns only, where that takes less than reading all."""
     parts: tuple[tuple[int, str], ...] = ()

@@ -54,10 +54,10 @@ def transposed(table: "Table") -> "Table":
             found.append(strip(number)[max(start - begin, 0) : stop - begin])
         return np.concatenate(found)
 
-    where = f"{table.where}, transposed"
     return table._replace(
-        where=where, shape=(n_columns, n_rows), rows=rows, stored=None, row_shape=None, names=None, reader_of=None
-    )
+        where=f"{table.where}, transposed", shape=(n_columns, n_rows), rows=rows, stored=None, row_shape=None,
+        names=None if table.row_names is None else table.row_names(), row_names=None, reader_of=None,
+    )  # fmt: skip
 
 
 def of_columns(table: "Table", wanted: Wanted) -> "Table":

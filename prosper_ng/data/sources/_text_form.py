@@ -109,6 +109,13 @@ def fields_of(line: str, form: Form | Told, delimiter: str | None = None) -> lis
         return [line]
 
 
+def first_field(line: str, form: Form) -> str:
+    """The first field of a row, such as its name."""
+    if '"' in line:
+        return fields_of(line, form)[0].strip()
+    return line.split(None if form.delimiter == WHITE_SPACE else form.delimiter, 1)[0].strip()
+
+
 def is_gap(field: str) -> bool:
     """Whether a field is empty, or what programs write where there is no value."""
     return field.strip().lower() in _GAPS
@@ -191,16 +198,18 @@ def _has_header(rows: list[list[str]], where: str) -> bool:
         return any(texts)
     if not body:
         return False
-    for column, is_text in enumerate(texts):
-        below = [row[column] for row in body if column < len(row)]
-        if is_text and any(map(is_number, below)):
-            return True
     if any(texts) and len(first) == Counter(map(len, body)).most_common(1)[0][0] - 1:
         return True
     numbers = [field.strip() for field, is_text in zip(first, texts, strict=True) if not is_text]
     if numbers[0] == "" and len(numbers) > 1 and numbers[1:] == list(map(str, range(len(numbers) - 1))):
         return True  # how pandas writes a table without names
-    if _may_be_names(numbers, body, any(texts)):
+    stands_out = any(
+        is_text and any(is_number(row[column]) for row in body if column < len(row))
+        for column, is_text in enumerate(texts)
+    )
+    if stands_out and not any(map(is_number, first)):
+        return True
+    if stands_out or _may_be_names(numbers, body, any(texts)):
         raise DataError(
             f"{where}: whether the first line ({', '.join(first[:4])}{', ...' if len(first) > 4 else ''}) holds the "
             "names of the columns or data cannot be told; set `header: true` or `header: false`"

@@ -11,17 +11,19 @@ from prosper_ng.components import component
 from prosper_ng.data.dataset import DataError
 from prosper_ng.data.sources._arrays import ArraySource, ReadRows, Table
 from prosper_ng.data.sources._text_file import TextFile
-from prosper_ng.data.sources._text_form import WHITE_SPACE, Form, Told, counts_rows, found_form, is_gap
+from prosper_ng.data.sources._text_form import WHITE_SPACE, Form, Told, counts_rows, first_field, found_form, is_gap
 from prosper_ng.data.sources._text_rows import TextRows
 from prosper_ng.data.sources._text_values import BadRow, values_of
 
 _ENDINGS = (".csv", ".tsv", ".txt", ".dat")
+_NAMED_TOGETHER = 256
+"""Rows whose names are read at a time."""
 _HEAD_ROWS = 100
 """What is looked at to find how a table is written."""
 _SHOWN = 40
 """Letters of a field that is no number."""
 _INFINITE = re.compile(r"[+-]?(inf|infinity|[\d.]+[eEdD]\+?\d+)", re.I)
-_OTHER_SIGNS = re.compile(r"[+-]?\d+(\D\d{3})+([.,]\d*)?|[+-]?\d*,\d+(e[+-]?\d+)?", re.I)
+_OTHER_SIGNS = re.compile(r"[+-]?\d+(\W\d{3})+([.,]\d*)?|[+-]?\d*,\d+(e[+-]?\d+)?", re.I)
 _DELIMITERS = {"tab": "\t", "comma": ",", "semicolon": ";", "space": " ", WHITE_SPACE: WHITE_SPACE}
 
 
@@ -87,6 +89,7 @@ class Csv(ArraySource):
         names = tuple(form.names[column] for column in columns) if form.names else None
         return Table(
             where, (rows.n_rows - n_before, len(columns)), text.reader(columns), names=names,
+            row_names=text.row_names if form.has_row_names else None,
             reader_of=lambda chosen: text.reader([columns[column] for column in chosen]),
             notes=(f"{where}: {form}",), doubts=self._doubts(where, form, head[n_before:]),
         )  # fmt: skip
@@ -120,6 +123,14 @@ class _TextTable:
                 raise DataError(self._sentence(bad, start)) from None
 
         return read
+
+    def row_names(self) -> tuple[str, ...]:
+        """The first field of each row."""
+        found: list[str] = []
+        for start in range(self._n_before, self._rows.n_rows, _NAMED_TOGETHER):
+            lines = self._rows.lines(start, min(start + _NAMED_TOGETHER, self._rows.n_rows))
+            found += [first_field(line, self._form) for line in lines]
+        return tuple(found)
 
     def _sentence(self, bad: BadRow, start: int) -> str:
         row, form = start + bad.row, self._form
