@@ -83,7 +83,7 @@ REFUSED = {
     "long row beside columns": ("a,b,c\n1,2,x\n1,2,x,y\n", {"columns": "0:2"}, "row 1 .*has 4 fields"),
     "text": ("a,b,c\n1,2,red\n", {}, "column 2 'c' is 'red', which is no number; choose .*`columns: \":2\"`"),
     "a date": ("x,day\n1.5,2020-01-31\n", {}, "column 1 'day' is '2020-01-31', which is no number"),
-    "underscore": ("a,b\n1_000,2\n", {}, "is '1_000', which is no number"),
+    "underscore": ("a,b\n3,2\n1_000,2\n", {}, "is '1_000', which is no number"),
     "quotation": ('n,x\n"a,1\nb,2\n', {}, "no row ends after line 2; is a quotation mark never closed there"),
     "only a header": ("a,b\n", {}, "has a header and no rows"),
     "blank": (" \n\n# x\n", {}, "has no rows"),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,12 +99,16 @@ def _reader(form: Form, missing: bool) -> Any:
         field = field.strip()
         if missing and is_gap(field):
             return float("nan")
-        if "_" in field or field.lower() in _WORDS:
-            return _WORDS[field.lower()] if "_" not in field else _refuse(field)
+        if field.lower() in _WORDS:
+            return _WORDS[field.lower()]
+        if "_" in field:  # legal in Python
+            _refuse(field)
         if thousands is not None:
             field = _ungrouped(field, decimal, thousands)
         if decimal == ",":
-            field = _refuse(field) if "." in field else field.replace(",", ".")
+            if "." in field:
+                _refuse(field)
+            field = field.replace(",", ".")
         field = field.replace("\u2212", "-").replace("D", "E").replace("d", "e")
         return float(field)
 
@@ -128,5 +132,5 @@ def _ungrouped(field: str, decimal: str, thousands: str) -> str:
     return head + "".join(groups) + sign + rest
 
 
-def _refuse(field: str) -> Any:
+def _refuse(field: str) -> NoReturn:
     raise ValueError(field)
