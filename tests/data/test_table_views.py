@@ -145,7 +145,7 @@ def test_files_that_do_not_go_together(tmp_path):
 
 def test_a_value_is_named_by_its_file(tmp_path):
     values = VALUES.copy()
-    values[33, 2] = np.nan
+    values[33, 2] = values[40, 0] = np.nan
     save("npy", tmp_path / "a", values[:30])
     save("npy", tmp_path / "b", values[30:])
     dataset = source("npy", [tmp_path / "a", tmp_path / "b"]).open(0)

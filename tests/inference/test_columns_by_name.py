@@ -1,6 +1,7 @@
 """Text tables for a learned model: read as the run's own was, and never with columns in another order than it knows."""
 
 import json
+import shutil
 
 import h5py
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import prosper_ng
 from prosper_ng.cli import main
 from prosper_ng.data.sources.bars import Bars
-from prosper_ng.storage.run_record import read_run
+from prosper_ng.storage.run_record import RunFileError, read_run
 from tests.helpers.inference_runs import commands, train
 
 VALUES = Bars(n_bars=4, n_rows=60).open(5).read(0, 60)
@@ -50,6 +51,15 @@ def test_a_run_keeps_the_names_of_its_columns_and_the_shape_of_its_rows(folder):
     known = prosper_ng.load(folder / "run")
     known.save(folder / "saved.h5", force=True)
     assert prosper_ng.load(folder / "saved.h5").column_names == tuple(NAMES)
+
+
+@pytest.mark.parametrize("stored", ["5", "no JSON", 3, '["a"]'])
+def test_damaged_names_are_said_in_one_sentence(folder, tmp_path, stored):
+    shutil.copytree(folder / "run", tmp_path / "run")
+    with h5py.File(tmp_path / "run" / "run.h5", "r+") as file:
+        file.attrs["column_names"] = stored
+    with pytest.raises(RunFileError, match="column_names holds no name for each column of the data"):
+        prosper_ng.load(tmp_path / "run")
 
 
 def test_columns_are_taken_by_name_whatever_their_order(folder, call, capsys, tmp_path):

@@ -1,7 +1,9 @@
 """Datasets over two-dimensional arrays in files: one row is one data point."""
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Protocol, Self
 
@@ -95,11 +97,19 @@ class ArrayDataset(PreparedRows):
         """Rows start..stop in the units of the file."""
         require_rows(start, stop, self.n_rows)
         rows = np.array(self.table.rows(start, stop), dtype=np.float64, order="C")
-        for first, where in self.table.parts_or_whole[::-1]:
-            begin = max(first - start, 0)
-            if begin < stop - start:
-                require_finite(rows[begin:], max(start - first, 0), where, self.missing)
+        for first, begin, end, where in self._parts(start, stop):
+            require_finite(rows[begin - start : end - start], begin - first, where, self.missing)
         return rows
+
+    def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int, str]]:
+        """The files that rows start..stop come from: first row of each, which of its rows are asked for, its name."""
+        parts = self.table.parts_or_whole
+        for place in range(bisect_right(parts, start, key=itemgetter(0)) - 1, len(parts)):
+            first, where = parts[place]
+            if first >= stop:
+                return
+            end = parts[place + 1][0] if place + 1 < len(parts) else self.n_rows
+            yield first, max(first, start), min(end, stop), where
 
 
 def dataset_of(data: Any, where: str = "the array", missing: bool = False) -> ArrayDataset:
