@@ -46,7 +46,8 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
         "data",
         nargs="?",
         metavar="DATA",
-        help="the rows: a .h5, .npy, .npz or .mat file, or YAML with a `data` section; those of the run if not given",
+        help="the rows: a .h5, .npy, .npz, .mat or .csv file, a pattern of such files in quotation marks, or YAML "
+        "with a `data` section; those of the run if not given",
     )
     parser.add_argument("--dataset", metavar="NAME", help="the name of the array in DATA; `data` if not given")
     parser.add_argument("--missing", action="store_true", help="take NaN for values that were not observed")

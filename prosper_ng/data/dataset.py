@@ -41,8 +41,12 @@ class Dataset(Protocol):
     """What to call the rows in an error: the file, or what makes them."""
     preprocessing: "Preprocessing"
     """What is done to raw rows before they are learned from."""
+    column_names: tuple[str, ...] | None
+    """Of the D columns, where the source names them."""
+    notes: tuple[str, ...]
+    """What was found out about the source, for the log."""
     doubts: tuple[str, ...]
-    """What is doubtful about where the rows come from though legal: sentences for whoever uses them."""
+    """What is legal about the source but may be a mistake: sentences for whoever uses the rows."""
 
     @property
     def stored(self) -> "StoredRows | None":

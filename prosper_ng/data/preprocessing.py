@@ -183,7 +183,12 @@ class PreparedRows:
     where: str
     """What to call the rows in an error."""
     preprocessing: Preprocessing = NOTHING_DONE
+    column_names: tuple[str, ...] | None = None
+    """Of the D columns, where they have any."""
+    notes: tuple[str, ...] = ()
+    """What was found out about the source, for the log."""
     doubts: tuple[str, ...] = ()
+    """What is legal about the source but may be a mistake."""
 
     @property
     def stored(self) -> "StoredRows | None":

@@ -97,6 +97,8 @@ def run(
             listener.opened(folder, state.sweep)
             listener.note(str(parts.plan))
             listener.note(f"E-step: {config.learning.chosen_estep.reason}")
+            for note in parts.dataset.notes:
+                listener.note(note)
             kept.begin(_provenance(parts, argv), _attributes(config, parts), resumed)
             endings = Endings(config, kept, requests, began, time_limit) if comm.is_root else None
             keeper = _FolderKeeper(config, parts, kept, listener, endings)
@@ -213,6 +215,8 @@ def _attributes(config: RunConfig, parts: Assembly) -> dict[str, Any]:
     attributes: dict[str, Any] = {"name": config.name, "n_rows": dataset.n_rows, "n_observed": dataset.n_observed}
     if len(dataset.row_shape) > 1:
         attributes["patch_shape"] = np.array(dataset.row_shape)
+    if dataset.column_names is not None:
+        attributes["column_names"] = json.dumps(dataset.column_names)
     headline = headline_of(config.model, dataset.n_observed, parts.initial)
     attributes["headline"] = json.dumps(list(headline))
     if len(parts.unknown):

@@ -78,7 +78,7 @@ class Inferred(NamedTuple):
     """Values of all ranks in columns of which the model knows nothing."""
     start: Start
     doubts: tuple[str, ...] = ()
-    """What is doubtful about where the rows come from."""
+    """What the user should hear about the rows."""
 
 
 class Inference:
@@ -245,7 +245,7 @@ def infer(inference: Inference, rows: LocalRows, summarize: Summarize, start: St
     n_rows = rows.blocks.n_rows
     return Inferred(
         local, float(summed[0]) / n_rows, n_rows, int(summed[1]), int(summed[2]), unimproved, int(counts[0]),
-        int(counts[1]), start._replace(kept=None), rows.dataset.doubts,
+        int(counts[1]), start._replace(kept=None), rows.doubts,
     )  # fmt: skip
 
 

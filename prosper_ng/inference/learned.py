@@ -51,6 +51,8 @@ class Learned:
     """Of what the source held that was learned from, where it is known."""
     never_observed: Columns = field(default_factory=NO_COLUMNS.copy)
     """Columns of which the model knows nothing, since no value was observed."""
+    column_names: tuple[str, ...] | None = field(default=None, repr=False)
+    """Of the D columns of the data that were learned from, where they are known."""
     name: str = "learned"
     """What the run is called."""
     origin: str = "learn(...)"

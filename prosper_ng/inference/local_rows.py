@@ -47,6 +47,8 @@ class LocalRows:
     """The folder for what is not."""
     attributes: dict[str, Any] = field(default_factory=dict)
     """What is to be said of the rows in a file of results."""
+    doubts: tuple[str, ...] = ()
+    """What the user should hear of them."""
 
     @property
     def starts(self) -> list[int]:

@@ -1,5 +1,6 @@
 """A learned model in a file of its own: laid out as the `run.h5` of a run, so that what reads one reads both."""
 
+import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -49,6 +50,8 @@ def save(known: "Learned", path: Path, force: bool = False) -> None:
     attributes |= {"digest": known.digest, "data_digest": known.data_digest, "ending": known.ending}
     if len(known.never_observed):
         attributes["never_observed"] = known.never_observed
+    if known.column_names is not None:
+        attributes["column_names"] = json.dumps(known.column_names)
     written_by = {"prosper_ng": prosper_ng.__version__} | versions() | source()
     file = RunFile(path.parent, config, written_by, attributes, name=path.name)
     file.history = History(known.history)

@@ -107,6 +107,7 @@ def _from_record(record: RunRecord, path: Path, overrides: Sequence[str]) -> Lea
         digest=attributes.get("digest"),
         data_digest=attributes.get("data_digest"),
         never_observed=record.never_observed,
+        column_names=record.column_names,
         name=str(attributes.get("name", record.config.get("name", "learned"))),
         origin=str(path),
         ending=attributes.get("ending") or _ending_of(record),

@@ -1,6 +1,6 @@
 """Data and settings put together to a problem that can be trained on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
 from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.paths import path_of
+from prosper_ng.training.data_selection import Rows
 from prosper_ng.training.em import Problem, TrainingState, start
 from prosper_ng.training.requirements import check_model
 
@@ -82,8 +83,24 @@ def assemble(
     owned = blocks.owned_rows(comm.rank, comm.size)
     content = Content(dataset)
     warm_up(comm, compile_reading)
+    values = _read(content, settings, owned, comm, scratch)
+    problem = Problem(settings.model, settings.chosen_estep.estep, values, blocks, comm, settings.seed)
+    with collectively(comm, "initializing the parameters"):
+        given = given_parameters(settings, dataset.n_observed, start)
+        told = columns_told(settings, dataset.n_observed, given)
+    keeps_states = settings.memory.keeps_states(len(owned) * sizes.row_bytes)
+    allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
+    census = take_census(problem)
+    unknown = np.setdiff1d(census.never_observed, told)
+    warnings = (*dataset.doubts, *_warnings(settings, dataset, source, problem, census, unknown))
+    initial = initial_parameters(settings, problem, given, census.moments)
+    missing = bool((census.n_observed < blocks.n_rows).any())
+    return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, missing, allocate, warnings)
 
-    largest, dtype = [0.0], np.dtype(settings.memory.dtype)
+
+def _read(content: Content, settings: LearningSettings, owned: range, comm: Communicator, scratch: Path) -> Rows:
+    """The rows of this rank, of which each is one that the model can have made, and can be squared."""
+    dataset, dtype, largest = content.dataset, np.dtype(settings.memory.dtype), [0.0]
 
     def read(start: int, stop: int) -> Floats:
         rows = content.read(start, stop)
@@ -94,19 +111,7 @@ def assemble(
     with collectively(comm, "reading the data"):
         values = local_rows(read, dataset, owned, settings.memory, dtype, scratch)
     require_not_all_tiny(max(largest), dtype, comm)
-    problem = Problem(settings.model, settings.chosen_estep.estep, values, blocks, comm, settings.seed)
-    with collectively(comm, "initializing the parameters"):
-        given = given_parameters(settings, dataset.n_observed, start)
-        told = columns_told(settings, dataset.n_observed, given)
-    keeps_states = settings.memory.keeps_states(len(owned) * sizes.row_bytes)
-    allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
-    census = take_census(problem)
-    unknown = np.setdiff1d(census.never_observed, told)
-    preparation = {} if source is None else source.preparation
-    warnings = (*dataset.doubts, *_warnings(settings, dataset, preparation, problem, census, unknown))
-    initial = initial_parameters(settings, problem, given, census.moments)
-    missing = bool((census.n_observed < blocks.n_rows).any())
-    return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, missing, allocate, warnings)
+    return values
 
 
 def blocks_of(settings: LearningSettings, n_rows: int) -> RowBlocks:
@@ -158,7 +163,7 @@ def _require_names(settings: LearningSettings, dataset: Dataset) -> None:
 def _warnings(
     settings: LearningSettings,
     dataset: Dataset,
-    preparation: Mapping[str, Any],
+    source: Source | None,
     problem: Problem,
     census: Census,
     unknown: Columns,
@@ -169,4 +174,6 @@ def _warnings(
     epsilon = max(float(np.finfo(each).eps) for each in types)
     has_covariance = noise_covariance(settings.model.parameters(problem.n_observed)) is not None
     repeated = equal_columns(problem, census) if has_covariance else NO_COLUMNS
-    return warnings_of(Case(census, settings.model, preparation, epsilon, repeated, unknown))
+    preparation = {} if source is None else source.preparation
+    can_transpose = getattr(source, "transpose", None) is False
+    return warnings_of(Case(census, settings.model, preparation, epsilon, repeated, unknown, can_transpose))

@@ -40,6 +40,8 @@ class Case(NamedTuple):
     """Columns that repeat others."""
     unknown: Columns
     """Columns without any value, of which no file of parameters tells either."""
+    can_transpose: bool = False
+    """Whether the source could be told to take columns for data points."""
 
     @property
     def n_observed(self) -> int:
@@ -95,12 +97,15 @@ def _columns_that(verb: str, columns: Columns) -> str:
 
 def _of_size(case: Case) -> Iterator[str]:
     n_rows, D, H = case.census.moments.n_rows, case.n_observed, int(case.model.n_latents)
+    rule = "Every row is one data point"
+    if case.can_transpose:
+        rule += "; data.transpose: true takes the columns"
     if n_rows == 1:
-        values = "value" if D == 1 else "values; are they transposed? Every row is one data point"
+        values = "value" if D == 1 else f"values; are they transposed? {rule}"
         yield f"the data have a single row of {D} {values}"
         return
     if _TRANSPOSED * n_rows <= D:
-        yield f"the data have {n_rows} rows of {D} values; are they transposed? Every row is one data point"
+        yield f"the data have {n_rows} rows of {D} values; are they transposed? {rule}"
     if n_rows < H:
         yield (
             f"the data have {n_rows} rows for {H} latents: each row can be explained by a latent of its own, noise "

@@ -161,5 +161,6 @@ def _result(
         digest=digest,
         data_digest=parts.data_digest,
         never_observed=parts.unknown,
+        column_names=parts.dataset.column_names,
         ending=ending.sentence,
     )

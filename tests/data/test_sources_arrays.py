@@ -14,13 +14,15 @@ from prosper_ng.components import components_of
 from prosper_ng.data.dataset import DataError
 from prosper_ng.data.row_file import stored_rows
 from prosper_ng.data.sources._arrays import ArrayDataset
+from prosper_ng.data.sources.csv import Csv
 from prosper_ng.data.sources.hdf5 import Hdf5
 from prosper_ng.data.sources.mat import Mat
 from prosper_ng.data.sources.npy import Npy
 from prosper_ng.data.sources.npz import Npz
 
 N_ROWS, N_COLUMNS = 37, 5
-FORMATS = ["hdf5", "hdf5 compressed", "npy", "npy fortran", "npz", "npz compressed", "npz fortran", "mat", "mat 7.3"]
+FORMATS = ["hdf5", "hdf5 compressed", "npy", "npy fortran", "npz", "npz compressed", "npz fortran"]
+FORMATS += ["mat", "mat 7.3", "csv"]
 DTYPES = ["float64", "float32", "float16", ">f8", "int8", "uint16", ">i4", "int64", "bool"]
 
 
@@ -47,6 +49,10 @@ def saved(folder, form, values):
         save = np.savez_compressed if "compressed" in form else np.savez
         save(folder / "data.npz", other=np.zeros(3), rows=np.asfortranarray(values) if "fortran" in form else values)
         return Npz(path=str(folder / "data.npz"), array="rows")
+    if form == "csv":
+        lines = [",".join(repr(value) for value in row) for row in values.tolist()]
+        (folder / "data.csv").write_text("\n".join(lines), encoding="utf-8")
+        return Csv(path=str(folder / "data.csv"))
     if form == "mat":
         savemat(path, {"rows": values, "other": np.eye(2)}, appendmat=False, do_compression=True)
     else:
@@ -294,5 +300,5 @@ def test_the_mean_of_what_was_observed_is_removed(start, n_rows, n_columns, miss
 
 def test_every_file_of_the_folder_is_a_source():
     sources = components_of("prosper_ng.data.sources")
-    assert sorted(sources) == ["bars", "hdf5", "image", "mat", "npy", "npz", "sample"]
+    assert sorted(sources) == ["bars", "csv", "hdf5", "image", "mat", "npy", "npz", "sample"]
     assert all(callable(source.open) for source in sources.values())

@@ -221,7 +221,7 @@ WRONG = [
     (["BEGUN"], "holds no parameters yet"),
     (["RUN", "wide.npy"], "have 5 values, and the model of .* has learned from rows of 9"),
     (["RUN", "nothing.npy"], "no such file"),
-    (["RUN", "rows.txt"], r"rows\.txt: the name of a file of data ends in \.h5"),
+    (["RUN", "rows.doc"], r"rows\.doc: the name of a file of data ends in \.csv"),
     (["RUN", "rows.npz"], "no array 'data'.*has 'rows'"),
     (["RUN", "rows.npz", "--dataset", "row"], "did you mean 'rows'"),
     (["RUN", "wide.npy", "--dataset", "x"], "holds a single array"),
@@ -249,7 +249,7 @@ def test_what_is_wrong_is_told_in_one_sentence(command, arguments, complaint, ru
     monkeypatch.chdir(tmp_path)
     (tmp_path / "EMPTY").mkdir()
     (tmp_path / "BEGUN").mkdir()
-    (tmp_path / "rows.txt").write_text("1 2 3")
+    (tmp_path / "rows.doc").write_text("1 2 3")
     (tmp_path / "bad.yaml").write_text("seed: 3\n")
     np.save(tmp_path / "wide.npy", np.zeros((3, 5)))
     np.savez(tmp_path / "rows.npz", rows=np.zeros((3, 9)))

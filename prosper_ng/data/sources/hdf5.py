@@ -4,7 +4,6 @@ from typing import ClassVar
 
 from prosper_ng.components import component
 from prosper_ng.data.sources._arrays import ArraySource, Table
-from prosper_ng.data.sources._files import existing_file
 
 
 @component
@@ -26,4 +25,4 @@ class Hdf5(ArraySource):
         """The dataset; raises DataError where it cannot be read or is no table of numbers."""
         from prosper_ng.data.sources._hdf5_dataset import hdf5_table
 
-        return hdf5_table(existing_file(self.path, "hdf5", "mat 7.3"), self.dataset, self.flatten)
+        return hdf5_table(self.file("hdf5", "mat 7.3"), self.dataset, self.flatten)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from prosper_ng.components import component
 from prosper_ng.data.dataset import DataError, require_memory
 from prosper_ng.data.sources._arrays import ArraySource, Table, table_shape
-from prosper_ng.data.sources._files import existing_file, missing, unreadable
+from prosper_ng.data.sources._files import missing, unreadable
 from prosper_ng.data.sources._mat5_types import Variable, variables
 from prosper_ng.data.sources._matlab_classes import NUMERIC, not_numbers
 
@@ -32,7 +32,7 @@ class Mat(ArraySource):
 
     def table(self) -> Table:
         """The variable; raises DataError where it cannot be read or is no matrix of numbers."""
-        path = existing_file(self.path, "mat", "mat 7.3", "hdf5")
+        path = self.file("mat", "mat 7.3", "hdf5")
         where = f"variable '{self.variable}' of {path}"
         if _is_hdf5(path):
             from prosper_ng.data.sources._hdf5_dataset import hdf5_table

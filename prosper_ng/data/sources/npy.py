@@ -7,7 +7,6 @@ import numpy as np
 from prosper_ng.components import component
 from prosper_ng.data.row_file import StoredRows, stored_rows
 from prosper_ng.data.sources._arrays import ArraySource, Table, table_shape
-from prosper_ng.data.sources._files import existing_file
 from prosper_ng.data.sources._holes import never_written
 from prosper_ng.data.sources._npy_header import read_header
 
@@ -24,7 +23,7 @@ class Npy(ArraySource):
 
     def table(self) -> Table:
         """The array; raises DataError where it cannot be read or is no table of numbers."""
-        path = existing_file(self.path, "npy")
+        path = self.file("npy")
         where = str(path)
         with path.open("rb") as stream:
             header = read_header(stream, path.stat().st_size, where)
