@@ -69,7 +69,7 @@ def open_rows(run: "LearnedRun", wanted: Wanted, comm: Communicator, folder: Pat
         refusal = noise_refused(known.model, source)
         if refusal is not None:
             raise UserError(f"{wanted.path or 'the data'}: {refusal}")
-        source, dataset, doubts = _opened(run, source, seed, wanted.path)
+        source, dataset, doubts = _opened(run, source, seed)
         preprocessing = dataset.preprocessing if known.preprocessing is None else known.preprocessing
         check_shape(known, dataset, wanted.path or "the data")
     blocks = RowBlocks(dataset.n_rows, default_block_rows(dataset.n_rows, 1))
@@ -92,7 +92,7 @@ def open_rows(run: "LearnedRun", wanted: Wanted, comm: Communicator, folder: Pat
     )  # fmt: skip
 
 
-def _opened(run: "LearnedRun", source: Source, seed: int, path: str | None) -> tuple[Source, Dataset, tuple[str, ...]]:
+def _opened(run: "LearnedRun", source: Source, seed: int) -> tuple[Source, Dataset, tuple[str, ...]]:
     """The source with its columns in the order in which the model has learned them, its dataset, and what is doubtful.
 
     Raises UserError where columns have names, and some that the model knows are not among them.
@@ -110,7 +110,7 @@ def _opened(run: "LearnedRun", source: Source, seed: int, path: str | None) -> t
             raise error from None
         return named, dataset, (_TAKEN_BY_NAME.format(dataset.where, origin), *dataset.doubts)
     if names is None or dataset.column_names in (None, names):
-        return source, dataset, dataset.doubts if path is not None else ()
+        return source, dataset, dataset.doubts
     named = _by_name(source, names)
     try:
         if named is None:

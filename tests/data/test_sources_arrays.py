@@ -88,7 +88,7 @@ def test_what_was_read_can_be_changed_without_changing_the_data(tmp_path, form):
 
 
 @pytest.mark.parametrize("trailing", [(4, 3), (2, 2, 3), (5,)])
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "csv"])
 def test_data_points_of_more_dimensions_are_made_rows_of(tmp_path, form, trailing):
     """The first axis is that of the data points, in MATLAB as well; a row is read as C has it."""
     values = np.random.default_rng(3).normal(size=(N_ROWS, *trailing))
