@@ -63,9 +63,10 @@ def command_names() -> list[str]:
 
 
 def _run(argv: list[str]) -> int:
-    for argument in argv:
+    encoding = sys.getfilesystemencoding()
+    for argument in argv if encoding.lower() not in ("utf-8", "utf8") else ():
         if any("\ud800" <= char <= "\udfff" for char in argument):
-            raise UsageError(not_encodable(argument, sys.getfilesystemencoding()))
+            raise UsageError(not_encodable(argument, encoding))
     files, argv = _imports(argv)
     name = next((argument for argument in argv if not argument.startswith("-")), None)
     if name is None:

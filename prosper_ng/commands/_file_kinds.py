@@ -1,5 +1,6 @@
 """Tells the file of a run from that of a campaign."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -57,8 +58,8 @@ def refuse_campaign(path: Path) -> None:
     """
     from prosper_ng.campaigns.kept_plan import NAME
 
-    folders = [path, path.parent] if path.is_dir() else []
-    campaign = next((folder for folder in folders if (folder / NAME).is_file()), None)
+    folders = [path, path.parent] if os.path.isdir(path) else []
+    campaign = next((folder for folder in folders if os.path.isfile(folder / NAME)), None)
     kind = kind_of_file(path) if campaign is None and path.suffix.lower() in (".yaml", ".yml") else None
     if campaign is not None or kind == "campaign":
         place = path if campaign is None else campaign

@@ -9,6 +9,7 @@ from functools import reduce
 
 from prosper_ng.config.canonical import dotted
 from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, printable, quoted
+from prosper_ng.config.scalars import is_text
 from prosper_ng.config.tree import ListNode, MappingNode, Node, ScalarNode
 from prosper_ng.config.yaml_reader import comment_in, read_yaml
 
@@ -55,14 +56,14 @@ def read_override(argument: str, order: int, mistakes: list[Mistake]) -> Overrid
 def _value(source: SourceText, start: int, mistakes: list[Mistake]) -> Node | None:
     """The tree of the value, which begins at `start`; None, and a mistake more, where it would not be all of it."""
     value = source.text[start:]
-    is_text = not value.lstrip().startswith(tuple("[{\"'"))
-    in_quotes = (f"to give it as text: {as_argument(Place(source, 0, start))}",) if is_text and value.strip() else ()
+    can_be_quoted = not value.lstrip().startswith(tuple("[{\"'")) and is_text(value)
+    in_quotes = (f"to give it as text: {as_argument(Place(source, 0, start))}",) if can_be_quoted and value.strip() else ()
     comment = comment_in(value)
     if comment is not None:
         message = "a comment starts here, so that the value would end before it; put text that holds ` #` in quotes"
         mistakes.append(Mistake(source.place_at(start + comment), message, in_quotes))
         return None
-    if is_text and len(value.strip().splitlines()) > 1 and value.lstrip()[:1] not in ("|", ">"):
+    if can_be_quoted and len(value.strip().splitlines()) > 1 and value.lstrip()[:1] not in ("|", ">"):
         line_break = source.place_at(start + len(value.rstrip().splitlines()[0]))
         if not isinstance(node := read_yaml(source, mistakes, start), ScalarNode):
             return node

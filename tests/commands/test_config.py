@@ -231,7 +231,12 @@ def test_what_a_terminal_cannot_show_is_escaped(validated, monkeypatch, tmp_path
     assert b"gr\\xf6\\xdfe.yaml: error: there is no such file" in sys.stderr.buffer.getvalue()
 
 
-def test_an_argument_that_is_no_text_here_is_refused(validated):
+def test_an_argument_that_is_no_text_here_is_refused(validated, monkeypatch):
+    status, out, err = validated(["name=gr\udcf6\udcdfe"])
+    assert (status, out) == (2, "")
+    assert "a character that cannot be printed (U+DCF6) stands here" in err
+    assert "to give it as text" not in err
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
     status, out, err = validated(["name=gr\udcf6\udcdfe"])
     assert (status, out) == (2, "")
     assert err.startswith(r"error: 'name=gr\udcf6\udcdfe' holds characters that are none in the encoding of this env")

@@ -10,6 +10,8 @@ from prosper_ng import cli
 from prosper_ng.storage.run_record import read_run
 from tests.helpers.small_runs import SEARCH, Runner, write_image
 
+EXHAUSTIVE = SEARCH.replace("{kind: search, n_states: 12}", "{kind: exhaustive}")
+
 
 @pytest.fixture
 def runner(tmp_path, capsys):
