@@ -57,7 +57,8 @@ def _value(source: SourceText, start: int, mistakes: list[Mistake]) -> Node | No
     """The tree of the value, which begins at `start`; None, and a mistake more, where it would not be all of it."""
     value = source.text[start:]
     can_be_quoted = not value.lstrip().startswith(tuple("[{\"'")) and is_text(value)
-    in_quotes = (f"to give it as text: {as_argument(Place(source, 0, start))}",) if can_be_quoted and value.strip() else ()
+    hint = f"to give it as text: {as_argument(Place(source, 0, start))}"
+    in_quotes = (hint,) if can_be_quoted and value.strip() else ()
     comment = comment_in(value)
     if comment is not None:
         message = "a comment starts here, so that the value would end before it; put text that holds ` #` in quotes"
