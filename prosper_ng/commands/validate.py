@@ -2,10 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._arguments import add_config_arguments, load_run_config
+from prosper_ng.commands._arguments import add_config_arguments, load_run_config, path_argument
 from prosper_ng.components import kind_of
 
 if TYPE_CHECKING:
@@ -22,7 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verbose", action="store_true", help="print the complete configuration, with the origin of each value"
     )
-    parser.add_argument("--output", metavar="FOLDER", help="the run folder, instead of output.folder or runs/NAME")
+    parser.add_argument(
+        "--output", type=path_argument, metavar="FOLDER", help="the run folder, instead of output.folder or runs/NAME"
+    )
     parser.add_argument(
         "--no-data", action="store_true", help="leave data and folders alone, as where they lie on another machine"
     )
@@ -55,8 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _put_together(arguments: argparse.Namespace, loaded: "Loaded[RunConfig]") -> "Preview":
     from prosper_ng.experiments.preview import preview
 
-    config = loaded.value
-    return preview(loaded, Path(arguments.output or config.output.folder or Path("runs") / config.name))
+    return preview(loaded, arguments.output or loaded.value.folder)
 
 
 def _in_words(found: "Preview") -> str:

@@ -16,11 +16,14 @@ from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.preprocessing import PreparedRows
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.continuation import DATA_DIGEST, Before, require_same_computation
+from prosper_ng.experiments.run import files_read_by
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.learning.assembly import assemble, blocks_of, require_fitting_settings
 from prosper_ng.learning.memory import planned, sizes_of
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import SerialCommunicator
+from prosper_ng.paths import path_of
+from prosper_ng.storage.own_files import require_run_folder
 from prosper_ng.storage.run_file import NAME as RUN_FILE
 from prosper_ng.storage.run_record import read_run
 
@@ -83,12 +86,13 @@ def look_at_folder(loaded: Loaded[RunConfig], folder: Path, data_digest: str | N
     """What the folder that the run would be written to holds of it; None where it holds nothing.
 
     `data_digest` is that of its data, None where it is not known. Raises UserError where the folder cannot be made, or
-    holds a run of another configuration.
+    holds a run of another configuration, or files of a person's own.
     """
     config = loaded.value
+    require_run_folder(folder, files_read_by(loaded))
     _require_place(folder, f"the run folder {folder} cannot be made")
-    if config.memory.scratch is not None and not os.path.isdir(config.memory.scratch):
-        raise UserError(f"memory.scratch: there is no folder {config.memory.scratch}")
+    if config.memory.scratch is not None:
+        _require_place(path_of(config.memory.scratch), f"memory.scratch: {config.memory.scratch} cannot be made")
     if not os.path.lexists(folder / RUN_FILE):
         return None
     record = read_run(folder)

@@ -159,7 +159,8 @@ CANNOT_RUN = {
     "data={kind: npy, path: rows.npy}": "error: rows.npy: row 1, column 2 (counted from 0) is nan; every value must be",
     "output.folder=bars.yaml": "error: the run folder bars.yaml cannot be made: ",
     "output.folder=bars.yaml/run": "bars.yaml is no folder",
-    "memory.scratch=nowhere": "error: memory.scratch: there is no folder nowhere",
+    "output.folder=own": "error: the folder own is not empty and holds no run, but thesis.tex; choose a new folder",
+    "memory.scratch=bars.yaml": "error: memory.scratch: bars.yaml cannot be made: ",
 }
 
 
@@ -168,6 +169,8 @@ def test_validate_finds_what_would_keep_a_run_from_its_first_sweep(validated, tm
     save_png(tmp_path / "photo.png", np.zeros((6, 8), np.uint8))
     np.save(tmp_path / "rows.npy", np.where(np.arange(60).reshape(12, 5) == 7, np.nan, 1.0))
     np.savez(tmp_path / "start.npz", W=np.ones((3, 10)))
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "thesis.tex").write_text("")
     before = sorted(tmp_path.iterdir())
     status, out, err = validated([override])
     assert (status, out) == (2, "")

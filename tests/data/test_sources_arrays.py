@@ -19,6 +19,7 @@ from prosper_ng.data.sources.hdf5 import Hdf5
 from prosper_ng.data.sources.mat import Mat
 from prosper_ng.data.sources.npy import Npy
 from prosper_ng.data.sources.npz import Npz
+from prosper_ng.errors import UserError
 
 N_ROWS, N_COLUMNS = 37, 5
 FORMATS = ["hdf5", "hdf5 compressed", "npy", "npy fortran", "npz", "npz compressed", "npz fortran"]
@@ -107,6 +108,22 @@ def test_data_points_of_more_dimensions_are_made_rows_of(tmp_path, form, trailin
             DataError, match=r"needed are 2 .*; `flatten: true` makes a row of each, if the 37 entries of"
         ):
             source.open(0)
+
+
+def test_data_points_lie_on_one_axis():
+    with pytest.raises(UserError, match="flatten takes the data points along the first axis, and transpose along"):
+        Npy(path="d.npy", flatten=True, transpose=True)
+
+
+def test_several_files_may_be_flattened(tmp_path):
+    values = np.random.default_rng(3).normal(size=(7, 4, 3))
+    for number, part in enumerate((values[:3], values[3:])):
+        np.save(tmp_path / f"{number}.npy", part)
+    dataset = Npy(path=str(tmp_path / "*.npy"), flatten=True).open(0)
+    assert (dataset.n_rows, dataset.n_observed, dataset.row_shape) == (7, 12, (4, 3))
+    np.testing.assert_array_equal(dataset.read(0, 7), values.reshape(7, 12))
+    chosen = Npy(path=str(tmp_path / "*.npy"), flatten=True, columns=(2, 5)).open(0)
+    np.testing.assert_array_equal(chosen.read(2, 6), values.reshape(7, 12)[2:6, [2, 5]])
 
 
 def test_a_vector_is_refused_though_it_could_be_flattened(tmp_path):

@@ -173,9 +173,11 @@ class ArraySource(Prepares, SourceDefaults):
     The dictionary is drawn in it."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError where rows with missing values would be whitened."""
+        """Raise ValueError where rows with missing values would be whitened, or data points could lie on two axes."""
         if self.missing and self.whiten != "none":
             raise ValueError(LEAVE_OUT)
+        if self.flatten and self.transpose:
+            raise ValueError("flatten takes the data points along the first axis, and transpose along the second")
 
     @property
     def depends_on_seed(self) -> bool:
