@@ -1,5 +1,6 @@
 """Files of what a learned model says of data: posteriors and reconstructions."""
 
+import json
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -117,6 +118,8 @@ def write_reconstruction(
 def _put_common(results: ResultFile, known: Learned, options: Options, rows: LocalRows, inferred: Inferred) -> None:
     """The attributes and parameters that both files have."""
     results.set_attributes(attributes_of(known, options, rows, inferred))
+    if known.column_names is not None:
+        results.set_attributes({"column_names": json.dumps(known.column_names)})
     for name, values in known.params.items():
         results.put(f"parameters/{name}", values)
 

@@ -212,8 +212,9 @@ def _file(run: "LearnedRun", wanted: Wanted) -> Source:
         raise UserError(f"{wanted.path} holds a single array, so --dataset makes no sense")
     if run.data is not None and run.data["data"].get("kind") == kind_of(kind):
         own = cast(Any, _own(run)[0].unprepared())
-        unshaped = {"row_shape": None} if hasattr(own, "row_shape") else {}
-        like_the_run: Source = replace(own, path=wanted.path, missing=wanted.missing, **unshaped, **names)
+        names |= {"row_shape": None} if hasattr(own, "row_shape") else {}
+        names |= {"flatten": False} if getattr(own, "transpose", False) else {}
+        like_the_run: Source = replace(own, path=wanted.path, missing=wanted.missing, **names)
         return like_the_run
     source: Source = kind(path=wanted.path, missing=wanted.missing, **names)
     return source

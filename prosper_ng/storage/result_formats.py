@@ -4,6 +4,7 @@ Every result is first written as HDF5, block by block as the ranks bring it. Wha
 that file by root, a block at a time where the format allows: its bytes and its memory do not depend on ranks either.
 """
 
+import csv
 import json
 import os
 import re
@@ -21,6 +22,8 @@ from prosper_ng.errors import UserError
 
 ATTRIBUTES = "attributes"
 """The name, in formats that hold several arrays, of what HDF5 keeps as attributes."""
+_OF_DATA = ("filled", "prediction", "rows")
+"""Arrays whose columns are those of the data."""
 _BLOCK_BYTES = 1 << 24
 _LARGEST_MAT = (1 << 31) - 1
 _NAME_IN_MAT = re.compile(r"[A-Za-z]\w{0,62}", re.ASCII)
@@ -123,6 +126,13 @@ def _text_of(item: h5py.Dataset) -> str | None:
     return item.asstr()[()] if h5py.check_string_dtype(item.dtype) is not None else None
 
 
+def _column_names(file: h5py.File) -> list[str]:
+    """The names of the columns of the data, where they have any: the first line of a table of them."""
+    note = file.get("notes/column_names")
+    stored = file.attrs.get("column_names", "[]") if note is None else _text_of(note)
+    return list(json.loads(str(stored)))
+
+
 def _put_npy(stream: IO[bytes], item: h5py.Dataset) -> None:
     header = {"descr": np.lib.format.dtype_to_descr(item.dtype), "fortran_order": False, "shape": item.shape}
     np.lib.format.write_array_header_1_0(stream, header)
@@ -172,7 +182,10 @@ def _write_mat(file: h5py.File, name: str, path: Path) -> None:
 
 def _write_table(separator: str) -> Callable[[h5py.File, str, Path], None]:
     def write(file: h5py.File, name: str, path: Path) -> None:
-        with path.open("w", encoding="ascii") as stream:
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            names = _column_names(file)
+            if name in _OF_DATA and file[name].shape[1:] == (len(names),):
+                csv.writer(stream, delimiter=separator, lineterminator="\n").writerow(names)
             for block in _blocks(file[name]):
                 for row in block.reshape(len(block), -1).tolist():
                     # The shortest decimals that are read as the same numbers.

@@ -88,6 +88,14 @@ def test_what_needs_no_word_is_read_as_it_is(folder, call, capsys, tmp_path):
         assert capsys.readouterr().err == ""
 
 
+def test_tables_that_are_written_have_these_names_and_can_be_read_again(folder, tmp_path):
+    filled, codes = tmp_path / "filled.csv", tmp_path / "codes.csv"
+    assert main(["reconstruct", str(folder / "run"), "--output", str(filled), "--quiet"]) == 0
+    assert filled.read_text(encoding="utf-8").splitlines()[0] == "a,b,c,d"
+    assert main(["infer", str(folder / "run"), str(filled), "--output", str(codes), "--quiet"]) == 0
+    assert len(codes.read_text(encoding="utf-8").splitlines()) == len(VALUES)  # of latents, as many as columns here
+
+
 def test_columns_of_other_names_are_refused(folder, call, tmp_path):
     lacking = table(tmp_path / "lacking.csv", np.column_stack([np.arange(60.0) ** 2, VALUES]), [*"eabcf"])
     said = call("infer", folder / "run", lacking)

@@ -292,6 +292,7 @@ def test_beyond_the_budget_rows_and_results_lie_in_files_and_nothing_else_change
     found, _, also_said = call(command, tight, "--force")
     assert set(mapped) == {tmp_path / "scratch"}
     assert found.keys() == expected.keys()
-    assert all(np.array_equal(found[name], values, equal_nan=True) for name, values in expected.items())
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
     assert also_said.replace(str(tight), str(run)) == said
     assert list((tmp_path / "scratch").iterdir()) == []
