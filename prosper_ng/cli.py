@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import importlib
+import io
 import os
 import pkgutil
 import sys
@@ -11,7 +12,7 @@ from typing import NoReturn
 
 from prosper_ng import __version__, commands, plugins
 from prosper_ng.errors import UserError
-from prosper_ng.parallel.last_words import INTERRUPTED, exit_status, message_of
+from prosper_ng.parallel.last_words import INTERRUPTED, exit_status, message_of, not_encodable
 from prosper_ng.parallel.launcher import speaks_for_host
 
 PROGRAM = "prosper-ng"
@@ -31,10 +32,11 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: list[str] | None = None) -> int:
     """The exit status of one command: 0, or what the error that ended it stands for."""
+    _escape_what_cannot_be_shown()
     try:
         status = _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
-    except UserError as error:
+    except (UserError, UnicodeEncodeError) as error:
         _say(message_of(error))
         return exit_status(error)
     except KeyboardInterrupt:
@@ -47,6 +49,13 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
+def _escape_what_cannot_be_shown() -> None:
+    """Print characters that the terminal does not know, or that are no characters at all, by their numbers."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def command_names() -> list[str]:
     """The names of all commands in alphabetical order; none is imported for it."""
     modules = pkgutil.iter_modules(commands.__path__)
@@ -54,6 +63,10 @@ def command_names() -> list[str]:
 
 
 def _run(argv: list[str]) -> int:
+    encoding = sys.getfilesystemencoding()
+    for argument in argv if encoding.lower() not in ("utf-8", "utf8") else ():
+        if any("\ud800" <= char <= "\udfff" for char in argument):
+            raise UsageError(not_encodable(argument, encoding))
     files, argv = _imports(argv)
     name = next((argument for argument in argv if not argument.startswith("-")), None)
     if name is None:

@@ -15,6 +15,7 @@ from annotated_types import Ge, Le
 
 from prosper_ng import plugins
 from prosper_ng.errors import UserError
+from prosper_ng.paths import path_of, require_name
 
 T = TypeVar("T")
 
@@ -102,6 +103,31 @@ class OneOf:
         choices = {kind: handler.generate_schema(cls) for kind, cls in components_of(self.package).items()}
         choices |= {kind: _refusing(sentence) for kind, sentence in plugins.troubles(self.package).items()}
         return {"type": "tagged-union", "discriminator": "kind", "choices": choices}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Marks a field, in `Annotated[type, Checked(check)]`: its value is legal where `check` raises no ValueError."""
+
+    check: Callable[[Any], object]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        """The schema of the type, with the check after it."""
+        return {
+            "type": "function-after",
+            "function": {"type": "no-info", "function": self._checked},
+            "schema": handler(source),
+        }
+
+    def _checked(self, value: Any) -> Any:
+        self.check(value)
+        return value
+
+
+FilePath = Annotated[str, Checked(path_of)]
+"""A file or folder as the user writes it; `paths.path_of` makes a path of it."""
+Name = Annotated[str, Checked(require_name)]
+"""What a run or campaign is called, and the name of its folder."""
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ import hashlib
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import MutableMapping
 from pathlib import Path
 
 from prosper_ng.errors import UserError
 from prosper_ng.kernel_sources import kernel_sources, module_texts
+from prosper_ng.paths import home, path_of, temporary_folder
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -29,6 +29,7 @@ def prepare_environment() -> None:
     limit_threads(os.environ)
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "BEST_EFFORT")
     choose_kernel_cache(os.environ)
+    choose_picture_cache(os.environ)
 
 
 def limit_threads(environment: MutableMapping[str, str]) -> None:
@@ -62,6 +63,17 @@ def choose_kernel_cache(environment: MutableMapping[str, str]) -> None:
     environment["NUMBA_CACHE_DIR"] = environment[_OWN_CACHE] = folder
     if "numba" in sys.modules:
         sys.modules["numba"].config.CACHE_DIR = folder
+
+
+def choose_picture_cache(environment: MutableMapping[str, str]) -> None:
+    """Give matplotlib a temporary folder where the user's home cannot hold its settings and lists of fonts.
+
+    Without any home it would end the program, with one that cannot be written it would list all fonts in every run.
+    """
+    folders = (_in_home(environment, "XDG_CONFIG_HOME", ".config"), _in_home(environment, "XDG_CACHE_HOME", ".cache"))
+    has_home = environment.get("HOME") and all(_can_be_made(folder / "matplotlib") for folder in folders)
+    if not has_home and not environment.get("MPLCONFIGDIR"):
+        environment["MPLCONFIGDIR"] = str(temporary_folder() / "matplotlib")
 
 
 def own_kernel_cache(environment: MutableMapping[str, str]) -> Path | None:
@@ -99,23 +111,32 @@ def _version_of(package: str) -> str:
 
 def _writable_folder(environment: MutableMapping[str, str], key: str) -> Path:
     """The folder `key` in the user's cache, or in a private temporary folder where that cannot be written."""
-    base = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prosper_ng" / "kernels"
+    base = _in_home(environment, "XDG_CACHE_HOME", ".cache") / "prosper_ng" / "kernels"
     try:
         is_new = not (base / key).is_dir()
+        if not _can_be_made(base / key):
+            return temporary_folder() / key
         (base / key).mkdir(parents=True, exist_ok=True)
         os.utime(base / key)
     except OSError:
-        return _temporary_folder() / key
+        return temporary_folder() / key
     if is_new:
         _remove_unused(base)
     return base / key
 
 
-def _temporary_folder() -> Path:
-    folder = Path(tempfile.gettempdir()) / f"prosper_ng-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    # Code is loaded from here, so a folder that somebody else put there will not do.
-    return folder if folder.stat().st_uid == os.getuid() else Path(tempfile.mkdtemp(prefix="prosper_ng-"))
+def _in_home(environment: MutableMapping[str, str], variable: str, name: str) -> Path:
+    """The folder that a variable names, else the one of this name in the user's home."""
+    given = environment.get(variable)
+    return path_of(given) if given else home() / name
+
+
+def _can_be_made(folder: Path) -> bool:
+    """Whether a folder can be written to, or be made, in a home that exists: none is made for a user without one."""
+    if folder.is_relative_to(home()) and not home().is_dir():
+        return False
+    nearest = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 def _remove_unused(base: Path) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prosper_ng.environment import own_kernel_cache
 from prosper_ng.errors import UserError
+from prosper_ng.paths import absolute, path_of
 from prosper_ng.protocols import lacking
 
 if TYPE_CHECKING:
@@ -159,6 +160,11 @@ def arguments() -> list[str]:
     return [word for origin in _files.values() for word in ("--import", str(origin.path))]
 
 
+def files() -> list[Path]:
+    """The imported files."""
+    return [origin.path for origin in _files.values() if origin.path is not None]
+
+
 def digests() -> dict[str, str]:
     """SHA-256 of each imported file, by its name."""
     return {origin.name: origin.sha256 for origin in _files.values()}
@@ -197,7 +203,7 @@ def _forget() -> None:
 
 
 def _import_file(file: str) -> None:
-    path = Path(os.path.abspath(file))
+    path = absolute(path_of(file))
     name = MODULE + path.stem
     if name in _files:
         if _files[name].path == path:

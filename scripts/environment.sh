@@ -35,12 +35,15 @@ make_venv() {
 
 # What was installed is remembered, so that a second call neither waits for pip nor needs a network.
 install_checkout() {
-    local extras=$1 stamp="$PWD/.venv/installed-${1//,/-}" wanted
+    local extras=$1 stamp="$PWD/.venv/installed-${1//,/-}" wanted begun
     wanted=$(cat setup.cfg pyproject.toml && pwd -P)
     [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || return 0
-    say "installing prosper_ng[$extras] into .venv"
+    say "installing prosper_ng[$extras] into .venv, with numpy, scipy, numba, h5py and what else it needs: up to 700 MB"
+    say "this takes a minute or two where the network is fast, and says nothing until it is done"
+    begun=$SECONDS
     .venv/bin/python -m pip install -qq --disable-pip-version-check --editable ".[$extras]" >&2 ||
         fail "pip could not install prosper_ng[$extras]; the lines above say why"
+    say "installed in $((SECONDS - begun)) s"
     printf '%s\n' "$wanted" >"$stamp"
 }
 

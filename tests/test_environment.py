@@ -10,7 +10,7 @@ from pathlib import Path
 import numba
 import pytest
 
-from prosper_ng import environment
+from prosper_ng import environment, paths
 from prosper_ng.environment import choose_kernel_cache, limit_threads, own_kernel_cache
 from prosper_ng.errors import UserError
 from prosper_ng.kernel_sources import kernel_sources, module_texts
@@ -57,13 +57,46 @@ def test_a_folder_that_numba_uses_in_this_process_stays_whatever_happens_to_the_
 
 def test_a_cache_that_cannot_be_written_gives_way_to_a_private_temporary_one(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr(environment.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(paths.tempfile, "gettempdir", lambda: str(tmp_path))
     chosen = {"XDG_CACHE_HOME": str(tmp_path / "file")}
     choose_kernel_cache(chosen)
     folder = own_kernel_cache(chosen)
     assert folder is not None
     assert folder.parent == tmp_path / f"prosper_ng-{os.getuid()}"
     assert folder.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("home", "own"),
+    [("", None), ("none", None), ("file", None), ("locked", "mine"), ("there", None), ("there", "mine")],
+)
+def test_matplotlib_gets_a_temporary_folder_where_the_home_cannot_hold_its_own(home, own, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    (tmp_path / "there").mkdir()
+    monkeypatch.setattr(paths.tempfile, "gettempdir", lambda: str(tmp_path))
+    place = str(tmp_path / home) if home else ""
+    monkeypatch.setenv("HOME", place)
+    chosen = {"HOME": place} | ({} if own is None else {"MPLCONFIGDIR": own})
+    environment.choose_picture_cache(chosen)
+    temporary = str(tmp_path / f"prosper_ng-{os.getuid()}" / "matplotlib")
+    assert chosen.get("MPLCONFIGDIR") == (own or (None if home == "there" else temporary))
+    assert not (tmp_path / "none").exists()
+
+
+def test_no_home_is_made_for_a_user_without_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path / "none"))
+    chosen: dict[str, str] = {}
+    choose_kernel_cache(chosen)
+    assert own_kernel_cache(chosen).parent == tmp_path / f"prosper_ng-{os.getuid()}"
+    assert not (tmp_path / "none").exists()
+
+
+def test_without_any_folder_for_temporary_files_there_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(paths.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    with pytest.raises(UserError, match=r"there is no folder for temporary files .*; set TMPDIR"):
+        choose_kernel_cache({"XDG_CACHE_HOME": str(tmp_path / "file")})
 
 
 def test_folders_of_versions_long_gone_are_removed(tmp_path):

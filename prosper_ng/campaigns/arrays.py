@@ -9,6 +9,7 @@ from prosper_ng import plugins
 from prosper_ng.campaigns import submissions
 from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun, freeze, keep
 from prosper_ng.errors import UserError
+from prosper_ng.paths import absolute
 from prosper_ng.slurm.options import JobOptions
 from prosper_ng.slurm.script import array_script, task_map
 from prosper_ng.slurm.submission import SlurmError, submit
@@ -61,8 +62,8 @@ def cut(runs: Sequence[PlannedRun], largest: int, n_parallel: int | None = None)
 
 def files_of(plan: CampaignPlan, array: Array, options: JobOptions, site: str | None) -> Files:
     """The script and the task map of an array."""
-    folder = plan.folder.absolute()
-    tasks_text = task_map([(run.folder.absolute() / "config.yaml", run.folder.absolute()) for run in array.runs])
+    folder = absolute(plan.folder)
+    tasks_text = task_map([(absolute(run.folder) / "config.yaml", absolute(run.folder)) for run in array.runs])
     tasks = folder / submissions.FOLDER / f"tasks-{_digest(tasks_text)}.tsv"
     script_text = array_script(options, plan.name, tasks, folder / submissions.LOGS, plugins.arguments(), site)
     return Files(tasks.with_name(f"job-{_digest(script_text)}.sbatch"), script_text, tasks, tasks_text)

@@ -1,11 +1,13 @@
 """Everything a user says about a campaign."""
 
 from dataclasses import field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Gt, Le, MinLen
 
-from prosper_ng.components import Seed, settings
+from prosper_ng.components import FilePath, Name, Seed, settings
+from prosper_ng.paths import path_of
 
 Axes = dict[str, Annotated[tuple[Any, ...], MinLen(1)]]
 Point = dict[str, Any]
@@ -66,7 +68,7 @@ class CampaignConfig(Block):
     a run's YAML file, or `set` with a name from `sets`.
     """
 
-    name: Annotated[str, MinLen(1)]
+    name: Name
     """A name for people; also the default folder."""
     seed: Seed = 0
     """The seeds of all runs are a function of it."""
@@ -76,7 +78,7 @@ class CampaignConfig(Block):
     """Runs of each point, with different seeds."""
     ranks: Annotated[int, Gt(0)] = 1
     """MPI ranks of each run."""
-    base: str | None = None
+    base: FilePath | None = None
     """A run's YAML file, relative to this one, on which all points build that name no other."""
     fixed: dict[str, Any] = field(default_factory=dict)
     """Values for all runs, by key; points may replace them."""
@@ -86,5 +88,10 @@ class CampaignConfig(Block):
     """Blocks whose points are added up; combined with those of the other parts, where there are some."""
     exclude: tuple[Point, ...] = ()
     """Points to leave out: all that have these values."""
-    folder: str | None = None
+    folder: FilePath | None = None
     """The campaign's folder; runs/NAME where not given."""
+
+    @property
+    def place(self) -> Path:
+        """The campaign's folder, unless another one is named to the command."""
+        return Path("runs") / self.name if self.folder is None else path_of(self.folder)

@@ -49,10 +49,10 @@ def cost_of(runs: Sequence[PlannedRun], patience: float) -> Cost:
         except UserError as error:
             problems[str(error)] = None
             continue
-        if found.sweep_seconds is None:
+        if found.sweeps_seconds is None:
             problems[str(found.costs)] = None
             continue
-        seconds += [_SECONDS_OF_A_START + found.sweep_seconds * found.n_sweeps] * len(group)
+        seconds += [_SECONDS_OF_A_START + found.sweeps_seconds] * len(group)
         bytes_ += [_bytes(found, group[0].loaded.value)] * len(group)
         n_runs_piloted += 1
     n_ranks = runs[0].n_ranks if runs else 1

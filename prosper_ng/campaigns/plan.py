@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import shlex
 import sys
@@ -22,6 +23,7 @@ from prosper_ng.config.loader import DEFAULT
 from prosper_ng.config.mistakes import Mistake
 from prosper_ng.errors import UserError
 from prosper_ng.parallel.launcher import own_mpiexec
+from prosper_ng.paths import as_argument, name_from
 from prosper_ng.storage import atomic
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def load_plan(path: Path, overrides: Sequence[str] = (), folder: Path | None = N
     if os.path.isdir(path):
         return _kept_in(path)
     campaign = read_campaign(path, overrides)
-    folder = folder or Path(campaign.config.folder or Path("runs") / campaign.config.name)
+    folder = folder or campaign.config.place
     kept, points = kept_plan.read(folder), Points(campaign)
     if kept is None or kept.stamp != kept_plan.stamp_of(campaign.tree, kept.bases):
         with _naming_missing(folder, kept):
@@ -121,9 +123,9 @@ def freeze(run: PlannedRun) -> Path:
 
 def command_of(run: PlannedRun) -> list[str]:
     """The command that runs it on this machine, once its configuration is frozen."""
-    program = [sys.executable, "-m", "prosper_ng", "run", str(run.folder / CONFIG_FILE)]
+    program = [sys.executable, "-m", "prosper_ng", "run", as_argument(run.folder / CONFIG_FILE)]
     launcher = [*_mpiexec(), "-n", str(run.n_ranks)] if run.n_ranks > 1 else []
-    place = ["--output", str(run.folder), "--ranks", str(run.n_ranks), "--quiet"]
+    place = ["--output", as_argument(run.folder), "--ranks", str(run.n_ranks), "--quiet"]
     return [*launcher, *program, *place, *plugins.arguments()]
 
 
@@ -140,6 +142,11 @@ def title_of(point: dict[str, Any], repeat: int) -> str:
     texts = {axis: inline(value) for axis, value in point.items()}
     short = [f"{axis}={text if len(text) <= _LONGEST else text[:_LONGEST] + '…'}" for axis, text in texts.items()]
     return ", ".join([*short, f"repeat {repeat}"])
+
+
+def _name_of(campaign: str, run: KeptRun) -> str:
+    """What a run of a campaign is called in its configuration."""
+    return name_from(f"{campaign}: {title_of(run.point, run.repeat)}")
 
 
 def _mpiexec() -> list[str]:
@@ -161,11 +168,13 @@ def _kept_in(folder: Path) -> CampaignPlan:
     if kept is None:
         raise UserError(f"{folder} is not the folder of a campaign: it holds no {kept_plan.NAME} that can be read")
 
-    def load_kept(path: Path) -> "Loaded[RunConfig]":
+    def load_kept(run: KeptRun) -> "Loaded[RunConfig]":
+        path = folder / RUNS / run.id / CONFIG_FILE
         with _naming_missing(folder, kept):
-            return load(path, RunConfig)
+            # Earlier versions have written names that are none any more.
+            return load(path, RunConfig, [f"name={json.dumps(_name_of(kept.name, run))}"])
 
-    runs = tuple(_run_of(each, folder, partial(load_kept, folder / RUNS / each.id / CONFIG_FILE)) for each in kept.runs)
+    runs = tuple(_run_of(each, folder, partial(load_kept, each)) for each in kept.runs)
     return CampaignPlan(kept.name, Path(kept.path), folder, kept.axes, runs, kept.n_merged, kept)
 
 
@@ -196,7 +205,7 @@ class _Source:
         """The configuration of a run: that of its point, with name and seed, and no pictures unless wanted."""
         loaded = self.points.loaded(self.assignments[kept.number])
         value, resolved, origins = loaded.value, dict(loaded.resolved), dict(loaded.origins)
-        name = f"{self.campaign.config.name}: {title_of(kept.point, kept.repeat)}"
+        name = _name_of(self.campaign.config.name, kept)
         figures = value.output.figures and origins["output.figures"] != DEFAULT
         value = replace(value, name=name, seed=kept.seed, output=replace(value.output, figures=figures))
         resolved |= {"name": name, "seed": kept.seed, "output": resolved["output"] | {"figures": figures}}

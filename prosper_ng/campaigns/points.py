@@ -13,6 +13,8 @@ from prosper_ng.config.loader import Loaded, checked, read_file, read_tree
 from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, did_you_mean
 from prosper_ng.config.overrides import Override, apply, read_name
 from prosper_ng.config.tree import MappingNode, Node, ScalarNode, child, copied
+from prosper_ng.errors import UserError
+from prosper_ng.paths import path_of
 
 if TYPE_CHECKING:
     from prosper_ng.experiments.run_config import RunConfig
@@ -162,7 +164,7 @@ class Points:
         if base is None:
             message = "a run needs a base: `base: FILE` with a run's YAML file, for all, as an axis, or in a set"
             raise self.campaign.error([Fault((), message)])
-        path = os.path.normpath(self.campaign.path.parent / base)
+        path = os.path.normpath(self.campaign.path.parent / self._path_of(base, where))
         if path not in self._trees:
             try:
                 text = replace(read_file(path), order=-1)
@@ -172,6 +174,12 @@ class Points:
                 raise _annotated(error, (note,)) from None
             self.texts[path] = text.text
         return self._trees[path]
+
+    def _path_of(self, base: str, where: Where) -> Path:
+        try:
+            return path_of(base)
+        except UserError as error:
+            raise self.campaign.error([Fault(where, str(error))]) from None
 
 
 def _annotated(error: ConfigError, notes: tuple[str, ...]) -> ConfigError:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
 from prosper_ng.campaigns.run_state import RunState
 from prosper_ng.config.canonical import inline
+from prosper_ng.errors import UserError
+from prosper_ng.models.rounding import is_rounding, without_rounding
 from prosper_ng.storage import atomic, hdf5
 from prosper_ng.storage.run_record import RunFileError, last_numbers, read_run
 
@@ -20,6 +22,10 @@ LOWER_IS_BETTER = frozenset({"elapsed", "n_evaluated", "sweeps", "entropy_gap"})
 """Measures whose best run is the one of the smallest value; of all others it is the one of the largest."""
 _FIRST_MEASURES = ("recovered_all", "recovered_found", "psnr_after", "ssim_after", "free_energy")
 """What people ask for first; then for the noise level, and how long it took."""
+
+_FIRST_WORDS = {RUNS_CSV: (b"id", b"seed", b"state"), POINTS_CSV: (b"n_runs", b"n_finished"), TABLE_FILE: (b"\x89HDF",)}
+"""What the first lines of tables hold."""
+_LONGEST_LINE = 1 << 20
 
 Column = NDArray[Any] | list[Any]
 Pair = tuple[PlannedRun, RunState]
@@ -47,6 +53,8 @@ def collect(
     found = [_numbers(run.folder, run_state) for run, run_state in watched(pairs)]
     numbers = [row for row, _ in found]
     known = dict.fromkeys(name for row in numbers for name in row)
+    if not any(row.get("entropy_gap") for row in numbers):
+        known.pop("entropy_gap", None)
     first = (*_FIRST_MEASURES, *(name for _, noise in found for name in noise), "elapsed")
     measures = tuple(dict.fromkeys((*(name for name in first if name in known), *known)))
     columns: dict[str, Column] = {"id": [run.id for run in plan.runs]}
@@ -84,8 +92,17 @@ def summarise(table: ResultTable) -> ResultTable:
 
 
 def write_tables(table: ResultTable, points: ResultTable, folder: Path) -> list[Path]:
-    """Write runs.csv, points.csv, and both tables into table.h5; their paths."""
+    """Write runs.csv, points.csv, and both tables into table.h5; their paths.
+
+    Raises UserError where a file of such a name is none of these tables, but a person's own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    for name, words in _FIRST_WORDS.items():
+        if not _begins_with(folder / name, words):
+            raise UserError(
+                f"{folder / name} is not a table of this campaign, and would be replaced by one; move it, or give it "
+                "another name"
+            )
     atomic.write_text(folder / RUNS_CSV, _csv(table))
     atomic.write_text(folder / POINTS_CSV, _csv(points))
     with atomic.replacing(folder / TABLE_FILE) as temporary, hdf5.written(temporary) as file:
@@ -97,6 +114,16 @@ def write_tables(table: ResultTable, points: ResultTable, folder: Path) -> list[
     return [folder / name for name in (RUNS_CSV, POINTS_CSV, TABLE_FILE)]
 
 
+def _begins_with(path: Path, words: tuple[bytes, ...]) -> bool:
+    """Whether the first line of a file has these words; also where there is no file, or nothing in it."""
+    try:
+        with path.open("rb") as stream:
+            first = stream.readline(_LONGEST_LINE)
+    except FileNotFoundError:
+        return True
+    return not first or all(word in first for word in words)
+
+
 def _numbers(folder: Path, run_state: RunState) -> tuple[dict[str, float], list[str]]:
     """What a run has measured, and which of it is its noise level; of one that was never begun nothing."""
     status = run_state.status
@@ -106,9 +133,24 @@ def _numbers(folder: Path, run_state: RunState) -> tuple[dict[str, float], list[
     try:
         record = read_run(folder)
         noise = [column for column, role in record.headline.items() if role == "noise"]
-        return sweeps | last_numbers(record), noise
+        return sweeps | _without_rounding(last_numbers(record)), noise
     except RunFileError:
         return sweeps, []
+
+
+def _without_rounding(numbers: dict[str, float]) -> dict[str, float]:
+    """The numbers with 0 for an entropy gap that is nothing but rounding."""
+    if "entropy_gap" not in numbers:
+        return numbers
+    gap = without_rounding(numbers["entropy_gap"], numbers.get("free_energy", 0.0))
+    return numbers | {"entropy_gap": float(gap)}
+
+
+def _deviation(sample: NDArray[Any]) -> float:
+    """The standard deviation; 0 where nothing but rounding tells the numbers apart."""
+    if sample.size < 2:
+        return np.nan
+    return 0.0 if is_rounding(np.ptp(sample), np.abs(sample).max()) else float(sample.std(ddof=1))
 
 
 def _summary(name: str, table: ResultTable, groups: Sequence[Sequence[int]]) -> dict[str, Column]:
@@ -117,7 +159,7 @@ def _summary(name: str, table: ResultTable, groups: Sequence[Sequence[int]]) -> 
     known = [[row for row in group if np.isfinite(values[row])] for group in groups]
     samples = [values[group] for group in known]
     found[f"{name}_mean"] = np.array([sample.mean() if sample.size else np.nan for sample in samples])
-    found[f"{name}_std"] = np.array([sample.std(ddof=1) if sample.size > 1 else np.nan for sample in samples])
+    found[f"{name}_std"] = np.array([_deviation(sample) for sample in samples])
     found[f"{name}_min"] = np.array([sample.min() if sample.size else np.nan for sample in samples])
     found[f"{name}_max"] = np.array([sample.max() if sample.size else np.nan for sample in samples])
     best = np.argmin if name in LOWER_IS_BETTER else np.argmax

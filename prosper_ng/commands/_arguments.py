@@ -4,14 +4,25 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prosper_ng.errors import UserError
+from prosper_ng.paths import path_of
+
 if TYPE_CHECKING:
     from prosper_ng.config import Loaded
     from prosper_ng.experiments.run_config import RunConfig
 
 
+def path_argument(text: str) -> Path:
+    """The path that an argument gives; argparse.ArgumentTypeError where it is none."""
+    try:
+        return path_of(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add FILE and `--set NAME=VALUE`, for `load_run_config`."""
-    parser.add_argument("file", metavar="FILE", help="the YAML file of a run")
+    parser.add_argument("file", type=path_argument, metavar="FILE", help="the YAML file of a run")
     add_overrides(parser, "change a value, such as model.n_latents=64 or 'data.crop=[0, 0, 8, 8]'")
 
 
@@ -36,5 +47,5 @@ def load_run_config(arguments: argparse.Namespace) -> "Loaded[RunConfig]":
     from prosper_ng.config import load
     from prosper_ng.experiments.run_config import RunConfig
 
-    with expecting("run", Path(arguments.file)):
+    with expecting("run", arguments.file):
         return load(arguments.file, RunConfig, arguments.overrides)

@@ -1,5 +1,6 @@
 """Tells the file of a run from that of a campaign."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -49,3 +50,22 @@ def expecting(kind: Kind, path: Path) -> Iterator[None]:
         if found is None or found == kind:
             raise
         raise UserError(_WHAT_TO_DO[found].format(path)) from None
+
+
+def refuse_campaign(path: Path) -> None:
+    """Raise UserError, which names the command that is meant, where a run is wanted and a path leads to a campaign, or
+    to the configuration of a run in place of its folder.
+    """
+    from prosper_ng.campaigns.kept_plan import NAME
+
+    folders = [path, path.parent] if os.path.isdir(path) else []
+    campaign = next((folder for folder in folders if os.path.isfile(folder / NAME)), None)
+    kind = kind_of_file(path) if campaign is None and path.suffix.lower() in (".yaml", ".yml") else None
+    if campaign is not None or kind == "campaign":
+        place = path if campaign is None else campaign
+        raise UserError(
+            f"{path} is that of a campaign, and a single run is wanted: prosper-ng campaign status {place} shows how "
+            "its runs stand, each in a folder of its own"
+        )
+    if kind == "run":
+        raise UserError(f"{path} is the configuration of a run; name the folder of the run, runs/NAME by default")

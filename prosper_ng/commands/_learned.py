@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prosper_ng.commands._arguments import path_argument
 from prosper_ng.components import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ def seed(text: str) -> int:
     return int(text)
 
 
+ENDINGS = "by the ending of its name HDF5 (.h5), .npz, .mat, .npy, .csv, .tsv or .txt"
+"""What results can be written as, for help."""
+
+
 def add_force(parser: argparse.ArgumentParser) -> None:
     """Add `--force`."""
     parser.add_argument("--force", action="store_true", help="replace the output where it exists already")
@@ -36,12 +41,13 @@ def add_force(parser: argparse.ArgumentParser) -> None:
 
 def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
     """Add RUN, DATA, and how to infer, for `wanted_of` and `options_of`."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of the run")
+    parser.add_argument("run", type=path_argument, metavar="RUN", help="the folder of the run")
     parser.add_argument(
         "data",
         nargs="?",
         metavar="DATA",
-        help="the rows: a .h5, .npy, .npz or .mat file, or YAML with a `data` section; those of the run if not given",
+        help="the rows: a .h5, .npy, .npz, .mat or .csv file, a pattern of such files in quotation marks, or YAML "
+        "with a `data` section; those of the run if not given",
     )
     parser.add_argument("--dataset", metavar="NAME", help="the name of the array in DATA; `data` if not given")
     parser.add_argument("--missing", action="store_true", help="take NaN for values that were not observed")
@@ -85,8 +91,13 @@ def warn_of(run: "LearnedRun", comm: "Communicator") -> None:
         print(f"warning: {doubt}", file=sys.stderr)
 
 
-def report(inferred: "Inferred", adaptive: bool, *written: Path | None) -> None:
-    """Print how well the rows are explained, how sure their best states are, and where the results are."""
+def report(inferred: "Inferred", adaptive: bool, *written: Path | None, alone: str | None = None) -> None:
+    """Print how well the rows are explained, how sure their best states are, and where the results are.
+
+    `alone` says what the first file holds where that is not everything. What is doubtful about the rows goes to stderr.
+    """
+    for doubt in inferred.doubts:
+        print(f"warning: {doubt}", file=sys.stderr)
     print(f"free energy {inferred.free_energy:.6g} per row")
     if inferred.start.sentence is not None:
         print(inferred.start.sentence)
@@ -109,6 +120,8 @@ def report(inferred: "Inferred", adaptive: bool, *written: Path | None) -> None:
     for path in written:
         if path is not None:
             print(f"results are in {path}")
+    if alone is not None:
+        print(f"{written[0]} holds {alone} and nothing else; .h5, .npz and .mat hold everything")
 
 
 def _rows(number: int) -> str:

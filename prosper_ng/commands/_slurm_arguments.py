@@ -1,8 +1,9 @@
 """The arguments that all commands share which submit jobs."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from prosper_ng.commands._arguments import path_argument
 
 if TYPE_CHECKING:
     from prosper_ng.slurm.options import JobOptions
@@ -27,7 +28,10 @@ def add_slurm_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--cpus-per-task", type=int, metavar="N", default=1, help="threads of each rank; 1 by default")
     group.add_argument("--time", metavar="TIME", help="the time limit, like 1h30m, or as Slurm writes it")
     group.add_argument(
-        "--warning", type=int, metavar="SECONDS", help="stop with a checkpoint so long before the limit; 120 by default"
+        "--warning",
+        type=int,
+        metavar="SECONDS",
+        help="stop with a checkpoint this long before the limit; 120 by default",
     )
     for name, meaning in _PASSED_ON.items():
         group.add_argument(f"--{name}", metavar="X", help=f"{meaning}; passed on")
@@ -39,7 +43,10 @@ def add_slurm_arguments(parser: argparse.ArgumentParser) -> None:
         help="any other option of sbatch, such as exclusive or nice=100; may be given several times",
     )
     group.add_argument(
-        "--site", type=Path, metavar="FILE", help="lines of shell that the job begins with, such as module load openmpi"
+        "--site",
+        type=path_argument,
+        metavar="FILE",
+        help="lines of shell that the job begins with, such as module load openmpi",
     )
     group.add_argument("--dry-run", action="store_true", help="show the script, and do nothing")
 

@@ -67,8 +67,26 @@ def _print_lines(found: "Estimate") -> None:
         lines["pilot"] = f"{costs.n_sweeps} sweeps over {costs.n_blocks} blocks on this machine, without annealing"
         lines["efficiency"] = f"{found.efficiency:.2f} of what one rank gets out of a core"
         lines["core hours"] = f"{found.core_hours:.3g} for {found.n_sweeps:,} sweeps"
+        lines["whole run"] = _whole(found)
     for name, text in lines.items():
         print(f"{name:<12}{text}")
+
+
+def _whole(found: "Estimate") -> str:
+    """The time that the run takes, and what of."""
+    from prosper_ng.report.progress import duration
+
+    assert found.seconds is not None
+    assert found.start_seconds is not None
+    assert found.sweeps_seconds is not None
+    ranks = "1 rank" if found.n_ranks == 1 else f"{found.n_ranks:,} ranks"
+    n_checkpoints = found.n_checkpoints
+    checkpoints = "1 checkpoint" if n_checkpoints == 1 else f"{n_checkpoints:,} checkpoints"
+    return (
+        f"{duration(found.seconds)} on {ranks}: {duration(found.start_seconds)} to start, "
+        f"{duration(found.sweeps_seconds)} for {found.n_sweeps:,} sweeps, {duration(found.checkpoints_seconds)} for "
+        f"{checkpoints}; the task's own results and pictures come on top"
+    )
 
 
 def _print_json(found: "Estimate") -> None:
@@ -88,6 +106,10 @@ def _print_json(found: "Estimate") -> None:
         "sweep_seconds": found.sweep_seconds,
         "efficiency": found.efficiency,
         "core_hours": found.core_hours,
+        "sweeps_seconds": found.sweeps_seconds,
+        "start_seconds": found.start_seconds,
+        "checkpoints_seconds": found.checkpoints_seconds,
+        "seconds": found.seconds,
     }
     print(json.dumps(values, indent=2))
 

@@ -2,10 +2,18 @@
 
 import argparse
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._learned import add_inference_arguments, options_of, positive, report, wanted_of, warn_of
+from prosper_ng.commands._arguments import path_argument
+from prosper_ng.commands._learned import (
+    ENDINGS,
+    add_inference_arguments,
+    options_of,
+    positive,
+    report,
+    wanted_of,
+    warn_of,
+)
 
 if TYPE_CHECKING:
     from prosper_ng.parallel.communicator import Communicator
@@ -18,7 +26,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_inference_arguments(parser)
     parser.add_argument("--top-k", type=positive, default=5, metavar="K", help="how many states are kept of a row (5)")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="the HDF5 file to write; inference.h5 in the folder of the run"
+        "--output",
+        type=path_argument,
+        metavar="FILE",
+        help=f"the file to write, {ENDINGS}; .npy, .csv, .tsv and .txt hold the posterior means alone; "
+        "inference.h5 in the folder of the run if not given",
     )
 
 
@@ -35,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
     from prosper_ng.inference.files import write_inference
     from prosper_ng.inference.stored import learned
+    from prosper_ng.storage.result_formats import format_of
 
     run = learned(arguments.run, comm, arguments.overrides)
     warn_of(run, comm)
@@ -43,5 +56,6 @@ def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
     output = arguments.output or folder / "inference.h5"
     inferred = write_inference(output, run, wanted, options, arguments.top_k, comm, arguments.force)
     if comm.is_root and not arguments.quiet:
-        report(inferred, options.adaptive, output)
+        alone = "the posterior means of the latents" if format_of(output).holds_one else None
+        report(inferred, options.adaptive, output, alone=alone)
     return 0

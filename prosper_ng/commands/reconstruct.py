@@ -1,10 +1,10 @@
 """`prosper-ng reconstruct RUN [DATA] --output FILE`: what a learned model predicts of the data."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._learned import add_inference_arguments, options_of, report, wanted_of, warn_of
+from prosper_ng.commands._arguments import path_argument
+from prosper_ng.commands._learned import ENDINGS, add_inference_arguments, options_of, report, wanted_of, warn_of
 
 if TYPE_CHECKING:
     from prosper_ng.parallel.communicator import Communicator
@@ -17,10 +17,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_inference_arguments(parser)
     parser.add_argument(
         "--output",
-        type=Path,
+        type=path_argument,
         metavar="FILE",
         required=True,
-        help="the HDF5 file to write; for patches of an image also the merged image beside it, as PNG",
+        help=f"the file to write, {ENDINGS}; .npy, .csv, .tsv and .txt hold the image or the rows alone; "
+        "for patches of an image also a picture (.png, .tif, .jpg), which else is put beside the file as PNG",
     )
 
 
@@ -41,7 +42,7 @@ def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
     run = learned(arguments.run, comm, arguments.overrides)
     warn_of(run, comm)
     wanted, options = wanted_of(arguments), options_of(arguments)
-    inferred, picture = write_reconstruction(arguments.output, run, wanted, options, comm, arguments.force)
+    inferred, picture, alone = write_reconstruction(arguments.output, run, wanted, options, comm, arguments.force)
     if comm.is_root and not arguments.quiet:
-        report(inferred, options.adaptive, arguments.output, picture)
+        report(inferred, options.adaptive, arguments.output, picture, alone=alone)
     return 0

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prosper_ng.commands._arguments import path_argument
+
 if TYPE_CHECKING:
     from prosper_ng.campaigns.plan import CampaignPlan
 
@@ -15,14 +17,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
         "of",
-        type=Path,
+        type=path_argument,
         metavar="RUN|CAMPAIGN",
         help="the folder of a run, the folder of a campaign, or the YAML file of a campaign",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="where to put it; report.html in that folder if not given"
+        "--output", type=path_argument, metavar="FILE", help="where to write it; report.html in that folder by default"
     )
-    parser.add_argument("--runs", action="store_true", help="write the pages of a campaign's runs as well, linked")
+    parser.add_argument(
+        "--runs", action="store_true", help="also write the pages of the campaign's runs, with links to them"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,10 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
     from prosper_ng.report.page import require_packages
 
     require_packages()
+    output = arguments.output
+    if output is not None and not os.path.isdir(output) and output.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"{output}: a page is HTML; give the name of a file that ends in .html")
     if _is_campaign(arguments.of):
         lines = _write_campaign(load_plan(arguments.of), arguments.output, arguments.runs, arguments.quiet)
     elif arguments.runs:
-        raise UserError(f"{arguments.of} is no campaign; --runs goes with the folder or the YAML file of one")
+        raise UserError(f"{arguments.of} is not a campaign; --runs needs the folder or the YAML file of one")
     else:
         lines = [str(_write_run(arguments.of, arguments.output))]
     if not arguments.quiet:

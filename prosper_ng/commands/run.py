@@ -2,10 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._arguments import add_config_arguments, load_run_config
+from prosper_ng.commands._arguments import add_config_arguments, load_run_config, path_argument
 
 if TYPE_CHECKING:
     from prosper_ng.parallel.communicator import Communicator
@@ -16,7 +15,12 @@ HELP = "train as a configuration says, alone or under mpiexec; the same command 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_config_arguments(parser)
-    parser.add_argument("--output", metavar="FOLDER", help="the run folder, instead of output.folder or runs/NAME")
+    parser.add_argument(
+        "--output",
+        type=path_argument,
+        metavar="FOLDER",
+        help="the run folder, instead of output.folder or runs/NAME",
+    )
     parser.add_argument(
         "--time-limit", metavar="TIME", help="stop with a checkpoint before this time is over: seconds, or like 1h30m"
     )
@@ -49,6 +53,7 @@ def _run(arguments: argparse.Namespace, comm: "Communicator", time_limit: float 
     from prosper_ng.experiments.run import MORE_TO_DO, run
     from prosper_ng.parallel.failure import collectively
     from prosper_ng.parallel.threads import warn_if_oversubscribed
+    from prosper_ng.report.drawing import absence_of_matplotlib
     from prosper_ng.report.narrator import Narrator
     from prosper_ng.report.pictures import draw_run
 
@@ -57,15 +62,20 @@ def _run(arguments: argparse.Namespace, comm: "Communicator", time_limit: float 
     loaded = comm.broadcast(loaded)
     assert loaded is not None
     config = loaded.value
-    folder = Path(arguments.output or config.output.folder or Path("runs") / config.name)
+    folder = arguments.output or config.folder
     narrator = Narrator(config.training.n_sweeps, comm.is_root, arguments.quiet, arguments.verbose)
     warn_if_oversubscribed(comm, narrator.say)
+    lacking = absence_of_matplotlib() if comm.is_root and config.output.figures else None
+    if lacking is not None:
+        narrator.say(f"{lacking}; without it the run makes no pictures, and prosper-ng plot draws them later")
     try:
         outcome = run(loaded, folder, comm, narrator, sys.argv, time_limit)
         if comm.is_root and config.output.figures and outcome.finished:
-            _, notes = draw_run(folder, folder)
-            for note in notes:
+            pictures = draw_run(folder, folder)
+            for note in pictures.notes:
                 narrator.note(note)
+            if pictures.trouble is not None:
+                narrator.say(pictures.trouble)
     finally:
         narrator.close()
     if comm.is_root and not arguments.quiet:

@@ -9,15 +9,17 @@ from prosper_ng.commands._learned import positive, seed
 if TYPE_CHECKING:
     from prosper_ng.diagnostics.selftest_trials import Result
 
-HELP = "kill runs, damage their files, go on on other ranks, and compare all bits; for a new machine, once"
+HELP = "kill runs, damage their files, continue on other ranks, and compare all bits; run it once on a new machine"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("--ranks", type=positive, metavar="N", default=2, help="the largest number of ranks (2)")
-    parser.add_argument("--cycles", type=positive, metavar="M", default=5, help="how often each is tried (5)")
-    parser.add_argument("--seed", type=seed, metavar="S", default=1, help="of the moments and places (1)")
-    parser.add_argument("--folder", metavar="FOLDER", default=".", help="on the file system to be tried (.)")
+    parser.add_argument(
+        "--cycles", type=positive, metavar="M", default=5, help="how many times each fault is tried (5)"
+    )
+    parser.add_argument("--seed", type=seed, metavar="S", default=1, help="decides when and where faults strike (1)")
+    parser.add_argument("--folder", metavar="FOLDER", default=".", help="a folder on the file system to test (.)")
     parser.add_argument(
         "--launcher",
         metavar="COMMAND",

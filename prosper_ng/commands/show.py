@@ -1,8 +1,9 @@
 """`prosper-ng show RUN`: how a run stands and what it came to."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from prosper_ng.commands._arguments import path_argument
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -12,17 +13,19 @@ HELP = "show how a run stands and what it came to"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of the run")
+    parser.add_argument("run", type=path_argument, metavar="RUN", help="the folder of the run")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 once it is printed. Raises RunFileError where there is no run, or it cannot be read."""
+    """0 once it is printed. Raises UserError where there is no run, or it cannot be read."""
     import json
 
+    from prosper_ng.commands._file_kinds import refuse_campaign
     from prosper_ng.report.summary import silence, summary
     from prosper_ng.storage.run_record import read_run
 
+    refuse_campaign(arguments.run)
     record = read_run(arguments.run)
     found = summary(record)
     if arguments.json:
@@ -64,7 +67,9 @@ def _print_table(found: dict[str, Any], silent_seconds: float | None) -> None:
 
 def _add_results(table: "Table", results: dict[str, Any]) -> None:
     for name, value in results.items():
-        if value is None:
+        if isinstance(value, dict):
+            value = {key: item for key, item in value.items() if item is not None}
+        if value is None or value == {}:
             continue
         if name == "recovered" and isinstance(value, dict):
             text = f"{value.get('found')} of {value.get('of')}"

@@ -7,26 +7,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prosper_ng import plugins
-from prosper_ng.commands._arguments import add_overrides, load_run_config
+from prosper_ng.commands._arguments import add_overrides, load_run_config, path_argument
 from prosper_ng.commands._slurm_arguments import add_slurm_arguments, job_options, site_lines
 from prosper_ng.commands.campaign.submit import add_parallel_argument, submit_campaign
+from prosper_ng.paths import absolute
 
 if TYPE_CHECKING:
     from prosper_ng.config import Loaded
     from prosper_ng.experiments.run_config import RunConfig
 
-HELP = "hand a run, or the unfinished runs of a campaign, to Slurm; the jobs stop in time, start again and continue"
+HELP = "submit a run, or the unfinished runs of a campaign, to Slurm; the jobs stop in time, restart and continue"
 
 _LOOKS, _BETWEEN_LOOKS = 5, 0.3
 """How often, and with how many seconds between, the queue is asked what it makes of a job."""
 _SCRIPT, _CONFIG, _JOB = "job.sbatch", "config.yaml", "job.json"
+_SUBMITTED, _FROZEN = ", as it was submitted", ", which writes it anew"
+"""What the first line of a configuration ends in that this program has written, here or for a campaign."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="the YAML file of a run or campaign")
+    parser.add_argument("file", type=path_argument, metavar="FILE", help="the YAML file of a run or campaign")
     add_overrides(parser, "change a value")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="the folder of the run or campaign")
+    parser.add_argument("--output", type=path_argument, metavar="FOLDER", help="the folder of the run or campaign")
     add_parallel_argument(parser)
     add_slurm_arguments(parser)
 
@@ -50,7 +53,8 @@ def _submit_run(arguments: argparse.Namespace) -> int:
     if arguments.parallel is not None:
         raise UserError(f"--parallel is for campaigns, and {arguments.file} is one run")
     loaded = load_run_config(arguments)
-    folder = Path(arguments.output or loaded.value.output.folder or Path("runs") / loaded.value.name).absolute()
+    folder = absolute(arguments.output or loaded.value.folder)
+    _require_folder(folder, loaded)
     options, config = job_options(arguments), folder / _CONFIG
     script = single_script(options, config, folder, plugins.arguments(), site_lines(arguments))
     if arguments.dry_run:
@@ -61,7 +65,7 @@ def _submit_run(arguments: argparse.Namespace) -> int:
         return 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        header = f"# {arguments.file}, as it was submitted\n"
+        header = f"# {arguments.file}{_SUBMITTED}\n"
         atomic.write_text(config, header + annotated_yaml(loaded.resolved, loaded.origins) + "\n")
         atomic.write_text(folder / _SCRIPT, script)
         job = submit(folder / _SCRIPT)
@@ -72,6 +76,24 @@ def _submit_run(arguments: argparse.Namespace) -> int:
         print(f"job {job}: {folder}, ranks: {options.n_ranks}; it prints to {folder / f'slurm-{job}.out'}")
         _warn(job)
     return 0
+
+
+def _require_folder(folder: Path, loaded: "Loaded[RunConfig]") -> None:
+    """Raise UserError where something of a person's own would be replaced."""
+    from prosper_ng.errors import UserError
+    from prosper_ng.experiments.run import files_read_by
+    from prosper_ng.storage.own_files import require_run_folder
+
+    require_run_folder(folder, files_read_by(loaded))
+    try:
+        first = (folder / _CONFIG).read_bytes().partition(b"\n")[0].decode("utf-8", "replace")
+    except OSError:
+        return
+    if not first.endswith((_SUBMITTED, _FROZEN)):
+        raise UserError(
+            f"{folder / _CONFIG} is a configuration of your own, and submitting would replace it; give it another "
+            "name, or choose another folder"
+        )
 
 
 def _why_not(folder: Path, loaded: "Loaded[RunConfig]") -> str | None:

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterable
 from functools import reduce
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 from prosper_ng.config import hints
 from prosper_ng.config.canonical import dotted
 from prosper_ng.config.mistakes import Mistake, Place, did_you_mean, listing, nearest, quoted
-from prosper_ng.config.scalars import meant_bool, meant_number
+from prosper_ng.config.overrides import as_argument, given_whole
+from prosper_ng.config.scalars import means_no_number, means_nothing, meant_bool, meant_number
 from prosper_ng.config.spots import Path, Spot, descend, fits, follow, top
 from prosper_ng.config.tree import ListNode, MappingNode, Node, ScalarNode, child, plain, walk
 
@@ -168,21 +169,36 @@ def unknown_kind(spot: Spot) -> Mistake:
 
 
 def unusable_values(root: Node, schema: type) -> list[Mistake]:
-    """A mistake for every value that is left empty or not finite, also where the schema would let it pass.
+    """A mistake for every value that is left empty, not finite, or a word for null, also where the schema would let it
+    pass.
 
     Nothing is not the same as null: it is what remains when the lines of a section are commented out.
     """
-    found = []
+    found: list[Mistake] = []
     for path, node in walk(root):
-        if not isinstance(node, ScalarNode):
-            continue
-        if node.is_empty:
-            spot = follow(top(schema, root), path)
-            found += [must_be(spot)] if spot is not None else []
-        elif isinstance(node.value, float) and not math.isfinite(node.value):
-            name = quoted(reduce(dotted, path, ""))
-            found.append(Mistake(node.place, f"{name} must be a finite number, not the number {quoted(node.text)}"))
+        if isinstance(node, ScalarNode):
+            found += filter(None, [_unusable(path, node, follow(top(schema, root), path))])
     return found
+
+
+def _unusable(path: Path, node: ScalarNode, spot: Spot | None) -> Mistake | None:
+    wanted = _wanted(spot) if spot is not None else []
+    if node.is_empty:
+        return None if spot is None else must_be(spot)
+    if isinstance(node.value, float) and not math.isfinite(node.value):
+        if spot is not None and str in wanted and float not in wanted:
+            return must_be(spot)  # such as 695e0514, the beginning of a hash
+        name = quoted(reduce(dotted, path, ""))
+        return Mistake(node.place, f"{name} must be a finite number, not the number {quoted(node.text)}")
+    if spot is not None and node.plain and {str, type(None)} <= set(wanted) and means_nothing(node.text):
+        message = f"{spot.name} is the text {quoted(node.text)}; write null for none, or put it in quotes"
+        return Mistake(node.place, message)
+    return None
+
+
+def _wanted(spot: Spot) -> list[Any]:
+    """What may stand there, without constraints."""
+    return [hints.bare(member) for member in hints.members_of(spot.hint) or [spot.hint]]
 
 
 def in_words(node: Node) -> str:
@@ -202,10 +218,15 @@ def in_words(node: Node) -> str:
 def _advice(spot: Spot) -> str:
     """How to write what was probably meant."""
     node = spot.node
+    members, wanted = hints.members_of(spot.hint) or [spot.hint], _wanted(spot)
     if not isinstance(node, ScalarNode):
-        return ""
-    members = hints.members_of(spot.hint) or [spot.hint]
-    wanted = [hints.bare(member) for member in members]
+        return f"; {_as_text(node)}" if str in wanted and given_whole(node.place) else ""
+    if (
+        type(None) in wanted
+        and isinstance(node.value, str)
+        and (means_nothing(node.text) or means_no_number(node.text))
+    ):
+        return "; write null for none"
     entries = [hints.bare(hints.entry_hint(member, 0)) for member in members if hints.is_open_list(member)]
     if node.value is not None and type(node.value) in entries:
         return f"; write [{node.text}]"
@@ -219,9 +240,15 @@ def _advice(spot: Spot) -> str:
     if isinstance(node.value, float) and int in wanted:
         number = meant_number(node.text, integer=True)
         return f"; write {number}" if number else ""
-    if node.value is not None and (str in wanted or node.text in hints.literals_of(spot.hint)):
-        return f"; write {json.dumps(node.text)}"
+    if str in wanted or node.text in hints.literals_of(spot.hint):
+        return f"; {_as_text(node)}"
     return ""
+
+
+def _as_text(node: Node) -> str:
+    """How to write what YAML takes for something else so that it is text: in quotes that no shell takes away."""
+    place, text = node.place, node.text if isinstance(node, ScalarNode) else ""
+    return f"write {as_argument(place) if given_whole(place) else json.dumps(text, ensure_ascii=False)}"
 
 
 def _choice_notes(spot: Spot, name: str | None = None) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """YAML in, checked settings out, with the origin of every value."""
 
+import codecs
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -106,12 +107,30 @@ def read_file(path: str | os.PathLike[str]) -> SourceText:
         raise refuse(f"this file cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > MAX_BYTES:
         raise refuse("this file is larger than 1 MiB; a configuration is small, and arrays belong in a data file")
+    other = _other_than_text(content)
+    if other is not None:
+        raise refuse(other)
     try:
         return SourceText(name, content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         before = SourceText(name, content[: error.start].decode("utf-8-sig", errors="replace"))
-        message = f"this is not UTF-8 text (byte 0x{content[error.start]:02x}); save the file as UTF-8"
+        number = content[error.start]
+        shown = bytes([number]).decode("cp1252", errors="replace")
+        meant = f", `{shown}` on older systems" if shown.isprintable() and shown.isalnum() else ""
+        message = f"this is not UTF-8 text (byte 0x{number:02x}{meant}); save the file as UTF-8"
         raise refuse(message, before.place_at(len(before.text))) from None
+
+
+def _other_than_text(content: bytes) -> str | None:
+    """What to say of bytes that hold no text, or one of two or four bytes a character; None where they may be text."""
+    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or content[:4] == codecs.BOM_UTF32_BE:
+        return "this is UTF-16 or UTF-32 text, which some editors call Unicode; save the file as UTF-8"
+    zeros = content[:200].count(0)
+    if zeros and content[:200].translate(None, b"\0").isascii() and 3 * zeros >= len(content[:200]):
+        return "every other byte is 0, as in UTF-16 text, which some editors call Unicode; save the file as UTF-8"
+    if 0 in content or content[:2] == b"\x1f\x8b":
+        return "this file holds no text; a configuration is YAML text"
+    return None
 
 
 def _neighbor(path: Path) -> str:

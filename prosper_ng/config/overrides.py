@@ -1,14 +1,17 @@
 """Overrides from the command line: `--set model.n_latents=64` changes the tree before it is checked."""
 
+import json
 import re
+import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 from prosper_ng.config.canonical import dotted
-from prosper_ng.config.mistakes import Mistake, Place, SourceText, printable, quoted
+from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, printable, quoted
+from prosper_ng.config.scalars import is_text
 from prosper_ng.config.tree import ListNode, MappingNode, Node, ScalarNode
-from prosper_ng.config.yaml_reader import read_yaml
+from prosper_ng.config.yaml_reader import comment_in, read_yaml
 
 _STEP = re.compile(r'"(?P<double>[^"]*)"|\'(?P<single>[^\']*)\'|(?P<bare>[^.="\'\[\]{}\s]+)')
 _FORM = "an override reads NAME=VALUE, such as model.n_latents=64 or 'data.crop=[0, 0, 8, 8]'"
@@ -42,12 +45,48 @@ def read_override(argument: str, order: int, mistakes: list[Mistake]) -> Overrid
         mistakes.append(Mistake(Place(source, 0, min(end, max(0, len(argument) - 1))), _FORM))
         return None
     position = end + 1
-    node = read_yaml(source, mistakes, start=position)
-    if node is None:
+    before = len(mistakes)
+    node = _value(source, position, mistakes)
+    if node is None and len(mistakes) == before:
         message = "there is no value after the `=`; write null for none and '\"\"' for empty text"
         mistakes.append(Mistake(Place(source, 0, position - 1), message))
+    return None if node is None else Override(steps, node)
+
+
+def _value(source: SourceText, start: int, mistakes: list[Mistake]) -> Node | None:
+    """The tree of the value, which begins at `start`; None, and a mistake more, where it would not be all of it."""
+    value = source.text[start:]
+    can_be_quoted = not value.lstrip().startswith(tuple("[{\"'")) and is_text(value)
+    hint = f"to give it as text: {as_argument(Place(source, 0, start))}"
+    in_quotes = (hint,) if can_be_quoted and value.strip() else ()
+    comment = comment_in(value)
+    if comment is not None:
+        message = "a comment starts here, so that the value would end before it; put text that holds ` #` in quotes"
+        mistakes.append(Mistake(source.place_at(start + comment), message, in_quotes))
         return None
-    return Override(steps, node)
+    if can_be_quoted and len(value.strip().splitlines()) > 1 and value.lstrip()[:1] not in ("|", ">"):
+        line_break = source.place_at(start + len(value.rstrip().splitlines()[0]))
+        if not isinstance(node := read_yaml(source, mistakes, start), ScalarNode):
+            return node
+        mistakes.append(Mistake(line_break, "the text breaks off here, and YAML would make a blank of that", in_quotes))
+        return None
+    try:
+        return read_yaml(source, mistakes, start)
+    except ConfigError as error:
+        *others, last = error.mistakes
+        raise ConfigError([*others, replace(last, notes=(*last.notes, *in_quotes))]) from None
+
+
+def given_whole(place: Place) -> bool:
+    """Whether the value at a place is all that an override gives."""
+    return place.source.order > 0 and place.written is None and place.source.text[: place.column].rstrip()[-1:] == "="
+
+
+def as_argument(place: Place) -> str:
+    """The override whose value begins at a place, with that as text: in quotes of YAML, these in quotes of a shell."""
+    text = place.source.text
+    value = json.dumps(text[place.column :].strip(), ensure_ascii=False)
+    return f"--set {shlex.quote(text[: place.column] + value)}"
 
 
 def read_name(name: str, place: Place) -> list[Step] | None:

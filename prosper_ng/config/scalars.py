@@ -3,6 +3,8 @@
 import math
 import re
 
+from prosper_ng.config.characters import with_plain_signs
+
 Scalar = None | bool | int | float | str
 
 MAX_DIGITS = 100
@@ -13,7 +15,12 @@ _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fals
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?|\.[0-9]+[eE][-+]?[0-9]+)", re.ASCII)
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+", re.ASCII)
+_GROUPED = re.compile(r"[-+]?[0-9]{1,3}( [0-9]{3})+([.,][0-9]+)?", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"[-+]?([0-9]+,([0-9]{1,2}|[0-9]{4,})|0,[0-9]+)([eE][-+]?[0-9]+)?", re.ASCII)
+"""With three digits behind it, a comma may also be that of thousands."""
 _SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_NOTHING = {"none", "nil", "null", "nul", "nothing", "undefined", "n/a", "na"}
+_ENDLESS = {"inf", "+inf", "infinity", "+infinity", "unlimited", "nan"}
 _YAML_1_1_BOOL = {
     "true": "true", "yes": "true", "on": "true", "y": "true", "t": "true",
     "false": "false", "no": "false", "off": "false", "n": "false", "f": "false",
@@ -54,9 +61,25 @@ def meant_bool(text: str) -> str | None:
     return _YAML_1_1_BOOL.get(text.strip().lower())
 
 
+def means_nothing(text: str) -> bool:
+    """Whether a word that YAML takes for text stands for null in other languages, or in a person's mind."""
+    return text.lower() in _NOTHING and text not in _NULL
+
+
+def means_no_number(text: str) -> bool:
+    """Whether a word says that there is no number, or no end to it."""
+    return text.lower().replace(".", "", 1) in _ENDLESS
+
+
 def meant_number(text: str, integer: bool) -> str | None:
-    """How YAML 1.2 writes the number that `text` (`012`, `1_000`, `"64"`, `1e3` for an integer) looks like."""
-    bare = text.strip().replace("_", "")
+    """How YAML 1.2 writes the number that `text` looks like: `012`, `1_000`, `1 000`, `0,5`, `"64"`, `1e3` for
+    an integer, and whatever has a dash or a blank that is none of those of YAML.
+    """
+    bare = with_plain_signs(text).strip().replace("_", "")
+    if _GROUPED.fullmatch(bare):
+        bare = bare.replace(" ", "")
+    if _DECIMAL_COMMA.fullmatch(bare):
+        bare = bare.replace(",", ".")
     if len(bare) > MAX_DIGITS:
         return None
     if _LEADING_ZERO.fullmatch(bare):

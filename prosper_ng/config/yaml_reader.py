@@ -1,10 +1,13 @@
 """YAML text to a tree of nodes: YAML 1.2 scalars, no tags, no duplicate names, bounded in size and depth."""
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NoReturn
 
 import yaml
 
+from prosper_ng.config.characters import strange_in_scalar
 from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, quoted
 from prosper_ng.config.scalars import Scalar, is_text, resolve
 from prosper_ng.config.tree import MAX_DEPTH, MAX_NODES, ListNode, MappingNode, Node, ScalarNode, moved
@@ -18,17 +21,47 @@ def read_yaml(source: SourceText, mistakes: list[Mistake], start: int = 0) -> No
     anything else raises ConfigError together with those.
     """
     text = " " * start + source.text[start:]
+    reader, before = _Reader(source, mistakes), tuple(mistakes)
     try:
-        return _Reader(source, mistakes).document(yaml.parse(text, Loader=yaml.SafeLoader))
+        root = reader.document(yaml.parse(text, Loader=yaml.SafeLoader))
     except ConfigError:
         raise
     except yaml.YAMLError as error:
         mistake = syntax_mistake(error, source)
     except (ValueError, OverflowError):  # PyYAML looks up escaped characters and versions without a check
         mistake = Mistake(Place(source, width=0), "an escape sequence (`\\U...`) or a directive (`%`) makes no sense")
+    else:
+        if not reader.strange:
+            return root
+    if reader.strange:
+        raise ConfigError([*before, _likewise(reader.strange)])
     raise ConfigError([*mistakes, mistake])
 
 
+def comment_in(text: str) -> int | None:
+    """Where the first comment in a text of YAML begins; None where there is none, or what comes before is no YAML."""
+    end = 0
+    try:
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            start = token.start_mark.index
+            if (found := re.search(r"(?:^|(?<=\s))#", text[end:start])) is not None:
+                return end + found.start()
+            end = max(end, token.end_mark.index)
+    except (yaml.YAMLError, ValueError, OverflowError):
+        pass  # whoever reads the text says what is wrong
+    return None
+
+
+def _likewise(strange: list[Mistake]) -> Mistake:
+    """The first of characters that make a file mean something else; what follows from them is no news."""
+    lines = sorted({mistake.place.line + 1 for mistake in strange[1:]} - {strange[0].place.line + 1})
+    if not lines:
+        return strange[0]
+    shown = [*map(str, lines[:_LINES_SHOWN]), *([f"{len(lines) - _LINES_SHOWN} more"] if lines[_LINES_SHOWN:] else [])]
+    return replace(strange[0], notes=(f"there are such characters in more lines: {', '.join(shown)}",))
+
+
+_LINES_SHOWN = 8
 _MERGE_KEY = (
     "merge keys (`<<`) are not part of YAML 1.2; write the fields out, or refer to a whole section by an alias "
     "(`*name`)"
@@ -41,6 +74,8 @@ class _Reader:
     def __init__(self, source: SourceText, mistakes: list[Mistake]) -> None:
         self.source = source
         self.mistakes = mistakes
+        self.strange: list[Mistake] = []
+        """Characters that were meant to be others, so that the rest of the tree is none that anybody wrote."""
         self.anchors: dict[str, Node | None] = {}
         self.n_nodes = 0
 
@@ -95,6 +130,7 @@ class _Reader:
         node = MappingNode(self.place(event))
         while not isinstance(following := next(self.events), yaml.MappingEndEvent):
             key = self.node(following, depth + 1)
+            self.note_strange(following, is_name=True)
             value = self.node(next(self.events), depth + 1)
             if not isinstance(key, ScalarNode):
                 self.add(following, "a name must be plain text, not a list or a mapping")
@@ -113,6 +149,7 @@ class _Reader:
     def scalar(self, event: yaml.ScalarEvent) -> ScalarNode:
         """The scalar, plain ones resolved."""
         text, is_plain = event.value, event.style is None
+        self.note_strange(event)
         value: Scalar = text
         if is_plain:
             try:
@@ -123,6 +160,22 @@ class _Reader:
             self.add(event, "the text holds an escaped character that no text can hold (NUL or half a surrogate pair)")
             value = ""
         return ScalarNode(self.place(event), value, text, is_plain)
+
+    def note_strange(self, event: yaml.Event, is_name: bool = False) -> None:
+        """Note the first character of unquoted text that was meant to be another one."""
+        if not isinstance(event, yaml.ScalarEvent) or event.style is not None or not event.value:
+            return
+        start, end = event.start_mark, event.end_mark
+        assert start is not None
+        assert end is not None
+        place = start.index  # PyYAML leaves some characters out of its columns, but none out of this
+        for line in self.source.text[start.index : end.index].splitlines(keepends=True):
+            indented = place + len(line) - len(line.lstrip(" "))
+            found = strange_in_scalar(line.strip(" \r\n"), is_name)
+            if found is not None:
+                self.strange.append(Mistake(self.source.place_at(indented + found[0]), found[1]))
+                return
+            place += len(line)
 
     def alias(self, event: yaml.AliasEvent, depth: int) -> Node:
         """A copy of what the alias stands for."""

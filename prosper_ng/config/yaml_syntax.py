@@ -3,6 +3,7 @@
 import yaml
 from yaml.reader import ReaderError
 
+from prosper_ng.config.characters import strange_in_line
 from prosper_ng.config.mistakes import Mistake, Place, SourceText
 
 # Part of PyYAML's own words -> what to tell; the first that fits is taken.
@@ -44,6 +45,8 @@ def syntax_mistake(error: yaml.YAMLError, source: SourceText) -> Mistake:
         message = f"a character that cannot be printed (U+{error.character:04X}) stands here"
         return Mistake(source.place_at(error.position), message)
     mark = getattr(error, "problem_mark", None)
+    if (strange := _strange_character(error, source)) is not None:
+        return strange
     context, words = (getattr(error, name, None) or "" for name in ("context", "problem"))
     for part, meaning in _MEANINGS.items():
         if part in words or part in context:
@@ -51,6 +54,17 @@ def syntax_mistake(error: yaml.YAMLError, source: SourceText) -> Mistake:
                 mark = getattr(error, "context_mark", None) or mark
             return Mistake(_place(mark, source), meaning)
     return Mistake(_place(mark, source), f"this is not YAML: {' '.join((words or context).split())}")
+
+
+def _strange_character(error: yaml.YAMLError, source: SourceText) -> Mistake | None:
+    """The first character that may be the reason, in the lines that the error speaks of."""
+    marks = [getattr(error, name, None) for name in ("context_mark", "problem_mark")]
+    lines = [mark.line for mark in marks if mark is not None]
+    for number in range(min(lines), min(max(lines) + 1, len(source.lines))) if lines else ():
+        found = strange_in_line(source.lines[number])
+        if found is not None:
+            return Mistake(Place(source, number, found[0]), found[1])
+    return None
 
 
 def _place(mark: yaml.Mark | None, source: SourceText) -> Place:

@@ -41,6 +41,12 @@ class Dataset(Protocol):
     """What to call the rows in an error: the file, or what makes them."""
     preprocessing: "Preprocessing"
     """What is done to raw rows before they are learned from."""
+    column_names: tuple[str, ...] | None
+    """Of the D columns, where the source names them."""
+    notes: tuple[str, ...]
+    """What was found out about the source, for the log."""
+    doubts: tuple[str, ...]
+    """What is legal about the source but may be a mistake: sentences for whoever uses the rows."""
 
     @property
     def stored(self) -> "StoredRows | None":
@@ -201,10 +207,13 @@ def require_rows(start: int, stop: int, n_rows: int) -> None:
         raise IndexError(f"rows {start} to {stop} were asked for; there are {n_rows}")
 
 
-def require_finite(values: Floats, first_row: int, where: str, missing: bool | None = None) -> None:
+def require_finite(
+    values: Floats, first_row: int, where: str, missing: bool | None = None, gaps: str | None = None
+) -> None:
     """Raise DataError that names the first entry of `values` (n, D), rows first_row.., which is not a finite number.
 
-    `missing` is the switch that lets NaN mark what was not observed, None where there is none to set.
+    `missing` is the switch that lets NaN mark what was not observed, None where there is none to set; `gaps` is what
+    was taken for NaN because the file says that it marks missing values.
     """
     legal = np.isfinite(values)
     if missing:
@@ -217,6 +226,13 @@ def require_finite(values: Floats, first_row: int, where: str, missing: bool | N
         rule += ", or NaN where it was not observed"
     elif missing is False and np.isnan(values[row, column]):
         rule += "; set `missing: true` if NaN marks values that were not observed"
+        if gaps is not None:
+            n_missing = np.count_nonzero(np.isnan(values))
+            raise DataError(
+                f"{where}: row {first_row + row}, column {column} (counted from 0) is missing: it is NaN, or marked so "
+                f"by the file ({gaps}), as {n_missing} of the {values.size} values of rows {first_row} to "
+                f"{first_row + len(values)} are; set `missing: true` to learn from the others"
+            )
     raise DataError(
         f"{where}: row {first_row + row}, column {column} (counted from 0) is {values[row, column]}; {rule}"
     )

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -72,6 +73,21 @@ def quality(clean: Floats, estimate: Floats) -> Quality:
     return Quality(psnr, float(ssim))
 
 
+def require_measures() -> None:
+    """Raise UserError where a package is missing that `quality` and `save_png` need; nothing is loaded to find out."""
+    for package in ("skimage", "imageio"):
+        if find_spec(package) is None:
+            raise UserError(_to_install(package))
+
+
+def reference(clean: Floats, noisy: Floats) -> Floats | None:
+    """The clean image (height, width, channels); None where it is the noisy one itself, so that nothing else is known.
+
+    Missing pixels (NaN) of the noisy one are known in the clean one.
+    """
+    return None if noisy is clean or np.array_equal(clean, noisy) else clean
+
+
 def shown(image: Floats, missing: float = 0.0) -> Floats:
     """The image with missing values (NaN) in the shade `missing`, black where not given."""
     return np.where(np.isnan(image), missing, image)
@@ -82,8 +98,15 @@ def save_png(path: Path, image: Floats) -> None:
 
     Missing pixels (NaN) are black.
     """
+    save_picture(path, image, ".png")
+
+
+def save_picture(path: Path, image: Floats, ending: str) -> None:
+    """As `save_png`, in the format of an ending such as `.jpg`, whatever the path ends in."""
     pixels = np.clip(np.rint(shown(image)), 0, 255).astype(np.uint8)
-    _extra("imageio.v3").imwrite(path, pixels[..., 0] if pixels.shape[2:] == (1,) else pixels, extension=".png")
+    quality = {"quality": 95} if ending in (".jpg", ".jpeg") else {}
+    flat = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
+    _extra("imageio.v3").imwrite(path, flat, extension=ending, **quality)
 
 
 def _is_name(image: str) -> bool:
@@ -172,7 +195,12 @@ def _extra(module: str) -> Any:
     """A module of the extra `image`; raises UserError that says how to install it."""
     try:
         return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise UserError(_to_install(error.name or module)) from error
     except ImportError as error:
-        raise UserError(
-            f'images need the package {error.name or module}; install it with: pip install "prosper_ng[image]"'
-        ) from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"images need the package {module}, which does not work here ({reason})") from error
+
+
+def _to_install(package: str) -> str:
+    return f'images need the package {package}; install it with: pip install "prosper_ng[image]"'

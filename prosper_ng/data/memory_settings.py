@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt
 
-from prosper_ng.components import NotComputedWith, settings
+from prosper_ng.components import FilePath, NotComputedWith, settings
 
 _UNITS = {"": 1, "B": 1} | {
     f"{prefix}{ending}": base**power
@@ -28,7 +28,7 @@ class Memory:
     """Rows of a rank that take more than this, like 500MB or 4GiB, stay in a file and are read block by block."""
     states_budget: Annotated[Size | None, NotComputedWith()] = None
     """State sets of a rank that take more than this are mapped from a file."""
-    scratch: Annotated[str | None, NotComputedWith()] = None
+    scratch: Annotated[FilePath | None, NotComputedWith()] = None
     """The folder for such files, best on a disk of each host's own; the run folder where not given."""
 
     def __post_init__(self) -> None:

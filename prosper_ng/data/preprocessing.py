@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.data.dataset import DataError, ImageDataset, observed_means, read_in_pieces
+from prosper_ng.data.magnitudes import SMALLEST, require_squares
 from prosper_ng.kernels import kernel
 
 if TYPE_CHECKING:
@@ -182,6 +183,12 @@ class PreparedRows:
     where: str
     """What to call the rows in an error."""
     preprocessing: Preprocessing = NOTHING_DONE
+    column_names: tuple[str, ...] | None = None
+    """Of the D columns, where they have any."""
+    notes: tuple[str, ...] = ()
+    """What was found out about the source, for the log."""
+    doubts: tuple[str, ...] = ()
+    """What is legal about the source but may be a mistake."""
 
     @property
     def stored(self) -> "StoredRows | None":
@@ -230,10 +237,11 @@ def fit(
     n_blocks = -(-n_rows // BLOCK_ROWS)
     chosen = np.unique(np.linspace(0, n_blocks - 1, min(n_blocks, MAX_BLOCKS)).round().astype(int))
     shift: Floats = np.zeros(0)
-    total, products, n_used = np.zeros(0), np.zeros((0, 0)), 0
+    total, products, n_used, largest = np.zeros(0), np.zeros((0, 0)), 0, 0.0
     for block in chosen:
         start = int(block) * BLOCK_ROWS
         rows = only_means.apply(raw(start, min(start + BLOCK_ROWS, n_rows)))
+        largest = max(largest, require_squares(rows, start, where))
         if n_used == 0:
             shift = rows.mean(axis=0)
             total, products = np.zeros(len(shift)), np.zeros((len(shift), len(shift)))
@@ -241,6 +249,11 @@ def fit(
         total += centered.sum(axis=0)
         products += centered.T @ centered
         n_used += len(rows)
+    if 0 < largest < SMALLEST[np.dtype(np.float64)]:
+        raise DataError(
+            f"{where} cannot be whitened: no value exceeds {largest:.3g} in magnitude, and squares of that vanish; "
+            "multiply the data by a power of 10"
+        )
     mean = total / n_used
     covariance = products / n_used - np.outer(mean, mean)
     return Preprocessing(remove_mean, Whitening.of_moments(kind, shift + mean, covariance, epsilon, where))

@@ -72,7 +72,7 @@ def check_mpi() -> Iterator[Finding]:
     loaded = library_version()
     values = {"library": loaded, "file": _library_file(), "wheels": wheels}
     if len(wheels) > 1:
-        text = f"{' and '.join(wheels)} are both installed here; which of them is loaded is chance"
+        text = f"{' and '.join(wheels)} are both installed here; which one is loaded is a matter of chance"
         yield Finding("MPI", Verdict.PROBLEM, text, f"{sys.executable} -m pip uninstall {list(wheels)[-1]}", values)
         return
     names = " ".join(f"{name} {number}" for name, number in wheels.items())
@@ -140,7 +140,7 @@ def check_speed(comm: Communicator) -> Iterator[Finding]:
     text = f"{small * 1e6:.0f} us for 8 numbers, {large * 1e6:.0f} us for a MiB ({1 / large:.0f} MiB/s)"
     values = {"small_seconds": small, "mebibyte_seconds": large}
     if small > _SLOW_SUM:
-        fix = "give every rank a core of its own, and see that nothing else runs there"
+        fix = "give every rank a core of its own, and make sure that nothing else runs there"
         yield Finding("allreduce", Verdict.WARNING, text, fix, values)
     else:
         yield Finding("allreduce", Verdict.OK, text, values=values)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prosper_ng.diagnostics.finding import Finding, Verdict
 from prosper_ng.environment import own_kernel_cache
+from prosper_ng.parallel.shared_memory import FOLDER, SharedMemory, started
 
 _MIB = 1 << 20
 _TEST_FILE = 32 * _MIB
@@ -35,11 +36,22 @@ def check_kernel_cache() -> Iterator[Finding]:
     if own_kernel_cache(os.environ) is None:
         text = f"{folder} ({state}), as NUMBA_CACHE_DIR says: stale after the sources of this program change"
         yield Finding("kernel cache", Verdict.WARNING, text, "unset NUMBA_CACHE_DIR", values)
-    elif folder.is_relative_to(tempfile.gettempdir()):
-        text = f"{folder} ({state}): the home folder cannot be written, and this one may not last"
+    elif _is_temporary(folder):
+        text = f"{folder} ({state}): no cache can be kept in the home folder, and this one may not last"
         yield Finding("kernel cache", Verdict.WARNING, text, "set XDG_CACHE_HOME to a folder that lasts", values)
     else:
         yield Finding("kernel cache", Verdict.OK, f"{folder} ({state})", values=values)
+
+
+def _is_temporary(folder: Path) -> bool:
+    """Whether the kernels lie in the folder that is taken where none in the home folder can be written.
+
+    A home folder may itself lie among temporary files.
+    """
+    temporary = Path(tempfile.gettempdir())
+    if not folder.is_relative_to(temporary) or folder.parent.parts[-2:] == ("prosper_ng", "kernels"):
+        return False
+    return folder.relative_to(temporary).parts[0].startswith("prosper_ng-")
 
 
 def check_files(folder: Path) -> Iterator[Finding]:
@@ -52,12 +64,12 @@ def check_files(folder: Path) -> Iterator[Finding]:
     except OSError as error:
         reason = error.strerror or str(error)
         text = f"{folder} ({kind}): files cannot be written there: {reason}"
-        yield Finding("files", Verdict.PROBLEM, text, "go to a folder that can be written, or give --output")
+        yield Finding("files", Verdict.PROBLEM, text, "change to a writable folder, or use --output")
         return
     text = f"{folder} ({kind}): {free / 2**30:.1f} GiB free, {speed / _MIB:.0f} MiB/s with fsync, rename and HDF5 work"
     values = {"folder": str(folder), "type": kind, "free_bytes": free, "bytes_per_second": speed}
     if free < _LITTLE_SPACE:
-        yield Finding("files", Verdict.WARNING, f"{text}; that is little room", "free some space", values)
+        yield Finding("files", Verdict.WARNING, f"{text}; that is little space", "free some space", values)
     else:
         yield Finding("files", Verdict.OK, text, values=values)
 
@@ -107,7 +119,26 @@ def _write_hdf5(folder: Path) -> None:
                 raise OSError("an HDF5 file that was just written reads differently")
 
 
-def check_leftovers(shared: Path = Path("/dev/shm")) -> Iterator[Finding]:
+def check_shared_memory(found: SharedMemory | None, n_started: int, n_cores: int) -> Iterator[Finding]:
+    """Whether MPI finds the memory it needs, which it takes itself once it is initialized: `found` is from before.
+
+    It must be enough for the ranks that a launcher started, else, where these are 0, for as many as there are cores.
+    """
+    if found is None:
+        return
+    values = {"total_bytes": found.total, "free_bytes": found.free, "ranks": found.n_ranks}
+    if found.is_enough(n_started or n_cores):
+        yield Finding("shared memory", Verdict.OK, found.words, values=values)
+    elif n_started:
+        text = f"{found.words}, {started(n_started)}"
+        yield Finding("shared memory", Verdict.PROBLEM, text, found.remedy, values)
+    else:
+        cores = "1 core" if n_cores == 1 else f"{n_cores} cores"
+        text = f"{found.words}, and there {'is' if n_cores == 1 else 'are'} {cores}: more ranks may die of a bus error"
+        yield Finding("shared memory", Verdict.WARNING, text, found.remedy, values)
+
+
+def check_leftovers(shared: Path = FOLDER) -> Iterator[Finding]:
     """Shared memory of this user that no process of theirs uses any more: what killed MPI ranks leave behind."""
     if not shared.is_dir():
         return
@@ -119,7 +150,7 @@ def check_leftovers(shared: Path = Path("/dev/shm")) -> Iterator[Finding]:
         if path.is_file() and status.st_uid == os.getuid() and is_old and str(path) not in in_use:
             leftovers[str(path)] = status.st_size
     n_bytes = sum(leftovers.values())
-    text = f"unused files of this user in {shared}: {len(leftovers)}, {n_bytes / _MIB:.0f} MiB"
+    text = f"unused files of yours in {shared}: {len(leftovers)}, {n_bytes / _MIB:.0f} MiB"
     if n_bytes > _MANY_LEFTOVERS:
         fix = f"rm {' '.join(sorted(leftovers)[:5])}{' ...' if len(leftovers) > 5 else ''}"
         yield Finding("memory", Verdict.WARNING, text, fix, {"files": leftovers})

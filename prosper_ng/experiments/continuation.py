@@ -55,26 +55,7 @@ def require_same(path: Path, before: Before, loaded: Loaded[RunConfig], parts: A
     same rows, it does not matter where they lie and in what kind of file.
     Raises UserError where what the folder holds computes something else, or from other data.
     """
-    require_here(path, before.plug_ins)
-    try:
-        stored = from_mapping(before.config, RunConfig)
-    except ConfigError as error:
-        raise not_of_this_version(path, before.writer, error) from error
-    then, now = stored.resolved["data"], loaded.resolved["data"]
-    is_same_data = before.data_digest == parts.data_digest and _prepared(then) == _prepared(now)
-    ignored = (*not_science(loaded.value), *(["data"] if is_same_data else []))
-    if identity(stored.lasting, ignored) != identity(loaded.lasting, ignored):
-        lines = "\n".join(f"  {line}" for line in differences(stored.resolved, loaded.resolved, ignored))
-        raise UserError(
-            f"{path} holds a run of another configuration, which differs in\n{lines}\n"
-            "choose another output folder, or the configuration that the run was started with"
-        )
-    others = changed(before.plug_ins, loaded.value)
-    if others:
-        raise UserError(
-            f"{path} holds a run with other plug-ins: {'; '.join(others)}; choose another output folder, or bring back "
-            "what the run was started with: the text of a file is in its run.h5, in the group plug_ins"
-        )
+    then, now, is_same_data = require_same_computation(path, before, loaded, parts.data_digest)
     where = parts.dataset.where
     if before.data_digest is None:
         return (
@@ -88,6 +69,52 @@ def require_same(path: Path, before: Before, loaded: Loaded[RunConfig], parts: A
         )
     moved = differences({"data": then}, {"data": now})
     return f"the data hold the same rows as before, though {'; '.join(moved)}" if moved else None
+
+
+def require_same_computation(
+    path: Path, before: Before, loaded: Loaded[RunConfig], data_digest: str | None
+) -> tuple[Mapping[str, Any], Mapping[str, Any], bool]:
+    """What both configurations say of the data, and whether these are the same, as far as is known without a digest.
+
+    Raises UserError where what the folder holds computes something else.
+    """
+    require_here(path, before.plug_ins)
+    try:
+        stored = from_mapping(before.config, RunConfig)
+    except ConfigError as error:
+        raise not_of_this_version(path, before.writer, error) from error
+    then, now = stored.resolved["data"], loaded.resolved["data"]
+    is_same_data = data_digest in (None, before.data_digest) and _prepared(then) == _prepared(now)
+    if data_digest is None and before.data_digest is None:
+        is_same_data = then == now
+    ignored = (*not_science(loaded.value), *(["data"] if is_same_data else []))
+    if identity(stored.lasting, ignored) != identity(loaded.lasting, ignored):
+        found = differences(stored.resolved, loaded.resolved, ignored)
+        lines = "\n".join(f"  {line}" for line in found)
+        raise UserError(
+            f"{path} holds a run of another configuration, which differs in\n{lines}\n"
+            "choose another output folder, or the configuration that the run was started with"
+            + _of_length(path, stored.value, found)
+        )
+    others = changed(before.plug_ins, loaded.value)
+    if others:
+        raise UserError(
+            f"{path} holds a run with other plug-ins: {'; '.join(others)}; choose another output folder, or bring back "
+            "what the run was started with: the text of a file is in its run.h5, in the group plug_ins"
+        )
+    return then, now, is_same_data
+
+
+def _of_length(path: Path, stored: RunConfig, found: list[str]) -> str:
+    """Why a run of another length is another computation, where positions in it are fractions."""
+    if not any(line.startswith("training.n_sweeps: ") for line in found):
+        return ""
+    return (
+        f"\nn_sweeps counts here, since positions of training.annealing are fractions of the run: with another number "
+        f"of sweeps than {stored.training.n_sweeps} every sweep would be annealed in another way; to learn on from "
+        f"what it has learned, start in another folder with training.initial_file: {path}, and a run that is to be "
+        "prolonged later has its positions in sweeps, without a decimal point"
+    )
 
 
 def source_identity(config: RunConfig, resolved: Mapping[str, Any]) -> str:

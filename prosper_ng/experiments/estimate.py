@@ -15,20 +15,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.data.content import Content
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.preprocessing import PreparedRows
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.learning.assembly import assemble, blocks_of
+from prosper_ng.learning.census import take_census
 from prosper_ng.learning.memory import Needs, Sizes, needs_of, sizes_of
 from prosper_ng.learning.rehearsal import rehearse
 from prosper_ng.numerics.named_arrays import NamedArrays, segments
+from prosper_ng.numerics.schedule import points_of, value_at
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.exact_sum import message_length
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import Annealing
-from prosper_ng.training.em import TruncatedEM
+from prosper_ng.training.em import Problem, TrainingState, TruncatedEM
+from prosper_ng.training.settings import Training
 from prosper_ng.training.stopping import Stopping
 
 BANDWIDTH = 1.25e9
@@ -38,6 +42,11 @@ LATENCY = 5e-6
 _PILOT_BLOCKS = 8
 _PILOT_SWEEPS, _FEWEST_SWEEPS = 20, 3
 _PILOT_SECONDS = 5.0
+_MOST_POINTS = 4
+_PROGRAM_SECONDS = 2.0
+"""Until Python and its libraries are loaded."""
+_CHECKPOINT_SECONDS, _DISK = 0.05, 2e8
+"""What a checkpoint takes whatever its size, and bytes that a usual disk writes in a second."""
 
 
 class Costs(NamedTuple):
@@ -46,7 +55,7 @@ class Costs(NamedTuple):
     prepare: float
     """What an update needs before its first block, on every rank."""
     block: float
-    """The E-step of a block, statistics included."""
+    """The E-step of a block, statistics included, once nothing scheduled in it changes any more."""
     local: float
     """What a reduction takes without a network."""
     m_step: float
@@ -55,6 +64,16 @@ class Costs(NamedTuple):
     """Blocks of the pilot."""
     n_sweeps: int
     """Sweeps that were measured."""
+    blocks: tuple[tuple[int, float], ...] = ()
+    """The E-step of a block at some sweeps, where it has schedules, such as state sets that grow."""
+    row: float = 0.0
+    """Reading and counting a row."""
+    rehearsal: float = 0.0
+    """What loads the kernels."""
+
+    def block_at(self, sweep: int) -> float:
+        """The E-step of a block in a sweep."""
+        return value_at(self.blocks, sweep) if self.blocks else self.block
 
 
 class Traffic(NamedTuple):
@@ -89,6 +108,10 @@ class Estimate(NamedTuple):
     costs: Costs | str
     """What the pilot found, or why there was none."""
     bandwidth: float
+    row_fractions: tuple[float, ...] = ()
+    """The share of the rows that each sweep visits."""
+    checkpoint_sweeps: int | None = None
+    checkpoint_minutes: float | None = None
 
     @property
     def most_blocks(self) -> int:
@@ -116,10 +139,47 @@ class Estimate(NamedTuple):
         return alone / (self.n_ranks * self.sweep_seconds)
 
     @property
+    def sweeps_seconds(self) -> float | None:
+        """Seconds of all sweeps, with their schedules; None without a pilot."""
+        costs, seconds = self.costs, self.sweep_seconds
+        if isinstance(costs, str) or seconds is None:
+            return None
+        in_part = math.ceil(self.most_blocks / self.blocks.n_parts)
+        full = self.blocks.n_parts * in_part
+        fractions = self.row_fractions or (1.0,) * self.n_sweeps
+        e_steps = sum(full * fraction * costs.block_at(sweep) for sweep, fraction in enumerate(fractions))
+        return e_steps + self.n_sweeps * (seconds - full * costs.block)
+
+    @property
+    def start_seconds(self) -> float | None:
+        """Seconds before the first sweep; None without a pilot."""
+        if isinstance(self.costs, str):
+            return None
+        return _PROGRAM_SECONDS + self.costs.rehearsal + self.costs.row * self.most_blocks * self.blocks.block_rows
+
+    @property
+    def n_checkpoints(self) -> int:
+        """How many are written, by sweeps or minutes, and at the end."""
+        by_sweeps = (self.n_sweeps - 1) // self.checkpoint_sweeps if self.checkpoint_sweeps else 0
+        minutes = (self.sweeps_seconds or 0.0) / 60
+        return 1 + max(by_sweeps, int(minutes / self.checkpoint_minutes) if self.checkpoint_minutes else 0)
+
+    @property
+    def checkpoints_seconds(self) -> float:
+        """Seconds of all checkpoints, on a disk of a usual speed."""
+        return self.n_checkpoints * (_CHECKPOINT_SECONDS + self.checkpoint_bytes / _DISK)
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds of the whole run: start, sweeps, checkpoints; None without a pilot."""
+        start, sweeps = self.start_seconds, self.sweeps_seconds
+        return None if start is None or sweeps is None else start + sweeps + self.checkpoints_seconds
+
+    @property
     def core_hours(self) -> float | None:
         """Core hours of all sweeps; None without a pilot."""
-        seconds = self.sweep_seconds
-        return None if seconds is None else seconds * self.n_sweeps * self.n_ranks / 3600
+        seconds = self.sweeps_seconds
+        return None if seconds is None else seconds * self.n_ranks / 3600
 
 
 def estimate(config: RunConfig, n_ranks: int, bandwidth: float = BANDWIDTH) -> Estimate:
@@ -134,8 +194,17 @@ def estimate(config: RunConfig, n_ranks: int, bandwidth: float = BANDWIDTH) -> E
     return Estimate(
         n_ranks, dataset.n_observed, blocks, config.training.n_sweeps, max(needs, key=lambda each: each.total),
         traffic_of(config, dataset.n_observed, n_ranks), checkpoint_bytes(sizes, blocks),
-        _pilot(config, dataset, blocks), bandwidth,
+        _pilot(config, dataset, blocks), bandwidth, _row_fractions(config),
+        config.output.checkpoint_sweeps, config.output.checkpoint_minutes,
     )  # fmt: skip
+
+
+def _row_fractions(config: RunConfig) -> tuple[float, ...]:
+    """The share of the rows that each sweep visits; nothing where all of them visit all."""
+    annealing, n_sweeps = config.training.annealing, config.training.n_sweeps
+    if all(value == 1 for _, value in points_of(annealing.row_fraction)):
+        return ()
+    return tuple(annealing.at(sweep, n_sweeps).row_fraction for sweep in range(n_sweeps))
 
 
 def traffic_of(config: RunConfig, n_observed: int, n_ranks: int) -> Traffic:
@@ -191,17 +260,50 @@ def _pilot(config: RunConfig, dataset: Dataset, blocks: RowBlocks) -> Costs | st
         parts = assemble(replace(config.learning, training=training, memory=memory), sample, SerialCommunicator())
     except UserError as error:
         return f"no pilot could be run: {error}"
-    rehearse(parts)
-    state, began, reports = parts.start(), time.perf_counter(), []
-    for report in TruncatedEM(parts.problem, training).sweeps(state):
-        reports.append(report.seconds)
-        if len(reports) > _FEWEST_SWEEPS and time.perf_counter() - began > _PILOT_SECONDS:
-            break
-    seconds = {name: median(each[name] for each in reports[1:]) for name in reports[0]}
+    reading = _seconds_of(lambda: Content(sample).read(0, sample.n_rows))
+    reading += _seconds_of(lambda: take_census(parts.problem))
+    rehearsal = _seconds_of(lambda: rehearse(parts))
+    state, points = parts.start(), _turning_points(config)
+    measured = [_sweeps_from(parts.problem, training, state, point, _PILOT_SECONDS / len(points)) for point in points]
+    last = measured[-1]
     prepare = _shortest(lambda: config.model.prepare(state.params, 1.0))
-    block = max(seconds["e_step"] - n_updates * prepare, 0.0) / sample.n_blocks
-    local, m_step = (seconds[name] / n_updates for name in ("communication", "m_step"))
-    return Costs(prepare, block, local, m_step, sample.n_blocks, len(reports) - 1)
+    blocks_at = [max(median(each["e_step"] for each in found) - n_updates * prepare, 0.0) for found in measured]
+    local, m_step = (median(each[name] for each in last) / n_updates for name in ("communication", "m_step"))
+    by_point = tuple((point, seconds / sample.n_blocks) for point, seconds in zip(points, blocks_at, strict=True))
+    n_sweeps = sum(map(len, measured))
+    scheduled = by_point if len(points) > 1 else ()
+    return Costs(
+        prepare,
+        by_point[-1][1],
+        local,
+        m_step,
+        sample.n_blocks,
+        n_sweeps,
+        scheduled,
+        reading / sample.n_rows,
+        rehearsal,
+    )
+
+
+def _turning_points(config: RunConfig) -> list[int]:
+    """Sweeps at which the E-step costs something else, as far as the run comes; between them lie straight lines."""
+    last = config.training.n_sweeps - 1
+    points = sorted({0, *(min(point, last) for point in config.learning.chosen_estep.estep.turning_points)})
+    places = np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).round().astype(int)
+    return [points[place] for place in np.unique(places)]
+
+
+def _sweeps_from(
+    problem: Problem, training: Training, state: TrainingState, first: int, patience: float
+) -> list[dict[str, float]]:
+    """The seconds of some sweeps from a sweep of the schedules on, without the first, which may load kernels."""
+    state.sweep = first
+    began, reports = time.perf_counter(), []
+    for report in TruncatedEM(problem, replace(training, n_sweeps=first + 1 + _PILOT_SWEEPS)).sweeps(state):
+        reports.append(report.seconds)
+        if len(reports) > _FEWEST_SWEEPS and time.perf_counter() - began > patience:
+            break
+    return reports[1:]
 
 
 def _sweep_seconds(costs: Costs, most_blocks: int, n_updates: int) -> float:
@@ -210,11 +312,12 @@ def _sweep_seconds(costs: Costs, most_blocks: int, n_updates: int) -> float:
     return n_updates * (costs.prepare + in_part + costs.local + costs.m_step)
 
 
+def _seconds_of(action: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
 def _shortest(action: Callable[[], object], n_times: int = 3) -> float:
     """Seconds of the fastest of some calls."""
-    found = []
-    for _ in range(n_times):
-        began = time.perf_counter()
-        action()
-        found.append(time.perf_counter() - began)
-    return min(found)
+    return min(_seconds_of(action) for _ in range(n_times))

@@ -16,7 +16,8 @@ from prosper_ng.models.interface import learnable
 from prosper_ng.models.roles import legal_value, n_observed_of, telling_parameter
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
-from prosper_ng.storage.parameter_file import read_parameters
+from prosper_ng.paths import path_of
+from prosper_ng.storage.parameter_file import is_run, read_parameters
 from prosper_ng.storage.run_record import read_run
 
 
@@ -37,7 +38,7 @@ def _from_config(path: Path) -> Learned:
     training = config.training
     values: dict[str, Any] = {}
     if training.initial_file is not None:
-        values |= read_parameters(Path(training.initial_file))
+        values |= read_parameters(path_of(training.initial_file))
     telling = telling_parameter(config.model)
     shape = np.shape(values.get(telling, 0.0)) if telling is not None else ()
     n_observed = None if telling is None else n_observed_of(config.model, telling, shape)
@@ -66,5 +67,5 @@ def _from_config(path: Path) -> Learned:
 
 def _of_parameters(file: str | None) -> Preprocessing | None:
     """That of the run that parameters come from; of those given by hand none is known, and none is assumed."""
-    is_run = file is not None and (Path(file).is_dir() or Path(file).suffix == ".h5")
-    return read_run(Path(file)).preprocessing() if file is not None and is_run else NOTHING_DONE
+    path = None if file is None else path_of(file)
+    return read_run(path).preprocessing() if path is not None and is_run(path) else NOTHING_DONE

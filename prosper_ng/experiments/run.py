@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from prosper_ng import plugins
 from prosper_ng.config import Loaded
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.experiments.ending import Endings
@@ -27,7 +28,9 @@ from prosper_ng.models.roles import headline_of, of_role
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.warm_up import warm_up
+from prosper_ng.paths import path_of
 from prosper_ng.storage.history import History
+from prosper_ng.storage.own_files import files_named_in, files_of_run, require_run_folder
 from prosper_ng.storage.provenance import collect
 from prosper_ng.training.em import Problem, SweepReport, TrainingState
 
@@ -78,6 +81,9 @@ def run(
     mathematics breaks down; the run folder then says so.
     """
     config = loaded.value
+    with collectively(comm, ""):
+        if comm.is_root:
+            require_run_folder(folder, files_read_by(loaded))
     with stop_requests() as requests:
         began = time.monotonic()
         parts = assemble_run(config, comm, folder)
@@ -91,12 +97,23 @@ def run(
             listener.opened(folder, state.sweep)
             listener.note(str(parts.plan))
             listener.note(f"E-step: {config.learning.chosen_estep.reason}")
+            for note in parts.dataset.notes:
+                listener.note(note)
             kept.begin(_provenance(parts, argv), _attributes(config, parts), resumed)
             endings = Endings(config, kept, requests, began, time_limit) if comm.is_root else None
             keeper = _FolderKeeper(config, parts, kept, listener, endings)
             ending = train(parts, config.training, state, keeper, requests)
             kept.checkpoint(state)
             return _conclude(config, parts, state, kept, ending)
+
+
+def files_read_by(loaded: Loaded[RunConfig]) -> Iterator[Path]:
+    """The files that a run reads: its data, parameters to start from, and plug-ins."""
+    yield from files_named_in({name: loaded.resolved.get(name) for name in ("data", "task")})
+    initial = loaded.value.training.initial_file
+    if initial is not None:
+        yield from files_of_run(path_of(initial))
+    yield from plugins.files()
 
 
 def assemble_run(config: RunConfig, comm: Communicator, folder: Path = Path()) -> Assembly:
@@ -198,6 +215,8 @@ def _attributes(config: RunConfig, parts: Assembly) -> dict[str, Any]:
     attributes: dict[str, Any] = {"name": config.name, "n_rows": dataset.n_rows, "n_observed": dataset.n_observed}
     if len(dataset.row_shape) > 1:
         attributes["patch_shape"] = np.array(dataset.row_shape)
+    if dataset.column_names is not None:
+        attributes["column_names"] = json.dumps(dataset.column_names)
     headline = headline_of(config.model, dataset.n_observed, parts.initial)
     attributes["headline"] = json.dumps(list(headline))
     if len(parts.unknown):

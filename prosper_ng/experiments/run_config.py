@@ -1,11 +1,12 @@
 """Everything a user says about one run."""
 
 from dataclasses import field
+from pathlib import Path
 from typing import Annotated
 
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, Gt
 
-from prosper_ng.components import NotComputedWith, OneOf, Seed, settings
+from prosper_ng.components import FilePath, Name, NotComputedWith, OneOf, Seed, settings
 from prosper_ng.config.first_fields import not_computed_with
 from prosper_ng.data.dataset import Source
 from prosper_ng.data.memory_settings import Memory
@@ -16,6 +17,7 @@ from prosper_ng.experiments.tasks.interface import Task
 from prosper_ng.experiments.tasks.train import Train
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.interface import DiscreteLatents
+from prosper_ng.paths import path_of
 from prosper_ng.training.settings import Training
 
 
@@ -23,16 +25,16 @@ from prosper_ng.training.settings import Training
 class Output:
     """What is written, where, and how often."""
 
-    folder: str | None = None
+    folder: FilePath | None = None
     """The run folder; runs/NAME where not given."""
     checkpoint_sweeps: Annotated[int, Gt(0)] | None = 10
-    """A checkpoint after so many sweeps."""
+    """Write a checkpoint every N sweeps."""
     checkpoint_minutes: Annotated[float, Gt(0)] | None = 10.0
-    """A checkpoint after so many minutes."""
+    """Write a checkpoint every N minutes."""
     keep_checkpoints: Annotated[int, Ge(2)] = 2
     """How many of the newest checkpoints stay."""
     parameter_sweeps: Annotated[int, Gt(0)] | None = None
-    """Keep the parameters of every so manieth sweep in run.h5; the last ones are always kept."""
+    """Keep the parameters in run.h5 every N sweeps; the last ones are always kept."""
     figures: bool = True
     """Whether pictures are made at the end."""
 
@@ -41,7 +43,7 @@ class Output:
 class RunConfig:
     """One run: data, model, E-step, training, task."""
 
-    name: Annotated[str, MinLen(1), NotComputedWith()]
+    name: Annotated[Name, NotComputedWith()]
     """A name for people; also the default folder."""
     seed: Seed = 0
     """All random numbers of the run are a function of it."""
@@ -66,6 +68,11 @@ class RunConfig:
         refusal = noise_refused(self.model, self.data, noise)
         if refusal is not None:
             raise ValueError(refusal)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder, unless another one is named to the command."""
+        return Path("runs") / self.name if self.output.folder is None else path_of(self.output.folder)
 
     @property
     def learning(self) -> LearningSettings:

@@ -1,5 +1,6 @@
 """What a learned model says of rows in hand, as arrays."""
 
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -106,6 +107,8 @@ def _inference(known: "Learned", options: Options) -> Inference:
 
 def _found(inference: Inference, data: Any, summarize: Summarize, missing: bool) -> tuple[LocalRows, Inferred]:
     rows = rows_in_hand(inference.known, dataset_of(data, missing=missing), missing)
+    for doubt in rows.dataset.doubts:
+        warnings.warn(doubt, stacklevel=4)
     with one_blas_thread():
         return rows, infer(inference, rows, summarize)
 

@@ -1,5 +1,8 @@
 """Files of what a learned model says of data: posteriors and reconstructions."""
 
+import json
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from prosper_ng.data.images import save_png
 from prosper_ng.errors import UserError
 from prosper_ng.inference.answers import in_units_of_data, keeping, predicting, require_prediction
 from prosper_ng.inference.inference import Inference, Inferred, Options, attributes_of, infer
+from prosper_ng.inference.inputs import inputs_of
 from prosper_ng.inference.learned import Learned
 from prosper_ng.inference.local_rows import LocalRows
 from prosper_ng.inference.rows import Wanted, open_rows
@@ -43,17 +47,26 @@ _MEANINGS = {
     "filled": "(N, D) the data where they were observed, the predictions where they are missing",
 }
 
+_MAIN = {
+    "image": "the image that the predictions of all patches average to",
+    "prediction": "the predicted rows",
+    "filled": "the rows with predictions where values are missing",
+}
+"""What stands for a reconstruction where the format has room for one array."""
+
 
 def write_inference(
     path: Path, run: LearnedRun, wanted: Wanted, options: Options, n_best: int, comm: Communicator, force: bool = False
 ) -> Inferred:
     """What was inferred of all rows, which is then in the file at `path`; all ranks call it together.
 
-    Raises UserError where the data do not fit the model or the file cannot be written.
+    A format for a single array gets the posterior means. Raises UserError where the data do not fit the model or the
+    file cannot be written.
     """
     known = run.learned
-    with ResultFile(path, comm, force) as results:
+    with ResultFile(path, comm, "means", force, lambda: inputs_of(run, wanted)) as results:
         rows = open_rows(run, wanted, comm, path.parent)
+        results.require_fit("means", (rows.dataset.n_rows, known.model.space.n_latents), np.float64)
         inference = Inference(known, options)
         inferred = infer(inference, rows, keeping(inference, n_best), states_of_run(inference, run.path, wanted, rows))
         k, space = inferred.local["states"].shape[1], known.model.space
@@ -72,18 +85,20 @@ def write_inference(
 
 def write_reconstruction(
     path: Path, run: LearnedRun, wanted: Wanted, options: Options, comm: Communicator, force: bool = False
-) -> tuple[Inferred, Path | None]:
-    """What was inferred, which is then in the file at `path`, and the merged image where the rows are its patches.
+) -> tuple[Inferred, Path | None, str | None]:
+    """What was inferred, which is then in the file at `path`; the file with the merged image beside it, where the rows
+    are its patches; and in words the only array that is in a file for a single one.
 
-    Raises UserError where the model cannot predict data, they do not fit it, or a file cannot be written.
+    A format for a single array gets that image, of other data the rows: filled in where values may be missing, else as
+    predicted. Raises UserError where the model cannot predict data, they do not fit it, or a file cannot be written.
     """
-    known = run.learned
+    known, inputs = run.learned, partial(inputs_of, run, wanted)
     require_prediction(known)
-    with ResultFile(path, comm, force) as results:
+    with ResultFile(path, comm, "prediction", force, inputs, has_picture=True) as results:
         rows = open_rows(run, wanted, comm, path.parent)
-        picture = path.with_suffix(".png") if rows.dataset.as_image is not None else None
+        picture = _choose(results, rows)
         if picture is not None:
-            _check_picture(picture, force, comm)
+            _check_picture(picture, force, inputs, comm)
         inference = Inference(known, options)
         inferred = infer(inference, rows, predicting, states_of_run(inference, run.path, wanted, rows))
         inferred.local["filled"] = in_units_of_data(known, rows, inferred.local["prediction"])
@@ -91,16 +106,20 @@ def write_reconstruction(
         _put_common(results, known, options, rows, inferred)
         for name, values in inferred.local.items():
             _gather(results, name, values, rows)
-        if picture is not None:
+        if rows.dataset.as_image is not None:
             merged = _merged(rows, inferred.local["prediction"], known.never_observed)
             results.put("image", merged, "(height, width, channels) the predictions of all patches, averaged")
-            _write_picture(picture, merged, comm)
-    return inferred, picture
+            if picture is not None:
+                _write_picture(picture, merged, comm)
+    alone = results.format.holds_one and not results.format.is_picture
+    return inferred, picture, _MAIN[results.main] if alone else None
 
 
 def _put_common(results: ResultFile, known: Learned, options: Options, rows: LocalRows, inferred: Inferred) -> None:
     """The attributes and parameters that both files have."""
     results.set_attributes(attributes_of(known, options, rows, inferred))
+    if known.column_names is not None:
+        results.set_attributes({"column_names": json.dumps(known.column_names)})
     for name, values in known.params.items():
         results.put(f"parameters/{name}", values)
 
@@ -125,10 +144,28 @@ def _merged(rows: LocalRows, prediction: Floats, unknown: Columns) -> Floats:
     return dataset.merge(merged.reshape(image.shape), unknown)
 
 
-def _check_picture(picture: Path, force: bool, comm: Communicator) -> None:
+def _choose(results: ResultFile, rows: LocalRows) -> Path | None:
+    """Choose the array that stands for all, and the picture beside the file; None where it is one, or there is none."""
+    image = rows.dataset.as_image
+    if image is not None:
+        results.main = "image"
+        results.require_fit("image", image.noisy.shape, np.float64)
+    elif results.format.is_picture:
+        raise UserError(
+            f"{results.path}: {rows.dataset.where} is no image, and what is made of it no picture; choose .npy, "
+            ".csv, or .h5, .npz or .mat for everything"
+        )
+    elif rows.missing:
+        results.main = "filled"
+    for name in ("prediction", "filled"):
+        results.require_fit(name, (rows.dataset.n_rows, rows.dataset.n_observed), np.float64)
+    return None if image is None or results.format.is_picture else results.path.with_suffix(".png")
+
+
+def _check_picture(picture: Path, force: bool, inputs: Callable[[], Iterable[Path]], comm: Communicator) -> None:
     with collectively(comm, ""):
         if comm.is_root:
-            require_place(picture, force)
+            require_place(picture, force, inputs())
 
 
 def _write_picture(picture: Path, image: Floats, comm: Communicator) -> None:

@@ -77,6 +77,8 @@ class Inferred(NamedTuple):
     n_ignored: int
     """Values of all ranks in columns of which the model knows nothing."""
     start: Start
+    doubts: tuple[str, ...] = ()
+    """What the user should hear about the rows."""
 
 
 class Inference:
@@ -184,10 +186,12 @@ class Inference:
     def _summary(self, rows: Indices, target: Target, explored: Explored, level: int, summarize: Summarize) -> Summary:
         posterior = truncated_posterior(explored.found.log_joint)
         if not np.isfinite(posterior.free_energy).all():
-            row = int(rows[np.argmin(np.isfinite(posterior.free_energy))])
+            place = int(np.argmin(np.isfinite(posterior.free_energy)))
+            row, largest = int(rows[place]), float(np.nanmax(np.abs(target.batch.values[place]), initial=0.0))
             raise NumericalError(
                 f"row {row} (counted from 0) has no state with a finite log joint under model {kind_of(self.model)} "
-                f"with the parameters of {self.known.origin}"
+                f"with the parameters of {self.known.origin}: its values reach {largest:.3g}, and the squares of what "
+                "the model leaves of them, in units of its noise, leave double precision"
             )
         efforts: Summary = {
             "n_widened": np.full(len(posterior.free_energy), level, np.int32),
@@ -241,7 +245,7 @@ def infer(inference: Inference, rows: LocalRows, summarize: Summarize, start: St
     n_rows = rows.blocks.n_rows
     return Inferred(
         local, float(summed[0]) / n_rows, n_rows, int(summed[1]), int(summed[2]), unimproved, int(counts[0]),
-        int(counts[1]), start._replace(kept=None),
+        int(counts[1]), start._replace(kept=None), rows.doubts,
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from prosper_ng.inference.inference import Options
 from prosper_ng.inference.saving import save
 from prosper_ng.models.interface import DiscreteLatents, Model, learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.paths import path_of
 from prosper_ng.storage.provenance import as_json, source, versions
 
 Floats = NDArray[np.float64]
@@ -50,6 +51,8 @@ class Learned:
     """Of what the source held that was learned from, where it is known."""
     never_observed: Columns = field(default_factory=NO_COLUMNS.copy)
     """Columns of which the model knows nothing, since no value was observed."""
+    column_names: tuple[str, ...] | None = field(default=None, repr=False)
+    """Of the D columns of the data that were learned from, where they are known."""
     name: str = "learned"
     """What the run is called."""
     origin: str = "learn(...)"
@@ -100,7 +103,7 @@ class Learned:
 
         Raises UserError where it cannot be written, or the model is none that a configuration can name.
         """
-        save(self, Path(path), force)
+        save(self, path_of(path), force)
 
     def provenance(self) -> dict[str, Any]:
         """Where results of this model come from: the same for the same results, so without time, host and ranks."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from prosper_ng.data.dataset import Dataset
+from prosper_ng.data.magnitudes import require_squares
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.preprocessing import Preprocessing
 from prosper_ng.data.row_file import mapped_array
@@ -46,6 +47,8 @@ class LocalRows:
     """The folder for what is not."""
     attributes: dict[str, Any] = field(default_factory=dict)
     """What is to be said of the rows in a file of results."""
+    doubts: tuple[str, ...] = ()
+    """What the user should hear of them."""
 
     @property
     def starts(self) -> list[int]:
@@ -119,7 +122,8 @@ def rows_in_hand(known: "Learned", dataset: Dataset, missing: bool) -> LocalRows
 def fitting_rows(
     read: Callable[[int, int], Floats], known: "Learned", preprocessing: Preprocessing, where: str
 ) -> Callable[[int, int], Floats]:
-    """Reads rows start..stop, of which none lacks what whitening needs or is beyond what the model can have made.
+    """Reads rows start..stop, of which none lacks what whitening needs, is too large to be worked with, or is beyond
+    what the model can have made.
 
     Else it raises DataError; columns of which the model knows nothing do not count.
     """
@@ -127,6 +131,7 @@ def fitting_rows(
     def piece(start: int, stop: int) -> Floats:
         raw = read(start, stop)
         preprocessing.require_whole(raw, start, where)
+        require_squares(raw, start, where)
         if known.model.support != REAL:
             rows = preprocessing.apply(raw)
             rows[:, known.never_observed] = np.nan

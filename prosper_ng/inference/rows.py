@@ -1,8 +1,9 @@
 """The rows that a learned model is applied to."""
 
 import json
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from prosper_ng.config.canonical import inline
 from prosper_ng.config.loader import DEFAULT, checked, read_file, read_tree
 from prosper_ng.config.tree import MappingNode
 from prosper_ng.data.content import Content, compile_reading, local_rows
-from prosper_ng.data.dataset import Source
+from prosper_ng.data.dataset import DataError, Dataset, Source
 from prosper_ng.data.preprocessing import SETTINGS
 from prosper_ng.data.support import noise_refused
 from prosper_ng.errors import UserError
@@ -21,6 +22,7 @@ from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
 from prosper_ng.parallel.warm_up import warm_up
+from prosper_ng.paths import path_of
 from prosper_ng.storage.provenance import as_json
 from prosper_ng.storage.run_record import not_of_this_version
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 _DATASET = "data"
 """The name looked for where none is given."""
 _OF_DATA = ("seed", "data")
+_TAKEN_BY_NAME = "the columns of {} are taken by their names, as {} has learned from them"
 
 
 @settings
@@ -66,12 +69,12 @@ def open_rows(run: "LearnedRun", wanted: Wanted, comm: Communicator, folder: Pat
         refusal = noise_refused(known.model, source)
         if refusal is not None:
             raise UserError(f"{wanted.path or 'the data'}: {refusal}")
-        dataset = source.open(seed)
+        source, dataset, doubts = _opened(run, source, seed)
         preprocessing = dataset.preprocessing if known.preprocessing is None else known.preprocessing
         check_shape(known, dataset, wanted.path or "the data")
     blocks = RowBlocks(dataset.n_rows, default_block_rows(dataset.n_rows, 1))
     content = Content(dataset)
-    scratch = folder if run.memory.scratch is None else Path(run.memory.scratch)
+    scratch = folder if run.memory.scratch is None else path_of(run.memory.scratch)
     warm_up(comm, compile_reading)
     with collectively(comm, "reading the data"):
         read = fitting_rows(content.raw, known, preprocessing, dataset.where)
@@ -84,7 +87,53 @@ def open_rows(run: "LearnedRun", wanted: Wanted, comm: Communicator, folder: Pat
         )
     attributes: dict[str, Any] = {"data": wanted.path or "of the run", "data_source": _without_preprocessing(source)}
     attributes |= {"n_rows": dataset.n_rows, "data_digest": digest}
-    return LocalRows(dataset, source.may_lack_values, blocks, raw, preprocessing, comm, run.memory, scratch, attributes)
+    return LocalRows(
+        dataset, source.may_lack_values, blocks, raw, preprocessing, comm, run.memory, scratch, attributes, doubts
+    )  # fmt: skip
+
+
+def _opened(run: "LearnedRun", source: Source, seed: int) -> tuple[Source, Dataset, tuple[str, ...]]:
+    """The source with its columns in the order in which the model has learned them, its dataset, and what is doubtful.
+
+    Raises UserError where columns have names, and some that the model knows are not among them.
+    """
+    names, origin = run.learned.column_names, run.learned.origin
+    try:
+        dataset = source.open(seed)
+    except DataError as error:
+        named = None if names is None else _by_name(source, names)
+        try:
+            if named is None:
+                raise
+            dataset = named.open(seed)
+        except DataError:
+            raise error from None
+        return named, dataset, (_TAKEN_BY_NAME.format(dataset.where, origin), *dataset.doubts)
+    if names is None or dataset.column_names in (None, names):
+        return source, dataset, dataset.doubts
+    named = _by_name(source, names)
+    try:
+        if named is None:
+            raise DataError(f"they are {inline(dataset.column_names)}, and not {inline(names)}")
+        dataset = named.open(seed)
+    except DataError as error:
+        raise UserError(
+            f"the columns of {dataset.where} are not those that {origin} has learned from ({error}); name them alike, "
+            "or leave the header out where only the names differ"
+        ) from None
+    return named, dataset, (_TAKEN_BY_NAME.format(dataset.where, origin), *dataset.doubts)
+
+
+def _by_name(source: Source, names: tuple[str, ...]) -> Source | None:
+    """The same source, of which these columns are taken; None where it cannot choose columns, or names say too little.
+
+    Names that stand twice, or are none, say too little.
+    """
+    changed = cast(Any, source)
+    if not hasattr(changed, "columns") or len(set(names)) < len(names) or "" in names:
+        return None
+    found: Source = replace(changed, columns=names)
+    return found
 
 
 def _source(run: "LearnedRun", wanted: Wanted) -> tuple[Source, int]:
@@ -95,7 +144,7 @@ def _source(run: "LearnedRun", wanted: Wanted) -> tuple[Source, int]:
     if wanted.path is not None and Path(wanted.path).suffix.lower() in (".yaml", ".yml"):
         source, seed = _configured(known, wanted.path)
     elif wanted.path is not None:
-        return _file(wanted), known.seed
+        return _file(run, wanted), known.seed
     else:
         source, seed = _own(run)
     if wanted.dataset is not None:
@@ -138,25 +187,35 @@ def _configured(known: "Learned", path: str) -> tuple[Source, int]:
     return config.data, config.seed
 
 
-def _file(wanted: Wanted) -> Source:
-    """The source for a file of numbers."""
+def _file(run: "LearnedRun", wanted: Wanted) -> Source:
+    """The source for a file of numbers; one of the kind that the run has learned from is read as that was."""
     assert wanted.path is not None
     sources: list[type[Any]] = list(components_of("prosper_ng.data.sources").values())
     suffix = Path(wanted.path).suffix.lower()
-    kinds = [each for each in sources if suffix in each.suffixes]
+    kinds = [each for each in sources if wanted.path.lower().endswith(tuple(each.suffixes))]
     if not kinds:
-        suffixes = ", ".join(sorted({ending for each in sources for ending in each.suffixes}))
+        plain = {ending for each in sources for ending in each.suffixes if ending.count(".") == 1}
+        suffixes = ", ".join(sorted(plain))
         raise UserError(f"{wanted.path}: the name of a file of data ends in {suffixes}, .yaml or .yml")
     if len(kinds) > 1:
         raise UserError(
             f"{wanted.path}: the sources {' and '.join(map(kind_of, kinds))} read files that end in {suffix}; say "
             "which in the section `data` of a YAML file"
         )
-    names, (kind,) = {}, kinds
+    names: dict[str, Any] = {}
+    (kind,) = kinds
+    if any(field.name == "flatten" for field in fields(kind)):
+        names["flatten"] = True  # how many values a row must have is known
     if kind.name_field is not None:
         names[kind.name_field] = wanted.dataset or _DATASET
     elif wanted.dataset is not None:
         raise UserError(f"{wanted.path} holds a single array, so --dataset makes no sense")
+    if run.data is not None and run.data["data"].get("kind") == kind_of(kind):
+        own = cast(Any, _own(run)[0].unprepared())
+        names |= {"row_shape": None} if hasattr(own, "row_shape") else {}
+        names |= {"flatten": False} if getattr(own, "transpose", False) else {}
+        like_the_run: Source = replace(own, path=wanted.path, missing=wanted.missing, **names)
+        return like_the_run
     source: Source = kind(path=wanted.path, missing=wanted.missing, **names)
     return source
 

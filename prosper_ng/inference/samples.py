@@ -1,5 +1,6 @@
 """Data generated from a model, written as they are made."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -32,13 +33,20 @@ _WAVE_BYTES = 1 << 27
 
 
 def write_samples(
-    path: Path, known: "Learned", n_rows: int, seed: int, comm: Communicator, with_states: bool, force: bool = False
+    path: Path,
+    known: "Learned",
+    n_rows: int,
+    seed: int,
+    comm: Communicator,
+    with_states: bool,
+    force: bool = False,
+    inputs: Callable[[], Iterable[Path]] = tuple,
 ) -> None:
     """Write rows that are a function of parameters, seed and their index; all ranks call it together.
 
     Block b holds rows 256 b to 256 b + 255 and is always made as a whole, so that any rank makes it with the same bits,
     and more rows begin with the same ones. Raises UserError where the model cannot generate data or the file cannot be
-    written, NumericalError where the rows are not finite.
+    written or is one of the `inputs`, NumericalError where the rows are not finite.
     """
     space, streams = known.model.space, _streams(seed)
     require_sampling(known)
@@ -49,7 +57,7 @@ def write_samples(
 
     warm_up(comm, rehearse)
     blocks = RowBlocks(n_rows, BLOCK_ROWS)
-    with ResultFile(path, comm, force) as results:
+    with ResultFile(path, comm, "data", force, inputs) as results:
         results.set_attributes({"format": FORMAT, "format_version": FORMAT_VERSION, "seed": seed, "n_rows": n_rows})
         results.set_attributes(known.provenance() | {"units": _units(known.preprocessing)})
         for name, values in known.params.items():

@@ -1,5 +1,6 @@
 """A learned model in a file of its own: laid out as the `run.h5` of a run, so that what reads one reads both."""
 
+import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ from prosper_ng.estep.interface import EStep
 from prosper_ng.inference.local_rows import unknown_whitening
 from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.storage.history import History
+from prosper_ng.storage.own_files import files_of_run, require_no_input
 from prosper_ng.storage.provenance import source, versions
 from prosper_ng.storage.result_file import require_place
 from prosper_ng.storage.run_file import RunFile, StoredConfig
@@ -38,6 +40,9 @@ def save(known: "Learned", path: Path, force: bool = False) -> None:
     if known.preprocessing is None:
         raise UserError(unknown_whitening(known))
     config = _config_of(known)
+    if path.suffix.lower() not in (".h5", ".hdf5"):
+        raise UserError(f"{path}: a learned model is saved as HDF5; give a name that ends in .h5 or .hdf5")
+    require_no_input(path, files_of_run(Path(known.origin)))
     if os.path.lexists(path) and not force:
         raise UserError(f"{path} exists already; choose another path, or replace it with force=True")
     require_place(path, force=True)
@@ -45,6 +50,8 @@ def save(known: "Learned", path: Path, force: bool = False) -> None:
     attributes |= {"digest": known.digest, "data_digest": known.data_digest, "ending": known.ending}
     if len(known.never_observed):
         attributes["never_observed"] = known.never_observed
+    if known.column_names is not None:
+        attributes["column_names"] = json.dumps(known.column_names)
     written_by = {"prosper_ng": prosper_ng.__version__} | versions() | source()
     file = RunFile(path.parent, config, written_by, attributes, name=path.name)
     file.history = History(known.history)

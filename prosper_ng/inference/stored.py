@@ -18,6 +18,7 @@ from prosper_ng.models.interface import learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
+from prosper_ng.paths import path_of
 from prosper_ng.storage.plug_ins import changed, require_here
 from prosper_ng.storage.run_file import NAME
 from prosper_ng.storage.run_record import RunRecord, not_of_this_version, read_run
@@ -55,7 +56,7 @@ def load(path: str | Path) -> Learned:
 
     Raises UserError where there is none, it has no parameters yet, or this version does not know what it says.
     """
-    found = _from_record(read_run(Path(path)), Path(path), ())
+    found = _from_record(read_run(path_of(path)), path_of(path), ())
     for doubt in found.doubts:
         warnings.warn(doubt, stacklevel=2)
     return found.learned
@@ -106,6 +107,7 @@ def _from_record(record: RunRecord, path: Path, overrides: Sequence[str]) -> Lea
         digest=attributes.get("digest"),
         data_digest=attributes.get("data_digest"),
         never_observed=record.never_observed,
+        column_names=record.column_names,
         name=str(attributes.get("name", record.config.get("name", "learned"))),
         origin=str(path),
         ending=attributes.get("ending") or _ending_of(record),

@@ -1,6 +1,6 @@
 """Data and settings put together to a problem that can be trained on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.data.content import Content, compile_reading, local_rows
 from prosper_ng.data.dataset import NO_COLUMNS, Columns, Dataset, Source
+from prosper_ng.data.magnitudes import require_not_all_tiny, require_squares
 from prosper_ng.data.row_file import mapped_array
 from prosper_ng.data.support import require_support
 from prosper_ng.errors import UserError
@@ -26,6 +27,8 @@ from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
 from prosper_ng.parallel.warm_up import warm_up
+from prosper_ng.paths import path_of
+from prosper_ng.training.data_selection import Rows
 from prosper_ng.training.em import Problem, TrainingState, start
 from prosper_ng.training.requirements import check_model
 
@@ -70,27 +73,17 @@ def assemble(
     Raises UserError on all ranks where data and settings do not fit together, or into the memory, or where there is
     nothing to learn from.
     """
-    scratch = folder if settings.memory.scratch is None else Path(settings.memory.scratch)
+    scratch = folder if settings.memory.scratch is None else path_of(settings.memory.scratch)
     with collectively(comm, "opening the data"):
-        if dataset.n_rows == 0:
-            raise UserError("the data have no rows; at least one is needed to learn from")
-        _check_names(settings, dataset)
+        _require_names(settings, dataset)
     blocks = blocks_of(settings, dataset.n_rows)
     with collectively(comm, "choosing the states"):
-        check_model(settings.model, settings.chosen_estep.estep, settings.training)
-        sizes = memory.sizes_of(settings, dataset.n_observed)
-    plan = memory.planned(settings, sizes, blocks, comm)
+        sizes = _require_estep(settings, dataset)
+    plan = memory.planned(settings, sizes, blocks, comm, dataset.as_image is not None)
     owned = blocks.owned_rows(comm.rank, comm.size)
     content = Content(dataset)
     warm_up(comm, compile_reading)
-
-    def read(start: int, stop: int) -> Floats:
-        rows = content.read(start, stop)
-        require_support(rows, start, settings.model, dataset.where, dataset.preprocessing)
-        return rows
-
-    with collectively(comm, "reading the data"):
-        values = local_rows(read, dataset, owned, settings.memory, settings.memory.dtype, scratch)
+    values = _read(content, settings, owned, comm, scratch)
     problem = Problem(settings.model, settings.chosen_estep.estep, values, blocks, comm, settings.seed)
     with collectively(comm, "initializing the parameters"):
         given = given_parameters(settings, dataset.n_observed, start)
@@ -99,11 +92,26 @@ def assemble(
     allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
     census = take_census(problem)
     unknown = np.setdiff1d(census.never_observed, told)
-    preparation = {} if source is None else source.preparation
-    warnings = _warnings(settings, dataset, preparation, problem, census, unknown)
+    warnings = (*dataset.doubts, *_warnings(settings, dataset, source, problem, census, unknown))
     initial = initial_parameters(settings, problem, given, census.moments)
     missing = bool((census.n_observed < blocks.n_rows).any())
     return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, missing, allocate, warnings)
+
+
+def _read(content: Content, settings: LearningSettings, owned: range, comm: Communicator, scratch: Path) -> Rows:
+    """The rows of this rank, of which each is one that the model can have made, and can be squared."""
+    dataset, dtype, largest = content.dataset, np.dtype(settings.memory.dtype), [0.0]
+
+    def read(start: int, stop: int) -> Floats:
+        rows = content.read(start, stop)
+        largest.append(require_squares(rows, start, dataset.where, dtype))
+        require_support(rows, start, settings.model, dataset.where, dataset.preprocessing)
+        return rows
+
+    with collectively(comm, "reading the data"):
+        values = local_rows(read, dataset, owned, settings.memory, dtype, scratch)
+    require_not_all_tiny(max(largest), dtype, comm)
+    return values
 
 
 def blocks_of(settings: LearningSettings, n_rows: int) -> RowBlocks:
@@ -119,8 +127,24 @@ def blocks_of(settings: LearningSettings, n_rows: int) -> RowBlocks:
     return blocks
 
 
-def _check_names(settings: LearningSettings, dataset: Dataset) -> None:
-    """Refuse names of parameters that the model does not have."""
+def require_fitting_settings(settings: LearningSettings, dataset: Dataset) -> None:
+    """Raise UserError where data and settings do not fit together by shapes and names; no row is read for it."""
+    _require_names(settings, dataset)
+    blocks_of(settings, dataset.n_rows)
+    _require_estep(settings, dataset)
+    given_parameters(settings, dataset.n_observed)
+
+
+def _require_estep(settings: LearningSettings, dataset: Dataset) -> memory.Sizes:
+    """The sizes that E-step and model come to; UserError where these do not fit each other."""
+    check_model(settings.model, settings.chosen_estep.estep, settings.training)
+    return memory.sizes_of(settings, dataset.n_observed)
+
+
+def _require_names(settings: LearningSettings, dataset: Dataset) -> None:
+    """Refuse names of parameters that the model does not have, and data without rows."""
+    if dataset.n_rows == 0:
+        raise UserError("the data have no rows; at least one is needed to learn from")
     names = tuple(learnable(settings.model.parameters(dataset.n_observed)))
     training = settings.training
     for where, asked in (("learn", training.learn or ()), ("initial", training.initial)):
@@ -139,7 +163,7 @@ def _check_names(settings: LearningSettings, dataset: Dataset) -> None:
 def _warnings(
     settings: LearningSettings,
     dataset: Dataset,
-    preparation: Mapping[str, Any],
+    source: Source | None,
     problem: Problem,
     census: Census,
     unknown: Columns,
@@ -150,4 +174,6 @@ def _warnings(
     epsilon = max(float(np.finfo(each).eps) for each in types)
     has_covariance = noise_covariance(settings.model.parameters(problem.n_observed)) is not None
     repeated = equal_columns(problem, census) if has_covariance else NO_COLUMNS
-    return warnings_of(Case(census, settings.model, preparation, epsilon, repeated, unknown))
+    preparation = {} if source is None else source.preparation
+    can_transpose = getattr(source, "transpose", None) is False
+    return warnings_of(Case(census, settings.model, preparation, epsilon, repeated, unknown, can_transpose))

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.data.dataset import Columns
+from prosper_ng.data.magnitudes import SMALLEST, in_precision
 from prosper_ng.errors import UserError
 from prosper_ng.models.capabilities import WantsExamples, offers
 from prosper_ng.models.interface import Model, Moments
@@ -19,8 +20,6 @@ Floats = NDArray[np.float64]
 
 SHOWN = 3
 """Rows or columns that are named before the others are counted."""
-_LEGAL_MAGNITUDES = {np.dtype(np.float64): (1e-90, 1e140), np.dtype(np.float32): (1e-30, 1e38)}
-"""Of the largest value among the data: squares of such data, and of what is left of them, are numbers."""
 
 
 class Census(NamedTuple):
@@ -64,13 +63,12 @@ class Census(NamedTuple):
 def take_census(problem: Problem) -> Census:
     """Pass twice over the rows; all ranks call it together.
 
-    Raises UserError on all ranks where no value was observed, or where values are so large or small that their squares
-    are no numbers.
+    Raises UserError on all ranks where no value was observed, or where those of a column with a noise of its own are so
+    small that their squares vanish.
     """
     counts, comm = _Counts(problem), problem.comm
-    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused below
-        for rows, values in _owned(problem):
-            counts.add(rows, values)
+    for rows, values in _owned(problem):
+        counts.add(rows, values)
     total = counts.reduce()
     _refuse_impossible(problem, total)
     mean = total.sums / np.maximum(total.n_observed, 1.0)
@@ -222,19 +220,18 @@ def _refuse_impossible(problem: Problem, total: _Total) -> None:
         raise UserError(
             "all values of the data are NaN, which marks what was not observed; at least one must be a number"
         )
+    specs = problem.model.parameters(problem.n_observed)
+    noise = of_role(specs, "noise")
+    if noise is None or specs[noise].shape == ():
+        return
     magnitudes = np.where(total.n_observed > 0, np.maximum(-total.low, total.high), 0.0)
-    column, precision = int(magnitudes.argmax()), np.dtype(problem.values.dtype)
-    lowest, highest = _LEGAL_MAGNITUDES[precision]
-    in_precision = "double precision" if precision == np.float64 else "single precision (memory.precision)"
-    if magnitudes[column] > highest:
+    lowest, precision = SMALLEST[np.dtype(problem.values.dtype)], in_precision(problem.values.dtype)
+    tiny = np.flatnonzero((magnitudes > 0) & (magnitudes < lowest))
+    if len(tiny):
         raise UserError(
-            f"column {column} (counted from 0) holds a value of magnitude {magnitudes[column]:.3g}; in "
-            f"{in_precision} data can be learned from up to {highest:g}: divide them by a power of 10"
-        )
-    if 0 < magnitudes[column] < lowest:
-        raise UserError(
-            f"no value of the data exceeds {magnitudes[column]:.3g} in magnitude; in {in_precision} the largest one "
-            f"must be {lowest:g} or more to be learned from: multiply the data by a power of 10"
+            f"no value in column {tiny[0]} (counted from 0) exceeds {magnitudes[tiny[0]]:.3g} in magnitude, and "
+            f"squares of that vanish; in {precision} the largest one in a column with a noise of its "
+            f"own must be {lowest:g} or more: multiply the column by a power of 10, or choose model.noise: scalar"
         )
 
 

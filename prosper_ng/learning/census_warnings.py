@@ -40,6 +40,8 @@ class Case(NamedTuple):
     """Columns that repeat others."""
     unknown: Columns
     """Columns without any value, of which no file of parameters tells either."""
+    can_transpose: bool = False
+    """Whether the source could be told to take columns for data points."""
 
     @property
     def n_observed(self) -> int:
@@ -95,12 +97,15 @@ def _columns_that(verb: str, columns: Columns) -> str:
 
 def _of_size(case: Case) -> Iterator[str]:
     n_rows, D, H = case.census.moments.n_rows, case.n_observed, int(case.model.n_latents)
+    rule = "Every row is one data point"
+    if case.can_transpose:
+        rule += "; data.transpose: true takes the columns"
     if n_rows == 1:
-        values = "value" if D == 1 else "values; are they transposed? Every row is one data point"
+        values = "value" if D == 1 else f"values; are they transposed? {rule}"
         yield f"the data have a single row of {D} {values}"
         return
     if _TRANSPOSED * n_rows <= D:
-        yield f"the data have {n_rows} rows of {D} values; are they transposed? Every row is one data point"
+        yield f"the data have {n_rows} rows of {D} values; are they transposed? {rule}"
     if n_rows < H:
         yield (
             f"the data have {n_rows} rows for {H} latents: each row can be explained by a latent of its own, noise "
@@ -108,7 +113,7 @@ def _of_size(case: Case) -> Iterator[str]:
         )
     if case.covariance is not None and n_rows <= D:
         yield (
-            f"the data have {n_rows} rows of {D} values, which cannot tell a covariance of the noise of {D} x {D} "
+            f"the data have {n_rows} rows of {D} values, too few to estimate a covariance of the noise of {D} x {D} "
             f"({case.covariance}); choose model.noise: diagonal or scalar"
         )
 
@@ -122,12 +127,12 @@ def _of_what_is_missing(case: Case) -> Iterator[str]:
         )
     told = np.setdiff1d(census.never_observed, case.unknown)
     if len(told):
-        yield f"no value of {columns_named(told)} was observed: what training.initial_file says of them stays"
+        yield f"no value of {columns_named(told)} was observed: it stays as training.initial_file says"
     if census.n_empty:
         yield (
             f"{census.n_empty} of {census.moments.n_rows} rows hold no observed value "
-            f"({named(census.first_empty, census.n_empty)}, counted from 0): they say nothing and slow learning down; "
-            "leave them out"
+            f"({named(census.first_empty, census.n_empty)}, counted from 0): they carry no information and slow down "
+            "learning; leave them out"
         )
 
 
@@ -139,14 +144,14 @@ def _of_what_is_constant(case: Case) -> Iterator[str]:
         is_zero = not census.low[census.n_observed > 0].any()
         what = "all values of the data are 0" if is_zero else "all rows of the data are the same"
         end = "" if case.noise is None else ", and the noise shrinks until rounding ends it"
-        yield f"{what}: there is nothing else to learn from them{end}"
+        yield f"{what}: nothing else can be learned from them{end}"
         return
     if case.noise is None or case.has_shared_noise:
         return
     flat = np.flatnonzero((census.n_observed > 0) & (census.spread < 1e5 * SMALLEST_SCALE))
     if len(flat):
         yield (
-            f"the values of {columns_named(flat)} are all the same, or as good as that: the noise there shrinks until "
+            f"the values of {columns_named(flat)} are all the same, or nearly so: the noise there shrinks until "
             "rounding ends it, and raises the free energy meanwhile; leave them out, or choose model.noise: scalar"
         )
     if len(case.repeated):
@@ -179,9 +184,10 @@ def _of_negative_values(case: Case) -> Iterator[str]:
         return
     where = f"; on average below 0: {columns_named(np.flatnonzero(below))}" if below.any() else ""
     yield (
-        f"model {kind_of(case.model)} makes nothing below 0, and {census.n_negative} of {census.moments.n_rows} rows "
-        f"hold such values, down to {census.low.min():.3g}, with {census.negative_energy:.0%} of the sum of squares"
-        f"{where}; they can only be taken for noise: model mmca makes values of both signs, or subtract the smallest "
+        f"model {kind_of(case.model)} cannot produce values below 0, and {census.n_negative} of "
+        f"{census.moments.n_rows} rows hold such values, down to {census.low.min():.3g}, with "
+        f"{census.negative_energy:.0%} of the sum of squares{where}; they can only be explained as noise: model mmca "
+        "makes values of both signs, or subtract the smallest "
         "value from the data"
     )
 
@@ -195,10 +201,11 @@ def _of_lost_digits(case: Case) -> Iterator[str]:
     if len(lost) == 0:
         return
     worst = int(lost[kept[lost].argmin()])
+    n_digits = round(max(kept[worst], 0.0))
     yield (
-        f"{_columns_that('lie', lost)} so far from 0 that {max(kept[worst], 0.0):.0f} of the digits of what varies are "
-        f"left ({_level(case, worst)}, rounded to a share of {case.epsilon:.1g}); subtract the offset where the data "
-        "are made, or keep them in double precision"
+        f"{_columns_that('lie', lost)} so far from 0 that their variation has only {n_digits} significant digit"
+        f"{'' if n_digits == 1 else 's'} ({_level(case, worst)}, rounded to a share of {case.epsilon:.1g}); subtract "
+        "the offset where the data are made, or keep them in double precision"
     )
 
 
@@ -239,8 +246,8 @@ def _of_units(case: Case) -> Iterator[str]:
     own = ", or choose model.noise: diagonal" if hasattr(case.model, "noise") else ""
     yield (
         f"column {most} (counted from 0) has a standard deviation of {spread[most]:.3g} and column {least} one of "
-        f"{spread[least]:.3g}: under one noise for all, {_columns_that('count', small)} for nothing; divide each "
-        f"column by its standard deviation{own}"
+        f"{spread[least]:.3g}: with one noise level for all columns, {_columns_that('count', small)} for nothing; "
+        f"divide each column by its standard deviation{own}"
     )
 
 

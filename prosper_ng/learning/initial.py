@@ -1,7 +1,6 @@
 """The parameters that learning starts from."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +12,10 @@ from prosper_ng.errors import UserError
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.interface import Moments, learnable
 from prosper_ng.models.roles import legal_value, telling_parameter
+from prosper_ng.numerics.constraints import LARGEST
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
+from prosper_ng.paths import path_of
 from prosper_ng.storage.parameter_file import read_parameters, unknown_columns
 from prosper_ng.training.em import Problem
 
@@ -44,7 +45,7 @@ def given_parameters(settings: LearningSettings, n_observed: int, start: Given |
         return Given()
     where = f"training.initial_file: {{}} in {file}" if start is None else f"{start.where}: {{}}"
     holder = file if start is None else start.where
-    arrays = read_parameters(Path(str(file))) if start is None else start.arrays
+    arrays = read_parameters(path_of(str(file))) if start is None else start.arrays
     specs, name_of_model = learnable(settings.model.parameters(n_observed)), kind_of(settings.model)
     found = {name: np.asarray(values, np.float64) for name, values in arrays.items() if name in specs}
     for name, values in found.items():
@@ -56,7 +57,7 @@ def given_parameters(settings: LearningSettings, n_observed: int, start: Given |
     if not found:
         prefix = "training.initial_file: " if start is None else ""
         raise UserError(f"{prefix}{holder} holds none of the parameters {', '.join(specs)}")
-    return Given(found, unknown_columns(Path(str(file))) if start is None else start.unknown, where)
+    return Given(found, unknown_columns(path_of(str(file))) if start is None else start.unknown, where)
 
 
 def columns_told(settings: LearningSettings, n_observed: int, given: Given) -> Columns:
@@ -83,5 +84,11 @@ def initial_parameters(settings: LearningSettings, problem: Problem, given: Give
         if name in configured:
             value, origin = configured[name], f"training.initial: {name}"
         params[name] = legal_value(spec, value, origin)
+        largest = float(np.abs(params[name]).max(initial=0.0))
+        if largest > LARGEST:
+            raise UserError(
+                f"{origin} ({spec.meaning}) reaches {largest:.3g} in magnitude, and its square is no number in double "
+                f"precision; legal is up to {LARGEST:g}"
+            )
     problem.comm.broadcast_in_place(params.buffer)
     return params

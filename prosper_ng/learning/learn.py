@@ -204,5 +204,6 @@ def _result(settings: LearningSettings, parts: Assembly, keeper: _Keeper, digest
         digest=digest,
         data_digest=parts.data_digest,
         never_observed=parts.unknown,
+        column_names=parts.dataset.column_names,
         ending=ending,
     )

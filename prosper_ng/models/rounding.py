@@ -3,15 +3,31 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from prosper_ng.models.capabilities import KnowsRounding, offers
 from prosper_ng.models.interface import KnowsFreeEnergy
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 
+Floats = NDArray[np.float64]
+
+SHARE = 1e-11
+"""Two free energies that differ by less than this share of themselves are equal, whatever else rounding may do."""
 _EPS = float(np.finfo(float).eps)
 _ULPS = 64
 _N_TRIALS = 3
+
+
+def is_rounding(values: ArrayLike, scale: ArrayLike) -> NDArray[np.bool_]:
+    """Whether numbers, or differences of them, are nothing but the rounding of what is as large as `scale`."""
+    return np.asarray(np.abs(values) <= SHARE * np.abs(scale))
+
+
+def without_rounding(gap: ArrayLike, free_energy: ArrayLike) -> Floats:
+    """The entropy gap, a difference of two free energies, and 0 where it is nothing but their rounding."""
+    is_nothing = is_rounding(gap, np.maximum(np.abs(free_energy), 1.0))
+    return np.where(is_nothing, 0.0, np.asarray(gap, dtype=np.float64))
 
 
 def rounding_of(model: KnowsFreeEnergy, params: NamedArrays, sums: NamedArrays) -> float:

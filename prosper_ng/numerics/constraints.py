@@ -17,6 +17,8 @@ from prosper_ng.numerics.cholesky import is_positive_definite, positive_definite
 Floats = NDArray[np.float64]
 Index = tuple[int, ...]
 
+LARGEST = 1e140
+"""Squares of larger numbers, and sums of what they are multiplied with, leave double precision."""
 _SUM_TOLERANCE = 1e-6
 """Probabilities kept in single precision sum to 1 that well."""
 _SYMMETRY_TOLERANCE = 1e-6

@@ -18,6 +18,13 @@ _LOCAL_RANKS = (
     "MV2_COMM_WORLD_LOCAL_RANK",
     "SLURM_LOCALID",
 )
+_LOCAL_SIZES = (
+    "OMPI_COMM_WORLD_LOCAL_SIZE",
+    "MPI_LOCALNRANKS",
+    "PALS_LOCAL_SIZE",
+    "MV2_COMM_WORLD_LOCAL_SIZE",
+    "SLURM_NTASKS_PER_NODE",
+)
 
 
 class Launch(NamedTuple):
@@ -35,6 +42,12 @@ def launch(environment: Mapping[str, str]) -> Launch | None:
     if _first_number(environment, _RANKS) is None and (size or 1) == 1:
         return None
     return Launch(size, _first_number(environment, _LOCAL_RANKS) or 0)
+
+
+def local_size(environment: Mapping[str, str]) -> int:
+    """How many ranks a launcher started on this host; all there are where it does not say, 1 without a launcher."""
+    started = launch(environment)
+    return 1 if started is None else _first_number(environment, _LOCAL_SIZES) or started.size or 1
 
 
 def speaks_for_host(environment: Mapping[str, str]) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from prosper_ng import plugins
 from prosper_ng.errors import UserError
+from prosper_ng.parallel import shared_memory
 from prosper_ng.parallel.communicator import Communicator, SerialCommunicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.launcher import corrected_command, launch
@@ -50,6 +51,9 @@ def connect(expected_ranks: int | None = None) -> Communicator:
             )
         return SerialCommunicator()
     end_with_parent()
+    if started.local_rank == 0 and (lacking := shared_memory.lack(os.environ)) is not None:
+        # Before MPI is initialized, which may be the last that this process does.
+        print(f"warning: {lacking}", file=sys.stderr, flush=True)
     mpi = load_library()
     world = mpi.COMM_WORLD
     wanted = max(expected_ranks or 1, (started.size or 1) if world.size == 1 else 1)

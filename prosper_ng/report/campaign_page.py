@@ -17,6 +17,7 @@ from prosper_ng.report.drawing import SERIES, THEME, drawn, svg
 from prosper_ng.report.page import NAME, render, require_packages
 from prosper_ng.report.progress import duration_in_full
 from prosper_ng.report.sweep_figures import Sweep, draw, labels_of, labels_of_series, panels_of, shown
+from prosper_ng.report.units import measure_in_full, setting_in_full
 
 _N_MEASURES = 3
 """Plots of so many are shown for each axis; those of the others are folded away."""
@@ -202,14 +203,13 @@ def _plot(sweep: Sweep, panels: Sequence[Sweep], number: int) -> Plot:
     with drawn(_CHART[0], max(_CHART[1], 120 + _ROW * sweep.n_rows), layout="constrained") as figure:
         axes = figure.add_subplot()
         draw(axes, sweep, labels)
-        # The title of the chart and the heading above it say them.
-        axes.set_xlabel("")
-        axes.set_ylabel("")
+        if not sweep.names:
+            axes.set_ylabel("")  # the title of the chart says it
         picture = svg(figure, f"sweep-{number}", _alternative(sweep))
     by = ", ".join(sweep.by)
     legend = [(THEME[SERIES[labels.index(series.label)]], series.label) for series in sweep.series if by]
     note = f"Over all of {_listed(sweep.pooled)}." if sweep.pooled else ""
-    return Plot(sweep.measure, sweep.title, picture, by, legend, note)
+    return Plot(measure_in_full(sweep.measure), sweep.title, picture, by, legend, note)
 
 
 def _alternative(sweep: Sweep) -> str:
@@ -222,7 +222,8 @@ def _alternative(sweep: Sweep) -> str:
             means.append(f"{y.mean():.4g} at {place}")
         parts.append(f"{series.label}: {', '.join(means)}" if series.label else ", ".join(means))
     apart = f", {sweep.title}" if sweep.title else ""
-    return f"Mean of {sweep.measure} over {sweep.axis}{apart}. {'; '.join(parts)}"
+    axis = setting_in_full(sweep.axis)
+    return f"Mean of {measure_in_full(sweep.measure)} over {axis}{apart}. {'; '.join(parts)}"
 
 
 def _text_of(path: Path) -> str:

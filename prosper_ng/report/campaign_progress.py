@@ -78,7 +78,7 @@ class CampaignProgress:
             self.say(f"{number} {state}: {reason}")
             self.say(f"  {advice}")
         if any(each.state != "finished" for each in run_states):
-            self.say("the same command goes on with what is unfinished")
+            self.say("the same command continues with the unfinished runs")
         self.say(f"for tables and figures: prosper-ng campaign collect {plan.path}")
 
     def _show(self) -> None:

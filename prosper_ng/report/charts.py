@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.models.rounding import without_rounding
 from prosper_ng.report.curves import Panel, column, draw_panel, known_panels
 from prosper_ng.report.drawing import BLUE, BROWN, TEAL, count_on, drawn, svg
 from prosper_ng.report.figures import MOST_ELEMENTS, draw_use, matched, order_of_use
@@ -19,11 +20,10 @@ Floats = NDArray[np.float64]
 
 _CHART = (600, 370)
 """In pixels at 200 to the inch: letters are as large as those of the page where a chart is some 350 wide."""
-_ROUNDING = 1e-6
 _LEAST_SIDE = 512
 _MOST_SIDE = 1400
 _MORE_PANELS = (
-    Panel("entropy_gap", "entropy gap\nper row (nats)", TEAL, ".3g"),
+    Panel("entropy_gap", "entropy gap\nper row", TEAL, ".3g", "nats"),
     Panel("n_accepted", "new states\nper row", BROWN, ".3g"),
 )
 
@@ -51,48 +51,50 @@ def curve_charts(history: Mapping[str, Floats], panels: Sequence[Panel]) -> list
     """One chart for each of these curves that the history has, and of what else shows; none before the first sweep."""
     if len(history.get("sweep", ())) == 0:
         return []
-    more = [p for p in known_panels(history, _MORE_PANELS) if np.any(column(history, p.column) > _ROUNDING)]
+    if "entropy_gap" in history:
+        gap = without_rounding(history["entropy_gap"], column(history, "free_energy"))
+        history = {**history, "entropy_gap": gap}
+    more = [p for p in known_panels(history, _MORE_PANELS) if np.nan_to_num(column(history, p.column)).any()]
     charts = []
     for panel in [*known_panels(history, panels), *more]:
         values = column(history, panel.column)
         sweeps, known = history["sweep"][np.isfinite(values)], values[np.isfinite(values)]
-        title = " ".join(panel.label.split())
         alternative = (
-            f"Curve of {title} over {len(known):,} sweeps: {known[0]:.6g} after sweep {sweeps[0]:,.0f}, "
+            f"Curve of {panel.title} over {len(known):,} sweeps: {known[0]:.6g} after sweep {sweeps[0]:,.0f}, "
             f"{known[-1]:.6g} after sweep {sweeps[-1]:,.0f}; lowest {known.min():.6g}, highest {known.max():.6g}"
         )
         with drawn(*_CHART, layout="constrained") as figure:
             axes = figure.add_subplot()
             draw_panel(axes, history, panel)
-            axes.set_ylabel("")
+            axes.set_ylabel(panel.unit)
             axes.set_xlabel("sweeps")
-            charts.append(Chart(title, svg(figure, f"curve-{parameter_of(panel.column)}", alternative)))
+            charts.append(Chart(panel.title, svg(figure, f"curve-{parameter_of(panel.column)}", alternative)))
     return charts
 
 
 def activity_chart(activity: Floats) -> Chart:
-    """How probable it is that each cause is active, `activity` (H,), the most active first."""
+    """How probable it is that each latent is active, `activity` (H,), the most active first."""
     ordered = np.sort(activity)[::-1]
     alternative = (
-        f"Probability of being active of {len(ordered):,} causes, in falling order: "
+        f"Probability of being active of {len(ordered):,} latents, in falling order: "
         f"from {ordered[0]:.3g} to {ordered[-1]:.3g}, median {np.median(ordered):.3g}"
     )
     with drawn(*_CHART, layout="constrained") as figure:
         axes = figure.add_subplot()
         draw_use(axes, ordered, len(ordered))
-        axes.set_xlabel("causes, the most active first")
-        axes.set_ylabel("")
-        return Chart("How often each cause is active", svg(figure, "activity", alternative))
+        axes.set_xlabel("latents, the most active first")
+        axes.set_ylabel("probability")
+        return Chart("How often each latent is active", svg(figure, "activity", alternative))
 
 
 def count_chart(activity: Floats) -> Chart:
-    """How many causes are active together by the learned prior, in which latents are independent."""
+    """How many latents are active together by the learned prior, in which they are independent."""
     probabilities = number_of_active(activity)
     mean = float(activity.sum())
     last = int(np.flatnonzero(probabilities > 1e-4)[-1])
     likeliest = int(probabilities.argmax())
     alternative = (
-        f"Distribution of the number of active causes: {mean:.3g} on average, most often {likeliest} "
+        f"Distribution of the number of active latents: {mean:.3g} on average, most often {likeliest} "
         f"(probability {probabilities[likeliest]:.3g})"
     )
     with drawn(*_CHART, layout="constrained") as figure:
@@ -102,9 +104,10 @@ def count_chart(activity: Floats) -> Chart:
         axes.locator_params(axis="y", nbins=4)
         axes.set_xlim(-0.6, max(last, 5) + 0.6)
         count_on(axes)
-        axes.set_xlabel("active causes in a row")
+        axes.set_xlabel("active latents per row")
+        axes.set_ylabel("probability")
         axes.set_title(f"{mean:.3g} on average", loc="right", color=BLUE, pad=3, fontsize=7)
-        return Chart("Active causes by the learned prior", svg(figure, "count", alternative))
+        return Chart("Active latents by the learned prior", svg(figure, "count", alternative))
 
 
 def number_of_active(activity: Floats) -> Floats:
@@ -122,7 +125,7 @@ def dictionary_picture(W: Floats, patch_shape: Sequence[int], use: Floats | None
     pixels = mosaic(tiles(W[:, order_of_use(n_elements, use)[:n_shown]], patch_shape), clear=True)
     count = f"{n_shown:,} of {n_elements:,}" if n_shown < n_elements else f"{n_elements:,}"
     elements = "element" if n_elements == 1 else "elements"
-    order = "" if use is None else ", the most used first"
+    order = "" if use is None else ", the most active first"
     note = f"{count} {elements}{order}; each scaled to its own largest magnitude, zero is gray."
     return _picture("", pixels, f"Dictionary: {note}", note, share=0.5)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.models.rounding import is_rounding
 from prosper_ng.report.drawing import BLUE, BROWN, GREEN, ORANGE, PALE, RED, TEAL, VIOLET, count_on
-from prosper_ng.storage.run_record import parameter_of
+from prosper_ng.storage.run_record import RunRecord, parameter_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +18,7 @@ Floats = NDArray[np.float64]
 
 _N_SHADES = 16
 _MOST_ON_LINEAR_AXIS = 200
+_LONGEST_LABEL = 18
 
 
 class Panel(NamedTuple):
@@ -26,9 +28,24 @@ class Panel(NamedTuple):
     label: str
     color: str
     digits: str
+    unit: str = ""
+    """Nothing where it only counts."""
+
+    @property
+    def title(self) -> str:
+        """What it shows, with the unit, in a line."""
+        return with_unit(" ".join(self.label.split()), self.unit)
+
+    @property
+    def label_in_lines(self) -> str:
+        """What stands beside the axis, with the unit, in lines that are not too long for it."""
+        last = self.label.rpartition("\n")[2]
+        is_short = len(with_unit(last, self.unit)) <= _LONGEST_LABEL
+        return with_unit(self.label, self.unit) if is_short else f"{self.label}\n({self.unit})"
 
 
 _BY_ROLE = {"noise": ("noise level", RED), "activity": ("mean activity", GREEN)}
+_PROBABILITY = "probability"
 _OTHERS = (TEAL, BROWN, PALE)
 _SYMBOLS = {"sigma": "σ", "pi": "π"}
 
@@ -39,15 +56,32 @@ def label_of(column: str, role: str) -> str:
     return f"{_BY_ROLE[role][0]} {_SYMBOLS.get(name, name)}" if role in _BY_ROLE else column.replace("_", " ")
 
 
-def panels_of(headline: Mapping[str, str]) -> list[Panel]:
+def panels_of(headline: Mapping[str, str], unit_of_data: str = "units of the data") -> list[Panel]:
     """The curves of a run: the free energy, the columns people look at first, with their roles, and the PSNR."""
-    others = cycle(_OTHERS)
+    others, units = cycle(_OTHERS), {"noise": unit_of_data, "activity": _PROBABILITY}
     named = [
-        Panel(column, label_of(column, role), _BY_ROLE[role][1] if role in _BY_ROLE else next(others), ".4g")
+        Panel(
+            column, label_of(column, role), _BY_ROLE[role][1] if role in _BY_ROLE else next(others), ".4g",
+            units.get(role, ""),
+        )
         for column, role in headline.items()
-    ]
-    first = Panel("free_energy", "free energy\nper row (nats)", BLUE, ".4f")
-    return [first, *named, Panel("psnr", "PSNR (dB)", VIOLET, ".2f")]
+    ]  # fmt: skip
+    first = Panel("free_energy", "free energy\nper row", BLUE, ".4f", "nats")
+    return [first, *named, Panel("psnr", "PSNR", VIOLET, ".2f", "dB")]
+
+
+def unit_of_data(record: RunRecord) -> str:
+    """The unit of the noise level: that of the rows that were learned from."""
+    data = record.config.get("data")
+    source = data if isinstance(data, Mapping) else {}
+    if source.get("whiten", "none") != "none":
+        return "of whitened data"
+    return "8-bit scale" if source.get("kind") == "image" else "units of the data"
+
+
+def with_unit(name: str, unit: str) -> str:
+    """`PSNR (dB)`, or the name alone where there is no unit."""
+    return f"{name} ({unit})" if unit else name
 
 
 def column(history: Mapping[str, Floats], name: str) -> Floats:
@@ -82,8 +116,10 @@ def explain_shades(axes: "Axes", history: Mapping[str, Floats]) -> None:
 def _draw_curve(axes: "Axes", sweeps: Floats, values: Floats, panel: Panel) -> None:
     known = np.isfinite(values)
     x, y = sweeps[known], values[known]
+    if is_rounding(np.ptp(y), np.abs(y).max()):
+        y = np.full_like(y, y[-1])  # else the axis would be scaled to what is nothing but rounding
     axes.plot(x, y, color=panel.color, marker="o" if len(x) <= 30 else None, markersize=2.8)
-    axes.set_ylabel(panel.label)
+    axes.set_ylabel(panel.label_in_lines)
     axes.grid(True, axis="y")
     axes.margins(y=0.12)
     axes.ticklabel_format(axis="y", useOffset=False, scilimits=(-4, 6))

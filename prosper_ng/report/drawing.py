@@ -3,9 +3,14 @@
 import contextlib
 import html
 import io
+import os
 import re
+import sys
+import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from prosper_ng.errors import UserError
@@ -53,20 +58,57 @@ THEME = {
 """The variables of the page's style sheet that stand for the colors."""
 
 
-@contextlib.contextmanager
-def drawn(width: int, height: int, layout: str | None = None) -> "Iterator[Figure]":
-    """A white figure of so many pixels, in one style whatever the user's own; UserError without matplotlib."""
+def absence_of_matplotlib() -> str | None:
+    """What to install, in a sentence; None where matplotlib is installed, which is not loaded to find out."""
+    return None if find_spec("matplotlib") else _to_install("matplotlib")
+
+
+def load_matplotlib() -> ModuleType:
+    """matplotlib, whatever backend MPLBACKEND names: pictures go to files, and need none of it.
+
+    A backend that is named and exists stays that of the process around. Raises UserError where matplotlib is missing or
+    does not work.
+    """
+    named = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
     try:
         import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
+        import matplotlib.backends.backend_agg
+        import matplotlib.backends.backend_svg
+        import matplotlib.figure
+    except ModuleNotFoundError as error:
+        raise UserError(_to_install(error.name or "matplotlib")) from error
+    except Exception as error:
+        # Whatever a damaged installation or file of settings leads it into.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(
-            f'pictures need the package {error.name or "matplotlib"}; install it with: pip install "prosper_ng[plot]"'
+            f"pictures need matplotlib, which does not work here ({reason}); look at its settings, a file matplotlibrc "
+            "in the working directory or the one that MPLCONFIGDIR names, or install it anew"
         ) from error
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        yield Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout=layout)  # type: ignore[arg-type]
+    finally:
+        if named is not None:
+            os.environ["MPLBACKEND"] = named
+    if named:
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = named
+    return matplotlib
+
+
+@contextlib.contextmanager
+def drawn(width: int, height: int, layout: str | None = None) -> "Iterator[Figure]":
+    """A white figure of so many pixels for Agg, in one style whatever the user's own; UserError without matplotlib."""
+    matplotlib = load_matplotlib()
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", matplotlib.MatplotlibDeprecationWarning)
+        # Not rcdefaults, which reads the styles of the user, broken ones included.
+        defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+        matplotlib.rcParams.update(defaults | _STYLE)
+        figure = matplotlib.figure.Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout=layout)
+        matplotlib.backends.backend_agg.FigureCanvasAgg(figure)
+        yield figure
+
+
+def _to_install(package: str) -> str:
+    return f'pictures need the package {package}; install it with: pip install "prosper_ng[plot]"'
 
 
 def pixel_size(figure: "Figure") -> tuple[int, int]:

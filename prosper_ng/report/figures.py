@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.data.images import quality
 from prosper_ng.numerics.matching import recovered
 from prosper_ng.report.curves import Panel, draw_panel, explain_shades, known_panels
 from prosper_ng.report.drawing import BLUE, ORANGE, PALE, axes_at, count_on, drawn, pixel_size, save_png
@@ -41,11 +40,11 @@ def dictionary(W: Floats, patch_shape: Sequence[int], use: Floats | None, path: 
         _place(figure, picture, left, foot)
         n_shown = f"{len(shown):,} of " if len(shown) < n_elements else ""
         title = f"Dictionary: {n_shown}{n_elements:,} element{'s' if n_elements > 1 else ''}"
-        by_use = "" if use is None or n_elements == 1 else ", the most used first"
+        by_use = "" if use is None or n_elements == 1 else ", the most active first"
         _say(figure, left, foot + height + 64, title + by_use, weight="bold")
         _say(figure, left, foot + height + 22, "each scaled to its own largest magnitude; zero is gray", color=PALE)
         if use is not None:
-            draw_use(axes_at(figure, left + 90, 90, wide - 90, foot - 150), use[order], len(shown))
+            draw_use(axes_at(figure, left + 120, 90, wide - 120, foot - 150), use[order], len(shown))
         save_png(figure, path)
 
 
@@ -114,26 +113,22 @@ def curves(history: Mapping[str, Floats], panels: Sequence[Panel], path: Path) -
         save_png(figure, path)
 
 
-def comparison(images: Sequence[tuple[str, Floats]], path: Path) -> None:
-    """Draw images (height, width[, channels]) on the 8-bit scale side by side, every pixel as whole pixels.
+def comparison(images: Sequence[tuple[str, Floats]], notes: Sequence[str], path: Path) -> None:
+    """Draw images (height, width[, channels]) of one size side by side, every pixel as whole pixels.
 
-    The first one is the clean one: PSNR and SSIM of the others, neither clipped nor rounded, go into their titles.
-    Values are clipped and rounded for display only.
+    They are on the 8-bit scale, clipped and rounded for display only; missing pixels are black. The note on each stands
+    below its title.
     """
-    clean = with_channels(images[0][1])
-    zoom = max(1, round(_PANEL_SIDE / max(clean.shape[:2])))
-    height, width = clean.shape[0] * zoom, clean.shape[1] * zoom
+    rows, columns = np.shape(images[0][1])[:2]
+    zoom = max(1, round(_PANEL_SIDE / max(rows, columns)))
+    height, width = rows * zoom, columns * zoom
     cell, gap, head = max(width, 420), 28, 110
     with drawn(len(images) * (cell + gap) + gap, height + head + gap) as figure:
-        for place, (title, image) in enumerate(images):
+        for place, ((title, image), note) in enumerate(zip(images, notes, strict=True)):
             left = gap + place * (cell + gap) + (cell - width) // 2
-            pixels = with_channels(image)
-            _place(figure, enlarged(eight_bit(pixels), zoom), left, gap)
+            _place(figure, enlarged(eight_bit(with_channels(image)), zoom), left, gap)
             _say(figure, left, gap + height + 54, title, weight="bold")
-            if place > 0:
-                found = quality(clean, pixels)
-                numbers = f"PSNR {found.psnr:.2f} dB   SSIM {found.ssim:.3f}"
-                _say(figure, left, gap + height + 16, numbers, color=PALE)
+            _say(figure, left, gap + height + 16, note, color=PALE)
         save_png(figure, path)
 
 
@@ -148,8 +143,8 @@ def draw_use(axes: "Axes", use: Floats, n_shown: int) -> None:
     axes.grid(True, axis="y")
     axes.locator_params(axis="y", nbins=4)
     count_on(axes)
-    axes.set_xlabel("dictionary elements in order of use")
-    axes.set_ylabel("use")
+    axes.set_xlabel("dictionary elements, the most active first")
+    axes.set_ylabel("active in this\nshare of the rows")
 
 
 def _place(figure: "Figure", pixels: Pixels, left: int, bottom: int) -> None:

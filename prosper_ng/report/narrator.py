@@ -4,6 +4,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from prosper_ng.models.rounding import without_rounding
 from prosper_ng.report.log import close_log, open_log
 from prosper_ng.report.progress import Progress
 
@@ -26,7 +29,9 @@ class Narrator:
         for message in self._early:
             self._logger.warning(message)
         self._early.clear()
-        self._logger.info("%s after sweep %d of %d", "resumed" if n_done else "begun", n_done, self._n_sweeps)
+        self._logger.info(
+            "%s sweep %d of %d", "resumed after" if n_done else "started before", max(n_done, 1), self._n_sweeps
+        )
         if n_done and not self._quiet:
             print(f"resumed after sweep {n_done} of {self._n_sweeps}", flush=True)
         self._progress = Progress(self._n_sweeps, self._quiet, self._verbose, n_done)
@@ -47,7 +52,8 @@ class Narrator:
         """A sweep is done; the values are those of its entry in the history, of which people look at some first."""
         if self._logger is None or self._progress is None:
             return
-        shown = {name.removesuffix("_mean"): value for name, value in values.items()}
+        gap = float(without_rounding(values.get("entropy_gap", np.nan), values["free_energy"]))
+        shown = {name.removesuffix("_mean"): value for name, value in values.items() if name != "entropy_gap" or gap}
         self._progress.update(done, shown, [name.removesuffix("_mean") for name in headline])
         self._logger.info("sweep %d: free energy %.9g", done, values["free_energy"])
 

@@ -2,11 +2,12 @@
 
 import base64
 import hashlib
-import importlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from prosper_ng.errors import UserError
+from prosper_ng.report.drawing import load_matplotlib
 from prosper_ng.storage import atomic
 
 NAME = "report.html"
@@ -14,14 +15,11 @@ _PACKAGES = ("jinja2", "matplotlib", "PIL")
 
 
 def require_packages() -> None:
-    """Raise UserError where a package is missing that pages need."""
+    """Raise UserError where a package is missing that pages need, or does not work."""
     for package in _PACKAGES:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise UserError(
-                f'pages need the package {error.name or package}; install it with: pip install "prosper_ng[report]"'
-            ) from error
+        if find_spec(package) is None:
+            raise UserError(f'pages need the package {package}; install it with: pip install "prosper_ng[report]"')
+    load_matplotlib()
 
 
 def render(template: str, **content: Any) -> str:

@@ -1,19 +1,30 @@
 """All pictures of a run, from what its folder holds."""
 
 import math
+import shlex
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.errors import UserError
 from prosper_ng.report import figures
-from prosper_ng.report.curves import panels_of
+from prosper_ng.report.curves import panels_of, unit_of_data
+from prosper_ng.report.images import images_of, is_comparable, notes_on
 from prosper_ng.storage.run_record import RunRecord, read_run
 
 Floats = NDArray[np.float64]
 
-_ORDER = ("clean", "noisy", "masked", "denoised", "inpainted")
+
+class Drawn(NamedTuple):
+    """What became of the pictures of a run."""
+
+    written: list[Path]
+    notes: list[str]
+    """A sentence on each picture that there is nothing for."""
+    trouble: str | None = None
+    """Why there are no pictures although there is something to draw."""
 
 
 def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
@@ -26,7 +37,7 @@ def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
     if len(record.history.get("sweep", ())) == 0:
         notes.append("no curves: the run has not finished a sweep yet")
     else:
-        figures.curves(record.history, panels_of(record.headline), folder / "curves.png")
+        figures.curves(record.history, panels_of(record.headline, unit_of_data(record)), folder / "curves.png")
         drawn.append(folder / "curves.png")
     W, patch_shape = dictionary_of(record)
     if W is None:
@@ -39,28 +50,27 @@ def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
         figures.recovery(true, learned, patch_shape, folder / "recovery.png")
         drawn.append(folder / "recovery.png")
     images = images_of(record)
-    if len(images) > 1 and images[0][0] == "clean":
-        figures.comparison(images, folder / "comparison.png")
+    if is_comparable(images):
+        figures.comparison(images, notes_on(images, record.results), folder / "comparison.png")
         drawn.append(folder / "comparison.png")
     return drawn, notes
 
 
-def draw_run(run: Path, folder: Path) -> tuple[list[Path], list[str]]:
-    """What `draw` makes of the run in a folder; a missing package or a failing disk is a note, for the run is done."""
+def draw_run(run: Path, folder: Path) -> Drawn:
+    """What `draw` makes of the run in a folder; whatever goes wrong is told, for the run is done and its results are
+    kept.
+    """
+    again = f"the results of the run are kept, and prosper-ng plot {shlex.quote(str(run))} draws the pictures"
     try:
-        return draw(read_run(run), folder)
+        written, notes = draw(read_run(run), folder)
+        return Drawn(written, notes)
     except UserError as error:
-        return [], [str(error)]
+        return Drawn([], [], f"{error}; {again}")
     except OSError as error:
-        return [], [f"the pictures cannot be written to {folder}: {error.strerror or error}"]
-
-
-def images_of(record: RunRecord) -> list[tuple[str, Floats]]:
-    """The images (height, width[, channels]) of the task, in the order in which they were made."""
-    found = record.results.get("images")
-    images = found if isinstance(found, dict) else {}
-    names = [*(name for name in _ORDER if name in images), *(name for name in images if name not in _ORDER)]
-    return [(name, images[name]) for name in names]
+        return Drawn([], [], f"the pictures cannot be written to {folder} ({error.strerror or error}); {again}")
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return Drawn([], [], f"the pictures could not be drawn ({reason}); {again}")
 
 
 def elements_of(record: RunRecord) -> tuple[Floats | None, Floats | None]:

@@ -8,16 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.config.canonical import flatten, inline
-from prosper_ng.data.images import quality
-from prosper_ng.errors import UserError
+from prosper_ng.models.rounding import is_rounding, without_rounding
 from prosper_ng.report import charts
 from prosper_ng.report.charts import Chart, Picture
-from prosper_ng.report.curves import label_of, panels_of
+from prosper_ng.report.curves import label_of, panels_of, unit_of_data
+from prosper_ng.report.images import images_of, notes_on
 from prosper_ng.report.page import render, require_packages
-from prosper_ng.report.pictures import dictionary_of, elements_of, images_of, use_of
-from prosper_ng.report.pixels import with_channels
+from prosper_ng.report.pictures import dictionary_of, elements_of, use_of
 from prosper_ng.report.progress import duration, duration_in_full
-from prosper_ng.report.run_text import learned_activity, sentence
+from prosper_ng.report.run_text import known_parts, learned_activity, sentence
 from prosper_ng.report.summary import silence, summary
 from prosper_ng.storage.run_record import RunRecord
 
@@ -78,7 +77,7 @@ def run_page(record: RunRecord) -> str:
         sentence=sentence(record, found),
         facts=_facts(record, found),
         digest=found["digest"],
-        curves=charts.curve_charts(record.history, panels_of(record.headline)),
+        curves=charts.curve_charts(record.history, panels_of(record.headline, unit_of_data(record))),
         hottest=float(np.nanmax(record.history.get("temperature", np.ones(1)), initial=1.0)),
         images=_images(record),
         dictionary=_dictionary(record),
@@ -105,11 +104,10 @@ def _facts(record: RunRecord, found: Mapping[str, Any]) -> TableRows:
     if found["free_energy"] is not None:
         rows.append(("free energy per row", _number(found["free_energy"])))
     for name in ("psnr", "ssim"):
-        value = found.get(name)
-        if isinstance(value, dict) and {"before", "after"} <= value.keys():
+        known = known_parts(found, name)
+        if known:
             unit, digits = (" dB", ".2f") if name == "psnr" else ("", ".3f")
-            before, after = (_number(value[when], digits) for when in ("before", "after"))
-            rows.append((name.upper(), f"{before} → {after}{unit}"))
+            rows.append((name.upper(), " → ".join(_number(value, digits) for value in known.values()) + unit))
     recovered = found.get("recovered")
     if isinstance(recovered, dict):
         rows.append(("dictionary elements recovered", f"{recovered.get('found')} of {recovered.get('of')}"))
@@ -118,6 +116,8 @@ def _facts(record: RunRecord, found: Mapping[str, Any]) -> TableRows:
         if last is not None:
             rows.append((label_of(column, role), f"{last:.4g}"))
     gap = record.last("entropy_gap")
+    if gap is not None:
+        gap = float(without_rounding(gap, record.last("free_energy") or 0.0))
     if gap is not None and record.attributes.get("entropy_identity") == "at convergence":
         rows.append(("entropy gap, 0 at convergence", f"{gap:.3g} per row"))
     elapsed = record.last("elapsed")
@@ -127,32 +127,13 @@ def _facts(record: RunRecord, found: Mapping[str, Any]) -> TableRows:
 
 
 def _images(record: RunRecord) -> list[Picture]:
-    """The images of the task; against the clean one where there is one."""
-    named = [(name, with_channels(image)) for name, image in images_of(record) if _is_image(image)]
-    clean = next((image for name, image in named if name == "clean"), None)
-    pictures = []
-    for name, image in named:
-        note = "" if clean is None or name == "clean" else _quality(clean, image)
-        pictures.append(charts.image_picture(name, image, note))
-    return pictures
-
-
-def _quality(clean: Floats, image: Floats) -> str:
-    """PSNR and SSIM in a sentence; nothing where they cannot be told, or not without a package that is not here."""
-    if clean.shape != image.shape:
-        return ""
-    try:
-        found = quality(clean, image)
-    except UserError:
-        return ""
-    return f"PSNR {found.psnr:.2f} dB, SSIM {found.ssim:.3f}." if np.isfinite(found.psnr) else ""
-
-
-def _is_image(image: Any) -> bool:
-    """Whether it is an array with the shape of a picture; missing pixels may be NaN."""
-    shape = np.shape(image)
-    has_pixels = len(shape) in (2, 3) and min(shape) > 0 and (len(shape) == 2 or shape[2] in (1, 3))
-    return has_pixels and not np.isinf(image).any()
+    """The images of the task, with what there is to say of each."""
+    images = images_of(record)
+    notes = notes_on(images, record.results)
+    return [
+        charts.image_picture(name, image, f"{note}." if note else "")
+        for (name, image), note in zip(images, notes, strict=True)
+    ]
 
 
 def _dictionary(record: RunRecord) -> list[Picture]:
@@ -170,7 +151,7 @@ def _activity(record: RunRecord) -> list[Chart]:
     activity = learned_activity(record)
     if activity is None:
         return []
-    each = [charts.activity_chart(activity)] if np.ptp(activity) > 0 else []
+    each = [] if is_rounding(np.ptp(activity), activity.max()) else [charts.activity_chart(activity)]
     return [*each, charts.count_chart(activity)]
 
 

@@ -18,6 +18,12 @@ def part(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def known_parts(found: Mapping[str, Any], name: str) -> dict[str, float]:
+    """What is known of a quality `before` and `after`; nothing where it was not measured."""
+    value = part(found, name)
+    return {when: value[when] for when in ("before", "after") if isinstance(value.get(when), float)}
+
+
 def sentence(record: RunRecord, found: Mapping[str, Any]) -> str:
     """What the run did, from its record and what `summary` found in it."""
     model, data = _model(record.config), _data(record)
@@ -27,16 +33,16 @@ def sentence(record: RunRecord, found: Mapping[str, Any]) -> str:
     match found["state"]:
         case "finished":
             elapsed = record.last("elapsed")
-            time = "" if elapsed is None else f" and {duration(elapsed)}"
+            time = "" if elapsed is None else f" ({duration(elapsed)})"
             return f"{model} learned from {data} in {sweeps}{time}{_outcome(found)}."
         case "running":
             return f"{model} is learning from {data}: {done} are done."
         case "stopped":
             return (
-                f"{model} learned from {data} until it was stopped after {done}; the same command goes on from there."
+                f"{model} learned from {data} until it was stopped after {done}; the same command continues from there."
             )
         case "failed":
-            return f"{model} was to learn from {data}, and failed after {done}."
+            return f"{model} was learning from {data} and failed after {done}."
         case _:
             return f"{model} learned from {data}; {sweeps} are recorded, and how the run ended is not known."
 
@@ -79,9 +85,11 @@ def _data(record: RunRecord) -> str:
 
 def _outcome(found: Mapping[str, Any]) -> str:
     """What came of it, where the task has measured something."""
-    psnr, recovered = found.get("psnr"), found.get("recovered")
-    if isinstance(psnr, Mapping) and all(isinstance(psnr.get(when), float) for when in ("before", "after")):
+    psnr, recovered = known_parts(found, "psnr"), found.get("recovered")
+    if len(psnr) == 2:
         return f"; the PSNR went from {psnr['before']:.2f} dB to {psnr['after']:.2f} dB"
+    if "after" in psnr:
+        return f"; the PSNR is {psnr['after']:.2f} dB"
     if isinstance(recovered, Mapping):
         return f"; {recovered.get('found')} of {recovered.get('of')} true dictionary elements were recovered"
     return ""

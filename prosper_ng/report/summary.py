@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from prosper_ng.models.rounding import is_rounding
 from prosper_ng.storage.run_record import RunRecord
 
 _SILENT_AFTER = 600.0
@@ -55,7 +56,7 @@ def _parameter(value: Any) -> Any:
         "shape": list(array.shape),
         "min": float(array.min()),
         "max": float(array.max()),
-        "mean": float(array.mean()),
+        "mean": 0.0 if is_rounding(array.mean(), np.abs(array).max()) else float(array.mean()),
     }
 
 

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from prosper_ng.config.canonical import inline
 from prosper_ng.errors import UserError
+from prosper_ng.models.rounding import is_rounding
 from prosper_ng.report.drawing import SERIES, drawn, save_png
+from prosper_ng.report.units import measure_in_full, setting_in_full
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -64,8 +66,9 @@ class Sweep(NamedTuple):
 
     @property
     def is_telling(self) -> bool:
-        """Whether both the axis and the measure differ from run to run."""
-        return all(len({value for each in self.series for value in each[place]}) > 1 for place in (1, 2))
+        """Whether both the axis and the measure differ from run to run, by more than rounding."""
+        x, y = (np.concatenate([each[place] for each in self.series] or [np.zeros(1)]) for place in (1, 2))
+        return bool(np.ptp(x) > 0 and not is_rounding(np.ptp(y), np.abs(y).max()))
 
     def groups(self, series: Series) -> list[tuple[float, Floats]]:
         """The values of a series, ascending, each with what was measured there."""
@@ -248,8 +251,8 @@ def _name_rows(axes: "Axes", sweep: Sweep) -> None:
     axes.grid(True, axis="x")
     axes.locator_params(axis="x", nbins=5)
     axes.ticklabel_format(axis="x", useOffset=False, scilimits=(-4, 6))
-    axes.set_xlabel(sweep.measure)
-    axes.set_ylabel(sweep.axis)
+    axes.set_xlabel(measure_in_full(sweep.measure))
+    axes.set_ylabel(setting_in_full(sweep.axis))
 
 
 def _number_columns(axes: "Axes", sweep: Sweep) -> None:
@@ -266,8 +269,8 @@ def _number_columns(axes: "Axes", sweep: Sweep) -> None:
     axes.margins(x=0.06, y=0.1)
     axes.locator_params(axis="y", nbins=5)
     axes.ticklabel_format(axis="y", useOffset=False, scilimits=(-4, 6))
-    axes.set_xlabel(sweep.axis)
-    axes.set_ylabel(sweep.measure)
+    axes.set_xlabel(setting_in_full(sweep.axis))
+    axes.set_ylabel(measure_in_full(sweep.measure))
 
 
 def _grows_by_factors(x: Floats) -> bool:

@@ -40,8 +40,13 @@ class JobOptions:
             if value is not None and value < 1:
                 raise UserError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more")
         for name, value in self.others:
-            if not _NAME.fullmatch(name) or (value is not None and not value.isprintable()):
+            if not _NAME.fullmatch(name):
                 raise UserError(f"{name!r} is no option of sbatch; legal is like partition=long, or exclusive")
+            if value is not None and not value.isprintable():
+                raise UserError(
+                    f"--{name} {value!r} holds the end of a line or another character that cannot be printed; legal "
+                    "is one line of text"
+                )
             if name in _OWN:
                 raise UserError(f"sbatch's option {name!r} is set by the script; see prosper-ng submit --help")
 

@@ -1,6 +1,7 @@
 """The text of job scripts: one template, `job.sbatch`, for one run or an array of them, generated or by hand."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,8 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from prosper_ng.errors import UserError
+from prosper_ng.paths import absolute
 from prosper_ng.slurm.options import JobOptions
 
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _HAND_OPTIONS = JobOptions(ntasks_per_node=4, time="04:00:00")
 _HAND_SITE = """\
 # --- This site, to be edited: what makes `python` the one that prosper_ng is installed for, and finds the MPI library.
@@ -53,8 +56,10 @@ def single_script(
     purpose = (
         f"# One run; written by prosper-ng submit. Submitted again, it continues: sbatch {shlex.quote(folder.name)}"
     )
+    present = absolute(Path())
+    _require_lines(config, folder, present, *arguments)
     log = f"{_escaped(folder)}/slurm-%j.out"
-    return _filled(purpose, _directives(options, _job_name(folder), log, Path.cwd()), _site(site), task)
+    return _filled(purpose, _directives(options, _job_name(folder), log, present), _site(site), task)
 
 
 def array_script(
@@ -65,7 +70,9 @@ def array_script(
     All of them have these further arguments of `prosper-ng run`.
     """
     purpose = f"# Runs of the campaign {name}; written by prosper-ng campaign submit."
-    directives = _directives(options, name, f"{_escaped(logs)}/slurm-%A_%a.out", Path.cwd())
+    present = absolute(Path())
+    _require_lines(name, tasks, logs, present, *arguments)
+    directives = _directives(options, name, f"{_escaped(logs)}/slurm-%A_%a.out", present)
     task = f"tasks={shlex.quote(str(tasks))}\n{_TASK}\narguments=({shlex.join(arguments)})"
     return _filled(purpose, directives, _site(site), task)
 
@@ -75,9 +82,7 @@ def task_map(runs: Sequence[tuple[Path, Path]]) -> str:
 
     Raises UserError where a path holds what separates paths there.
     """
-    for path in {path for run in runs for path in run}:
-        if set(str(path)) & set("\t\n"):
-            raise UserError(f"{str(path)!r} holds a tab or the end of a line; choose another folder")
+    _require_lines(*{path for run in runs for path in run})
     return "".join(f"{config}\t{folder}\n" for config, folder in runs)
 
 
@@ -132,6 +137,17 @@ def _quoted(value: str) -> str:
 def _escaped(path: Path) -> str:
     """A path in a pattern for the names of logs."""
     return str(path).replace("%", "%%")
+
+
+def _require_lines(*parts: Path | str) -> None:
+    """Raise UserError where what is written into a script would begin a line of its own, or is no text."""
+    for part in parts:
+        found = _NO_TEXT.search(str(part))
+        if found is not None:
+            raise UserError(
+                f"{str(part)!r} holds the character {found[0]!a}, which no line of a job script can hold; choose "
+                "another name or folder"
+            )
 
 
 def _job_name(folder: Path) -> str:

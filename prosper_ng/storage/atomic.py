@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 _SUFFIX = ".tmp"
+_KEPT_BYTES = 200
+"""Of a name in the name of the temporary file that is to take its place."""
 _FOLDERS_THAT_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 
 
@@ -20,19 +22,28 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The body syncs the file. An exception in it removes the temporary file and leaves `path` as it was.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{_SUFFIX}")
-    try:
+    with beside(path) as temporary:
         yield temporary
         temporary.replace(path)
         sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A temporary path in the folder of `path`; what lies there at the end is removed."""
+    # A name may be as long as names can be, and the temporary one is longer.
+    name = os.fsencode(path.name)[:_KEPT_BYTES].decode("utf-8", "ignore")
+    temporary = path.with_name(f".{name}.{uuid.uuid4().hex[:12]}{_SUFFIX}")
+    try:
+        yield temporary
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the file by this text."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+    """Replace the file by this text; of the names of files, bytes that are no text become escapes."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

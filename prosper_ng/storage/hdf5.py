@@ -114,6 +114,11 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise OSError(f"not a sound HDF5 file ({error})") from error
 
 
+def storable(value: Any) -> Any:
+    """The value; of a text, what HDF5 can hold: bytes in the names of files that are no text become escapes."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
+
+
 def copy(path: Path, to: Path) -> None:
     """Copy a file that no other program writes to in the meantime; CannotOpen where one does."""
     with access.at_rest(path) as source, to.open("wb") as target:

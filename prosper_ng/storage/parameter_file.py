@@ -20,7 +20,7 @@ def read_parameters(path: Path) -> dict[str, Floats]:
 
     Raises UserError where there are none to be read.
     """
-    if _is_run(path):
+    if is_run(path):
         return dict(read_run(path).parameters)
     existing_file(str(path))
     try:
@@ -36,11 +36,12 @@ def unknown_columns(path: Path) -> Columns:
 
     Raises UserError where it cannot be read.
     """
-    return read_run(path).never_observed if _is_run(path) else NO_COLUMNS
+    return read_run(path).never_observed if is_run(path) else NO_COLUMNS
 
 
-def _is_run(path: Path) -> bool:
-    return path.suffix == ".h5" or os.path.isdir(path)
+def is_run(path: Path) -> bool:
+    """Whether parameters there are those of a run: its folder, or a file in HDF5 by its name."""
+    return path.suffix.lower() in (".h5", ".hdf5") or os.path.isdir(path)
 
 
 def _numbers(path: Path, name: str) -> Floats:

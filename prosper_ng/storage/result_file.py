@@ -1,8 +1,8 @@
-"""Results in an HDF5 file that comes into being as a whole, or not at all."""
+"""Results in a file that comes into being as a whole, or not at all, in the format that its name asks for."""
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +15,8 @@ from prosper_ng.errors import UserError
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import agree, collectively
 from prosper_ng.storage import atomic, hdf5
+from prosper_ng.storage.own_files import require_no_input
+from prosper_ng.storage.result_formats import format_of, require_fit, require_no_folder
 
 Values = NDArray[Any]
 
@@ -30,36 +32,73 @@ class ResultFile:
     of ranks. An exception in the body leaves no file behind, and an older one as it was.
     """
 
-    def __init__(self, path: Path, comm: Communicator, force: bool = False) -> None:
-        """`force` allows to replace a file."""
-        self.path, self.comm, self.force = path, comm, force
+    def __init__(
+        self,
+        path: Path,
+        comm: Communicator,
+        main: str,
+        force: bool = False,
+        inputs: Callable[[], Iterable[Path]] = tuple,
+        has_picture: bool = False,
+    ) -> None:
+        """`force` allows to replace a file, but none of the `inputs`, for which root asks.
+
+        `main` names the array that is written where the format has room for only one. Raises UserError where no format
+        has the ending of the path; `has_picture` says whether pictures are formats, too.
+        """
+        self.path, self.comm, self.main, self.force, self.inputs = path, comm, main, force, inputs
+        self.format = format_of(path, has_picture)
         self._writing = contextlib.ExitStack()
         self._file: h5py.File | None = None
         self._writers: dict[str, _RowWriter] = {}
 
     def __enter__(self) -> "ResultFile":
-        """Raise UserError, on all ranks, where the file cannot be written or is there already."""
+        """Raise UserError, on all ranks, where the file cannot be written, is there already, or is an input."""
         with collectively(self.comm, ""):
             if self.comm.is_root:
-                require_place(self.path, self.force)
+                require_place(self.path, self.force, self.inputs())
                 try:
-                    temporary = self._writing.enter_context(atomic.replacing(self.path))
-                    self._file = self._writing.enter_context(hdf5.written(temporary))
+                    self._file = self._writing.enter_context(self._filled())
                 except OSError as error:
                     raise self._refusal(error) from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        failure: UserError | None = None
+        failure: Exception | None = None
         try:
             self._writing.__exit__(kind, error, at)
         except OSError as refused:
             failure = self._refusal(refused)
+        except Exception as other:
+            failure = other
         if error is None:
             agree(self.comm, failure)
-        elif failure is not None:
+        elif isinstance(failure, UserError):
             # What HDF5 said in the body was a consequence of what the disk says here.
             raise failure from error
+
+    @contextlib.contextmanager
+    def _filled(self) -> Iterator[h5py.File]:
+        """The HDF5 file to fill, which becomes what the format asks for once the body is done."""
+        with atomic.replacing(self.path) as temporary:
+            if self.format.write is None:
+                with hdf5.written(temporary) as file:
+                    yield file
+                return
+            with atomic.beside(self.path) as first:
+                with hdf5.written(first) as file:
+                    yield file
+                with h5py.File(first, "r", locking="best-effort") as file:
+                    self.format.write(file, self.main, temporary)
+
+    def holds(self, name: str) -> bool:
+        """Whether an array of this name is written at all."""
+        return name == self.main or not self.format.holds_one
+
+    def require_fit(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        """Raise UserError, on all ranks, where the format cannot hold an array that will come."""
+        if self.holds(name):
+            require_fit(self.path, self.format, name, shape, dtype)
 
     def set_attributes(self, values: Mapping[str, Any]) -> None:
         """Say something of the whole file; None is left out, and texts too long for HDF5 become datasets."""
@@ -67,14 +106,15 @@ class ResultFile:
             if self._file is None or value is None:
                 continue
             if isinstance(value, str) and len(value) > _LONGEST_ATTRIBUTE:
-                self._file[f"notes/{name}"] = value
+                self._file[f"notes/{name}"] = hdf5.storable(value)
             else:
-                self._file.attrs[name] = value
+                self._file.attrs[name] = hdf5.storable(value)
 
     def put(self, name: str, value: Any, meaning: str | None = None) -> None:
         """Write a number, text or small array that root has."""
-        if self._file is not None:
-            self._file[name] = value
+        self.require_fit(name, np.shape(value), np.asarray(value).dtype)
+        if self._file is not None and self.holds(name):
+            self._file[name] = hdf5.storable(value)
             if meaning is not None:
                 self._file[name].attrs["meaning"] = meaning
 
@@ -82,7 +122,8 @@ class ResultFile:
         self, name: str, shape: tuple[int, ...], dtype: DTypeLike, meaning: str, compress: bool = False
     ) -> None:
         """Make room for rows that `gather` brings; `shape` is that of all of them."""
-        if self._file is None:
+        self.require_fit(name, shape, dtype)
+        if self._file is None or not self.holds(name):
             return
         row_bytes = np.dtype(dtype).itemsize * int(np.prod(shape[1:]))
         chunk_rows = max(1, min(shape[0], _CHUNK_BYTES // max(row_bytes, 1)))
@@ -101,6 +142,8 @@ class ResultFile:
         `decode` turns rows as they travel into rows as they are written. Raises UserError, on all ranks, where the disk
         does not take them.
         """
+        if not self.holds(name):
+            return
         failure: Exception | None = None
         try:
             self.comm.gather_rows(values, starts, lambda start, piece: self._writers[name].add(piece, decode))
@@ -114,12 +157,15 @@ class ResultFile:
         return UserError(f"{self.path} cannot be written: {error.strerror or error}")
 
 
-def require_place(path: Path, force: bool) -> None:
-    """Raise UserError where no file can come into being at this path, or one is there that must not be replaced."""
-    if os.path.isdir(path):
-        raise UserError(f"{path} is a folder; give the name of a file to write")
+def require_place(path: Path, force: bool, inputs: Iterable[Path] = ()) -> None:
+    """Raise UserError where no file can come into being at this path, or one is there that must not be replaced.
+
+    None of `inputs` is, also with `force`.
+    """
+    require_no_folder(path)
     if not os.path.isdir(path.parent):
         raise UserError(f"{path} cannot be written: there is no folder {path.parent}")
+    require_no_input(path, inputs)
     if os.path.lexists(path) and not force:
         raise UserError(f"{path} exists already; choose another output, or replace it with --force")
 

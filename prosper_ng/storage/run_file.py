@@ -292,7 +292,7 @@ def _write_attributes(group: h5py.Group, attributes: Mapping[str, Any]) -> None:
         if length > _LONGEST_ATTRIBUTE:
             _put(group, name, value)
         elif value is not None:
-            group.attrs[name] = value
+            group.attrs[name] = hdf5.storable(value)
 
 
 def _append(file: h5py.File, path: str, start: int, values: NDArray[np.float64]) -> None:
@@ -315,7 +315,7 @@ def _put_all(group: h5py.Group, path: str, values: Mapping[str, Any]) -> None:
 
 def _put(group: h5py.Group, path: str, value: Any) -> None:
     """Write one dataset, in place where it has this shape already: HDF5 does not give back what is removed."""
-    array = value if isinstance(value, str) else np.asarray(value)
+    array = hdf5.storable(value) if isinstance(value, str) else np.asarray(value)
     if path in group:
         dataset = group[path]
         if not isinstance(array, str) and (dataset.shape, dataset.dtype) == (array.shape, array.dtype):

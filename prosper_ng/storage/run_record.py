@@ -43,7 +43,9 @@ class RunRecord:
 
     path: Path
     attributes: dict[str, Any]
-    """name, n_rows, n_observed, never_observed, patch_shape, digest and whatever else the run says of itself."""
+    """name, n_rows, n_observed, never_observed, patch_shape, column_names, digest and whatever else the run says of
+    itself.
+    """
     config: dict[str, Any]
     """The complete configuration."""
     config_text: str
@@ -91,6 +93,20 @@ class RunRecord:
         if columns.dtype.kind not in "iu" or columns.ndim != 1 or not ((columns >= 0) & (columns < n_observed)).all():
             raise RunFileError(f"{self.path} is damaged: never_observed holds no columns from 0 to {n_observed - 1}")
         return columns.astype(np.intp)
+
+    @property
+    def column_names(self) -> tuple[str, ...] | None:
+        """Those of the data; None where they have none. RunFileError where they are not one for each column."""
+        stored = self.attributes.get("column_names")
+        if stored is None:
+            return None
+        try:
+            names = json.loads(stored)
+        except (TypeError, ValueError):
+            names = None
+        if not isinstance(names, list) or len(names) != self.attributes.get("n_observed"):
+            raise RunFileError(f"{self.path} is damaged: column_names holds no name for each column of the data")
+        return tuple(map(str, names))
 
     def of_role(self, role: str) -> str | None:
         """The first parameter of a role; None where the run has none."""

@@ -7,6 +7,7 @@ from math import isfinite
 from typing import NamedTuple
 
 from prosper_ng.components import settings
+from prosper_ng.numerics.constraints import LARGEST
 from prosper_ng.numerics.schedule import (
     Points,
     Switch,
@@ -17,13 +18,14 @@ from prosper_ng.numerics.schedule import (
     value_at,
 )
 
+_NOISE = (lambda value: 0 <= value <= LARGEST, f"from 0 to {LARGEST:g}, whose square is a number")
 _LEGAL = {
     "temperature": (lambda value: value > 0, "greater than 0"),
     "anneal_prior": (lambda value: value in (False, True), "true or false"),
     "data_pruning": (lambda value: 0 <= value <= 1, "from 0 to 1"),
     "row_fraction": (lambda value: 0 < value <= 1, "greater than 0 and at most 1"),
-    "data_noise": (lambda value: value >= 0, "0 or greater"),
-    "parameter_noise": (lambda value: value >= 0, "0 or greater"),
+    "data_noise": _NOISE,
+    "parameter_noise": _NOISE,
 }
 
 

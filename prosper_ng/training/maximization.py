@@ -9,12 +9,15 @@ from prosper_ng.errors import NumericalError
 from prosper_ng.estep.interface import EStep
 from prosper_ng.models.capabilities import learns_from_part, offers
 from prosper_ng.models.interface import KnowsFreeEnergy, Model, MStep, learnable
-from prosper_ng.models.rounding import rounding_of
+from prosper_ng.models.rounding import SHARE, rounding_of
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.training.annealing import AnnealingPoint
 from prosper_ng.training.settings import Training
 from prosper_ng.training.totals import PartTotals
+
+_LARGE = 1e100
+"""Of a parameter, so that squares of it in units of small noise may be no numbers any more."""
 
 
 class Maximized(NamedTuple):
@@ -75,7 +78,7 @@ class Maximization:
         """
         where = f"sweep {sweep + 1}, update {part + 1}"
         params, totals, memory = carried
-        self._check_finite("statistic", sums, where)
+        self._check_finite("statistic", sums, where, params)
         self._check_estep(params, totals, sums, part, point, where)
         total = totals.replace(part, sums)
         learned_from, own = (sums, None) if self._learns_from_part else (total, sums)
@@ -83,7 +86,7 @@ class Maximization:
         generator = stream(self.seed, "M-step", sweep, part).generator()
         step = MStep(self._learn, corrected, generator, self._notes, own, memory)
         new = self.model.maximize(params, learned_from, step)
-        self._check_finite("parameter", new, where)
+        self._check_finite("parameter", new, where, params)
         self._check_finite("remembered array", memory, where)
         # Where the statistics do not tell the free energy, it is that of the E-steps.
         free_energy, gap = float(total["free_energy"]), None
@@ -105,10 +108,11 @@ class Maximization:
         notes, self._notes = self._notes, []
         return notes
 
-    def _check_finite(self, what: str, arrays: NamedArrays, where: str) -> None:
+    def _check_finite(self, what: str, arrays: NamedArrays, where: str, before: NamedArrays | None = None) -> None:
         for name, values in arrays.items():
             if not np.isfinite(values).all():
-                raise NumericalError(f"{where}: {what} {name} of model {kind_of(self.model)} is not finite any more")
+                kind = kind_of(self.model)
+                raise NumericalError(f"{where}: {what} {name} of model {kind} is not finite any more{_reached(before)}")
 
     def _check_estep(
         self, params: NamedArrays, totals: PartTotals, sums: NamedArrays, part: int, point: AnnealingPoint, where: str
@@ -136,7 +140,7 @@ class Maximization:
         self._check_fall(before, expected, rounding, f"{where}, M-step")
 
     def _check_fall(self, before: float, after: float, rounding: float, where: str) -> None:
-        tolerance = rounding + 1e-11 * max(abs(before), abs(after))
+        tolerance = rounding + SHARE * max(abs(before), abs(after))
         if after < before - tolerance:
             raise NumericalError(
                 f"{where}: the free energy fell by {before - after:.3g} from {before:.9g}, which the mathematics "
@@ -146,13 +150,13 @@ class Maximization:
     def _count_fall(self, free_energy: float | None) -> None:
         """Note where a sweep of plain EM ended lower than the one before, which an approximate M-step may cause."""
         before, self._last_plain = self._last_plain, free_energy
-        if before is None or free_energy is None or free_energy >= before - 1e-11 * abs(before):
+        if before is None or free_energy is None or free_energy >= before - SHARE * abs(before):
             return
         self.n_falls += 1
         what = "learns from one part of the data at a time" if self._learns_from_part else "is approximate"
         self._notes.append(
-            f"the free energy fell by {before - free_energy:.3g} per row, for the {self.n_falls}. time: the M-step of "
-            f"{kind_of(self.model)} {what}"
+            f"the free energy fell by {before - free_energy:.3g} per row, for the {_ordinal(self.n_falls)} time: "
+            f"the M-step of {kind_of(self.model)} {what}"
         )
 
     def _with_noise(self, params: NamedArrays, sweep: int, part: int, point: AnnealingPoint) -> NamedArrays:
@@ -166,6 +170,21 @@ class Maximization:
         return params
 
 
+def _reached(params: NamedArrays | None) -> str:
+    """Says so where parameters have grown so large that squares of them leave double precision."""
+    reached = {name: float(np.abs(values).max(initial=0.0)) for name, values in (params or {}).items()}
+    name = max(reached, key=lambda name: reached[name], default="")
+    if not name or reached[name] < _LARGE:
+        return ""
+    return f": {name} has reached {reached[name]:.3g} in magnitude, and squares of that leave double precision"
+
+
 def _entropy(sums: NamedArrays) -> float:
     """Entropy of the posterior over states and over all else that is hidden."""
     return float(sums["entropy"] + sums["hidden_entropy"])
+
+
+def _ordinal(n: int) -> str:
+    """`1st`, `2nd`, `3rd`, `4th`, `11th`."""
+    suffix = "th" if n // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{suffix}"

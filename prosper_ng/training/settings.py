@@ -5,7 +5,7 @@ from typing import Annotated
 
 from annotated_types import Gt
 
-from prosper_ng.components import NotComputedWith, settings
+from prosper_ng.components import FilePath, NotComputedWith, settings
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.stopping import Stopping
 
@@ -23,7 +23,7 @@ class Training:
     initial: dict[str, float] = field(default_factory=dict)
     """Values to start from, by parameter, instead of those found from the data: each fills the whole array, of a
     covariance its diagonal."""
-    initial_file: str | None = None
+    initial_file: FilePath | None = None
     """A run folder, run.h5 or npz file with parameters to start from; `initial` goes before it."""
     annealing: Annealing = field(default_factory=Annealing)
     """Values that change over the sweeps."""

@@ -10,6 +10,7 @@ from prosper_ng.campaigns.points import Points
 from prosper_ng.config import ConfigError, flatten, identity, load
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig, not_science
+from prosper_ng.paths import require_name
 from tests.helpers.campaigns import BASE, planned, write_campaign
 
 GRID = "repeats: 2\ngrid:\n  model.n_latents: [4, 6]\n  estep.n_states: [8, 12]\n"
@@ -226,3 +227,58 @@ def test_campaigns_that_come_with_the_program_are_right(path):
     plan = load_plan(path)
     assert plan.name == path.stem
     assert len(plan.runs) > 10
+
+
+def test_a_run_has_a_legal_name_whatever_its_point(tmp_path):
+    keys = [f"training.annealing.{key}" for key in ("temperature", "data_pruning", "row_fraction", "data_noise")]
+    many = "".join(f"  {key}: [[[0, 0.5], [10, 1.0]], [[0, 0.25], [10, 1.0]]]\n" for key in keys)
+    plan = planned(tmp_path, f"grid:\n  data.n_rows: [40, 50]\n  training.initial_file: [/a/b, /c]\n{many}")
+    names = sorted(run.loaded.value.name for run in plan.runs)
+    assert names[0].startswith("trial: data.n_rows=40, training.initial_file=_a_b, training.annealing")
+    assert names[0].endswith(", repeat 0")
+    assert max(len(name.encode()) for name in names) <= 255 < len(plan.runs[0].title)
+    for run in plan.runs[:4]:
+        require_name(run.loaded.value.name)
+        assert load(freeze(run), RunConfig).value.name == run.loaded.value.name
+    keep(plan)
+    # An earlier version froze names that are none any more.
+    frozen = plan.runs[0].folder / CONFIG_FILE
+    text = frozen.read_text(encoding="utf-8").replace("initial_file=_a_b", "initial_file=/a/b")
+    frozen.write_text(text, encoding="utf-8")
+    assert load_plan(plan.folder).runs[0].loaded.value.name == plan.runs[0].loaded.value.name
+
+
+@pytest.mark.parametrize("name", ["..", "../../esc", "/abs", '"a\\nb"', "-x", "' x'"])
+def test_a_campaign_is_not_called_whatever(name, tmp_path):
+    write_campaign(tmp_path, "grid: {model.n_latents: [4]}\n")
+    path = tmp_path / "campaign.yaml"
+    text = "\n".join(line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("name:"))
+    path.write_text(f"name: {name}\n{text}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"campaign.yaml:1:1: error: `name`: .*a name is one like"):
+        load_plan(path)
+
+
+def test_home_is_meant_in_a_campaign(tmp_path, monkeypatch):
+    write_campaign(tmp_path, "grid: {model.n_latents: [4, 6]}\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "campaign.yaml"
+    (tmp_path / "sub").mkdir()
+    moved = tmp_path / "sub" / "campaign.yaml"
+    moved.write_text(
+        path.read_text(encoding="utf-8").replace("base: ", "base: ~/") + "folder: ~/out\n", encoding="utf-8"
+    )
+    plan = load_plan(moved)
+    assert (plan.folder, len(plan.runs)) == (tmp_path / "out", 2)
+    with pytest.raises(ConfigError, match="there is no user 'nosuchuser' here"):
+        load_plan(moved, ["base=~nosuchuser/base.yaml"])
+    with pytest.raises(ConfigError, match="there is no user 'nosuchuser' here"):
+        load_plan(moved, ["grid={base: ['~nosuchuser/base.yaml']}"])
+
+
+def test_a_folder_that_begins_like_an_option_is_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_campaign(tmp_path, "grid: {model.n_latents: [4]}\n")
+    (run,) = load_plan(Path("campaign.yaml"), (), Path("-out")).runs
+    command = command_of(run)
+    assert command[command.index("--output") + 1] == f"./-out/runs/{run.id}"
+    assert f"./-out/runs/{run.id}/config.yaml" in command

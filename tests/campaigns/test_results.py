@@ -80,6 +80,23 @@ def test_every_run_is_a_row_with_what_it_has_measured(ran):
     assert all(np.isnan(columns[name][[1, 3]]).all() for name in table.measures)
 
 
+def test_an_entropy_gap_is_a_measure_where_it_is_more_than_rounding(ran):
+    assert "entropy_gap" in read_run(ran.runs[0].folder).history
+    assert "entropy_gap" not in collect(ran, run_states(ran, {})).columns
+    with h5py.File(ran.runs[0].folder / "run.h5", "r+") as file:
+        file["history/entropy_gap"][-1] = -0.01
+    table = collect(ran, run_states(ran, {}))
+    np.testing.assert_array_equal(table.columns["entropy_gap"], [-0.01, nan, 0.0, nan])
+    assert "entropy_gap" in table.measures
+
+
+def test_what_rounding_tells_apart_has_no_deviation():
+    values = [-300.0, -300.0 + 1e-13, 1e-14, 3e-14]
+    found = summarise(table_of(values)).columns["psnr_std"]
+    assert found[0] == 0
+    assert found[1] == pytest.approx(math.sqrt(2) * 1e-14)
+
+
 def test_files_hold_the_tables(ran, tmp_path):
     table = collect(ran, run_states(ran, {}))
     points = summarise(table)

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from prosper_ng import cli
@@ -34,6 +35,28 @@ def test_the_plan_is_a_table_with_its_cost(tmp_path, capsys):
     assert lines[6].startswith("what is left takes about ")
     assert "on disk" in lines[6]
     assert not (tmp_path / "out").exists()
+
+
+def test_the_plan_tells_which_runs_could_not_begin(tmp_path, capsys):
+    path = write_campaign(
+        tmp_path, "repeats: 2\ngrid:\n  data.n_rows: [30, 60]\n  training.updates_per_sweep: [1, 3, 4]\n"
+    )
+    status, out, _ = said(capsys, "plan", path, "--pilot", "0")
+    lines = [line for line in out.splitlines() if line.startswith("cannot be run: ")]
+    assert status == 0
+    assert [line.split(": ")[1].partition(" (")[0] for line in lines] == ["2 of 12 runs", "2 of 12 runs"]
+    assert all("training.updates_per_sweep is " in line for line in lines)
+    assert "cannot be run" not in said(capsys, "plan", path, "--no-data")[1]
+
+
+def test_the_plan_opens_the_data(tmp_path, capsys):
+    np.save(tmp_path / "rows.npy", np.ones((50, 4)))
+    sources = ", ".join(f"{{kind: npy, path: {tmp_path / name}}}" for name in ("rows.npy", "nowhere.npy"))
+    path = write_campaign(tmp_path, f"repeats: 2\ngrid:\n  data: [{sources}]\n  model.n_latents: [2, 3]\n")
+    out = said(capsys, "plan", path)[1]
+    assert "cannot be run: 4 of 8 runs (data={kind: npy, path: " in out
+    assert out.count("nowhere.npy: no such file") == 1
+    assert "what is left takes about " in out
 
 
 def test_the_plan_for_programs(tmp_path, capsys):
@@ -94,7 +117,7 @@ def test_mistakes_are_sentences(tmp_path, capsys, arguments, message):
 
 def test_nothing_has_failed_so_nothing_is_begun_anew(tmp_path, capsys):
     path = write_campaign(tmp_path, GRID)
-    assert said(capsys, "rerun", path)[:2] == (0, "no run has failed; nothing is begun anew\n")
+    assert said(capsys, "rerun", path)[:2] == (0, "no run has failed; nothing is restarted\n")
 
 
 class Terminal(io.StringIO):
@@ -144,3 +167,25 @@ def test_a_terminal_is_shown_how_many_runs_were_read(tmp_path, capsys):
     assert "100%" in text
     status, *both = said(capsys, *arguments)
     assert (status, "reading runs" in "".join(both)) == (0, False)
+
+
+def test_a_persons_own_folder_and_tables_are_left_alone(tmp_path, capsys):
+    path = write_campaign(tmp_path, GRID)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    for action in ("plan", "run", "status", "collect"):
+        status, out, err = said(capsys, action, path, "--output", tmp_path / "mine")
+        assert (status, out) == (2, "")
+        assert "is not empty and holds no campaign, but notes.txt" in err
+    assert [each.name for each in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+    out = tmp_path / "out"
+    for _ in range(2):
+        assert said(capsys, "collect", path, "--output", out, "--no-figures")[0] == 0
+    for name in ("runs.csv", "points.csv", "table.h5"):
+        before = (out / name).read_bytes()
+        (out / name).write_text("height,width\n1,2\n", encoding="utf-8")
+        status, _, err = said(capsys, "collect", path, "--output", out, "--no-figures")
+        assert status == 2
+        assert f"{name} is not a table of this campaign" in err
+        assert (out / name).read_text(encoding="utf-8").startswith("height")
+        (out / name).write_bytes(before)

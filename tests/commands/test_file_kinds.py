@@ -3,6 +3,7 @@
 import pytest
 
 from prosper_ng import cli
+from prosper_ng.campaigns.plan import keep, load_plan
 from prosper_ng.commands._file_kinds import kind_of_file
 from tests.helpers.campaigns import write_campaign
 from tests.helpers.small_runs import SEARCH, complaint
@@ -47,6 +48,17 @@ def test_a_campaign_is_no_run(files, capsys, command):
     told = complaint(capsys, command, files[1])
     assert told.startswith(f"error: {files[1]} describes a campaign")
     assert f"prosper-ng campaign run {files[1]} runs them" in told
+
+
+def test_show_of_a_campaign_names_the_command_that_shows_it(files, capsys, tmp_path):
+    told = complaint(capsys, "show", files[1])
+    assert f"prosper-ng campaign status {files[1]} shows how its runs stand" in told
+    folder = tmp_path / "out"
+    (folder / "runs").mkdir(parents=True)
+    keep(load_plan(files[1], folder=folder))
+    for place in (folder, folder / "runs"):
+        assert f"prosper-ng campaign status {folder} shows how its runs stand" in complaint(capsys, "show", place)
+    assert "is the configuration of a run; name the folder of the run" in complaint(capsys, "show", files[0])
 
 
 def test_a_page_is_written_of_results_not_of_a_configuration(files, capsys):

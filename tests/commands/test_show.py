@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from prosper_ng import cli
 from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.report import figures
 from prosper_ng.report.pictures import draw_run
 from prosper_ng.storage import run_file, status
 from prosper_ng.storage.run_file import RunFile, StoredConfig
@@ -116,6 +118,9 @@ def test_a_failed_run_says_why(tmp_path, capsys):
 def test_what_is_not_finite_is_null(tmp_path, capsys):
     folder = write_run(tmp_path / "demo", results={"psnr": {"before": 20.0, "after": np.inf}})
     assert json.loads(shown(capsys, folder, "--json"))["psnr"] == {"before": 20.0, "after": None}
+    assert re.search(r"PSNR \(dB\) +before 20 *\n", shown(capsys, folder))
+    none = write_run(tmp_path / "none", results={"psnr": {"before": np.inf, "after": -np.inf}})
+    assert "PSNR" not in shown(capsys, none)
 
 
 @pytest.mark.parametrize("command", ["show", "plot"])
@@ -166,9 +171,16 @@ def test_plot_into_a_place_that_is_taken_is_one_sentence(finished, tmp_path, cap
 
 
 def test_a_finished_run_does_not_fail_for_its_pictures(finished, tmp_path, monkeypatch):
-    drawn, notes = draw_run(finished, finished)
-    assert [path.name for path in drawn] == ["curves.png", "dictionary.png", "comparison.png"]
-    assert notes == []
-    assert "cannot be written to" in draw_run(finished, tmp_path / "absent")[1][0]
+    written, notes, trouble = draw_run(finished, finished)
+    assert [path.name for path in written] == ["curves.png", "dictionary.png", "comparison.png"]
+    assert (notes, trouble) == ([], None)
+    again = f"; the results of the run are kept, and prosper-ng plot {finished} draws the pictures"
+    trouble = draw_run(finished, tmp_path / "absent").trouble
+    assert trouble.startswith(f"the pictures cannot be written to {tmp_path / 'absent'} (")
+    assert trouble.endswith(again)
+    with monkeypatch.context() as patch:
+        patch.setattr(figures, "dictionary", lambda *_: [][0])
+        trouble = draw_run(finished, finished).trouble
+    assert trouble == f"the pictures could not be drawn (IndexError: list index out of range){again}"
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert "pictures need the package matplotlib" in draw_run(finished, finished)[1][0]
+    assert "pictures need the package matplotlib" in draw_run(finished, finished).trouble

@@ -83,7 +83,7 @@ def test_files_are_read_by_the_source_that_says_so(tmp_path, monkeypatch):
     rows = np.random.default_rng(0).normal(size=(9, 4))
     with (tmp_path / "new.rows").open("wb") as file:
         np.save(file, rows)
-    with pytest.raises(UserError, match=r"ends in \.h5, \.hdf5, \.mat, \.npy, \.npz, \.yaml or \.yml\b"):
+    with pytest.raises(UserError, match=r"ends in \.csv, \.dat, \.h5, .*\.npz, \.tsv, \.txt, \.yaml or \.yml\b"):
         opened(tmp_path / "new.rows")
     monkeypatch.setattr("prosper_ng.inference.rows.components_of", lambda package: SOURCES | {"plain": Plain})
     found = opened(tmp_path / "new.rows")

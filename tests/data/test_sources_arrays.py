@@ -9,15 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
+from prosper_ng.cli import main
 from prosper_ng.components import components_of
+from prosper_ng.data.dataset import DataError
+from prosper_ng.data.row_file import stored_rows
 from prosper_ng.data.sources._arrays import ArrayDataset
+from prosper_ng.data.sources.csv import Csv
 from prosper_ng.data.sources.hdf5 import Hdf5
 from prosper_ng.data.sources.mat import Mat
 from prosper_ng.data.sources.npy import Npy
 from prosper_ng.data.sources.npz import Npz
+from prosper_ng.errors import UserError
 
 N_ROWS, N_COLUMNS = 37, 5
-FORMATS = ["hdf5", "hdf5 compressed", "npy", "npy fortran", "npz", "npz compressed", "npz fortran", "mat", "mat 7.3"]
+FORMATS = ["hdf5", "hdf5 compressed", "npy", "npy fortran", "npz", "npz compressed", "npz fortran"]
+FORMATS += ["mat", "mat 7.3", "csv"]
 DTYPES = ["float64", "float32", "float16", ">f8", "int8", "uint16", ">i4", "int64", "bool"]
 
 
@@ -29,7 +35,11 @@ def saved(folder, form, values):
     """A source over `values`, saved to a file of the given format."""
     path = folder / "data"
     if form.startswith("hdf5"):
-        options = {"compression": "gzip", "chunks": (8, 3)} if "compressed" in form else {}
+        options = (
+            {"compression": "gzip", "chunks": (8, *(min(side, 3) for side in values.shape[1:]))}
+            if "compressed" in form
+            else {}
+        )
         with h5py.File(path, "w") as file:
             file.create_dataset("group/rows", data=values, **options)
         return Hdf5(path=str(path), dataset="group/rows")
@@ -40,6 +50,10 @@ def saved(folder, form, values):
         save = np.savez_compressed if "compressed" in form else np.savez
         save(folder / "data.npz", other=np.zeros(3), rows=np.asfortranarray(values) if "fortran" in form else values)
         return Npz(path=str(folder / "data.npz"), array="rows")
+    if form == "csv":
+        lines = [",".join(repr(value) for value in row) for row in values.tolist()]
+        (folder / "data.csv").write_text("\n".join(lines), encoding="utf-8")
+        return Csv(path=str(folder / "data.csv"))
     if form == "mat":
         savemat(path, {"rows": values, "other": np.eye(2)}, appendmat=False, do_compression=True)
     else:
@@ -72,6 +86,72 @@ def test_what_was_read_can_be_changed_without_changing_the_data(tmp_path, form):
     dataset = saved(tmp_path, form, values).open(0)
     dataset.read(0, 5)[:] = -1
     np.testing.assert_array_equal(dataset.read(0, 5), values[:5])
+
+
+@pytest.mark.parametrize("trailing", [(4, 3), (2, 2, 3), (5,)])
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "csv"])
+def test_data_points_of_more_dimensions_are_made_rows_of(tmp_path, form, trailing):
+    """The first axis is that of the data points, in MATLAB as well; a row is read as C has it."""
+    values = np.random.default_rng(3).normal(size=(N_ROWS, *trailing))
+    source = saved(tmp_path, form, values)
+    dataset = replace(source, flatten=True).open(0)
+    expected = values.reshape(N_ROWS, -1)
+    assert (dataset.n_rows, dataset.n_observed, dataset.row_shape) == (N_ROWS, expected.shape[1], trailing)
+    for start, stop in [(0, N_ROWS), (5, 5), (11, 30), (36, 37)]:
+        rows = dataset.read(start, stop)
+        assert rows.flags.c_contiguous
+        np.testing.assert_array_equal(rows, expected[start:stop])
+    if dataset.stored is not None:
+        np.testing.assert_array_equal(stored_rows(dataset.stored, 3, (30, expected.shape[1]))[:], expected[3:33])
+    if len(trailing) > 1:
+        with pytest.raises(
+            DataError, match=r"needed are 2 .*; `flatten: true` makes a row of each, if the 37 entries of"
+        ):
+            source.open(0)
+
+
+def test_data_points_lie_on_one_axis():
+    with pytest.raises(UserError, match="flatten takes the data points along the first axis, and transpose along"):
+        Npy(path="d.npy", flatten=True, transpose=True)
+
+
+def test_several_files_may_be_flattened(tmp_path):
+    values = np.random.default_rng(3).normal(size=(7, 4, 3))
+    for number, part in enumerate((values[:3], values[3:])):
+        np.save(tmp_path / f"{number}.npy", part)
+    dataset = Npy(path=str(tmp_path / "*.npy"), flatten=True).open(0)
+    assert (dataset.n_rows, dataset.n_observed, dataset.row_shape) == (7, 12, (4, 3))
+    np.testing.assert_array_equal(dataset.read(0, 7), values.reshape(7, 12))
+    chosen = Npy(path=str(tmp_path / "*.npy"), flatten=True, columns=(2, 5)).open(0)
+    np.testing.assert_array_equal(chosen.read(2, 6), values.reshape(7, 12)[2:6, [2, 5]])
+
+
+def test_a_vector_is_refused_though_it_could_be_flattened(tmp_path):
+    np.save(tmp_path / "d.npy", np.arange(5.0))
+    with pytest.raises(DataError, match=r"has 1 dimensions \(5,\).*save it as \(5, 1\)"):
+        Npy(path=str(tmp_path / "d.npy"), flatten=True).open(0)
+    with pytest.raises(DataError, match=r"the array has 3 dimensions .*; flatten each data point to one row"):
+        ArrayDataset.of(np.zeros((2, 3, 4)))
+
+
+def test_pictures_are_learned_from_as_they_lie_in_the_file(tmp_path, capsys):
+    np.save(tmp_path / "d.npy", np.random.default_rng(0).normal(size=(20, 4, 3)))
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "name: r\nmodel: {kind: bsc, n_latents: 2}\nestep: {kind: exhaustive}\ntask: {kind: train}\n"
+        f"data: {{kind: npy, path: {tmp_path}/d.npy, flatten: true}}\noutput: {{folder: {tmp_path}/r}}\n"
+        "training: {n_sweeps: 1}\n"
+    )
+    assert main(["run", str(config)]) == 0
+    assert (tmp_path / "r" / "dictionary.png").is_file()
+    with h5py.File(tmp_path / "r" / "run.h5") as file:
+        assert file.attrs["patch_shape"].tolist() == [4, 3]
+    for data in ([], [str(tmp_path / "d.npy")]):
+        assert main(["infer", str(tmp_path / "r"), *data, "--output", str(tmp_path / "o.h5"), "--force"]) == 0
+    capsys.readouterr()
+    np.save(tmp_path / "e.npy", np.zeros((20, 4, 4)))
+    assert main(["infer", str(tmp_path / "r"), str(tmp_path / "e.npy"), "--output", str(tmp_path / "p.h5")]) == 2
+    assert "have 16 values, and the model of" in capsys.readouterr().err
 
 
 def test_rows_that_do_not_exist_are_refused():
@@ -237,5 +317,5 @@ def test_the_mean_of_what_was_observed_is_removed(start, n_rows, n_columns, miss
 
 def test_every_file_of_the_folder_is_a_source():
     sources = components_of("prosper_ng.data.sources")
-    assert sorted(sources) == ["bars", "hdf5", "image", "mat", "npy", "npz", "sample"]
+    assert sorted(sources) == ["bars", "csv", "hdf5", "image", "mat", "npy", "npz", "sample"]
     assert all(callable(source.open) for source in sources.values())

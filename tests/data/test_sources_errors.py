@@ -212,7 +212,7 @@ def test_pickled_objects_are_not_loaded(tmp_path):
     np.savez(tmp_path / "d.npz", rows=objects, allow_pickle=True)
     assert "pickled Python objects" in refusal(Npz(path=str(tmp_path / "d.npz"), array="rows"))
     (tmp_path / "plain.npy").write_bytes(pickle.dumps(Bomb()))
-    assert "is not an array in NumPy's format" in refusal(Npy(path=str(tmp_path / "plain.npy")))
+    assert "is not a file of kind npy but a pickle" in refusal(Npy(path=str(tmp_path / "plain.npy")))
     assert not (tmp_path / "exploded").exists()
 
 

@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from prosper_ng.diagnostics import machine_checks as _machine_checks
 from prosper_ng.diagnostics.finding import Finding, Verdict
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.mpi import LaunchError
+from prosper_ng.parallel.shared_memory import SharedMemory
 from prosper_ng.parallel.threads import HostLoad
 
 
@@ -152,6 +154,40 @@ def test_a_cache_folder_of_the_user_is_worth_a_warning(monkeypatch, tmp_path):
     (finding,) = _machine_checks.check_kernel_cache()
     assert finding.verdict == "warning"
     assert "empty" in finding.text
+
+
+def test_a_home_among_temporary_files_is_no_temporary_cache(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for folder, verdict in (("prosper_ng-home/.cache/prosper_ng/kernels/key", "OK"), ("prosper_ng-0/key", "warning")):
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / folder))
+        monkeypatch.setenv("PROSPER_NG_NUMBA_CACHE", str(tmp_path / folder))
+        (finding,) = _machine_checks.check_kernel_cache()
+        assert finding.verdict == verdict
+        assert ("this one may not last" in finding.text) == (verdict == "warning")
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("found", "n_started", "verdict", "words"),
+    [
+        ((MIB, MIB), 2, "problem", "has 1 of 1 MiB free, which is enough for no rank of MPI on this host, and 2 were"),
+        ((64 * MIB, 64 * MIB), 12, "problem", "which is enough for 10 ranks of MPI on this host, and 12 were started"),
+        ((64 * MIB, 64 * MIB), 10, "OK", "has 64 of 64 MiB free"),
+        ((64 * MIB, 64 * MIB), 0, "OK", "has 64 of 64 MiB free"),
+        ((8 * MIB, 8 * MIB), 0, "warning", "enough for 1 rank of MPI on this host, and there are 4 cores"),
+        ((999 * MIB, MIB), 0, "warning", "has 1 of 999 MiB free"),
+        ((0, 0), 99, "OK", "has no bound"),
+        ((0, 0, "does not exist"), 1, "problem", "does not exist, which MPI needs, and 1 was started"),
+    ],
+)
+def test_little_shared_memory_is_told(found, n_started, verdict, words):
+    (finding,) = _machine_checks.check_shared_memory(SharedMemory(Path("/dev/shm"), *found), n_started, 4)
+    assert finding.verdict == verdict
+    assert words in finding.text
+    assert (finding.fix == "") == (verdict == "OK")
+    assert ("remove what fills" in finding.fix) == (found[0] == 999 * MIB)
 
 
 def test_old_shared_memory_that_nobody_uses_is_found(tmp_path):

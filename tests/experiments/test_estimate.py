@@ -1,6 +1,7 @@
 """What a run will take: bytes exactly, memory by the formula, time as a run then takes it."""
 
 import json
+import re
 
 import h5py
 import numpy as np
@@ -10,11 +11,12 @@ from small_runs import Runner
 
 from prosper_ng import cli
 from prosper_ng.config import from_mapping
-from prosper_ng.experiments.estimate import BANDWIDTH, Costs, Traffic, checkpoint_bytes, estimate, traffic_of
+from prosper_ng.experiments.estimate import BANDWIDTH, Costs, Estimate, Traffic, checkpoint_bytes, estimate, traffic_of
 from prosper_ng.experiments.run import assemble_run
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.learning.memory import needs_of, sizes_of
+from prosper_ng.learning.memory import Needs, needs_of, sizes_of
 from prosper_ng.parallel.communicator import SerialCommunicator
+from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.em import TruncatedEM
 
 TEXT = """
@@ -157,9 +159,45 @@ def test_lines(tmp_path, capsys):
     (tmp_path / "run.yaml").write_text(TEXT)
     assert cli.main(["estimate", str(tmp_path / "run.yaml"), "--ranks", "30"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert set(lines) == {"rows", "memory", "network", "checkpoint", "time", "pilot", "efficiency", "core"}
+    assert set(lines) == {"rows", "memory", "network", "checkpoint", "time", "pilot", "efficiency", "core", "whole"}
     assert lines["rows"].startswith("6,000 of 16 values, in 24 blocks of 256; up to 1 blocks on each of 30 ranks, of w")
     assert "sweeps over 8 blocks on this machine" in lines["pilot"]
+    whole = (
+        r"run +\d+ s on 30 ranks: \d+ s to start, \d+ s for 12 sweeps, 0 s for 2 checkpoints; the task's own results .*"
+    )
+    assert re.fullmatch(whole, lines["whole"])
+
+
+def test_the_whole_time_follows_the_schedules():
+    """By hand: 64 blocks on 2 ranks; sets grow until sweep 2, and the first sweep visits half of the rows."""
+    costs = Costs(0.5, 0.3, 0.25, 0.25, 8, 9, ((0, 0.1), (2, 0.3)), 1e-3, 7.0)
+    found = Estimate(
+        2, 16, RowBlocks(640, 10, 4), 4, Needs(0, 0, 0, 0, 0), Traffic(0, 0), 10**9, costs, 1e9,
+        (0.5, 1.0, 1.0, 1.0), 2, None,
+    )  # fmt: skip
+    assert found.sweep_seconds == pytest.approx(4 * (1.0 + 8 * 0.3), abs=1e-3)
+    blocks = 32 * (0.5 * 0.1 + 0.2 + 0.3 + 0.3)
+    assert found.sweeps_seconds == pytest.approx(4 * 4 * 1.0 + blocks, abs=1e-3)
+    assert found.n_checkpoints == 2
+    assert found.seconds == pytest.approx(2.0 + 7.0 + 0.32 + found.sweeps_seconds + 2 * 5.05)
+    assert found._replace(row_fractions=(), costs=costs._replace(blocks=())).sweeps_seconds == pytest.approx(
+        4 * found.sweep_seconds
+    )
+    assert found._replace(checkpoint_sweeps=None, checkpoint_minutes=0.1).n_checkpoints == 1 + int(
+        found.sweeps_seconds / 6
+    )
+
+
+def test_the_pilot_looks_at_an_e_step_wherever_its_schedules_turn():
+    scheduled = config(
+        estep={"kind": "search", "n_states": 40, "share": [[0, 0.1], [3, 1.0], [90, 1.0]]},
+        training={"n_sweeps": 6, "block_rows": 32, "annealing": {"row_fraction": [[0, 0.5], [4, 1.0]]}},
+    )
+    found = estimate(scheduled, 1)
+    assert isinstance(found.costs, Costs)
+    assert [sweep for sweep, _ in found.costs.blocks] == [0, 3, 5]
+    assert found.costs.block == found.costs.blocks[-1][1]
+    assert found.row_fractions == (0.5, 0.625, 0.75, 0.875, 1.0, 1.0)
 
 
 def test_a_run_that_does_not_fit_here_is_estimated_all_the_same(tmp_path, capsys):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 
 import h5py
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from prosper_ng import cli
 from prosper_ng.environment import own_kernel_cache
+from prosper_ng.report import figures
 from prosper_ng.storage.run_record import read_run
 from tests.helpers.small_runs import ANNEALED, DENOISE, SEARCH, Runner, write_image
 
@@ -76,7 +78,7 @@ def test_what_a_run_leaves_behind(runner):
     assert {name: values.shape for name, values in record.parameters.items() if name == "W"} == {"W": (9, 6)}
     assert record.results["recovered"] == {"found": 6, "of": 6}
     assert run.checkpoints == [8, 12]
-    assert re.search(r"begun after sweep 0 of 12\n(.*\n)*.*sweep 12: free energy -[\d.]+\n", run.log())
+    assert re.search(r"started before sweep 1 of 12\n(.*\n)*.*sweep 12: free energy -[\d.]+\n", run.log())
     assert run.digest == record.attributes["digest"]
 
 
@@ -123,6 +125,29 @@ def test_a_picture_is_denoised(runner, tmp_path):
     record = read_run(run.folder)
     assert record.results["psnr"]["after"] == pytest.approx(after, abs=0.006)
     assert record.results["ssim"]["before"] < record.results["ssim"]["after"] <= 1
+
+
+def test_what_pictures_lack_is_told_on_the_terminal_before_the_first_sweep(runner, monkeypatch):
+    run = runner(SEARCH.replace("figures: false", "figures: true"))
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = run("training.n_sweeps=1")
+    assert done.status == 0
+    first, last = done.err.splitlines()
+    lacking = 'pictures need the package matplotlib; install it with: pip install "prosper_ng[plot]"; '
+    assert first == f"{lacking}without it the run makes no pictures, and prosper-ng plot draws them later"
+    assert last == f"{lacking}the results of the run are kept, and prosper-ng plot {run.folder} draws the pictures"
+    log = (run.folder / "log.txt").read_text()
+    assert log.index(first) < log.index("sweep 1: ") < log.index(last)
+    assert run("output.figures=false").err == ""
+
+
+def test_pictures_that_fail_cost_no_results(runner, monkeypatch):
+    run = runner(SEARCH.replace("figures: false", "figures: true"))
+    monkeypatch.setattr(figures, "curves", lambda *_: {}["x"])
+    done = run("training.n_sweeps=1")
+    assert (done.status, run.status.state) == (0, "finished")
+    assert done.err.startswith("the pictures could not be drawn (KeyError: 'x'); the results of the run are kept")
+    assert len(run.digest) == 64
 
 
 def test_an_image_of_one_patch_is_denoised(runner, tmp_path):
@@ -221,6 +246,17 @@ def test_another_configuration_is_refused_and_what_differs_is_listed(runner):
         "choose another output folder, or the configuration that the run was started with\n"
     )
     assert {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_annealed_in_fractions_is_not_prolonged_and_why_is_said(runner):
+    run = runner()
+    fractions = "training.annealing.temperature=[[0.0, 2.0], [0.7, 1.0]]"
+    assert run(fractions).status == 0
+    done = run(fractions, "training.n_sweeps=13")
+    assert done.status == 2
+    assert "\n  training.n_sweeps: 12 -> 13\n" in done.err
+    assert "positions of training.annealing are fractions of the run: with another number of sweeps than 12" in done.err
+    assert f"start in another folder with training.initial_file: {run.folder}, and a run that is to be " in done.err
 
 
 def test_another_configuration_is_refused_even_where_there_is_no_checkpoint(runner):

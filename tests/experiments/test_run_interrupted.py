@@ -330,7 +330,7 @@ def test_a_folder_that_cannot_be_made_or_written_to_is_one_sentence(runner, tmp_
     run.folder = "/proc"
     done = run()
     assert (done.status, done.out) == (2, "")
-    assert done.err.startswith("error: /proc cannot be written to (")
+    assert done.err.startswith("error: the folder /proc is not empty and holds no run, but ")
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")

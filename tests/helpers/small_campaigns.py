@@ -33,7 +33,7 @@ def make_campaign(base: Path, word: str = "word") -> CampaignPlan:
     """
     folder = Path(tempfile.mkdtemp(prefix="campaign-", dir=base))
     (folder / "base.yaml").write_text(SEARCH, encoding="utf-8")
-    text = CAMPAIGN.format(name=json.dumps(f"bars {word}"), word=json.dumps(word))
+    text = CAMPAIGN.format(name=json.dumps(f"bars {word}".replace("/", "|")), word=json.dumps(word))
     (folder / "campaign.yaml").write_text(text, encoding="utf-8")
     plan = load_plan(folder / "campaign.yaml", folder=folder / "campaign")
     keep(plan)

@@ -221,7 +221,7 @@ WRONG = [
     (["BEGUN"], "holds no parameters yet"),
     (["RUN", "wide.npy"], "have 5 values, and the model of .* has learned from rows of 9"),
     (["RUN", "nothing.npy"], "no such file"),
-    (["RUN", "rows.txt"], r"rows\.txt: the name of a file of data ends in \.h5"),
+    (["RUN", "rows.doc"], r"rows\.doc: the name of a file of data ends in \.csv"),
     (["RUN", "rows.npz"], "no array 'data'.*has 'rows'"),
     (["RUN", "rows.npz", "--dataset", "row"], "did you mean 'rows'"),
     (["RUN", "wide.npy", "--dataset", "x"], "holds a single array"),
@@ -249,7 +249,7 @@ def test_what_is_wrong_is_told_in_one_sentence(command, arguments, complaint, ru
     monkeypatch.chdir(tmp_path)
     (tmp_path / "EMPTY").mkdir()
     (tmp_path / "BEGUN").mkdir()
-    (tmp_path / "rows.txt").write_text("1 2 3")
+    (tmp_path / "rows.doc").write_text("1 2 3")
     (tmp_path / "bad.yaml").write_text("seed: 3\n")
     np.save(tmp_path / "wide.npy", np.zeros((3, 5)))
     np.savez(tmp_path / "rows.npz", rows=np.zeros((3, 9)))
@@ -284,7 +284,7 @@ def test_a_full_disk_leaves_the_old_file_and_a_sentence(run, call, tmp_path):
 
 def test_an_exception_leaves_no_file(tmp_path):
     def fail():
-        with ResultFile(tmp_path / "a.h5", SerialCommunicator()) as results:
+        with ResultFile(tmp_path / "a.h5", SerialCommunicator(), "means") as results:
             results.put("x", 1.0)
             raise ZeroDivisionError
 
@@ -296,15 +296,15 @@ def test_an_exception_leaves_no_file(tmp_path):
 def test_the_bytes_of_a_file_do_not_depend_on_the_pieces_that_rows_come_in(tmp_path):
     rows = np.random.default_rng(0).normal(size=(70_000, 3))
     for name, cuts in (("a", [0, 70_000]), ("b", [0, 1, 20_000, 20_001, 69_999, 70_000])):
-        with ResultFile(tmp_path / name, SerialCommunicator()) as results:
+        with ResultFile(tmp_path / f"{name}.h5", SerialCommunicator(), "means") as results:
             results.set_attributes({"text": "x" * 5000, "none": None, "n": 3})
             results.announce("plain", (70_000, 3), float, "rows")
             results.announce("packed", (70_000, 3), float, "rows", compress=True)
             for array in ("plain", "packed"):
                 for start, stop in pairwise(cuts):
                     results.gather(array, rows[start:stop], [start, stop], lambda piece: 2 * piece)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    found, attributes = contents(tmp_path / "a")
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    found, attributes = contents(tmp_path / "a.h5")
     assert (found["plain"] == 2 * rows).all()
     assert (found["packed"] == 2 * rows).all()
     assert (found["notes/text"], attributes) == (b"x" * 5000, {"n": 3})

@@ -20,6 +20,7 @@ from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.search import Search
 from prosper_ng.inference import local_rows
 from prosper_ng.inference.learned import Learned
+from prosper_ng.models.bsc import BSC
 from prosper_ng.models.gsc import GSC
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.testing import random_parameters
@@ -257,8 +258,15 @@ def test_what_cannot_be_answered_is_one_sentence(known, data, ask, sentence):
 
 def test_rows_that_cannot_be_explained_name_the_model():
     known = by_hand()
-    with pytest.raises(NumericalError, match=r"row 0 .* with the parameters of learn\(\.\.\.\)"):
+    with pytest.raises(UserError, match=r"row 0, column 0 \(counted from 0\) is 1e\+200, whose square is no number"):
         known.posterior(np.full((1, 5), 1e200))
+    model = BSC(n_latents=4)
+    known = by_hand(model=model, params=random_parameters(model, 5, np.random.default_rng(3)))
+    known.params["sigma"] = 1e-30
+    with pytest.raises(
+        NumericalError, match=r"row 0 .* with the parameters of learn\(\.\.\.\): its values reach 1e\+139"
+    ):
+        known.posterior(np.full((1, 5), 1e139))
 
 
 def test_what_no_configuration_can_name_is_not_saved(tmp_path):
@@ -284,6 +292,7 @@ def test_beyond_the_budget_rows_and_results_lie_in_files_and_nothing_else_change
     found, _, also_said = call(command, tight, "--force")
     assert set(mapped) == {tmp_path / "scratch"}
     assert found.keys() == expected.keys()
-    assert all(np.array_equal(found[name], values, equal_nan=True) for name, values in expected.items())
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
     assert also_said.replace(str(tight), str(run)) == said
     assert list((tmp_path / "scratch").iterdir()) == []

@@ -65,7 +65,7 @@ def test_warnings_come_in_time():
         ({"cpus_per_task": -1}, "--cpus-per-task is -1"),
         ({"others": (("time", "3"),)}, "'time' is set by the script"),
         ({"others": (("Gres", "3"),)}, "'Gres' is no option of sbatch"),
-        ({"others": (("comment", "a\n#SBATCH --x"),)}, "'comment' is no option of sbatch"),
+        ({"others": (("comment", "a\n#SBATCH --x"),)}, r"--comment 'a\\n#SBATCH --x' holds the end of a line"),
     ],
 )
 def test_options_that_are_refused(options, said):
@@ -92,9 +92,30 @@ def test_scripts_are_sound_whatever_the_names(tmp_path):
     assert one.index("module load mpi") < one.index("set -euo pipefail")
 
 
+@pytest.mark.parametrize("letter", ["\n", "\r", "\t", "\x1b", "\u2028", "\udcff"])
+def test_what_would_begin_a_line_of_its_own_reaches_no_script(letter, tmp_path):
+    bad, options = tmp_path / f"r{letter}#SBATCH --x", JobOptions()
+    for arguments in ((bad, tmp_path, []), (tmp_path, bad, []), (tmp_path, tmp_path, ["--import", str(bad)])):
+        with pytest.raises(UserError, match="which no line of a job script can hold"):
+            single_script(options, *arguments)
+    for name, tasks, logs in ((f"a{letter}b", tmp_path, tmp_path), ("a", bad, tmp_path), ("a", tmp_path, bad)):
+        with pytest.raises(UserError, match="which no line of a job script can hold"):
+            array_script(options, name, tasks, logs)
+
+
+def test_names_of_files_are_no_commands(tmp_path):
+    folder = tmp_path / "a;touch X;$(touch Y)`touch Z`'\"&|>W"
+    text = single_script(JobOptions(), folder / "config.yaml", folder, ["--import", f"{folder}/m.py"])
+    begin, end = text.index("unset SLURM_ARRAY_JOB_ID"), text.index("mkdir -p")
+    script = text[begin:end] + 'printf "%s\\n" "$config" "$folder" "${arguments[@]}"\n'
+    done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"{folder}/config.yaml", str(folder), "--import", f"{folder}/m.py"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_paths_in_a_task_map():
     assert task_map([(Path("a b/config.yaml"), Path("a b"))]) == "a b/config.yaml\ta b\n"
-    with pytest.raises(UserError, match="holds a tab or the end of a line"):
+    with pytest.raises(UserError, match="which no line of a job script can hold"):
         task_map([(Path("a\tb/config.yaml"), Path("a\tb"))])
 
 

@@ -116,7 +116,7 @@ NO_MEAN = "model {} here has no mean of its own, and the data lie far from 0 for
         (rows(1), {}, [f"the data have a single row of 8 values; {TRANSPOSED}"]),
         (rows(1, 1), {}, ["the data have a single row of 1 value"]),
         (rows(3), {}, ["the data have 3 rows for 4 latents: "]),
-        (rows(6), FULL, ["the data have 6 rows of 8 values, which cannot tell a covariance of the noise of 8 x 8"]),
+        (rows(6), FULL, ["the data have 6 rows of 8 values, too few to estimate a covariance of the noise of 8 x 8"]),
         (np.zeros((50, 8)), {}, ["all values of the data are 0: "]),
         (np.full((50, 8), 0.1), BSC_MEAN, ["all rows of the data are the same: "]),
         (np.full((50, 8), 1e9), DIAGONAL, ["all rows of the data are the same: "]),
@@ -126,12 +126,12 @@ NO_MEAN = "model {} here has no mean of its own, and the data lie far from 0 for
         (without(columns=[2]), {}, ["no value of column 2 (counted from 0) was observed: nothing can be learned"]),
         (without(columns=range(1, 6)), {}, ["no value of columns 1, 2, 3 and 2 more (counted from 0) was observed"]),
         (without(some_rows=[3, 9, 50, 60]), {}, ["4 of 200 rows hold no observed value (3, 9, 50 and 1 more, counted"]),
-        (rows(), SPARSE, ["model mca makes nothing below 0, and 199 of 200 rows hold such values, down to -15.1, "]),
-        (changed(6, -1.0), SPARSE | {"superposition": "soft"}, ["model mca makes nothing below 0, and 200 of 200 "]),
+        (rows(), SPARSE, ["model mca cannot produce values below 0, and 199 of 200 rows hold such values, down"]),
+        (changed(6, -1.0), SPARSE | {"superposition": "soft"}, ["model mca cannot produce values below 0, and 200 "]),
         (rows() + 1e6, {}, [NO_MEAN.format("bsc", 1)]),
         (changed(3, rows()[:, 3] + 1e7), DIAGONAL, [NO_MEAN.format("gsc", 3)]),
         (rows() - 1e6, {"kind": "mmca"}, [NO_MEAN.format("mmca", 3)]),
-        (rows() + 1e13, BSC_MEAN, ["columns 0, 1, 2 and 5 more (counted from 0) lie so far from 0 that 3 of the"]),
+        (rows() + 1e13, BSC_MEAN, ["columns 0, 1, 2 and 5 more (counted from 0) lie so far from 0 that their"]),
         ((rows() + 1e5).astype(np.float32), BSC_MEAN, ["columns 0, 1, 2 and 5 more (counted from 0) lie so far from"]),
         (changed(2, 1e7 * rows()[:, 2]), BSC_MEAN, ["column 2 (counted from 0) has a standard deviation of "]),
         (changed(2, 1e-200 * rows()[:, 2]), {"kind": "gsc"}, ["column 3 (counted from 0) has a standard deviation of"]),
@@ -182,21 +182,55 @@ def test_what_whitening_leaves_of_a_direction_without_variance_is_no_other_unit(
     ("values", "memory", "said"),
     [
         (np.full((20, 8), np.nan), {}, "all values of the data are NaN, which marks what was not observed; at least "),
-        (1e200 * rows(), {}, "column 3 (counted from 0) holds a value of magnitude 1.51e+201; in double precision "),
-        (changed(3, 1e308), {}, "column 3 (counted from 0) holds a value of magnitude 1e+308; in double precision "),
-        (1e-200 * rows(), {}, "no value of the data exceeds 1.51e-199 in magnitude; in double precision the largest "),
+        (1e200 * rows(), {}, "row 0, column 0 (counted from 0) is 2.09e+200, whose square is no number in double pre"),
+        (
+            changed(3, 1e308),
+            {},
+            "row 0, column 3 (counted from 0) is 1e+308, whose square is no number in double precisi",
+        ),
+        (1e-200 * rows(), {}, "no value of the data exceeds 1.51e-199 in magnitude, and squares of that vanish; in do"),
         (5e-324 * np.ceil(rows()), {}, "no value of the data exceeds "),
-        (1e39 * rows(), {"precision": "single"}, "column 0 (counted from 0) holds a value of magnitude inf; in single"),
-        (1e39 * rows(), {"precision": "single", "data_budget": 9}, "column 0 (counted from 0) holds a value of magn"),
-        (1e-42 * rows(), {"precision": "single"}, "no value of the data exceeds 1.51e-41 in magnitude; in single "),
+        (1e39 * rows(), {"precision": "single"}, "column 0 (counted from 0) is 2.09e+39, beyond single precision"),
+        (1e39 * rows(), {"precision": "single", "data_budget": 9}, "column 0 (counted from 0) is 2.09e+39, beyond s"),
+        (1e-42 * rows(), {"precision": "single"}, "no value of the data exceeds 1.51e-41 in magnitude, and squares of"),
+        (1e-60 * rows(), {"precision": "single"}, "no value of the data exceeds 1.51e-59 in magnitude, and squares of"),
     ],
 )
 def test_what_cannot_be_computed_with_is_refused_in_one_sentence(assembled, recwarn, values, memory, said):
     with pytest.raises(UserError) as caught:
         assembled(values, memory=memory)
-    assert str(caught.value).startswith(said)
+    assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [str(each.message) for each in recwarn if issubclass(each.category, RuntimeWarning)] == []
+
+
+@pytest.mark.parametrize("model", [DIAGONAL, FULL])
+def test_a_column_whose_squares_vanish_can_have_no_noise_of_its_own(assembled, model):
+    values = changed(3, 1e-200 * rows()[:, 3])
+    with pytest.raises(
+        UserError, match=r"^no value in column 3 \(counted from 0\) exceeds .*e-199 in magnitude, and squ"
+    ):
+        assembled(values, model)
+    assert assembled(values, {}).problem.n_observed == 8
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (1e160, "row 0, column 0 (counted from 0) is 2.09e+160, whose square is no number in double precision; data "),
+        (1e-200, "cannot be whitened: no value exceeds 1.51e-199 in magnitude, and squares of that vanish; multiply "),
+    ],
+)
+def test_what_cannot_be_whitened_for_its_magnitude_is_said(assembled, factor, said):
+    with pytest.raises(UserError) as caught:
+        assembled(factor * rows(), data={"whiten": "zca", "missing": False})
+    assert said in str(caught.value)
+
+
+def test_parameters_whose_squares_are_no_numbers_are_refused(assembled):
+    for name in ("W", "sigma"):
+        with pytest.raises(UserError, match=rf"^training.initial: {name} \(.*\) reaches 1e\+160 in magnitude, and its"):
+            assembled(rows(), training={"initial": {name: 1e160}})
 
 
 def test_remedies_are_those_that_the_model_and_the_source_have(assembled):
@@ -221,7 +255,7 @@ def test_columns_that_a_file_of_parameters_tells_of_are_not_unknown(assembled, t
     parts = assembled(values, training={"initial_file": str(tmp_path / "start.npz")})
     assert list(parts.unknown) == []
     assert parts.warnings == (
-        "no value of columns 2 and 5 (counted from 0) was observed: what training.initial_file says of them stays",
+        "no value of columns 2 and 5 (counted from 0) was observed: it stays as training.initial_file says",
     )
     constant = {"initial_file": str(tmp_path / "start.npz"), "initial": {"W": 1.0}}
     assert list(assembled(values, training=constant).unknown) == [2, 5]
@@ -249,7 +283,7 @@ def test_warnings_are_on_the_terminal_and_in_the_log_and_unknown_columns_in_the_
     assert said == [
         "no value of column 2 (counted from 0) was observed: nothing can be learned there, and "
         "reconstructions leave NaN",
-        "no value of column 1 (counted from 0) was observed: what training.initial_file says of them stays",
+        "no value of column 1 (counted from 0) was observed: it stays as training.initial_file says",
     ]
 
 

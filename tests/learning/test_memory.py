@@ -1,5 +1,6 @@
 """Memory: what a run needs, what there is, what it really takes, and the same bits wherever rows and states lie."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ from small_runs import SEARCH, Runner
 
 from prosper_ng.config import from_mapping
 from prosper_ng.data.memory_settings import Memory, bytes_of, text_of
+from prosper_ng.data.patches import PatchDataset, PatchGrid
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run import assemble_run
 from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.learning.assembly import assemble
 from prosper_ng.learning.memory import PROGRAM, needs_of, sizes_of
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.memory import available_memory, peak_memory
@@ -142,6 +145,21 @@ def test_what_does_not_fit_is_refused_before_it_is_allocated(sections, said):
     assert said in sentence
     assert "\n" not in sentence
     assert peak_memory() < before + 200 * 2**20
+
+
+def test_a_picture_too_large_may_be_cut_into_fewer_patches():
+    """Of 1801 x 1801 patches of 40,000 values; the stride that is named leaves so many that they fit."""
+    image = np.zeros((2000, 2000, 1))
+    dataset = PatchDataset(image, image, PatchGrid(image.shape, (200, 200), 1))
+    with pytest.raises(UserError) as caught:
+        assemble(config().learning, dataset, SerialCommunicator())
+    found = re.search(r": cut fewer patches, with (\d+) times the data.stride or a data.crop, or ", str(caught.value))
+    assert found is not None
+    stride, free = int(found[1]), available_memory() or 0
+    for times, fits in ((stride + 1, True), (max(1, int(0.7 * stride)), False)):  # others take and give back memory
+        n_rows = PatchGrid(image.shape, (200, 200), times).n_patches
+        needs = needs_of(sizes_of(config().learning, 40_000), Memory(), RowBlocks(n_rows, 64), 0, 1)
+        assert (needs.total - min(PROGRAM, peak_memory()) < free) == fits
 
 
 def test_what_is_proposed_fits():

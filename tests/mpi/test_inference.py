@@ -37,6 +37,7 @@ def folder(tmp_path_factory):
     image = {"kind": "image", "image": str(folder / "picture.png"), "patch_size": 4, "noise": 5.0}
     search = {"kind": "search", "n_states": 6}
     np.save(folder / "rows.npy", np.random.default_rng(3).standard_normal((200, 9)) + np.arange(9))
+    np.savetxt(folder / "rows.csv", np.load(folder / "rows.npy"), "%.17g", ";")
     white = {"kind": "npy", "path": str(folder / "rows.npy"), "remove_mean": True, "whiten": "zca"}
     means = {"kind": "npy", "path": str(folder / "rows.npy"), "remove_mean": True}
     np.save(folder / "gaps.npy", np.where(np.arange(200)[:, None] % 50 == 7, np.nan, np.load(folder / "rows.npy")))
@@ -53,8 +54,14 @@ COMMANDS = {
     "search.h5": "infer patches --adaptive --sweeps 3",
     "filled.h5": "reconstruct bars",
     "white.h5": "reconstruct white rows.npy",
+    "table.h5": "reconstruct white rows.csv",
     "drawn.h5": "sample white --rows 700",
     "level.h5": "reconstruct means gaps.npy --missing",
+    "sample.npz": "sample bars --rows 700 --states",
+    "infer.mat": "infer bars",
+    "means.npy": "infer bars",
+    "filled.csv": "reconstruct bars",
+    "alone.tif": 'reconstruct patches --set estep={"kind":"preselection"}',
     "image.h5": 'reconstruct patches --set estep={"kind":"preselection"}',
 }
 

@@ -81,6 +81,12 @@ def test_a_single_process_fails_as_if_there_were_no_frame():
         (NumericalError("x"), 3, "error: x"),
         (UserError("a.yaml:1:2: error: no\n  more"), 2, "a.yaml:1:2: error: no\n  more"),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (
+            UnicodeEncodeError("ascii", "größe", 2, 4, "ordinal not in range(128)"),
+            2,
+            "error: 'größe' holds characters that are none in the encoding of this environment (ascii); set "
+            "PYTHONUTF8=1, or LC_ALL=C.UTF-8, or choose a name without them",
+        ),
         (SystemExit(4), 4, "error: ended with status 4"),
         (ZeroDivisionError("x"), 1, "ZeroDivisionError: x"),
     ],

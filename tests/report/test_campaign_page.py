@@ -64,7 +64,9 @@ def test_numbers_are_those_of_the_runs(plan, page):
 def test_plots_over_each_axis_tell_their_means(plan, page):
     assert {"Over estep.n_states", "Over set"} <= set(page.texts["h3"])
     (label,) = [
-        svg["aria-label"] for svg in page.all("svg") if svg["aria-label"].startswith("Mean of free_energy over set.")
+        svg["aria-label"]
+        for svg in page.all("svg")
+        if svg["aria-label"].startswith("Mean of free_energy (nats per row) over set.")
     ]
     runs = [run for run in (*plan.runs[:3], plan.runs[4], plan.runs[6]) if run.point["estep.n_states"] == 8]
     mean = np.mean([read_run(run.folder).last("free_energy") for run in runs if run.point["set"] == "word"])
@@ -81,10 +83,13 @@ def test_what_curves_do_not_tell_apart_is_drawn_apart(tmp_path):
     path.write_text(campaign_page(plan, run_states(plan, {}), finished, path), encoding="utf-8")
     page = Page(path)
     check(page)
-    assert page.texts["figcaption"][:3] == ["psnr_after"] * 3
+    assert page.texts["figcaption"][:3] == ["psnr_after (dB)"] * 3
     assert page.texts["span"][1:4] == [f"model.n_latents: {n}" for n in (4, 5, 6)]
     labels = [svg["aria-label"] for svg in page.all("svg")]
-    assert "Mean of psnr_after over estep.n_states, model.n_latents: 5. 20: 30 at 6, 40 at 8; 30: 30 at 6" in labels[1]
+    assert (
+        "Mean of psnr_after (dB) over estep.n_states, model.n_latents: 5. 20: 30 at 6, 40 at 8; 30: 30 at 6"
+        in labels[1]
+    )
 
 
 def test_links_lead_to_the_pages_of_runs_that_have_one(plan, page, tmp_path, capsys):
@@ -121,4 +126,4 @@ def test_names_are_only_names(page, tmp_path_factory):
 
 def test_pages_of_runs_go_with_a_campaign_only(plan, capsys):
     assert cli.main(["report", str(plan.runs[0].folder), "--runs"]) == 2
-    assert "--runs goes with the folder or the YAML file of one" in capsys.readouterr().err
+    assert "--runs needs the folder or the YAML file of one" in capsys.readouterr().err

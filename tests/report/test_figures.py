@@ -10,6 +10,7 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 from prosper_ng.report import curves, figures
+from prosper_ng.report.images import notes_on
 
 
 def pixels(path):
@@ -35,7 +36,7 @@ def camera():
 
 def test_comparison_shows_every_pixel_as_it_is(tmp_path, camera):
     darker = np.clip(camera - 40, 0, 255)
-    figures.comparison([("clean", camera[..., None]), ("darker", darker[..., None])], tmp_path / "a.png")
+    figures.comparison([("clean", camera[..., None]), ("darker", darker[..., None])], ["", ""], tmp_path / "a.png")
     picture = pixels(tmp_path / "a.png")
     (clean_at,) = find(picture, enlarged(camera, 4))
     (darker_at,) = find(picture, enlarged(darker, 4))
@@ -47,7 +48,8 @@ def test_comparison_clips_and_rounds_for_display_only(tmp_path, camera, monkeypa
     said = []
     monkeypatch.setattr(figures, "_say", lambda figure, left, bottom, text, **style: said.append(text))
     noisy = camera + np.random.default_rng(0).normal(scale=60, size=camera.shape)
-    figures.comparison([("clean", camera), ("noisy", noisy)], tmp_path / "a.png")
+    images = [("clean", camera[..., None]), ("noisy", noisy[..., None])]
+    figures.comparison(images, notes_on(images, {}), tmp_path / "a.png")
     assert find(pixels(tmp_path / "a.png"), enlarged(np.clip(np.rint(noisy), 0, 255), 4))
     expected = peak_signal_noise_ratio(camera, noisy, data_range=255)
     assert f"PSNR {expected:.2f} dB" in said[-1]
@@ -56,13 +58,13 @@ def test_comparison_clips_and_rounds_for_display_only(tmp_path, camera, monkeypa
 
 def test_color_stays_color(tmp_path):
     image = data.astronaut()[:64, :64].astype(np.float64)
-    figures.comparison([("clean", image), ("same", image)], tmp_path / "a.png")
+    figures.comparison([("clean", image), ("same", image)], ["", ""], tmp_path / "a.png")
     assert len(find(pixels(tmp_path / "a.png"), enlarged(image, 8))) == 2
 
 
 def test_a_large_image_is_not_shrunk(tmp_path):
     image = np.arange(700 * 600).reshape(700, 600) % 256
-    figures.comparison([("clean", image.astype(float)), ("same", image.astype(float))], tmp_path / "a.png")
+    figures.comparison([("clean", image.astype(float)), ("same", image.astype(float))], ["", ""], tmp_path / "a.png")
     assert len(find(pixels(tmp_path / "a.png"), enlarged(image, 1))) == 2
 
 

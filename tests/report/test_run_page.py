@@ -65,9 +65,10 @@ def test_page_of_a_finished_run(learned, report):
     labels = [svg["aria-label"] for svg in page.all("svg")]
     assert labels[0].startswith("Curve of free energy per row (nats) over 12 sweeps: ")
     assert [label.split(" over ")[0] for label in labels[:3]] == [
-        "Curve of free energy per row (nats)", "Curve of noise level σ", "Curve of mean activity π",
+        "Curve of free energy per row (nats)", "Curve of noise level σ (units of the data)",
+        "Curve of mean activity π (probability)",
     ]  # fmt: skip
-    assert any("of being active of 6 causes" in label for label in labels)
+    assert any("of being active of 6 latents" in label for label in labels)
     assert {"E-step", "M-step", "writing files", "estep.n_states", "training.annealing.temperature"} <= set(
         page.texts["th"]
     )
@@ -97,6 +98,11 @@ def test_a_gap_that_is_the_distance_from_convergence_is_said_to_be_one(learned, 
     facts = report(folder).texts
     assert ("entropy gap, 0 at convergence" in facts["dt"]) == is_said
     assert ("0.0123 per row" in facts["dd"]) == is_said
+    with h5py.File(folder / "run.h5", "r+") as file:
+        file["history/entropy_gap"][...] = 2e-15
+    page = report(folder)
+    assert ("0 per row" in page.texts["dd"]) == is_said
+    assert not any(svg["aria-label"].startswith("Curve of entropy gap") for svg in page.all("svg"))
 
 
 def test_images_before_and_after(tmp_path, capsys, report):
@@ -121,11 +127,11 @@ def test_missing_pixels_and_large_images_are_shown(tmp_path, report):
     page = report(folder)
     assert [image["alt"] for image in page.all("img")] == [
         "The clean image, 40 x 2900 pixels.",
-        "The masked image, 40 x 2900 pixels.",
+        "The masked image, 40 x 2900 pixels. 50.0% of the pixels are missing.",
         "The inpainted image, 40 x 2900 pixels. PSNR 48.13 dB, SSIM 1.000.",
     ]
     assert [image["width"] for image in page.all("img")] == ["966"] * 3
-    assert page.texts["p"].count("Shown at 1/3 of its size.") == 2
+    assert sum("Shown at 1/3 of its size." in text for text in page.texts["p"]) == 3
 
 
 def test_a_run_that_stopped_half_way(tmp_path, capsys, report):
@@ -213,7 +219,7 @@ def test_what_has_no_sense_is_left_out(tmp_path, report, name, value):
     report(folder)
 
 
-def test_the_number_of_active_causes_is_that_of_independent_ones():
+def test_the_number_of_active_latents_is_that_of_independent_ones():
     rng = np.random.default_rng(3)
     activity = rng.uniform(size=5)
     states = np.array([[row >> h & 1 for h in range(5)] for row in range(32)])
@@ -229,8 +235,8 @@ def test_activity_of_an_alphabet_is_that_of_all_values_but_zero(tmp_path, report
     assert file.flush() is None
     with h5py.File(folder / "run.h5", "r+") as to, h5py.File(tmp_path / "run.h5") as made:
         to.copy(made["parameters/latest"], "parameters/latest")
-    (label,) = [svg["aria-label"] for svg in report(folder).all("svg") if "active causes" in svg["aria-label"]]
-    assert label.startswith("Distribution of the number of active causes: 0.9 on average, most often 1")
+    (label,) = [svg["aria-label"] for svg in report(folder).all("svg") if "active latents" in svg["aria-label"]]
+    assert label.startswith("Distribution of the number of active latents: 0.9 on average, most often 1")
 
 
 def test_colors_can_be_read_on_light_and_on_dark():

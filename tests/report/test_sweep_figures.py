@@ -37,6 +37,22 @@ def test_runs_of_one_place_are_taken_together_and_unfinished_ones_left_out():
     assert sweep.is_telling
 
 
+def test_what_rounding_tells_apart_is_not_drawn(tmp_path):
+    rows = [{"S": S, "psnr": -300.0 + 1e-13 * S, "sigma": 1e-14 * S} for S in (1, 2, 3)]
+    found = table(rows, ["S"], ["psnr", "sigma"])
+    assert not sweep_of(found, "S", "psnr").is_telling
+    assert [path.name for path in draw_sweep(found, tmp_path)] == ["S-sigma.png"]
+
+
+@pytest.mark.parametrize("values", [[4, 6], ["a", "b"]])
+def test_axes_have_units(values):
+    rows = [{"data.patch_size": value, "psnr": float(n)} for n, value in enumerate(values)]
+    with drawn(600, 400) as figure:
+        axes = figure.add_subplot()
+        draw(axes, sweep_of(table(rows, ["data.patch_size"]), "data.patch_size", "psnr"))
+        assert {axes.get_xlabel(), axes.get_ylabel()} == {"psnr (dB)", "data.patch_size (pixels)"}
+
+
 def test_other_axes_tell_series_apart_as_long_as_they_are_few():
     few = sweep_of(table(product(S=[1, 2], model=["a", "b"], noise=[5, 6, 7]), ["S", "model", "noise"]), "S", "psnr")
     assert few.by == ("model", "noise")

@@ -153,7 +153,8 @@ def test_noise_on_something_that_is_no_parameter_is_an_error():
         ({"temperature": ((7, 2.0), (3, 1.0))}, "temperature: position 3 comes after 7"),
         ({"temperature": ((7, 2.0), (0.9, 1.0), (3, 1.0))}, "temperature: position 3 comes after 7"),
         ({"data_pruning": 1.1}, "data_pruning: the value 1.1 is not legal; it must be from 0 to 1"),
-        ({"parameter_noise": {"W": -0.1}}, "parameter_noise.W: the value -0.1 is not legal; it must be 0 or greater"),
+        ({"parameter_noise": {"W": -0.1}}, "parameter_noise.W: the value -0.1 is not legal; it must be from 0 to 1e"),
+        ({"data_noise": 1e160}, r"data_noise: the value 1e\+160 is not legal; .*, whose square is a number"),
         ({"anneal_prior": ((0, 0.5),)}, "`anneal_prior.0.1` must be true or false"),
     ],
 )

@@ -108,9 +108,9 @@ def test_falls_under_an_approximate_m_step_are_counted_and_noted():
     notes = [note for report in reports for note in report.notes]
     assert len(notes) > 3
     for number, note in enumerate(notes, 1):
+        ordinal = {1: "1st", 2: "2nd", 3: "3rd"}.get(number, f"{number}th")
         assert re.fullmatch(
-            rf"the free energy fell by [\d.e-]+ per row, for the {number}\. time: the M-step of bsc is approximate",
-            note,
+            rf"the free energy fell by [\d.e-]+ per row, for the {ordinal} time: the M-step of bsc is approximate", note
         )
     energies = [report.free_energy for report in reports]
     assert [bool(report.notes) for report in reports[1:]] == [new < old for old, new in pairwise(energies)]

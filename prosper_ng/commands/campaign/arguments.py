@@ -6,10 +6,9 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prosper_ng.commands._arguments import add_overrides
+from prosper_ng.commands._arguments import add_overrides, path_argument
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,8 +21,12 @@ if TYPE_CHECKING:
 
 def add_campaign_arguments(parser: argparse.ArgumentParser) -> None:
     """Add FILE, `--output` and `--set`, for `load_campaign`."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="the YAML file of a campaign, or a campaign's folder")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="the campaign's folder, instead of runs/NAME")
+    parser.add_argument(
+        "file", type=path_argument, metavar="FILE", help="the YAML file of a campaign, or a campaign's folder"
+    )
+    parser.add_argument(
+        "--output", type=path_argument, metavar="FOLDER", help="the campaign's folder, instead of runs/NAME"
+    )
     add_overrides(parser, "change a value of the campaign's file, such as repeats=2")
 
 
@@ -32,11 +35,13 @@ def load_campaign(arguments: argparse.Namespace) -> "CampaignPlan":
     from prosper_ng.campaigns.plan import keep, load_plan
     from prosper_ng.commands._file_kinds import expecting
     from prosper_ng.errors import UserError
+    from prosper_ng.storage.own_files import require_campaign_folder
 
     if os.path.isdir(arguments.file) and (arguments.overrides or arguments.output):
         raise UserError(f"{arguments.file} is a campaign's folder; --set and --output go with a campaign's file")
     with expecting("campaign", arguments.file):
         plan = load_plan(arguments.file, arguments.overrides, arguments.output)
+    require_campaign_folder(plan.folder)
     if os.path.isdir(plan.folder):
         with contextlib.suppress(OSError):  # the folder may be somebody else's to look into
             keep(plan)  # so that thousands of runs need not be checked the next time

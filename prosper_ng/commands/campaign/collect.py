@@ -17,7 +17,7 @@ from prosper_ng.commands.campaign.arguments import (
 if TYPE_CHECKING:
     from prosper_ng.campaigns.results import ResultTable
 
-HELP = "write tables with a row for each run and for each point, and figures over what was swept"
+HELP = "write tables with a row per run and per point, and figures over the swept settings"
 
 FIGURES = "figures"
 """Where figures go, within the campaign's folder."""
@@ -27,8 +27,8 @@ _MOST_MEASURES, _MOST_POINTS = 5, 40
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_campaign_arguments(parser)
-    parser.add_argument("--axis", metavar="NAME", help="the axis of the figures, instead of each that has one")
-    parser.add_argument("--measure", metavar="NAME", help="what the figures show, such as psnr_after")
+    parser.add_argument("--axis", metavar="NAME", help="draw over this axis only")
+    parser.add_argument("--measure", metavar="NAME", help="draw this measure only, such as psnr_after")
     parser.add_argument("--no-figures", action="store_true", help="write tables only")
 
 
@@ -72,6 +72,8 @@ def _draw(table: "ResultTable", folder: Path, arguments: argparse.Namespace) -> 
             raise
         print(f"no figures: {error}", file=sys.stderr)
         return []
+    except OSError as error:
+        raise UserError(f"the figures cannot be written into {folder}: {error.strerror or error}") from None
 
 
 def _print_points(points: "ResultTable", chosen: tuple[str, ...]) -> None:

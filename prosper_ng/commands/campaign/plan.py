@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
     from prosper_ng.campaigns.run_state import RunState
 
-HELP = "show the runs, in what they differ, and what they will take; nothing is run but a few pilots"
+HELP = "show the runs, how they differ, and what they will cost; only a few short pilots are run"
 
 _MOST_SHOWN = 60
 
@@ -24,7 +24,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=10.0,
         metavar="SECONDS",
-        help="how long to try points on this machine, for the cost; 0 for not at all (10)",
+        help="how long to run pilots on this machine to estimate the cost; 0 for none (10)",
+    )
+    parser.add_argument(
+        "--no-data",
+        action="store_true",
+        help="open no data, as where they lie elsewhere; nothing is tried then",
     )
 
 
@@ -43,8 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
     if plan.n_merged:
         print(f"{plan.n_merged} runs that were asked for more than once are run once")
     _print_points(plan, points, found, arguments.all)
+    if arguments.no_data:
+        return 0
+    known = _print_problems(plan)
     if arguments.pilot > 0:
-        _print_cost(plan, found, arguments.pilot)
+        _print_cost(plan, found, arguments.pilot, known)
     return 0
 
 
@@ -70,7 +78,18 @@ def _print_points(
         print(f"and {len(points) - _MOST_SHOWN} more points; --all shows them")
 
 
-def _print_cost(plan: "CampaignPlan", found: "list[RunState]", patience: float) -> None:
+def _print_problems(plan: "CampaignPlan") -> set[str]:
+    """Print what would keep runs from their first sweep; the sentences."""
+    from prosper_ng.campaigns.data_check import problems_of
+
+    problems = problems_of(plan.runs)
+    for problem in problems:
+        what = f"{problem.n_runs} of {len(plan.runs)} runs" if len(plan.runs) > 1 else "the run"
+        print(f"cannot be run: {what} ({problem.title}): {problem.sentence}")
+    return {problem.sentence for problem in problems}
+
+
+def _print_cost(plan: "CampaignPlan", found: "list[RunState]", patience: float, known: set[str]) -> None:
     from prosper_ng.campaigns.cost import cost_of
     from prosper_ng.data.memory_settings import text_of
     from prosper_ng.parallel.threads import available_cores
@@ -82,7 +101,8 @@ def _print_cost(plan: "CampaignPlan", found: "list[RunState]", patience: float) 
         return
     cost, n_cores = cost_of(todo, patience), len(available_cores())
     for problem in cost.problems:
-        print(f"not tried: {problem}")
+        if problem not in known:
+            print(f"not tried: {problem}")
     if cost.n_piloted:
         wall = max(cost.slowest, cost.core_hours * 3600 / n_cores)
         share = "" if cost.n_piloted == cost.n_points else f", from {cost.n_piloted} of {cost.n_points} points"

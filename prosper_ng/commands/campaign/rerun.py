@@ -9,7 +9,7 @@ from prosper_ng.commands.campaign.run import add_run_arguments, run_unfinished
 if TYPE_CHECKING:
     from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
 
-HELP = "begin failed runs, or those that are named, anew; their old folders are set aside"
+HELP = "restart failed runs, or the named ones, from scratch; their old folders are set aside"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         if place is not None and not arguments.quiet:
             print(f"{each.id} ({each.title}) was set aside to {place}")
     if not chosen and not arguments.quiet:
-        print("no run has failed; nothing is begun anew")
+        print("no run has failed; nothing is restarted")
     return 0 if arguments.later or not chosen else run_unfinished(plan, chosen, arguments)
 
 

@@ -11,7 +11,7 @@ from prosper_ng.commands.campaign.arguments import add_campaign_arguments, count
 if TYPE_CHECKING:
     from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
 
-HELP = "run what is unfinished on this machine; called again, it goes on"
+HELP = "run everything unfinished on this machine; run it again to continue"
 
 NEEDED_BY_ALL = ("prosper_ng.cli", "prosper_ng.commands.run", "prosper_ng.report.narrator")
 _FAILED = 1

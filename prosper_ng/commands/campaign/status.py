@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
     from prosper_ng.campaigns.run_state import RunState
 
-HELP = "say how the runs stand, why those ended that did not finish, and what to do"
+HELP = "show the state of the runs, why some did not finish, and what to do about it"
 _MOST_SHOWN = 40
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from prosper_ng.campaigns.plan import CampaignPlan
     from prosper_ng.slurm.options import JobOptions
 
-HELP = "hand what is unfinished to Slurm, as arrays of jobs; called again, it hands over what is unfinished then"
+HELP = "submit the unfinished runs to Slurm as job arrays; run it again to submit what is still unfinished"
 
 _WITHOUT_SLURM = 1000
 

@@ -1,6 +1,12 @@
 """Datasets over two-dimensional arrays in files: one row is one data point."""
 
+import math
+import sys
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Protocol, Self
 
 import annotated_types
@@ -11,6 +17,10 @@ from prosper_ng.components import settings
 from prosper_ng.data.dataset import DataError, SourceDefaults, require_finite, require_rows
 from prosper_ng.data.preprocessing import LEAVE_OUT, Kind, PreparedRows, Prepares, fit
 from prosper_ng.data.row_file import StoredRows
+from prosper_ng.data.sources import _table_views as views
+from prosper_ng.data.sources._files import existing_file
+from prosper_ng.data.sources._holes import doubts_of_mapped
+from prosper_ng.data.sources._named_files import doubts_about, files_named
 from prosper_ng.numerics.named_arrays import NamedArrays
 
 Floats = NDArray[np.float64]
@@ -33,6 +43,27 @@ class Table(NamedTuple):
     rows: ReadRows
     stored: StoredRows | None = None
     """Where the array lies in the file, if as C has it and unpacked."""
+    row_shape: tuple[int, ...] | None = None
+    """The shape to look at a row in, where one is known; its values follow one another as in C."""
+    gaps: str | None = None
+    """What the file says marks missing values, which are NaN among the rows."""
+    names: tuple[str, ...] | None = None
+    """Of the columns, where they have any."""
+    row_names: Callable[[], tuple[str, ...]] | None = None
+    """Reads the names of the rows, where they have any; they are those of the columns once the table is transposed."""
+    reader_of: Callable[[Sequence[int]], ReadRows] | None = None
+    """Makes what reads some columns only, where that takes less than reading all."""
+    parts: tuple[tuple[int, str], ...] = ()
+    """Where rows come from several files: the first row of each, and what to call it in an error."""
+    notes: tuple[str, ...] = ()
+    """What was found out about the files, for the log."""
+    doubts: tuple[str, ...] = ()
+    """What is doubtful about the numbers though legal, each as a sentence."""
+
+    @property
+    def parts_or_whole(self) -> tuple[tuple[int, str], ...]:
+        """The parts; of a single file the whole."""
+        return self.parts or ((0, self.where),)
 
 
 class ArrayDataset(PreparedRows):
@@ -51,7 +82,8 @@ class ArrayDataset(PreparedRows):
         """Read nothing yet, but for what whitening needs; `missing` says whether NaN marks missing values."""
         self.table, self.where = table, table.where
         self.n_rows, self.n_observed = table.shape
-        self.row_shape: tuple[int, ...] = (self.n_observed,)
+        self.row_shape: tuple[int, ...] = table.row_shape or (self.n_observed,)
+        self.column_names, self.notes, self.doubts = table.names, table.notes, table.doubts
         self.missing = missing
         self.preprocessing = fit(remove_mean, whiten, whiten_epsilon, self.raw, self.n_rows, table.where, missing)
 
@@ -59,7 +91,8 @@ class ArrayDataset(PreparedRows):
     def of(cls, values: NDArray[Any], where: str = "the array", missing: bool = False) -> "ArrayDataset":
         """The dataset of an array (N, D) in memory; raises DataError where it is no such thing."""
         shape = table_shape(where, values.shape, values.dtype)
-        return cls(Table(where, shape, lambda start, stop: values[start:stop]), missing=missing)
+        rows, doubts = (lambda start, stop: values[start:stop]), doubts_of_mapped(values, where)
+        return cls(Table(where, shape, rows, doubts=doubts), missing=missing)
 
     @property
     def stored(self) -> StoredRows | None:
@@ -69,9 +102,23 @@ class ArrayDataset(PreparedRows):
     def raw(self, start: int, stop: int) -> Floats:
         """Rows start..stop in the units of the file."""
         require_rows(start, stop, self.n_rows)
-        rows = np.array(self.table.rows(start, stop), dtype=np.float64, order="C")
-        require_finite(rows, start, self.where, self.missing)
+        found = self.table.rows(start, stop)
+        if isinstance(found, np.ma.MaskedArray):
+            found = np.ma.filled(found.astype(np.float64), np.nan)
+        rows = np.array(found, dtype=np.float64, order="C")
+        for first, begin, end, where in self._parts(start, stop):
+            require_finite(rows[begin - start : end - start], begin - first, where, self.missing, self.table.gaps)
         return rows
+
+    def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int, str]]:
+        """The files that rows start..stop come from: first row of each, which of its rows are asked for, its name."""
+        parts = self.table.parts_or_whole
+        for place in range(bisect_right(parts, start, key=itemgetter(0)) - 1, len(parts)):
+            first, where = parts[place]
+            if first >= stop:
+                return
+            end = parts[place + 1][0] if place + 1 < len(parts) else self.n_rows
+            yield first, max(first, start), min(end, stop), where
 
 
 def dataset_of(data: Any, where: str = "the array", missing: bool = False) -> ArrayDataset:
@@ -84,6 +131,10 @@ def dataset_of(data: Any, where: str = "the array", missing: bool = False) -> Ar
         raise DataError(f"{where} is masked; give data.filled(np.nan), with missing=True")
     if hasattr(data, "toarray"):
         raise DataError(f"{where} is a sparse {type(data).__name__}; give data.toarray()")
+    if "h5py" in sys.modules and isinstance(data, sys.modules["h5py"].HLObject):
+        from prosper_ng.data.sources._hdf5_dataset import table_in_hand
+
+        return ArrayDataset(table_in_hand(data, where), missing=missing)
     if not (hasattr(data, "shape") and hasattr(data, "dtype")):
         try:
             data = np.asarray(data)
@@ -96,8 +147,11 @@ def dataset_of(data: Any, where: str = "the array", missing: bool = False) -> Ar
 class ArraySource(Prepares, SourceDefaults):
     """What all sources of arrays in files share; a subclass says which table, and which files it reads."""
 
-    path: str
-    """The file, relative to the working directory."""
+    path: str | tuple[str, ...]
+    """The file, relative to the working directory; or a pattern such as data/*.npy, or a list of both: tables of equal
+    columns, one after another. The files of a pattern come by name, part2 before part10."""
+    flatten: bool = False
+    """Whether the data points of an array of three or more dimensions, which lie along the first, are made rows of."""
     missing: bool = False
     """Whether NaN marks values that were not observed; otherwise it is an error."""
     remove_mean: bool = False
@@ -107,11 +161,23 @@ class ArraySource(Prepares, SourceDefaults):
     first). The covariance is that of all rows up to 49,152, of as many evenly spread ones beyond."""
     whiten_epsilon: Annotated[float, annotated_types.Ge(0)] = 1e-4
     """Raises all variances by this fraction of their mean before whitening, so that noise is not blown up."""
+    transpose: bool = False
+    """Whether the columns of the table are the data points, and not its rows. `columns` and `row_shape` are about the
+    table once it is transposed."""
+    columns: int | str | tuple[int | str, ...] | None = None
+    """The columns to learn from, in this order: numbers counted from 0, slices such as "3:10" (without the last),
+    names where the columns have them, or a list of these; all where not given. In text tables a column of names of
+    rows counts. `row_shape` is about what is left."""
+    row_shape: tuple[Annotated[int, annotated_types.Gt(0)], ...] | None = None
+    """The shape to look at a row in, such as [10, 10] or [8, 8, 3]: height, width, and channels where there are any.
+    The dictionary is drawn in it."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError where rows with missing values would be whitened."""
+        """Raise ValueError where rows with missing values would be whitened, or data points could lie on two axes."""
         if self.missing and self.whiten != "none":
             raise ValueError(LEAVE_OUT)
+        if self.flatten and self.transpose:
+            raise ValueError("flatten takes the data points along the first axis, and transpose along the second")
 
     @property
     def depends_on_seed(self) -> bool:
@@ -127,28 +193,53 @@ class ArraySource(Prepares, SourceDefaults):
         """With `missing: true`; raises ValueError where rows are whitened."""
         return replace(self, missing=True)
 
+    def file(self, *formats: str) -> Path:
+        """The file of `path` where it names a single one; DataError where it cannot be read or is of no such format."""
+        assert isinstance(self.path, str)
+        return existing_file(self.path, *formats)
+
     def table(self) -> Table:
-        """The array; raises DataError where it cannot be read or is no table of numbers."""
+        """The array in the `file`; raises DataError where it cannot be read or is no table of numbers."""
         raise NotImplementedError
 
     def open(self, seed: int) -> ArrayDataset:
         """The dataset; nothing in it depends on the seed."""
-        return ArrayDataset(self.table(), self.remove_mean, self.whiten, self.whiten_epsilon, self.missing)
+        return ArrayDataset(self._whole_table(), self.remove_mean, self.whiten, self.whiten_epsilon, self.missing)
+
+    def _whole_table(self) -> Table:
+        """The tables of all files as one, transposed, then of the columns that are asked for."""
+        files = files_named(self.path)
+        table = self._table_of(files[0]) if len(files) == 1 else views.joined(files, self._table_of)
+        table = table._replace(doubts=(*doubts_about(files), *table.doubts))
+        return table if self.row_shape is None else views.of_shape(table, self.row_shape)
+
+    def _table_of(self, file: str) -> Table:
+        table = replace(self, path=file).table()
+        if self.flatten:
+            table = views.flat(table)
+        if self.transpose:
+            table = views.transposed(table)
+        return table if self.columns is None else views.of_columns(table, self.columns)
 
 
-def table_shape(where: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int]:
-    """The shape as (N, D); raises DataError where it is not that of a table of real numbers."""
+def table_shape(
+    where: str, shape: tuple[int, ...], dtype: np.dtype[Any], flatten: bool | None = None
+) -> tuple[int, int]:
+    """The shape as (N, D); raises DataError where it is not that of a table of real numbers.
+
+    `flatten` is the switch that makes rows of data points of two or more dimensions, None where there is none to set.
+    """
     if dtype.kind not in "biuf":
         raise DataError(f"{where} holds {_plainly(dtype)}; only real numbers can be learned from")
-    if len(shape) != 2:
-        hint = {
-            1: f"; save it as ({shape[0]}, 1) if every number is a data point" if shape else "",
-            3: "; flatten each data point to one row",
-        }.get(len(shape), "")
+    if len(shape) != 2 and not (flatten and len(shape) > 2):
+        hint = f"; save it as ({shape[0]}, 1) if every number is a data point" if len(shape) == 1 else ""
+        if len(shape) > 2:
+            how = "flatten each data point to one row" if flatten is None else "`flatten: true` makes a row of each"
+            hint = f"; {how}, if the {shape[0]} entries of the first axis are the data points"
         raise DataError(f"{where} has {len(shape)} dimensions {tuple(shape)}, needed are 2 (rows, columns){hint}")
     if min(shape) == 0:
         raise DataError(f"{where} has no {'rows' if shape[0] == 0 else 'columns'}: its shape is {tuple(shape)}")
-    return int(shape[0]), int(shape[1])
+    return int(shape[0]), math.prod(int(length) for length in shape[1:])
 
 
 def _plainly(dtype: np.dtype[Any]) -> str:

@@ -46,6 +46,11 @@ def read_header(stream: IO[bytes], n_bytes: int, where: str) -> NpyHeader:
         raise DataError(f"{where} is damaged: its shape reads {shape}")
     if dtype.hasobject:
         raise DataError(f"{where} holds pickled Python objects, which could run any program when loaded; save numbers")
+    if dtype.kind == "V" and dtype.names is None:
+        raise DataError(
+            f"{where} holds values of {dtype.itemsize} bytes of a type that NumPy does not know, such as bfloat16; "
+            "save them as float32"
+        )
     header = NpyHeader(shape, fortran_order, dtype, stream.tell())
     if header.offset + header.n_bytes > n_bytes:
         raise DataError(

@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -49,8 +50,24 @@ def npz_array(path: Path, name: str) -> NpzArray:
         archive = zipfile.ZipFile(path)
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
         if name not in members:
-            raise missing("array", name, path, members)
+            raise _without(path, name, members)
         stream = archive.open(members[name])
         return NpzArray(where, read_header(stream, members[name].file_size, where), stream)
+    except DataError:
+        raise
     except _DAMAGE as error:
         raise unreadable(path, "a .npz file", error) from error
+
+
+def _without(path: Path, name: str, members: Mapping[str, zipfile.ZipInfo]) -> DataError:
+    """The error that an archive has no array of that name, and what it is where it is no collection of arrays."""
+    if {"data", "format", "shape"} <= members.keys():
+        return DataError(
+            f"{path} holds a sparse matrix of scipy; save it as a full one, as in numpy.save('NEW.npy', "
+            "scipy.sparse.load_npz(OLD).toarray())"
+        )
+    if members and not any(member.filename.endswith(".npy") for member in members.values()):
+        return DataError(
+            f"{path} is a ZIP archive without arrays of NumPy; it holds things like '{next(iter(members))}'"
+        )
+    return missing("array", name, path, members)

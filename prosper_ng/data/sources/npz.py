@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import component
 from prosper_ng.data.sources._arrays import ArraySource, ReadRows, Table, table_shape
-from prosper_ng.data.sources._files import existing_file
 from prosper_ng.data.sources._npz_array import NpzArray, npz_array
 
 
@@ -29,9 +28,10 @@ class Npz(ArraySource):
 
     def table(self) -> Table:
         """The array; raises DataError where it cannot be read or is no table of numbers."""
-        packed = npz_array(existing_file(self.path), self.array)
-        shape = table_shape(packed.where, packed.header.shape, packed.header.dtype)
-        return Table(packed.where, shape, _columnwise(packed) if packed.header.fortran_order else _rowwise(packed))
+        packed = npz_array(self.file("npz"), self.array)
+        shape = table_shape(packed.where, packed.header.shape, packed.header.dtype, self.flatten)
+        rows = _columnwise(packed) if packed.header.fortran_order else _rowwise(packed)
+        return Table(packed.where, shape, rows, row_shape=packed.header.shape[1:])
 
 
 def _rowwise(packed: NpzArray) -> ReadRows:

@@ -9,27 +9,34 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import NotComputedWith, component, kind_of
 from prosper_ng.data.dataset import Dataset, ImageDataset
-from prosper_ng.data.images import quality, save_png
+from prosper_ng.data.images import quality, reference, require_measures, save_png
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Numbers, TaskContext
 from prosper_ng.models.interface import Model
+from prosper_ng.models.roles import headline_of, of_role
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.storage import atomic
 from prosper_ng.training.em import TrainingState, posteriors
 
 Floats = NDArray[np.float64]
 
+_LEARNED = "learned_"
+"""Before the names of what was learned, among the results."""
+
 
 @component
 class Denoise:
-    """Merge the posterior predictive means of all patches by averaging, and compare with the clean image."""
+    """Merge the posterior predictive means of all patches by averaging, and compare with the clean image.
+
+    A photograph to which no noise was added, and of which no pixel was hidden, is all that is known: there is no PSNR.
+    """
 
     every: Annotated[Annotated[int, Gt(0)] | None, NotComputedWith()] = None
-    """Measure the quality after so many sweeps as well, not only at the end."""
+    """Also measure the quality every N sweeps, not only at the end."""
 
     def check(self, dataset: Dataset, model: Model, estep: EStep) -> None:
-        """Refuse data that are no patches of an image, and models that predict no data."""
+        """Refuse data that are no patches of an image, models that predict no data, and to begin without a package."""
         if dataset.as_image is None:
             raise UserError("task denoise needs the patches of an image; use data of kind image, or task train")
         if not estep.reconstructs(model):
@@ -37,6 +44,7 @@ class Denoise:
                 f"task denoise needs predictions of the data, and model {kind_of(model)} with estep {kind_of(estep)} "
                 "cannot make any; use another model, or task train"
             )
+        require_measures()
 
     def rehearse(self, context: TaskContext, state: TrainingState) -> None:
         """Merge a few patches, unless the image has only one."""
@@ -44,34 +52,48 @@ class Denoise:
             denoised(context, state)
 
     def measure(self, context: TaskContext, state: TrainingState) -> Numbers:
-        """`psnr` in dB, in the sweeps that are measured; NaN in others."""
-        if self.every is None:
+        """`psnr` in dB, in the sweeps that are measured; NaN in others. Nothing without a clean image."""
+        clean = _reference(context)
+        if self.every is None or clean is None:
             return {}
         if state.sweep % self.every:
             return {"psnr": np.nan}
-        estimate = denoised(context, state)
-        return {"psnr": quality(_image(context).clean, estimate).psnr}
+        return {"psnr": quality(clean, denoised(context, state)).psnr}
 
     def finish(self, context: TaskContext, state: TrainingState, folder: Path) -> dict[str, Any]:
-        """`psnr` and `ssim` before and after; writes the three images."""
-        dataset = _image(context)
+        """`images`, written to the folder as well, and how good they are.
+
+        With a clean image `psnr` and `ssim`, each `after` and `before`, as far as an image has all pixels; without one
+        the noise level that was learned, as `learned_sigma` and the like, in the units of the image.
+        """
+        dataset, clean = _image(context), _reference(context)
         estimate = denoised(context, state)
         if not context.problem.comm.is_root:
             return {}
-        before, after = quality(dataset.clean, dataset.noisy), quality(dataset.clean, estimate)
-        for name, image in (("clean", dataset.clean), ("noisy", dataset.noisy), ("denoised", estimate)):
+        images = {} if clean is None else {"clean": clean}
+        images |= {"noisy": dataset.noisy, "denoised": estimate}
+        for name, image in images.items():
             _save(folder / f"{name}.png", image)
-        return {
-            "psnr": {"before": before.psnr, "after": after.psnr},
-            "ssim": {"before": before.ssim, "after": after.ssim},
-            "images": {"clean": dataset.clean, "noisy": dataset.noisy, "denoised": estimate},
-        }
+        found = _learned_noise(context, state) if clean is None else _qualities(clean, dataset.noisy, estimate)
+        return {**found, "images": images}
 
     def closing_line(self, results: dict[str, Any]) -> str | None:
-        """PSNR before and after."""
-        psnr = results["psnr"]
-        gain = psnr["after"] - psnr["before"]
-        return f"PSNR {psnr['before']:.2f} dB before, {psnr['after']:.2f} dB after ({gain:+.2f} dB)"
+        """PSNR before and after, as far as it is known, or what there is instead."""
+        images, psnr = results["images"], results.get("psnr", {})
+        if "clean" not in images:
+            learned = [name for name in results if name.startswith(_LEARNED)]
+            noise = "".join(f" with a {name.replace('_', ' ')} of {results[name]:.4g}" for name in learned)
+            return f"denoised{noise}: see noisy.png and denoised.png (no PSNR without a clean image)"
+        n_missing, n_left = (int(np.isnan(images[name]).sum()) for name in ("noisy", "denoised"))
+        if n_left:
+            return f"no PSNR: {n_left} of the {images['clean'].size} values were missing and have no estimate"
+        after = f"{psnr['after']:.2f} dB" if "after" in psnr else "infinite, every value is right"
+        if n_missing:
+            return f"PSNR {after} over all pixels, {n_missing / images['clean'].size:.1%} of which were missing"
+        if len(psnr) < 2:
+            return f"PSNR {after}"
+        gain = round(psnr["after"] - psnr["before"], 2) + 0.0  # not -0.00
+        return f"PSNR {psnr['before']:.2f} dB before, {after} after ({gain:+.2f} dB)"
 
 
 def denoised(context: TaskContext, state: TrainingState) -> Floats:
@@ -98,6 +120,33 @@ def _image(context: TaskContext) -> ImageDataset:
     image = context.dataset.as_image
     assert image is not None  # since `check`
     return image
+
+
+def _reference(context: TaskContext) -> Floats | None:
+    dataset = _image(context)
+    return reference(dataset.clean, dataset.noisy)
+
+
+def _qualities(clean: Floats, noisy: Floats, estimate: Floats) -> dict[str, dict[str, float]]:
+    """`psnr` and `ssim` of both images, but for what is no number."""
+    each = {"before": quality(clean, noisy), "after": quality(clean, estimate)}
+    found = {
+        measure: {
+            when: float(getattr(one, measure)) for when, one in each.items() if np.isfinite(getattr(one, measure))
+        }
+        for measure in ("psnr", "ssim")
+    }
+    return {measure: values for measure, values in found.items() if values}
+
+
+def _learned_noise(context: TaskContext, state: TrainingState) -> dict[str, float]:
+    """The noise level on the scale of the image; nothing where rows were whitened, or no single number says it."""
+    problem = context.problem
+    name = of_role(problem.model.parameters(problem.n_observed), "noise")
+    if name is None or context.dataset.preprocessing.whitening is not None:
+        return {}
+    headline = headline_of(problem.model, problem.n_observed, state.params)
+    return {_LEARNED + column: value for column, value in headline.items() if column in (name, f"{name}_mean")}
 
 
 def _save(path: Path, image: Floats) -> None:
