@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
@@ -39,6 +40,7 @@ _COMMON: dict[str, Any] = {
     "annealing": None,
     "warm_start": False,
     "random_state": None,
+    "n_jobs": None,
     "verbose": 0,
 }
 """Parameters of all estimators and their defaults, besides n_components and the options of the model."""
@@ -64,6 +66,7 @@ class SparseCoder(
     annealing : a mapping as `training.annealing` in a configuration.
     warm_start : whether `fit` goes on from the parameters that it found before.
     random_state : an integer is the seed of `prosper_ng.learn`, which gives the same bits.
+    n_jobs : threads, by joblib's rules; the numbers do not depend on it.
     verbose : whether to print a line for each sweep.
 
     Attributes
@@ -107,7 +110,8 @@ class SparseCoder(
         try:
             found = learn(
                 rows, settings.model, estep=settings.estep, training=settings.training, seed=settings.seed,
-                missing=bool(np.isnan(rows).any()), start=start, on_sweep=self._listener(root, X, y, settings),
+                missing=bool(np.isnan(rows).any()), n_jobs=effective_n_jobs(self.n_jobs), start=start,
+                on_sweep=self._listener(root, X, y, settings),
             )  # fmt: skip
         except KeyboardInterrupt as interrupt:
             if not hasattr(interrupt, "learned"):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import prosper_ng
+from prosper_ng.data.sources.csv import Csv
+from prosper_ng.data.sources.npz import Npz
 from prosper_ng.errors import UserError
 from prosper_ng.models.gsc import GSC
 from prosper_ng.parallel.team import on_team
@@ -93,6 +95,15 @@ def test_the_same_bits_on_any_number_of_threads(model, rows):
         for n_jobs in (1, 2, 3, 4, -1)
     }
     assert len(digests) == 1
+
+
+def test_threads_read_files_that_have_one_position(rows, tmp_path):
+    np.savez_compressed(tmp_path / "d.npz", a=rows)
+    np.savetxt(tmp_path / "d.csv.gz", rows, delimiter=",")
+    model, training = {"kind": "bsc", "n_latents": 3}, {"n_sweeps": 2, "block_rows": 4}
+    expected = prosper_ng.learn(rows, model, training=training).digest
+    for source in (Npz(path=str(tmp_path / "d.npz"), array="a"), Csv(path=str(tmp_path / "d.csv.gz"))):
+        assert prosper_ng.learn(source.open(0), model, training=training, n_jobs=4).digest == expected
 
 
 def test_gaps_and_two_fits_at_once(rows):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any, NamedTuple, Protocol, Self
 
 import annotated_types
@@ -85,6 +86,7 @@ class ArrayDataset(PreparedRows):
         self.row_shape: tuple[int, ...] = table.row_shape or (self.n_observed,)
         self.column_names, self.notes, self.doubts = table.names, table.notes, table.doubts
         self.missing = missing
+        self._reading = Lock()  # files have one position each, and ranks may be threads
         self.preprocessing = fit(remove_mean, whiten, whiten_epsilon, self.raw, self.n_rows, table.where, missing)
 
     @classmethod
@@ -102,7 +104,8 @@ class ArrayDataset(PreparedRows):
     def raw(self, start: int, stop: int) -> Floats:
         """Rows start..stop in the units of the file."""
         require_rows(start, stop, self.n_rows)
-        found = self.table.rows(start, stop)
+        with self._reading:
+            found = self.table.rows(start, stop)
         if isinstance(found, np.ma.MaskedArray):
             found = np.ma.filled(found.astype(np.float64), np.nan)
         rows = np.array(found, dtype=np.float64, order="C")
