@@ -120,7 +120,7 @@ def _warn(sentence: str) -> None:
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
-    warnings.warn(sentence, stacklevel=level - 1)
+    warnings.warn(sentence, stacklevel=level)
 
 
 class _Keeper:

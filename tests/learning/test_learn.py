@@ -194,8 +194,10 @@ def test_parameters_of_whitened_rows_are_no_start(data, learned):
 
 
 def test_what_is_doubtful_is_a_warning(data):
-    with pytest.warns(UserWarning, match="the data lie far from 0 for how little they vary"):
-        prosper_ng.learn(np.nan_to_num(data) + 1e8, BSC(n_latents=3), training={"n_sweeps": 1})
+    for n_jobs in (None, 2):
+        with pytest.warns(UserWarning, match="the data lie far from 0 for how little they vary") as caught:
+            prosper_ng.learn(np.nan_to_num(data) + 1e8, BSC(n_latents=3), training={"n_sweeps": 1}, n_jobs=n_jobs)
+        assert {warning.filename for warning in caught} == {__file__}
 
 
 def test_nothing_is_done_to_the_host_process(data, tmp_path, monkeypatch, capfd):
