@@ -31,7 +31,7 @@ def require_squares(rows: Floats, first_row: int, where: str, dtype: DTypeLike =
     if largest > _LARGEST[dtype]:
         row, column = np.unravel_index(int((magnitudes > _LARGEST[dtype]).argmax()), rows.shape)
         is_double = dtype == np.float64
-        reason = "whose square is no number in double precision" if is_double else f"beyond {in_precision(dtype)}"
+        reason = "whose squares, added up, leave double precision" if is_double else f"beyond {in_precision(dtype)}"
         raise DataError(
             f"{where}: row {first_row + row}, column {column} (counted from 0) is {rows[row, column]:.3g}, {reason}; "
             f"data can be worked with up to {_LARGEST[dtype]:g} in magnitude: divide them by a power of 10"

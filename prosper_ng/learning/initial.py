@@ -87,8 +87,8 @@ def initial_parameters(settings: LearningSettings, problem: Problem, given: Give
         largest = float(np.abs(params[name]).max(initial=0.0))
         if largest > LARGEST:
             raise UserError(
-                f"{origin} ({spec.meaning}) reaches {largest:.3g} in magnitude, and its square is no number in double "
-                f"precision; legal is up to {LARGEST:g}"
+                f"{origin} ({spec.meaning}) reaches {largest:.3g} in magnitude, and squares of that, added up, leave "
+                f"double precision; legal is up to {LARGEST:g}"
             )
     problem.comm.broadcast_in_place(params.buffer)
     return params

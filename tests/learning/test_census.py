@@ -182,11 +182,11 @@ def test_what_whitening_leaves_of_a_direction_without_variance_is_no_other_unit(
     ("values", "memory", "said"),
     [
         (np.full((20, 8), np.nan), {}, "all values of the data are NaN, which marks what was not observed; at least "),
-        (1e200 * rows(), {}, "row 0, column 0 (counted from 0) is 2.09e+200, whose square is no number in double pre"),
+        (1e200 * rows(), {}, "row 0, column 0 (counted from 0) is 2.09e+200, whose squares, added up, leave double pr"),
         (
             changed(3, 1e308),
             {},
-            "row 0, column 3 (counted from 0) is 1e+308, whose square is no number in double precisi",
+            "row 0, column 3 (counted from 0) is 1e+308, whose squares, added up, leave double preci",
         ),
         (1e-200 * rows(), {}, "no value of the data exceeds 1.51e-199 in magnitude, and squares of that vanish; in do"),
         (5e-324 * np.ceil(rows()), {}, "no value of the data exceeds "),
@@ -217,7 +217,7 @@ def test_a_column_whose_squares_vanish_can_have_no_noise_of_its_own(assembled, m
 @pytest.mark.parametrize(
     ("factor", "said"),
     [
-        (1e160, "row 0, column 0 (counted from 0) is 2.09e+160, whose square is no number in double precision; data "),
+        (1e160, "row 0, column 0 (counted from 0) is 2.09e+160, whose squares, added up, leave double precision; dat"),
         (1e-200, "cannot be whitened: no value exceeds 1.51e-199 in magnitude, and squares of that vanish; multiply "),
     ],
 )
@@ -229,7 +229,10 @@ def test_what_cannot_be_whitened_for_its_magnitude_is_said(assembled, factor, sa
 
 def test_parameters_whose_squares_are_no_numbers_are_refused(assembled):
     for name in ("W", "sigma"):
-        with pytest.raises(UserError, match=rf"^training.initial: {name} \(.*\) reaches 1e\+160 in magnitude, and its"):
+        with pytest.raises(
+            UserError,
+            match=rf"^training.initial: {name} \(.*\) reaches 1e\+160 in magnitude, and squares of that, added up",
+        ):
             assembled(rows(), training={"initial": {name: 1e160}})
 
 
