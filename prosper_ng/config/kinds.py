@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from prosper_ng.components import FORMER_KINDS
@@ -27,16 +28,21 @@ def _visit(spot: Spot, default: str | None) -> Node:
     spot = _of_component(spot, default)
     if hints.is_section(spot.hint) and isinstance(spot.node, MappingNode):
         defaults = _default_kinds(hints.bare(spot.hint))
-        for name in spot.node.items:
-            below = spot.entry(name)
+        for name, node in spot.node.items.items():
+            below = spot.entry(name) if _may_be_component(node) else None
             if below is not None:
                 spot.node.items[name] = _visit(below, defaults.get(name))
     elif isinstance(spot.node, ListNode):
-        for index in range(len(spot.node.items)):
-            below = spot.entry(index)
+        for index, node in enumerate(spot.node.items):
+            below = spot.entry(index) if _may_be_component(node) else None
             if below is not None:
                 spot.node.items[index] = _visit(below, None)
     return spot.node
+
+
+def _may_be_component(node: Node) -> bool:
+    """Whether a component may stand there or below; most values of settings are numbers, and looked at no further."""
+    return not isinstance(node, ScalarNode) or isinstance(node.value, str)
 
 
 def _of_component(spot: Spot, default: str | None) -> Spot:
@@ -59,6 +65,7 @@ def _of_component(spot: Spot, default: str | None) -> Spot:
     return spot._replace(node=node).narrowed()
 
 
+@cache
 def _default_kinds(cls: Any) -> dict[str, str]:
     """The kinds of the components that fields of a settings class hold where nothing is given."""
     found: dict[str, str] = {}
