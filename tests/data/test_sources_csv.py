@@ -50,6 +50,7 @@ TABLES = {
     "Fortran": ("1.0D+00 2.5D-3\n3 4\n", {}, None, [[1, 0.0025], [3, 4]]),
     "true and false": ("a,b\nTRUE,1\nFalse,2\n", {}, ("a", "b"), [[1, 1], [0, 2]]),
     "minus sign of print": ("a,b\n\u22121.5,2\n", {}, ("a", "b"), [[-1.5, 2]]),
+    "names like formats": ("MATLAB,PAR1\n1,2\n", {}, ("MATLAB", "PAR1"), [[1, 2]]),
     "names like gaps": ("Na,K\n1,2\n", {}, ("Na", "K"), [[1, 2]]),
     "a gap in the first row": ("Ulm,NA,1.5\nBonn,2,3\n", {"missing": True}, None, [[NAN, 1.5], [2, 3]]),
     "years, told": ("city,1990,1991\nUlm,1.5,2\n", {"header": True}, ("1990", "1991"), [[1.5, 2]]),
@@ -94,6 +95,7 @@ REFUSED = {
     "two of a name": ("a,a\n1,2\n", {"columns": "a"}, "has 2 columns 'a'; give their numbers"),
     "a workbook": (b"PK\x03\x04rest", {}, "no table in text but a workbook of Excel"),
     "zero bytes": (b"a,b\n1,\x00\n", {}, "it holds zero bytes"),
+    "an HDF5 file": (b"\x89HDF\r\n\x1a\n\0\0", {}, "no table in text but an HDF5 file; say `kind: hdf5`"),
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from prosper_ng.data.dataset import DataError
+from prosper_ng.paths import path_of
 
 
 def files_named(path: str | Sequence[str]) -> list[str]:
@@ -23,7 +24,7 @@ def files_named(path: str | Sequence[str]) -> list[str]:
 
 def doubts_about(files: Sequence[str]) -> tuple[str, ...]:
     """A sentence on files that are named more than once."""
-    times = Counter(os.path.realpath(os.path.expanduser(file)) for file in files)
+    times = Counter(os.path.realpath(path_of(file)) for file in files)
     twice = [file for file, n_times in times.items() if n_times > 1]
     if not twice:
         return ()
@@ -32,9 +33,9 @@ def doubts_about(files: Sequence[str]) -> tuple[str, ...]:
 
 
 def _fitting(pattern: str) -> list[str]:
-    if not glob.has_magic(pattern) or os.path.lexists(os.path.expanduser(pattern)):
+    if not glob.has_magic(pattern) or os.path.lexists(path_of(pattern)):
         return [pattern]
-    found = [file for file in glob.glob(os.path.expanduser(pattern), recursive=True) if not os.path.isdir(file)]
+    found = [file for file in glob.glob(str(path_of(pattern)), recursive=True) if not os.path.isdir(file)]
     if not found:
         raise DataError(f"{pattern}: no file has a name like this, seen from {os.getcwd()}")
     return sorted(found, key=_natural)

@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from prosper_ng.data.dataset import DataError, require_memory
+from prosper_ng.data.sources._file_kinds import N_BYTES, other_format
 from prosper_ng.data.sources._files import unreadable
 
 DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError)
 """What reading packed files raises."""
 _PACKED = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\x00": lzma.LZMAFile}
-_NO_TEXT = {
+_WORKBOOKS = {
     b"PK\x03\x04": "a workbook of Excel or another zip archive; save the sheet as CSV",
     b"\xd0\xcf\x11\xe0": "a workbook of Excel; save the sheet as CSV",
-    b"\x89HDF": "an HDF5 file; use kind: hdf5",
-    b"\x93NUMPY": "an array in NumPy's format; use kind: npy",
-    b"MATLAB": "a MATLAB file; use kind: mat",
 }
+"""What is no text either, but can be saved as text by the program it comes from."""
 _MARKS = {
     b"\xff\xfe\x00\x00": "utf-32", b"\x00\x00\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
 }  # fmt: skip
@@ -109,8 +108,10 @@ def _wide_encoding(head: bytes) -> str | None:
 
 def _require_text(head: bytes, path: Path) -> None:
     """Raise DataError where the first bytes of a file are no text."""
-    for start, what in _NO_TEXT.items():
-        if head.startswith(start):
-            raise DataError(f"{path} is no table in text but {what}")
+    workbook = next((what for start, what in _WORKBOOKS.items() if head.startswith(start)), None)
+    # Names of columns may look like the first letters of a format; what holds zero bytes is no text.
+    other = workbook or (other_format(head[:N_BYTES], ()) if b"\0" in head else None)
+    if other is not None:
+        raise DataError(f"{path} is no table in text but {other}")
     if b"\0" in head:
         raise DataError(f"{path} is no table in text: it holds zero bytes")
