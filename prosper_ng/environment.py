@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prosper_ng.errors import UserError
 from prosper_ng.kernel_sources import kernel_sources, module_texts
-from prosper_ng.paths import home, path_of, temporary_folder
+from prosper_ng.paths import home, nearest, path_of, temporary_folder
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -135,8 +135,8 @@ def _can_be_made(folder: Path) -> bool:
     """Whether a folder can be written to, or be made, in a home that exists: none is made for a user without one."""
     if folder.is_relative_to(home()) and not home().is_dir():
         return False
-    nearest = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
-    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    place = nearest(folder)
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
 
 
 def _remove_unused(base: Path) -> None:

@@ -106,6 +106,12 @@ def absolute(path: Path) -> Path:
         ) from None
 
 
+def nearest(path: Path) -> Path:
+    """The path itself where something is there, else the nearest folder above it that there is."""
+    path = absolute(path)
+    return next(each for each in (path, *path.parents) if os.path.lexists(each))
+
+
 def as_argument(path: Path) -> str:
     """The path as a word of a command line that is not taken for an option."""
     text = str(path)

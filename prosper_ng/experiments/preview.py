@@ -22,7 +22,7 @@ from prosper_ng.learning.assembly import assemble, blocks_of, require_fitting_se
 from prosper_ng.learning.memory import planned, sizes_of
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import SerialCommunicator
-from prosper_ng.paths import path_of
+from prosper_ng.paths import nearest, path_of
 from prosper_ng.storage.own_files import require_run_folder
 from prosper_ng.storage.run_file import NAME as RUN_FILE
 from prosper_ng.storage.run_record import read_run
@@ -104,9 +104,7 @@ def look_at_folder(loaded: Loaded[RunConfig], folder: Path, data_digest: str | N
 def _require_place(folder: Path, refusal: str) -> None:
     """Raise UserError where a folder is none, or none can be made in the nearest one there is."""
     os.fsencode(folder)  # raises where the environment cannot say its name
-    place = folder.absolute()
-    while not os.path.lexists(place) and place != place.parent:
-        place = place.parent
+    place = nearest(folder)
     if not place.is_dir():
         raise UserError(f"{refusal}: {place} is no folder")
     if not os.access(place, os.W_OK | os.X_OK):
