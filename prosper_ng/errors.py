@@ -1,4 +1,9 @@
-"""Errors that a user can cause; everything else that is raised is a defect of the program."""
+"""Errors that a user can cause, and warnings; everything else that is raised is a defect of the program."""
+
+import sys
+import warnings
+
+_PACKAGE = __name__.partition(".")[0]
 
 
 class UserError(ValueError):
@@ -14,3 +19,11 @@ class NumericalError(UserError):
     """The computation left the real numbers, or a guarantee of the mathematics was violated."""
 
     exit_status = 3
+
+
+def warn(sentence: str) -> None:
+    """A UserWarning at the place where this package was called, however deep inside it is known."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(sentence, stacklevel=level)

@@ -110,7 +110,7 @@ class SparseCoder(
         try:
             found = learn(
                 rows, settings.model, estep=settings.estep, training=settings.training, seed=settings.seed,
-                missing=bool(np.isnan(rows).any()), n_jobs=effective_n_jobs(self.n_jobs), start=start,
+                missing=_has_gaps(rows), n_jobs=effective_n_jobs(self.n_jobs), start=start,
                 on_sweep=self._listener(root, X, y, settings),
             )  # fmt: skip
         except KeyboardInterrupt as interrupt:
@@ -142,7 +142,7 @@ class SparseCoder(
         """All that is known of the latents of each row of X (n, D); see `prosper_ng.Learned.posterior`."""
         check_is_fitted(self)
         rows = self._rows(X)
-        return self.learned_.posterior(rows, top_k=top_k, missing=bool(np.isnan(rows).any()))
+        return self.learned_.posterior(rows, top_k=top_k, missing=_has_gaps(rows))
 
     def predict_states(self, X: ArrayLike, top_k: int = 1) -> NDArray[Any]:
         """(n, top_k, H) the most probable states of each row of X (n, D), best first."""
@@ -152,13 +152,13 @@ class SparseCoder(
         """X (n, D) with what is NaN filled in by the model."""
         check_is_fitted(self)
         rows = self._rows(X)
-        return self.learned_.reconstruct(rows, missing=bool(np.isnan(rows).any())).filled
+        return self.learned_.reconstruct(rows, missing=_has_gaps(rows)).filled
 
     def score_samples(self, X: ArrayLike) -> Floats:
         """(n,) the free energy of each row of X (n, D), a lower bound of its log likelihood."""
         check_is_fitted(self)
         rows = self._rows(X)
-        return self.learned_.free_energy(rows, missing=bool(np.isnan(rows).any()))
+        return self.learned_.free_energy(rows, missing=_has_gaps(rows))
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """The mean free energy of the rows of X (n, D); y is not looked at."""
@@ -243,6 +243,10 @@ def _attributes(found: Learned) -> dict[str, Any]:
         "n_iter_": found.n_sweeps,
         "free_energy_trace_": found.history["free_energy"],
     }
+
+
+def _has_gaps(rows: Floats) -> bool:
+    return bool(np.isnan(rows).any())
 
 
 def _codes(found: Posterior) -> Floats:

@@ -1,6 +1,5 @@
 """What a learned model says of rows in hand, as arrays."""
 
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -8,7 +7,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
 from prosper_ng.data.sources._arrays import dataset_of
-from prosper_ng.errors import UserError
+from prosper_ng.errors import UserError, warn
 from prosper_ng.estep.interface import Found, Target
 from prosper_ng.estep.row_by_row import in_pieces
 from prosper_ng.inference.inference import Inference, Inferred, Options, Summarize, infer
@@ -107,8 +106,8 @@ def _inference(known: "Learned", options: Options) -> Inference:
 
 def _found(inference: Inference, data: Any, summarize: Summarize, missing: bool) -> tuple[LocalRows, Inferred]:
     rows = rows_in_hand(inference.known, dataset_of(data, missing=missing), missing)
-    for doubt in rows.dataset.doubts:
-        warnings.warn(doubt, stacklevel=4)
+    for doubt in rows.doubts:
+        warn(doubt)
     with one_blas_thread():
         return rows, infer(inference, rows, summarize)
 

@@ -116,7 +116,9 @@ def rows_in_hand(known: "Learned", dataset: Dataset, missing: bool) -> LocalRows
     check_shape(known, dataset, dataset.where)
     blocks = RowBlocks(dataset.n_rows, default_block_rows(dataset.n_rows, 1))
     raw = _AsNeeded(known, dataset, known.preprocessing)
-    return LocalRows(dataset, missing, blocks, raw, known.preprocessing, SerialCommunicator(), Memory(), Path())
+    return LocalRows(
+        dataset, missing, blocks, raw, known.preprocessing, SerialCommunicator(), Memory(), Path(), {}, dataset.doubts
+    )
 
 
 def fitting_rows(

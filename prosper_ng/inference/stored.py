@@ -1,6 +1,5 @@
 """Learned models out of files: the `run.h5` of a run, or a file of the same layout that `Learned.save` wrote."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from prosper_ng.config import ConfigError, SourceText, annotated_yaml, from_mapp
 from prosper_ng.config import load as load_config
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.preprocessing import Preprocessing
-from prosper_ng.errors import UserError
+from prosper_ng.errors import UserError, warn
 from prosper_ng.inference.learned import Learned, complete
 from prosper_ng.inference.saving import LearnedConfig
 from prosper_ng.models.interface import learnable
@@ -58,7 +57,7 @@ def load(path: str | Path) -> Learned:
     """
     found = _from_record(read_run(path_of(path)), path_of(path), ())
     for doubt in found.doubts:
-        warnings.warn(doubt, stacklevel=2)
+        warn(doubt)
     return found.learned
 
 

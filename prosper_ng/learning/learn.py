@@ -1,8 +1,6 @@
 """Learning from rows in hand, without a run folder: the engine of `prosper-ng run`, with the same bits."""
 
-import sys
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +14,7 @@ from prosper_ng.config.mistakes import Place
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.sources._arrays import dataset_of
-from prosper_ng.errors import UserError
+from prosper_ng.errors import UserError, warn
 from prosper_ng.estep.interface import EStep
 from prosper_ng.inference.learned import Learned
 from prosper_ng.learning.assembly import Assembly, assemble
@@ -44,7 +42,6 @@ Fields = Mapping[str, Any]
 OnSweep = Callable[[SweepReport, NamedArrays], bool | None]
 
 _NAME = "learn(...)"
-_PACKAGE = __name__.partition(".")[0]
 
 
 def learn(
@@ -82,28 +79,28 @@ def learn(
     if n_threads > 1 and comm is not None:
         raise UserError(f"learn(...): n_jobs={n_jobs} asks for threads beside the ranks of comm; leave one of them out")
 
-    def task(ranks: Communicator) -> Learned:
-        with collectively(ranks, ""):
-            settings = _settings(seed=seed, model=model, estep=estep, training=training or {}, memory=memory or {})
-            dataset = _dataset(data, missing)
-            given = None if start is None else _given(start)
-        return _learned(settings, dataset, ranks, given, on_sweep)
+    def asked() -> tuple[LearningSettings, Dataset, Given | None]:
+        settings = _settings(seed=seed, model=model, estep=estep, training=training or {}, memory=memory or {})
+        return settings, _dataset(data, missing), None if start is None else _given(start)
 
     with one_blas_thread():
         if n_threads > 1:
-            return on_team(n_threads, task)[0]
+            in_common = asked()  # once, since what reads a file for several threads has to be one object
+            return on_team(n_threads, lambda ranks: _learned(*in_common, ranks, on_sweep))[0]
         with group_of(comm) as ranks, failing_together(ranks):
-            return task(ranks)
+            with collectively(ranks, ""):
+                own = asked()
+            return _learned(*own, ranks, on_sweep)
 
 
 def _learned(
-    settings: LearningSettings, dataset: Dataset, ranks: Communicator, given: Given | None, on_sweep: OnSweep | None
+    settings: LearningSettings, dataset: Dataset, given: Given | None, ranks: Communicator, on_sweep: OnSweep | None
 ) -> Learned:
     """What all ranks learn together."""
     parts = assemble(settings, dataset, ranks, Path(gettempdir()), start=given)
     if ranks.is_root:
         for warning in parts.warnings:
-            _warn(warning)
+            warn(warning)
     warm_up(ranks, lambda: rehearse(parts))
     state, keeper = parts.start(), _Keeper(settings.training, parts, on_sweep)
     try:
@@ -113,14 +110,6 @@ def _learned(
             interrupt.learned = _result(settings, parts, keeper, None, "interrupted")  # type: ignore[attr-defined]
         raise
     return _result(settings, parts, keeper, _digest(parts, state, keeper.history), ending.sentence)
-
-
-def _warn(sentence: str) -> None:
-    """A warning where the caller of this package stands."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(_PACKAGE):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(sentence, stacklevel=level)
 
 
 class _Keeper:
