@@ -15,7 +15,7 @@ from hypothesis import settings
 
 from prosper_ng.environment import prepare_environment
 from tests.helpers.kernel_caches import take_own_cache
-from tests.helpers.scheduling import ALONE, AloneAtTheEnd
+from tests.helpers.scheduling import LANES, LanesAtTheEnd
 
 # Both before anything imports numpy or numba.
 prepare_environment()
@@ -35,13 +35,13 @@ def within(seconds: float) -> float:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    for name in ALONE & {folder.name for folder in item.path.parents}:
+    for name in LANES.keys() & {folder.name for folder in item.path.parents}:
         item.add_marker(name)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    return AloneAtTheEnd(config, log) if config.getvalue("dist") == "loadfile" else None
+    return LanesAtTheEnd(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

@@ -56,6 +56,13 @@ class Cluster:
         arguments = {"capture_output": True, "text": True, "timeout": PATIENCE, "check": True}
         return subprocess.run([*map(str, command)], env={**os.environ, **environment}, **arguments).stdout.strip()
 
+    def out_of_reach(self, folder: Path) -> Path:
+        """A configuration, in this folder, by which the controller cannot be reached."""
+        text = (self.folder / "slurm.conf").read_text()
+        port = next(line for line in text.splitlines() if line.startswith("SlurmctldPort="))
+        (folder / "slurm.conf").write_text(text.replace(port, "SlurmctldPort=9") + "MessageTimeout=2\n")
+        return folder / "slurm.conf"
+
     def describe(self, job):
         """What Slurm knows of a job or task."""
         described = self.ask("scontrol", "--oneliner", "show", "job", str(job)).splitlines()[-1]

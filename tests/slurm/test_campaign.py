@@ -92,7 +92,7 @@ def test_a_campaign_of_which_one_run_fails_and_only_that_is_submitted_again(fold
 
 def test_a_slurm_that_does_not_answer_matters_only_where_jobs_were_submitted(cluster, tmp_path, monkeypatch):
     path = write_campaign(tmp_path, "repeats: 2")
-    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "none.conf"))
+    monkeypatch.setenv("SLURM_CONF", str(cluster.out_of_reach(tmp_path)))
     where = ("--output", str(tmp_path / "out"))
     done = prosper("campaign", "status", str(path), *where, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout

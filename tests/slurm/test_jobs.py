@@ -1,7 +1,6 @@
 """Single runs as jobs: submitted, cancelled, killed, left by their node, started with the wrong launcher."""
 
 import os
-import shutil
 import signal
 import sys
 from datetime import datetime
@@ -155,10 +154,6 @@ def test_what_slurm_refuses_is_said_in_its_own_words(run, cluster, arguments, sa
 
 
 def test_a_controller_that_does_not_answer(run, cluster, tmp_path):
-    text = (cluster.folder / "slurm.conf").read_text()
-    port = next(line for line in text.splitlines() if line.startswith("SlurmctldPort="))
-    shutil.copy(cluster.folder / "slurm.conf", tmp_path / "slurm.conf")
-    (tmp_path / "slurm.conf").write_text(text.replace(port, "SlurmctldPort=9") + "MessageTimeout=2\n")
-    done = prosper("submit", run.config, "--output", run.folder, SLURM_CONF=str(tmp_path / "slurm.conf"))
+    done = prosper("submit", run.config, "--output", run.folder, SLURM_CONF=str(cluster.out_of_reach(tmp_path)))
     assert (done.returncode, done.stdout) == (2, "")
     assert "Unable to contact slurm controller" in done.stderr
