@@ -1,0 +1,1 @@
+"""Images restored from groups of their own similar patches, around a first estimate."""
