@@ -5,15 +5,12 @@ patches. Responsibilities are truncated to the nearest patches in a window. What
 the next round, and the noise level is learned again in each.
 """
 
-from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import annotated_types
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from prosper_ng.components import component
 from prosper_ng.kernels import kernel
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
@@ -113,8 +110,8 @@ def _add_groups(
     distances = np.empty((2 * reach + 1) ** 2, np.float32)
     corners = np.empty((n_similar, 2), np.int64)
     known = np.empty(n_values, np.bool_)
-    for top, left in zip(tops, lefts):
-        g = similar_patches(singles, top, left, height, width, reach, distances, corners)
+    for number in range(len(tops)):
+        g = similar_patches(singles, tops[number], lefts[number], height, width, reach, distances, corners)
         U, Y = np.empty((g, n_values)), np.empty((g, n_values))
         for t in range(g):
             cut_patch(pilot, corners[t, 0], corners[t, 1], height, width, U[t])

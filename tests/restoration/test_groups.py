@@ -22,9 +22,8 @@ def image():
 def blurred(values):
     """A crude pilot."""
     known = ~np.isnan(values)
-    sums, counts = (
-        gaussian_filter(each, (1.2, 1.2, 0)) for each in (np.where(known, values, 0.0), known.astype(float))
-    )
+    filled = np.where(known, values, 0.0)
+    sums, counts = (gaussian_filter(each, (1.2, 1.2, 0)) for each in (filled, known.astype(float)))
     return sums / np.maximum(counts, 1e-9)
 
 
