@@ -46,9 +46,10 @@ def complete_posterior(
 def posterior_with_gaps(
     U: Floats, y: Floats, places: Any, noise_variance: float, mean: Floats, variances: Floats
 ) -> None:
-    """Posterior mean and variances (D,) of one patch by the values y (o,) that were observed at `places` (o,).
+    """Posterior mean (D,) of one patch by the values y (o,) that were observed at `places` (o,), and its variances.
 
-    y is centered by m, the mean is that of x - m, and C0 is zero: x = m + U'a / sqrt(g) with a ~ N(0, I).
+    y is centered by m, the mean is that of x - m, and C0 is zero: x = m + U'a / sqrt(g) with a ~ N(0, I). `variances`
+    is (D,), or empty where nobody wants them: they take most of the time.
     """
     g, n_values = U.shape
     scale = 1.0 / np.sqrt(g)
@@ -57,17 +58,20 @@ def posterior_with_gaps(
         for o in range(len(places)):
             observed[r, o] = U[r, places[o]] * scale
     factor = np.linalg.cholesky(observed @ observed.T + noise_variance * np.eye(g))
-    R = U * scale
-    _forward(factor, R)
-    a = np.empty((g, 1))
-    a[:, 0] = observed @ y
+    a = (observed @ y).reshape(g, 1)
     _forward(factor, a)
-    for d in range(n_values):
-        mean[d] = variances[d] = 0.0
+    _backward(factor, a)
+    mean[:] = 0.0
     for r in range(g):
         for d in range(n_values):
-            mean[d] += R[r, d] * a[r, 0]
-            variances[d] += noise_variance * R[r, d] * R[r, d]
+            mean[d] += scale * U[r, d] * a[r, 0]
+    if len(variances):
+        R = U * scale
+        _forward(factor, R)
+        variances[:] = 0.0
+        for r in range(g):
+            for d in range(n_values):
+                variances[d] += noise_variance * R[r, d] * R[r, d]
 
 
 @kernel(fastmath=True)
@@ -77,5 +81,16 @@ def _forward(factor: Floats, X: Floats) -> None:
         for j in range(i):
             for d in range(X.shape[1]):
                 X[i, d] -= factor[i, j] * X[j, d]
+        for d in range(X.shape[1]):
+            X[i, d] /= factor[i, i]
+
+
+@kernel(fastmath=True)
+def _backward(factor: Floats, X: Floats) -> None:
+    """Replace X (g, n) by L'^-1 X for a lower triangle L."""
+    for i in range(len(factor) - 1, -1, -1):
+        for j in range(i + 1, len(factor)):
+            for d in range(X.shape[1]):
+                X[i, d] -= factor[j, i] * X[j, d]
         for d in range(X.shape[1]):
             X[i, d] /= factor[i, i]
