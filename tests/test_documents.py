@@ -46,7 +46,7 @@ def test_what_a_page_shows_can_be_done(name, tmp_path):
     for block in blocks(page, "yaml"):
         if found := re.match(r"name: (\S+)", block):
             (tmp_path / f"{found[1]}.yaml").write_text(block, encoding="utf-8")
-    commands = "\n".join(block for block in blocks(page, "bash") if not block.startswith("pip "))
+    commands = "\n".join(block for block in blocks(page, "bash") if "scripts/" not in block)
     python = "\n".join(blocks(page, "python"))
     assert python
     for command in (["bash", "-euc", commands], [sys.executable, "-W", "error::DeprecationWarning", "-c", python]):
