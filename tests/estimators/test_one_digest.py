@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,7 +100,10 @@ def test_different_fits_at_once_do_not_disturb_each_other(folder):
 
 @pytest.mark.slow
 def test_workers_of_joblib_fit_with_an_empty_cache_of_kernels(folder, tmp_path):
-    found = script(folder, IN_WORKERS, XDG_CACHE_HOME=str(tmp_path))
+    # A copy of the package, so that no kernel of it was ever compiled, wherever they are kept.
+    package = Path(prosper_ng.__file__).parent
+    shutil.copytree(package, tmp_path / "site" / "prosper_ng", ignore=shutil.ignore_patterns("__pycache__"))
+    found = script(folder, IN_WORKERS, XDG_CACHE_HOME=str(tmp_path), PYTHONPATH=str(tmp_path / "site"))
     rows = np.load(folder / "rows.npy")
     assert found == [coder(random_state=seed).fit(rows).learned_.digest for seed in (7, 8, 9)]
     assert any(tmp_path.rglob("*.nbi"))
