@@ -99,6 +99,7 @@ def test_different_fits_at_once_do_not_disturb_each_other(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_workers_of_joblib_fit_with_an_empty_cache_of_kernels(folder, tmp_path):
     # A copy of the package, so that no kernel of it was ever compiled, wherever they are kept.
     package = Path(prosper_ng.__file__).parent
