@@ -1,0 +1,8 @@
+# What type checkers see of the names that `__init__.py` imports only when they are used.
+
+from prosper_ng.components import plugin as plugin
+from prosper_ng.inference.learned import Learned as Learned
+from prosper_ng.inference.stored import load as load
+from prosper_ng.learning.learn import learn as learn
+
+__version__: str
