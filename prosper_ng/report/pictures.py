@@ -2,15 +2,16 @@
 
 import math
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.drawing import figures
+from prosper_ng.drawing.curves import panels_of
 from prosper_ng.errors import UserError
-from prosper_ng.report import figures
-from prosper_ng.report.curves import panels_of, unit_of_data
 from prosper_ng.report.images import images_of, is_comparable, notes_on
 from prosper_ng.storage.run_record import RunRecord, read_run
 
@@ -102,6 +103,15 @@ def _in_units_of_the_data(record: RunRecord) -> Floats:
         # Earlier versions kept no whitening, but this, once a run had finished.
         return np.asarray(record.results.get("dictionary", W))
     return preprocessing.undo_directions(W.T).T
+
+
+def unit_of_data(record: RunRecord) -> str:
+    """The unit of the noise level: that of the rows that were learned from."""
+    data = record.config.get("data")
+    source = data if isinstance(data, Mapping) else {}
+    if source.get("whiten", "none") != "none":
+        return "of whitened data"
+    return "8-bit scale" if source.get("kind") == "image" else "units of the data"
 
 
 def use_of(record: RunRecord, n_elements: int) -> Floats | None:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.config.canonical import inline
+from prosper_ng.drawing.style import SERIES, drawn, save_png
 from prosper_ng.errors import UserError
 from prosper_ng.models.rounding import is_rounding
-from prosper_ng.report.drawing import SERIES, drawn, save_png
 from prosper_ng.report.units import measure_in_full, setting_in_full
 
 if TYPE_CHECKING:

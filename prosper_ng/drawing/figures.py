@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.drawing.curves import Panel, draw_panel, explain_shades, known_panels
+from prosper_ng.drawing.pixels import Pixels, eight_bit, enlarged, mosaic, tiles, with_channels
+from prosper_ng.drawing.style import BLUE, ORANGE, PALE, axes_at, count_on, drawn, pixel_size, save_png
 from prosper_ng.numerics.matching import recovered
-from prosper_ng.report.curves import Panel, draw_panel, explain_shades, known_panels
-from prosper_ng.report.drawing import BLUE, ORANGE, PALE, axes_at, count_on, drawn, pixel_size, save_png
-from prosper_ng.report.pixels import Pixels, eight_bit, enlarged, mosaic, tiles, with_channels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
-from prosper_ng.report import curves, figures
+from prosper_ng.drawing import curves, figures
 from prosper_ng.report.images import notes_on
 
 
@@ -152,7 +152,7 @@ sys.modules["matplotlib"] = None
 import numpy as np
 from pathlib import Path
 from prosper_ng.errors import UserError
-from prosper_ng.report import figures
+from prosper_ng.drawing import figures
 try:
     figures.curves({"sweep": np.ones(1), "free_energy": np.ones(1)}, [], Path("a.png"))
 except UserError as error:
@@ -164,6 +164,6 @@ except UserError as error:
 
 
 def test_matplotlib_is_loaded_for_a_picture_only():
-    code = "import sys, prosper_ng.report.figures; print('matplotlib' in sys.modules)"
+    code = "import sys, prosper_ng.drawing.figures; print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -10,7 +10,7 @@ DRAW = """
 import os, sys
 from pathlib import Path
 from prosper_ng.errors import UserError
-from prosper_ng.report.drawing import drawn, save_png, svg
+from prosper_ng.drawing.style import drawn, save_png, svg
 try:
     with drawn(400, 200, layout="constrained") as figure:
         figure.add_subplot().plot([1, 2])

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.drawing.curves import Panel, column, draw_panel, known_panels
+from prosper_ng.drawing.figures import MOST_ELEMENTS, draw_use, matched, order_of_use
+from prosper_ng.drawing.pixels import Pixels, eight_bit, enlarged, mosaic, tiles, with_channels
+from prosper_ng.drawing.style import BLUE, BROWN, TEAL, count_on, drawn, svg
 from prosper_ng.models.rounding import without_rounding
-from prosper_ng.report.curves import Panel, column, draw_panel, known_panels
-from prosper_ng.report.drawing import BLUE, BROWN, TEAL, count_on, drawn, svg
-from prosper_ng.report.figures import MOST_ELEMENTS, draw_use, matched, order_of_use
-from prosper_ng.report.pixels import Pixels, eight_bit, enlarged, mosaic, tiles, with_channels
 from prosper_ng.storage.run_record import parameter_of
 
 Floats = NDArray[np.float64]
