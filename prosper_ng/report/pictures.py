@@ -1,21 +1,27 @@
 """All pictures of a run, from what its folder holds."""
 
-import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.drawing import figures
 from prosper_ng.drawing.curves import panels_of
+from prosper_ng.drawing.pixels import patch_shape_of
+from prosper_ng.drawing.style import save
 from prosper_ng.errors import UserError
 from prosper_ng.report.images import images_of, is_comparable, notes_on
 from prosper_ng.storage.run_record import RunRecord, read_run
 
+if TYPE_CHECKING:
+    from prosper_ng.drawing.styled_figure import StyledFigure
+
 Floats = NDArray[np.float64]
+Drawing = Callable[[], "StyledFigure"]
 
 
 class Drawn(NamedTuple):
@@ -34,27 +40,36 @@ def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
     Comes back with the files written and a sentence on each picture that there is nothing for. Raises UserError where
     matplotlib is missing.
     """
-    drawn, notes = [], []
+    found, notes = pictures_of(record)
+    paths = [folder / f"{name}.png" for name in found]
+    for path, drawing in zip(paths, found.values(), strict=True):
+        save(drawing(), path)
+    return paths, notes
+
+
+def pictures_of(record: RunRecord) -> tuple[dict[str, Drawing], list[str]]:
+    """What draws `curves`, `dictionary`, `recovery` and `comparison`, as far as the run has what they show, and a
+    sentence on each of them that there is nothing for.
+    """
+    found: dict[str, Drawing] = {}
+    notes = []
     if len(record.history.get("sweep", ())) == 0:
         notes.append("no curves: the run has not finished a sweep yet")
     else:
-        figures.curves(record.history, panels_of(record.headline, unit_of_data(record)), folder / "curves.png")
-        drawn.append(folder / "curves.png")
+        panels = panels_of(record.headline, unit_of_data(record))
+        found["curves"] = partial(figures.curves, record.history, panels)
     W, patch_shape = dictionary_of(record)
+    learned, true = elements_of(record)
     if W is None:
         notes.append("no picture of the dictionary: the run has none, or its data have no shape to look at")
     else:
-        figures.dictionary(W, patch_shape, use_of(record, W.shape[1]), folder / "dictionary.png")
-        drawn.append(folder / "dictionary.png")
-    learned, true = elements_of(record)
-    if W is not None and learned is not None and true is not None:
-        figures.recovery(true, learned, patch_shape, folder / "recovery.png")
-        drawn.append(folder / "recovery.png")
+        found["dictionary"] = partial(figures.dictionary, W, patch_shape, use_of(record, W.shape[1]))
+        if learned is not None and true is not None:
+            found["recovery"] = partial(figures.recovery, true, learned, patch_shape)
     images = images_of(record)
     if is_comparable(images):
-        figures.comparison(images, notes_on(images, record.results), folder / "comparison.png")
-        drawn.append(folder / "comparison.png")
-    return drawn, notes
+        found["comparison"] = partial(figures.comparison, images, notes_on(images, record.results))
+    return found, notes
 
 
 def draw_run(run: Path, folder: Path) -> Drawn:
@@ -85,10 +100,9 @@ def elements_of(record: RunRecord) -> tuple[Floats | None, Floats | None]:
 def dictionary_of(record: RunRecord) -> tuple[Floats | None, tuple[int, ...]]:
     """The columns to draw, in the units of the data where these were whitened, and the shape of each."""
     W = _in_units_of_the_data(record)
-    shape = tuple(int(side) for side in np.atleast_1d(record.attributes.get("patch_shape", ())))
-    shape = (*shape, 1) if len(shape) == 2 else shape
-    is_patch = len(shape) == 3 and shape[2] in (1, 3)
-    if not is_patch or W.ndim != 2 or W.shape[1] == 0 or math.prod(shape) != W.shape[0] or not np.isfinite(W).all():
+    sides = [int(side) for side in np.atleast_1d(record.attributes.get("patch_shape", ()))]
+    shape = patch_shape_of(sides, len(W)) if W.ndim == 2 else None
+    if shape is None or W.shape[1] == 0 or not np.isfinite(W).all():
         return None, ()
     return W, shape
 

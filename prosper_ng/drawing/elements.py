@@ -1,0 +1,136 @@
+"""Dictionary elements in cells: tiles where they are patches of images, else curves, or bars where they are short."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.drawing.pixels import MOSAIC_WIDTH, Grid, grid_of_tiles, mosaic_in, n_columns_of, tiles
+from prosper_ng.drawing.style import BLUE, EDGE, PALE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+MOST_ELEMENTS = 1024
+_MOST_NUMBERED = 100
+_MOST_BARS = 32
+_WIDEST_CURVE, _CURVE_SHAPE = 300, 0.6
+_FOOT = 26
+"""Pixels below a cell for the number of its element."""
+
+
+class Shown(NamedTuple):
+    """What of a dictionary is drawn."""
+
+    n_elements: int
+    """H, of the whole dictionary."""
+    which: Indices
+    """The elements drawn, in their order."""
+    n_asked: int
+    """How many should have been."""
+    chosen: bool
+    """Whether they were named; else they are the first ones, the most used first where `by_use`."""
+    by_use: bool
+    numbered: bool
+    """Whether each stands with its number."""
+
+    @property
+    def words(self) -> str:
+        """How many of how many, and in which order."""
+        n_shown = f"{len(self.which):,} of " if len(self.which) != self.n_elements else ""
+        count = f"{n_shown}{self.n_elements:,} element{'s' if self.n_elements > 1 else ''}"
+        if self.chosen:
+            return count + (f", the first of {self.n_asked:,} chosen" if len(self.which) < self.n_asked else "")
+        return count + (", the most active first" if self.by_use and self.n_elements > 1 else "")
+
+
+def shown_of(n_elements: int, use: Floats | None, chosen: Indices | None = None, numbered: bool = False) -> Shown:
+    """Those that are `chosen`, in that order, else all; of more than 1024 the first. Few enough can be `numbered`."""
+    order = order_of_use(n_elements, use) if chosen is None else chosen
+    which = order[:MOST_ELEMENTS]
+    numbered = numbered and len(which) <= _MOST_NUMBERED
+    return Shown(n_elements, which, len(order), chosen is not None, use is not None, numbered)
+
+
+def order_of_use(n_elements: int, use: Floats | None) -> Indices:
+    """The dictionary elements, the most used first; in their own order where the use is not known."""
+    return np.arange(n_elements) if use is None else np.argsort(-use, kind="stable")
+
+
+def scale_in_words(patch_shape: Sequence[int] | None) -> str:
+    """What gray levels and heights mean."""
+    zero = "zero is gray" if patch_shape is not None else "zero is the gray line"
+    return f"each scaled to its own largest magnitude; {zero}"
+
+
+def grid_of(shown: Shown, patch_shape: Sequence[int] | None) -> Grid:
+    """The cells of the elements, which are curves where they are no patches."""
+    n_shown, foot = len(shown.which), _FOOT if shown.numbered else 0
+    if patch_shape is not None:
+        return grid_of_tiles(n_shown, patch_shape[0], patch_shape[1], foot=foot)
+    n_columns = n_columns_of(n_shown, _CURVE_SHAPE)
+    pitch = min(_WIDEST_CURVE, MOSAIC_WIDTH // n_columns)
+    gap = max(4, pitch // 12)
+    return Grid(n_shown, n_columns, round(_CURVE_SHAPE * (pitch - gap)), pitch - gap, gap, foot)
+
+
+def draw_elements(
+    axes: "Axes", W: Floats, shown: Shown, patch_shape: Sequence[int] | None, exact: bool = False
+) -> None:
+    """Draw columns of W (D, H) in cells; `exact` axes have a pixel for each of theirs, and are never resampled."""
+    grid, elements = grid_of(shown, patch_shape), W[:, shown.which]
+    height, width = grid.size
+    if patch_shape is not None:
+        pixels = mosaic_in(grid, tiles(elements, patch_shape))
+        axes.imshow(pixels, extent=(0, width, height, 0), interpolation="none" if exact else "antialiased")
+    else:
+        _draw_curves(axes, elements, grid)
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
+    for place, number in enumerate(shown.which if shown.numbered else ()):
+        top, left = grid.corner(place)
+        below = top + grid.height + 3
+        axes.text(left + grid.width / 2, below, f"{number}", ha="center", va="top", fontsize=6, color=PALE)
+    axes.set_axis_off()
+
+
+def _draw_curves(axes: "Axes", elements: Floats, grid: Grid) -> None:
+    """Elements (D, n) over the columns of the data, from left to right; upwards what is positive."""
+    from matplotlib.collections import LineCollection, PolyCollection
+
+    heights, zero = _heights(elements, grid)
+    corners = np.array([grid.corner(place) for place in range(grid.n_cells)])
+    tops, lefts = corners[:, :1], corners[:, 1:]
+    ends = np.stack([lefts + np.array([0, grid.width]), tops + np.array([zero, zero])], axis=-1)
+    axes.add_collection(LineCollection(list(ends), colors=EDGE, linewidths=0.5, zorder=1))
+    n_values = heights.shape[1]
+    if n_values <= _MOST_BARS:
+        x = np.linspace(0, grid.width, n_values + 1).repeat(2)
+        y = np.pad(heights.repeat(2, axis=1), ((0, 0), (1, 1)), constant_values=zero)
+        bars = np.stack([lefts + x, tops + y], axis=-1)
+        axes.add_collection(PolyCollection(list(bars), facecolors=BLUE, linewidths=0, zorder=2))
+    else:
+        curves = np.stack([lefts + np.linspace(0, grid.width, n_values), tops + heights], axis=-1)
+        axes.add_collection(LineCollection(list(curves), colors=BLUE, linewidths=0.7, zorder=2))
+
+
+def _heights(elements: Floats, grid: Grid) -> tuple[Floats, float]:
+    """(n, D or fewer) pixels below the top of a cell, and where zero is: at its foot if nothing is negative."""
+    values = elements.T / np.maximum(np.abs(elements).max(axis=0), np.finfo(np.float64).tiny)[:, None]
+    values = _outline(values, 2 * grid.width)
+    # Zero is in the middle, unless there is nothing below it.
+    scale, zero = (grid.height, float(grid.height)) if values.min() >= 0 else (grid.height / 2, grid.height / 2)
+    return zero - scale * values, zero
+
+
+def _outline(values: Floats, most: int) -> Floats:
+    """Curves (n, D) as they are; of more than `most` values the lowest and the highest of each piece by turns."""
+    n_values = values.shape[1]
+    if n_values <= most:
+        return values
+    edges = np.linspace(0, n_values, most // 2, endpoint=False).astype(np.intp)
+    pieces = [extreme.reduceat(values, edges, axis=1) for extreme in (np.minimum, np.maximum)]
+    return np.stack(pieces, axis=-1).reshape(len(values), -1)
