@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.drawing.style import BLUE, BROWN, GREEN, ORANGE, PALE, RED, TEAL, VIOLET, count_on
+from prosper_ng.drawing.style import BLUE, BROWN, GREEN, ORANGE, PALE, RED, SERIES, TEAL, VIOLET, count_on
+from prosper_ng.drawing.units import unit_of
 from prosper_ng.models.rounding import is_rounding
 from prosper_ng.storage.run_record import parameter_of
 
@@ -68,6 +69,11 @@ def panels_of(headline: Mapping[str, str], unit_of_data: str = "units of the dat
     ]  # fmt: skip
     first = Panel("free_energy", "free energy\nper row", BLUE, ".4f", "nats")
     return [first, *named, Panel("psnr", "PSNR", VIOLET, ".2f", "dB")]
+
+
+def panel_of(column: str, place: int = 0) -> Panel:
+    """The curve of any column, by its name; those at other places among several have other colors."""
+    return Panel(column, label_of(column, ""), SERIES[place % len(SERIES)], ".4g", unit_of(column))
 
 
 def with_unit(name: str, unit: str) -> str:

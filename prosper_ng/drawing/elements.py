@@ -72,7 +72,7 @@ def grid_of(shown: Shown, patch_shape: Sequence[int] | None) -> Grid:
     n_shown, foot = len(shown.which), _FOOT if shown.numbered else 0
     if patch_shape is not None:
         return grid_of_tiles(n_shown, patch_shape[0], patch_shape[1], foot=foot)
-    n_columns = n_columns_of(n_shown, _CURVE_SHAPE)
+    n_columns = n_columns_of(n_shown, 1.0)  # wider than pictures, since curves are read across
     pitch = min(_WIDEST_CURVE, MOSAIC_WIDTH // n_columns)
     gap = max(4, pitch // 12)
     return Grid(n_shown, n_columns, round(_CURVE_SHAPE * (pitch - gap)), pitch - gap, gap, foot)
@@ -97,23 +97,31 @@ def draw_elements(
     axes.set_axis_off()
 
 
-def _draw_curves(axes: "Axes", elements: Floats, grid: Grid) -> None:
-    """Elements (D, n) over the columns of the data, from left to right; upwards what is positive."""
-    from matplotlib.collections import LineCollection, PolyCollection
+def curves_in(grid: Grid, elements: Floats) -> tuple[Floats, Floats]:
+    """Elements (D, n) over the columns of the data, upwards what is positive: (n, points, 2) pixels in their cells.
 
+    Short ones go in steps, which begin and end at zero. Beside them (n, 2, 2), the lines where zero is.
+    """
     heights, zero = _heights(elements, grid)
-    corners = np.array([grid.corner(place) for place in range(grid.n_cells)])
-    tops, lefts = corners[:, :1], corners[:, 1:]
-    ends = np.stack([lefts + np.array([0, grid.width]), tops + np.array([zero, zero])], axis=-1)
-    axes.add_collection(LineCollection(list(ends), colors=EDGE, linewidths=0.5, zorder=1))
     n_values = heights.shape[1]
+    x = np.linspace(0, grid.width, n_values)
     if n_values <= _MOST_BARS:
         x = np.linspace(0, grid.width, n_values + 1).repeat(2)
-        y = np.pad(heights.repeat(2, axis=1), ((0, 0), (1, 1)), constant_values=zero)
-        bars = np.stack([lefts + x, tops + y], axis=-1)
-        axes.add_collection(PolyCollection(list(bars), facecolors=BLUE, linewidths=0, zorder=2))
+        heights = np.pad(heights.repeat(2, axis=1), ((0, 0), (1, 1)), constant_values=zero)
+    corners = np.array([grid.corner(place) for place in range(grid.n_cells)])
+    tops, lefts = corners[:, :1], corners[:, 1:]
+    zeros = np.stack([lefts + np.array([0, grid.width]), tops + np.array([zero, zero])], axis=-1)
+    return np.stack([lefts + x, tops + heights], axis=-1), zeros
+
+
+def _draw_curves(axes: "Axes", elements: Floats, grid: Grid) -> None:
+    from matplotlib.collections import LineCollection, PolyCollection
+
+    curves, zeros = curves_in(grid, elements)
+    axes.add_collection(LineCollection(list(zeros), colors=EDGE, linewidths=0.5, zorder=1))
+    if len(elements) <= _MOST_BARS:
+        axes.add_collection(PolyCollection(list(curves), facecolors=BLUE, linewidths=0, zorder=2))
     else:
-        curves = np.stack([lefts + np.linspace(0, grid.width, n_values), tops + heights], axis=-1)
         axes.add_collection(LineCollection(list(curves), colors=BLUE, linewidths=0.7, zorder=2))
 
 

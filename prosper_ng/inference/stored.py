@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from prosper_ng.components import settings
 from prosper_ng.config import ConfigError, SourceText, annotated_yaml, from_mapping
 from prosper_ng.config import load as load_config
@@ -107,6 +109,8 @@ def _from_record(record: RunRecord, path: Path, overrides: Sequence[str]) -> Lea
         data_digest=attributes.get("data_digest"),
         never_observed=record.never_observed,
         column_names=record.column_names,
+        n_rows=attributes.get("n_rows"),
+        row_shape=tuple(map(int, np.atleast_1d(attributes.get("patch_shape", ())))) or None,
         name=str(attributes.get("name", record.config.get("name", "learned"))),
         origin=str(path),
         ending=attributes.get("ending") or _ending_of(record),

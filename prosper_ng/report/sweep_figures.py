@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from prosper_ng.config.canonical import inline
 from prosper_ng.drawing.style import SERIES, drawn, save
+from prosper_ng.drawing.units import measure_in_full, setting_in_full
 from prosper_ng.errors import UserError
 from prosper_ng.models.rounding import is_rounding
-from prosper_ng.report.units import measure_in_full, setting_in_full
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
