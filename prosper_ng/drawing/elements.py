@@ -1,13 +1,15 @@
 """Dictionary elements in cells: tiles where they are patches of images, else curves, or bars where they are short."""
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.drawing.pixels import MOSAIC_WIDTH, Grid, grid_of_tiles, mosaic_in, n_columns_of, tiles
 from prosper_ng.drawing.style import BLUE, EDGE, PALE
+from prosper_ng.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,6 +56,41 @@ def shown_of(n_elements: int, use: Floats | None, chosen: Indices | None = None,
     which = order[:MOST_ELEMENTS]
     numbered = numbered and len(which) <= _MOST_NUMBERED
     return Shown(n_elements, which, len(order), chosen is not None, use is not None, numbered)
+
+
+def chosen_of(elements: Any, n_elements: int) -> Indices:
+    """The indices of elements that are named: a number, numbers, a slice, or a mask. UserError where they are none."""
+    legal = f"elements are numbers from 0 to {n_elements - 1}, a slice of them, or a mask of {n_elements}"
+    try:
+        found = np.arange(n_elements)[elements] if isinstance(elements, slice) else np.atleast_1d(elements)
+    except (TypeError, ValueError):
+        raise UserError(f"{legal}, not {elements!r}") from None
+    if found.dtype == np.bool_ and found.shape == (n_elements,):
+        found = np.flatnonzero(found)
+    elif found.size and (found.dtype.kind not in "iu" or found.ndim != 1):
+        said = f"a mask of {found.shape}" if found.dtype == np.bool_ else repr(elements)
+        raise UserError(f"{legal}, not {said}")
+    if not found.size:
+        raise UserError(f"no elements are chosen; {legal}")
+    outside = found[(found < -n_elements) | (found >= n_elements)]
+    if outside.size:
+        raise UserError(f"there is no element {outside[0]}: {legal}")
+    return found.astype(np.intp) % n_elements
+
+
+def elements_named(text: str, n_elements: int) -> Indices:
+    """The indices in a text such as `0-15,40`; UserError where they are none."""
+    found: list[int] = []
+    for part in text.split(","):
+        ends = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part.strip(), re.ASCII)
+        first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (1, 0)
+        if not first <= last < n_elements:
+            raise UserError(
+                f"{part.strip()!r} in {text!r} names no dictionary elements: give numbers and ranges from 0 to "
+                f"{n_elements - 1}, such as 0-{min(15, n_elements - 1)}"
+            )
+        found += range(first, last + 1)
+    return np.array(found, dtype=np.intp)
 
 
 def order_of_use(n_elements: int, use: Floats | None) -> Indices:

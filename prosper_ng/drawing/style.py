@@ -31,8 +31,6 @@ UNDATED: dict[str, dict[str, None]] = {
     "svgz": {"Date": None},
 }
 """What is left out of files, by their endings, so that the same figure comes to the same bytes."""
-FORMATS = ("png", "pdf", "svg")
-"""The endings of pictures in files."""
 INK, PALE, TICK, EDGE, GRID = "#222222", "#666666", "#555555", "#888888", "#e4e4e4"
 BLUE, RED, GREEN, VIOLET, ORANGE, TEAL, BROWN = (
     "#1f4e79", "#9c2f2f", "#2f6f3e", "#6a3d9a", "#c8690a", "#0f7c80", "#7a5c3a",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.drawing import figures
 from prosper_ng.drawing.curves import Panel, draw_panel, explain_shades, known_panels, panel_of, panels_of
-from prosper_ng.drawing.elements import draw_elements, shown_of
+from prosper_ng.drawing.elements import chosen_of, draw_elements, shown_of
 from prosper_ng.drawing.pixels import patch_shape_of
 from prosper_ng.errors import UserError
 from prosper_ng.models.roles import headline_of, of_role, roles_of
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from prosper_ng.inference.learned import Learned
 
 Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
 
 
 def plot_dictionary(
@@ -97,26 +96,6 @@ def headline_panels(known: "Learned") -> list[Panel]:
     whitened = known.preprocessing is None or known.preprocessing.whitening is not None
     unit = "of whitened data" if whitened else "units of the data"
     return panels_of({column: roles.get(parameter_of(column), "") for column in columns}, unit)
-
-
-def chosen_of(elements: Any, n_elements: int) -> Indices:
-    """The indices of elements that are named: a number, numbers, a slice, or a mask. UserError where they are none."""
-    legal = f"elements are numbers from 0 to {n_elements - 1}, a slice of them, or a mask of {n_elements}"
-    try:
-        found = np.arange(n_elements)[elements] if isinstance(elements, slice) else np.atleast_1d(elements)
-    except (TypeError, ValueError):
-        raise UserError(f"{legal}, not {elements!r}") from None
-    if found.dtype == np.bool_ and found.shape == (n_elements,):
-        found = np.flatnonzero(found)
-    elif found.size and (found.dtype.kind not in "iu" or found.ndim != 1):
-        said = f"a mask of {found.shape}" if found.dtype == np.bool_ else repr(elements)
-        raise UserError(f"{legal}, not {said}")
-    if not found.size:
-        raise UserError(f"no elements are chosen; {legal}")
-    outside = found[(found < -n_elements) | (found >= n_elements)]
-    if outside.size:
-        raise UserError(f"there is no element {outside[0]}: {legal}")
-    return found.astype(np.intp) % n_elements
 
 
 def _shape_to_draw(known: "Learned", given: Sequence[int] | None, n_values: int) -> tuple[int, int, int] | None:
