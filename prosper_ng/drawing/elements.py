@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.drawing.pixels import MOSAIC_WIDTH, Grid, grid_of_tiles, mosaic_in, n_columns_of, tiles
-from prosper_ng.drawing.style import BLUE, EDGE, PALE
+from prosper_ng.drawing.pixels import FRAME, MOSAIC_WIDTH, Grid, grid_of_tiles, mosaic_in, n_columns_of, tiles
+from prosper_ng.drawing.style import BLUE, DPI, EDGE, PALE
 from prosper_ng.errors import UserError
 
 if TYPE_CHECKING:
@@ -120,18 +120,45 @@ def draw_elements(
 ) -> None:
     """Draw columns of W (D, H) in cells; `exact` axes have a pixel for each of theirs, and are never resampled."""
     grid, elements = grid_of(shown, patch_shape), W[:, shown.which]
-    height, width = grid.size
     if patch_shape is not None:
-        pixels = mosaic_in(grid, tiles(elements, patch_shape))
-        axes.imshow(pixels, extent=(0, width, height, 0), interpolation="none" if exact else "antialiased")
+        draw_tiles(axes, elements, patch_shape, grid, exact)
     else:
         _draw_curves(axes, elements, grid)
-    axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     for place, number in enumerate(shown.which if shown.numbered else ()):
         top, left = grid.corner(place)
         below = top + grid.height + 3
         axes.text(left + grid.width / 2, below, f"{number}", ha="center", va="top", fontsize=6, color=PALE)
+
+
+def draw_tiles(axes: "Axes", elements: Floats, patch_shape: Sequence[int], grid: Grid, exact: bool = False) -> None:
+    """Draw elements (D, n) as tiles in the cells of a grid; see `draw_elements`."""
+    height, width = grid.size
+    pixels = mosaic_in(grid, tiles(elements, patch_shape))
+    axes.imshow(pixels, extent=(0, width, height, 0), interpolation="none" if exact else "antialiased")
+    if exact:
+        _frame(axes, grid)
+    _fit(axes, grid)
+
+
+def _fit(axes: "Axes", grid: Grid) -> None:
+    height, width = grid.size
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     axes.set_axis_off()
+
+
+def _frame(axes: "Axes", grid: Grid) -> None:
+    """Lines where the pixels of frames are, which vanish where a page is shown smaller than it is."""
+    from matplotlib.collections import PolyCollection
+
+    corners = np.array([grid.corner(place)[::-1] for place in range(grid.n_cells)])
+    right, below = grid.width - 0.5, grid.height - 0.5
+    frames = corners[:, None] + np.array([[0.5, 0.5], [right, 0.5], [right, below], [0.5, below]])
+    color = (FRAME / 255,) * 3
+    axes.add_collection(
+        PolyCollection(
+            list(frames), facecolors="none", edgecolors=[color], linewidths=72 / DPI, antialiaseds=False, snap=False
+        )
+    )
 
 
 def curves_in(grid: Grid, elements: Floats) -> tuple[Floats, Floats]:
@@ -160,6 +187,7 @@ def _draw_curves(axes: "Axes", elements: Floats, grid: Grid) -> None:
         axes.add_collection(PolyCollection(list(curves), facecolors=BLUE, linewidths=0, zorder=2))
     else:
         axes.add_collection(LineCollection(list(curves), colors=BLUE, linewidths=0.7, zorder=2))
+    _fit(axes, grid)
 
 
 def _heights(elements: Floats, grid: Grid) -> tuple[Floats, float]:

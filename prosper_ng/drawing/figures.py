@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.drawing.curves import Panel, draw_panel, explain_shades, known_panels
-from prosper_ng.drawing.elements import draw_elements, grid_of, order_of_use, scale_in_words, shown_of
-from prosper_ng.drawing.pixels import Pixels, eight_bit, enlarged, mosaic, tiles, with_channels
+from prosper_ng.drawing.elements import draw_elements, draw_tiles, grid_of, order_of_use, scale_in_words, shown_of
+from prosper_ng.drawing.pixels import Pixels, eight_bit, enlarged, grid_of_tiles, with_channels
 from prosper_ng.drawing.style import BLUE, ORANGE, PALE, axes_at, count_on, drawn, pixel_size
 from prosper_ng.numerics.matching import recovered
 
@@ -62,12 +62,13 @@ def recovery(W_true: Floats, W_learned: Floats, patch_shape: Sequence[int]) -> "
     """
     pairs = matched(W_true, W_learned)
     n_shown = len(pairs.cosines)
-    mosaics = [mosaic(tiles(each, patch_shape), n_shown) for each in (pairs.true, pairs.learned)]
-    height, width = mosaics[0].shape[:2]
+    grid = grid_of_tiles(n_shown, patch_shape[0], patch_shape[1], n_columns=n_shown)
+    height, width = grid.size
     margin, label = 60, 56
     with drawn(width + 2 * margin, 2 * (height + label) + 110) as figure:
-        _place(figure, mosaics[0], margin, height + label + 70)
-        _place(figure, mosaics[1], margin, 56)
+        for elements, bottom in ((pairs.true, height + label + 70), (pairs.learned, 56)):
+            axes = axes_at(figure, margin, bottom, width, height)
+            draw_tiles(axes, elements, patch_shape, grid, exact=True)
         _say(figure, margin, 2 * height + label + 84, "True dictionary elements", weight="bold")
         title = f"Learned: {pairs.n_found} of {W_true.shape[1]} with a cosine of 0.9 or more"
         _say(figure, margin, height + 66, title, weight="bold")

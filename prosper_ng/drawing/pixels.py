@@ -14,7 +14,7 @@ Pixels = NDArray[np.uint8]
 
 MOSAIC_WIDTH = 1400
 _LARGEST_TILE = 160
-_FRAME = 80
+FRAME = 80
 _CLEAR = (0, 0, 0, 0)
 _WHITE = (255, 255, 255)
 
@@ -84,7 +84,7 @@ def mosaic_in(grid: Grid, tiles: Pixels, clear: bool = False) -> Pixels:
         tiles = np.concatenate([tiles, np.full_like(tiles[..., :1], 255)], axis=-1)
     n_channels, zoom = tiles.shape[-1], (grid.width - 2) // tiles.shape[2]
     canvas = np.full((*grid.size, n_channels), _CLEAR if clear else _WHITE, dtype=np.uint8)
-    frame = [*[_FRAME] * 3, 255][:n_channels]
+    frame = [*[FRAME] * 3, 255][:n_channels]
     for place, tile in enumerate(tiles):
         top, left = grid.corner(place)
         canvas[top : top + grid.height, left : left + grid.width] = frame
