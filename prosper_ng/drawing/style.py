@@ -155,11 +155,11 @@ def axes_at(figure: "Figure", left: int, bottom: int, width: int, height: int) -
 
 def count_on(axes: "Axes") -> None:
     """Label the horizontal axis with whole numbers only."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     if axes.get_xscale() == "linear":
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def save(figure: "StyledFigure", path: Path) -> None:

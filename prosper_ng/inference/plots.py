@@ -42,7 +42,7 @@ def plot_dictionary(
     if ax is not None:
         shown = shown_of(n_elements, use, chosen)
         draw_elements(_one_axes(ax), W, shown, shape)
-        ax.set_title(f"Dictionary: {shown.words}")
+        ax.set_title(shown.words)
         return ax
     whitened = known.preprocessing is None
     remark = "; of whitened data, since the file does not say how they were whitened" if whitened else ""
