@@ -192,8 +192,8 @@ def _draw_curves(axes: "Axes", elements: Floats, grid: Grid) -> None:
 
 def _heights(elements: Floats, grid: Grid) -> tuple[Floats, float]:
     """(n, D or fewer) pixels below the top of a cell, and where zero is: at its foot if nothing is negative."""
-    values = elements.T / np.maximum(np.abs(elements).max(axis=0), np.finfo(np.float64).tiny)[:, None]
-    values = _outline(values, 2 * grid.width)
+    values = _outline(elements.T, 2 * grid.width)
+    values = values / np.maximum(np.abs(values).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     # Zero is in the middle, unless there is nothing below it.
     scale, zero = (grid.height, float(grid.height)) if values.min() >= 0 else (grid.height / 2, grid.height / 2)
     return zero - scale * values, zero

@@ -60,7 +60,7 @@ def test_a_file_of_any_name_says_which_picture(make_run, tmp_path, capsys):
 
 def test_all_pictures_in_another_format(make_run, capsys):
     run = make_run(patch_shape=(4, 4))
-    assert drawn(capsys, run, "--format", "pdf") == [str(run / "curves.pdf"), str(run / "dictionary.pdf")]
+    assert drawn(capsys, run, "--format", "svg") == [str(run / "curves.svg"), str(run / "dictionary.svg")]
 
 
 def test_elements_of_choice_come_in_that_order_with_their_numbers(make_run, tmp_path, capsys):
