@@ -186,7 +186,8 @@ def _draw_curves(axes: "Axes", elements: Floats, grid: Grid) -> None:
     if len(elements) <= _MOST_BARS:
         axes.add_collection(PolyCollection(list(curves), facecolors=BLUE, linewidths=0, zorder=2))
     else:
-        axes.add_collection(LineCollection(list(curves), colors=BLUE, linewidths=0.7, zorder=2))
+        thin = 0.7 if grid.width > 80 else 0.4
+        axes.add_collection(LineCollection(list(curves), colors=BLUE, linewidths=thin, zorder=2))
     _fit(axes, grid)
 
 

@@ -6,16 +6,22 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from prosper_ng.components import kind_of
 from prosper_ng.data.preprocessing import Preprocessing
+from prosper_ng.drawing.elements import draw_elements, shown_of
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.inference.learned import Learned
+from prosper_ng.inference.plots import dictionary_of, learned_use
 from prosper_ng.models.bsc import BSC
 from prosper_ng.models.gsc import GSC
 from prosper_ng.testing import random_parameters
+from tests.helpers.model_cases import instances
 from tests.helpers.pages import Page
 
+CASES = instances()
 HOSTILE = "<script>alert(1)</script>\"'&"
 
 
@@ -101,3 +107,14 @@ def test_rows_without_a_shape_are_small_curves(tmp_path, n_observed, n_latents):
     page = page_of(known(BSC(n_latents=n_latents), n_observed), tmp_path)
     assert len(page.all("polyline")) == 2 * min(n_latents, 24)
     assert len(page.source) < 60_000
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_every_model_says_what_it_is_and_shows_its_dictionary(tmp_path, name):
+    model = CASES[name](4)
+    found = known(model, row_shape=(2, 3))
+    page = page_of(found, tmp_path)
+    assert page.texts["strong"] == [f"{kind_of(model).upper().replace('_', ' ')} with 4 latents"]
+    assert len(page.texts["th"]) == len(page.texts["td"])
+    assert len(page.all("img")) == 1
+    draw_elements(Figure().add_subplot(), dictionary_of(found), shown_of(4, learned_use(found)), None)
