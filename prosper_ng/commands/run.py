@@ -50,10 +50,10 @@ def _seconds(duration: str | None) -> float | None:
 
 
 def _run(arguments: argparse.Namespace, comm: "Communicator", time_limit: float | None) -> int:
+    from prosper_ng.drawing.style import absence_of_matplotlib
     from prosper_ng.experiments.run import MORE_TO_DO, run
     from prosper_ng.parallel.failure import collectively
     from prosper_ng.parallel.threads import warn_if_oversubscribed
-    from prosper_ng.report.drawing import absence_of_matplotlib
     from prosper_ng.report.narrator import Narrator
     from prosper_ng.report.pictures import draw_run
 

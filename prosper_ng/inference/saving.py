@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
+
 import prosper_ng
 from prosper_ng.components import OneOf, Seed, settings
 from prosper_ng.config import ConfigError, annotated_yaml, from_mapping
@@ -50,6 +52,10 @@ def save(known: "Learned", path: Path, force: bool = False) -> None:
     attributes |= {"digest": known.digest, "data_digest": known.data_digest, "ending": known.ending}
     if len(known.never_observed):
         attributes["never_observed"] = known.never_observed
+    if known.n_rows is not None:
+        attributes["n_rows"] = known.n_rows
+    if known.row_shape is not None:
+        attributes["patch_shape"] = np.array(known.row_shape)
     if known.column_names is not None:
         attributes["column_names"] = json.dumps(known.column_names)
     written_by = {"prosper_ng": prosper_ng.__version__} | versions() | source()

@@ -194,5 +194,7 @@ def _result(settings: LearningSettings, parts: Assembly, keeper: _Keeper, digest
         data_digest=parts.data_digest,
         never_observed=parts.unknown,
         column_names=parts.dataset.column_names,
+        n_rows=parts.dataset.n_rows,
+        row_shape=parts.dataset.row_shape if len(parts.dataset.row_shape) > 1 else None,
         ending=ending,
     )

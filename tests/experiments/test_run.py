@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from prosper_ng import cli
+from prosper_ng.drawing import figures
 from prosper_ng.environment import own_kernel_cache
-from prosper_ng.report import figures
 from prosper_ng.storage.run_record import read_run
 from tests.helpers.small_runs import ANNEALED, DENOISE, SEARCH, Runner, write_image
 

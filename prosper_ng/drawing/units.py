@@ -25,10 +25,14 @@ _OF_SETTINGS = {
 
 def measure_in_full(name: str) -> str:
     """A measure with its unit, `psnr_after (dB)`; the name alone where it has none, or its data give it one."""
-    unit = _unit(_OF_MEASURES, name)
-    if unit is None:
-        unit = next((found for step in _STEPS if (found := _unit(_OF_MEASURES, name.removesuffix(step)))), None)
+    unit = unit_of(name)
     return f"{name} ({unit})" if unit else name
+
+
+def unit_of(name: str) -> str:
+    """The unit of a measure; nothing where it has none, or its data give it one."""
+    names = [name, *(name.removesuffix(step) for step in _STEPS)]
+    return next((unit for each in names if (unit := _unit(_OF_MEASURES, each))), "")
 
 
 def setting_in_full(path: str) -> str:

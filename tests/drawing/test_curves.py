@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from prosper_ng.report.charts import curve_charts
-from prosper_ng.report.curves import Panel, draw_panel, panels_of, unit_of_data
-from prosper_ng.report.drawing import drawn
-from prosper_ng.report.narrator import Narrator
-from prosper_ng.storage.run_record import RunRecord
+from prosper_ng.drawing.charts import curve_charts
+from prosper_ng.drawing.curves import Panel, draw_panel, panels_of
+from prosper_ng.drawing.style import drawn
 
 FREE_ENERGY = Panel("free_energy", "free energy\nper row", "#1f4e79", ".4f", "nats")
 
@@ -45,28 +43,3 @@ def test_every_curve_has_its_unit():
         "PSNR (dB)",
     ]  # fmt: skip
     assert panels_of({"sigma": "noise"}, "8-bit scale")[1].title == "noise level σ (8-bit scale)"
-
-
-@pytest.mark.parametrize(
-    ("data", "unit"),
-    [
-        ({"kind": "image"}, "8-bit scale"),
-        ({"kind": "image", "whiten": "zca"}, "of whitened data"),
-        ({"kind": "npy", "whiten": "none"}, "units of the data"),
-        ("nothing", "units of the data"),
-    ],
-)
-def test_the_noise_has_the_unit_of_the_rows(data, unit):
-    fields = dict.fromkeys(RunRecord.__dataclass_fields__)
-    assert unit_of_data(RunRecord(**fields | {"config": {"data": data}})) == unit
-
-
-def test_details_of_a_sweep_leave_out_a_gap_that_is_rounding(tmp_path, capsys):
-    narrator = Narrator(2, is_root=True, quiet=False, verbose=True)
-    narrator.opened(tmp_path, 0)
-    for sweep, gap in ((1, 1e-13), (2, 1e-3)):
-        narrator.sweep(sweep, {"free_energy": -300.0, "entropy_gap": gap, "n_accepted": 2.0}, ())
-    narrator.close()
-    first, second = capsys.readouterr().out.splitlines()
-    assert first == "sweep 1/2  F -300.0000  n_accepted 2"
-    assert second == "sweep 2/2  F -300.0000  entropy_gap 0.001  n_accepted 2"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prosper_ng.report.units import measure_in_full, setting_in_full
+from prosper_ng.drawing.units import measure_in_full, setting_in_full
 
 
 @pytest.mark.parametrize(

@@ -1,73 +1,80 @@
-"""Pictures of a run: its dictionary, its learning curves, its images before and after."""
+"""Whole figures: a dictionary, learning curves, images before and after."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.drawing.curves import Panel, draw_panel, explain_shades, known_panels
+from prosper_ng.drawing.elements import draw_elements, draw_tiles, grid_of, order_of_use, scale_in_words, shown_of
+from prosper_ng.drawing.pixels import Pixels, eight_bit, enlarged, grid_of_tiles, with_channels
+from prosper_ng.drawing.style import BLUE, ORANGE, PALE, axes_at, count_on, drawn, pixel_size
 from prosper_ng.numerics.matching import recovered
-from prosper_ng.report.curves import Panel, draw_panel, explain_shades, known_panels
-from prosper_ng.report.drawing import BLUE, ORANGE, PALE, axes_at, count_on, drawn, pixel_size, save_png
-from prosper_ng.report.pixels import Pixels, eight_bit, enlarged, mosaic, tiles, with_channels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
+    from prosper_ng.drawing.styled_figure import StyledFigure
 
-MOST_ELEMENTS = 1024
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
 _MOST_COMPARED = 20
 _PANEL_SIDE = 512
 
 
-def dictionary(W: Floats, patch_shape: Sequence[int], use: Floats | None, path: Path) -> None:
-    """Draw the columns of W (D, H) as tiles (height, width, 1 or 3 channels), the most used first.
+def dictionary(
+    W: Floats,
+    patch_shape: Sequence[int] | None,
+    use: Floats | None = None,
+    chosen: Indices | None = None,
+    numbered: bool = False,
+    remark: str = "",
+) -> "StyledFigure":
+    """The columns of W (D, H) as tiles (height, width, 1 or 3 channels), or as curves where they have no such shape.
 
-    Every tile is scaled to its own largest magnitude, with zero in the middle. `use` (H,) is how often each
-    dictionary element is active; without it they come in their order. Of more than 1024, the first are drawn.
+    Every element is scaled to its own largest magnitude. `use` (H,) is how often each is active: the most active come
+    first. Without it they come in their order, or those that are `chosen` in that order. Of more than 1024, the first
+    are drawn. Raises UserError without matplotlib.
     """
-    n_elements = W.shape[1]
-    order = order_of_use(n_elements, use)
-    shown = order[:MOST_ELEMENTS]
-    picture = mosaic(tiles(W[:, shown], patch_shape))
-    height, width = picture.shape[:2]
-    head, foot, margin = 120, 40 if use is None else 330, 60
+    shown = shown_of(W.shape[1], use, chosen, numbered)
+    height, width = grid_of(shown, patch_shape).size
+    with_use = use is not None and chosen is None
+    head, foot, margin = 120, 330 if with_use else 40, 60
     wide, left = max(width, 900), margin
     with drawn(wide + 2 * margin, height + head + foot) as figure:
-        _place(figure, picture, left, foot)
-        n_shown = f"{len(shown):,} of " if len(shown) < n_elements else ""
-        title = f"Dictionary: {n_shown}{n_elements:,} element{'s' if n_elements > 1 else ''}"
-        by_use = "" if use is None or n_elements == 1 else ", the most active first"
-        _say(figure, left, foot + height + 64, title + by_use, weight="bold")
-        _say(figure, left, foot + height + 22, "each scaled to its own largest magnitude; zero is gray", color=PALE)
-        if use is not None:
-            draw_use(axes_at(figure, left + 120, 90, wide - 120, foot - 150), use[order], len(shown))
-        save_png(figure, path)
+        draw_elements(axes_at(figure, left, foot, width, height), W, shown, patch_shape, exact=True)
+        _say(figure, left, foot + height + 64, f"Dictionary: {shown.words}", weight="bold")
+        _say(figure, left, foot + height + 22, scale_in_words(patch_shape) + remark, color=PALE)
+        if use is not None and with_use:
+            ordered = use[order_of_use(len(use), use)]
+            draw_use(axes_at(figure, left + 120, 90, wide - 120, foot - 150), ordered, len(shown.which))
+        return figure
 
 
-def recovery(W_true: Floats, W_learned: Floats, patch_shape: Sequence[int], path: Path) -> None:
-    """Draw the true dictionary elements (D, H) and, below each, the learned one that stands for it, with their cosine.
+def recovery(W_true: Floats, W_learned: Floats, patch_shape: Sequence[int]) -> "StyledFigure":
+    """The true dictionary elements (D, H) and, below each, the learned one that stands for it, with their cosine.
 
     The sign of a learned dictionary element is that of the better match: (W_h, s_h) and (-W_h, -s_h) say the
     same. Of more than 20 true ones, the first are drawn.
     """
     pairs = matched(W_true, W_learned)
     n_shown = len(pairs.cosines)
-    mosaics = [mosaic(tiles(each, patch_shape), n_shown) for each in (pairs.true, pairs.learned)]
-    height, width = mosaics[0].shape[:2]
+    grid = grid_of_tiles(n_shown, patch_shape[0], patch_shape[1], n_columns=n_shown)
+    height, width = grid.size
     margin, label = 60, 56
     with drawn(width + 2 * margin, 2 * (height + label) + 110) as figure:
-        _place(figure, mosaics[0], margin, height + label + 70)
-        _place(figure, mosaics[1], margin, 56)
+        for elements, bottom in ((pairs.true, height + label + 70), (pairs.learned, 56)):
+            axes = axes_at(figure, margin, bottom, width, height)
+            draw_tiles(axes, elements, patch_shape, grid, exact=True)
         _say(figure, margin, 2 * height + label + 84, "True dictionary elements", weight="bold")
         title = f"Learned: {pairs.n_found} of {W_true.shape[1]} with a cosine of 0.9 or more"
         _say(figure, margin, height + 66, title, weight="bold")
         for place, cosine in enumerate(pairs.cosines):
             _say(figure, margin + place * width // n_shown, 22, f"{cosine:.3f}", color=PALE, size=6.5)
-        save_png(figure, path)
+        return figure
 
 
 class Pairs(NamedTuple):
@@ -89,13 +96,8 @@ def matched(W_true: Floats, W_learned: Floats) -> Pairs:
     return Pairs(W_true[:, :n_shown], elements, np.abs(cosines), found.found)
 
 
-def order_of_use(n_elements: int, use: Floats | None) -> NDArray[np.intp]:
-    """The dictionary elements, the most used first; in their own order where the use is not known."""
-    return np.arange(n_elements) if use is None else np.argsort(-use, kind="stable")
-
-
-def curves(history: Mapping[str, Floats], panels: Sequence[Panel], path: Path) -> None:
-    """Draw curves over sweeps, as far as the history has them.
+def curves(history: Mapping[str, Floats], panels: Sequence[Panel]) -> "StyledFigure":
+    """Curves over sweeps, as far as the history has them.
 
     Sweeps at a temperature above 1 are shaded.
     """
@@ -110,11 +112,11 @@ def curves(history: Mapping[str, Floats], panels: Sequence[Panel], path: Path) -
                 explain_shades(axes, history)
             axes.set_xlabel("sweeps over the data" if place == 0 else "")
             axes.tick_params(labelbottom=place == 0)
-        save_png(figure, path)
+        return figure
 
 
-def comparison(images: Sequence[tuple[str, Floats]], notes: Sequence[str], path: Path) -> None:
-    """Draw images (height, width[, channels]) of one size side by side, every pixel as whole pixels.
+def comparison(images: Sequence[tuple[str, Floats]], notes: Sequence[str]) -> "StyledFigure":
+    """Images (height, width[, channels]) of one size side by side, every pixel as whole pixels.
 
     They are on the 8-bit scale, clipped and rounded for display only; missing pixels are black. The note on each stands
     below its title.
@@ -129,7 +131,7 @@ def comparison(images: Sequence[tuple[str, Floats]], notes: Sequence[str], path:
             _place(figure, enlarged(eight_bit(with_channels(image)), zoom), left, gap)
             _say(figure, left, gap + height + 54, title, weight="bold")
             _say(figure, left, gap + height + 16, note, color=PALE)
-        save_png(figure, path)
+        return figure
 
 
 def draw_use(axes: "Axes", use: Floats, n_shown: int) -> None:
@@ -149,7 +151,9 @@ def draw_use(axes: "Axes", use: Floats, n_shown: int) -> None:
 
 def _place(figure: "Figure", pixels: Pixels, left: int, bottom: int) -> None:
     """Put pixels into the figure as they are."""
-    figure.figimage(pixels, xo=left, yo=bottom, origin="upper")
+    axes = axes_at(figure, left, bottom, pixels.shape[1], pixels.shape[0])
+    axes.imshow(pixels, interpolation="none", aspect="auto")
+    axes.set_axis_off()
 
 
 def _say(figure: "Figure", left: int, bottom: int, text: str, **style: Any) -> None:

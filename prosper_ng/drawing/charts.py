@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.drawing.curves import Panel, column, draw_panel, known_panels
+from prosper_ng.drawing.elements import shown_of
+from prosper_ng.drawing.figures import draw_use, matched
+from prosper_ng.drawing.pixels import Pixels, eight_bit, enlarged, mosaic, tiles, with_channels
+from prosper_ng.drawing.style import BLUE, BROWN, TEAL, count_on, drawn, svg
 from prosper_ng.models.rounding import without_rounding
-from prosper_ng.report.curves import Panel, column, draw_panel, known_panels
-from prosper_ng.report.drawing import BLUE, BROWN, TEAL, count_on, drawn, svg
-from prosper_ng.report.figures import MOST_ELEMENTS, draw_use, matched, order_of_use
-from prosper_ng.report.pixels import Pixels, eight_bit, enlarged, mosaic, tiles, with_channels
 from prosper_ng.storage.run_record import parameter_of
 
 Floats = NDArray[np.float64]
@@ -120,13 +121,9 @@ def number_of_active(activity: Floats) -> Floats:
 
 def dictionary_picture(W: Floats, patch_shape: Sequence[int], use: Floats | None) -> Picture:
     """The columns of W (D, H) as tiles (height, width, 1 or 3 channels), the most used first where `use` (H,) is."""
-    n_elements = W.shape[1]
-    n_shown = min(n_elements, MOST_ELEMENTS)
-    pixels = mosaic(tiles(W[:, order_of_use(n_elements, use)[:n_shown]], patch_shape), clear=True)
-    count = f"{n_shown:,} of {n_elements:,}" if n_shown < n_elements else f"{n_elements:,}"
-    elements = "element" if n_elements == 1 else "elements"
-    order = "" if use is None else ", the most active first"
-    note = f"{count} {elements}{order}; each scaled to its own largest magnitude, zero is gray."
+    shown = shown_of(W.shape[1], use)
+    pixels = mosaic(tiles(W[:, shown.which], patch_shape), clear=True)
+    note = f"{shown.words}; each scaled to its own largest magnitude, zero is gray."
     return _picture("", pixels, f"Dictionary: {note}", note, share=0.5)
 
 

@@ -1,4 +1,4 @@
-"""Figures in one style: as PNG on white, or as SVG that takes the colors of the page around it."""
+"""The one style of all figures: on white in files, or as SVG that takes the colors of the page around it."""
 
 import contextlib
 import html
@@ -6,12 +6,13 @@ import io
 import os
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from prosper_ng.errors import UserError
 from prosper_ng.storage import atomic
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from prosper_ng.drawing.styled_figure import StyledFigure
+
 DPI = 200
+UNDATED: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+    "svgz": {"Date": None},
+}
+"""What is left out of files, by their endings, so that the same figure comes to the same bytes."""
 INK, PALE, TICK, EDGE, GRID = "#222222", "#666666", "#555555", "#888888", "#e4e4e4"
 BLUE, RED, GREEN, VIOLET, ORANGE, TEAL, BROWN = (
     "#1f4e79", "#9c2f2f", "#2f6f3e", "#6a3d9a", "#c8690a", "#0f7c80", "#7a5c3a",
@@ -48,6 +58,8 @@ _STYLE: Any = {
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.3,
     "savefig.facecolor": "white",
+    # Text stays text.
+    "pdf.fonttype": 42,
     "svg.fonttype": "none",
     "svg.hashsalt": "prosper_ng",
 }
@@ -93,18 +105,33 @@ def load_matplotlib() -> ModuleType:
     return matplotlib
 
 
+_IN_USE = threading.RLock()
+
+
 @contextlib.contextmanager
-def drawn(width: int, height: int, layout: str | None = None) -> "Iterator[Figure]":
-    """A white figure of so many pixels for Agg, in one style whatever the user's own; UserError without matplotlib."""
-    matplotlib = load_matplotlib()
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", matplotlib.MatplotlibDeprecationWarning)
-        # Not rcdefaults, which reads the styles of the user, broken ones included.
-        defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
-        matplotlib.rcParams.update(defaults | _STYLE)
-        figure = matplotlib.figure.Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout=layout)
-        matplotlib.backends.backend_agg.FigureCanvasAgg(figure)
-        yield figure
+def in_style() -> Iterator[ModuleType]:
+    """matplotlib in this style, whatever the user's own, which is back afterwards; UserError without matplotlib.
+
+    Settings of matplotlib belong to the process, so that one thread at a time has them: two that draw at once would
+    each put back what the other has set.
+    """
+    with _IN_USE:
+        matplotlib = load_matplotlib()
+        with matplotlib.rc_context(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", matplotlib.MatplotlibDeprecationWarning)
+            # Not rcdefaults, which reads the styles of the user, broken ones included.
+            defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+            matplotlib.rcParams.update(defaults | _STYLE)
+            yield matplotlib
+
+
+@contextlib.contextmanager
+def drawn(width: int, height: int, layout: Literal["constrained"] | None = None) -> "Iterator[StyledFigure]":
+    """A white figure of so many pixels, to be drawn in within the style; UserError without matplotlib."""
+    with in_style():
+        from prosper_ng.drawing.styled_figure import StyledFigure
+
+        yield StyledFigure(figsize=(width / DPI, height / DPI), dpi=DPI, layout=layout)
 
 
 def _to_install(package: str) -> str:
@@ -128,26 +155,26 @@ def axes_at(figure: "Figure", left: int, bottom: int, width: int, height: int) -
 
 def count_on(axes: "Axes") -> None:
     """Label the horizontal axis with whole numbers only."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     if axes.get_xscale() == "linear":
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
-def save_png(figure: "Figure", path: Path) -> None:
-    """Write the figure, whole or not at all; raises OSError."""
+def save(figure: "StyledFigure", path: Path) -> None:
+    """Write the figure in the format of the ending, whole or not at all; raises OSError."""
     with atomic.replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(temporary, format=path.suffix[1:].lower())
 
 
-def svg(figure: "Figure", name: str, alternative: str) -> str:
+def svg(figure: "StyledFigure", name: str, alternative: str) -> str:
     """The figure as an element for an HTML page, without background, its colors those of the page.
 
     `name` sets its identifiers apart from those of other figures of the page; `alternative` says what it shows.
     """
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    figure.savefig(stream, format="svg", transparent=True)
     text = stream.getvalue()
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     # Within texts < and > are escaped, so that what is not a tag stays as it is.

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.drawing.style import BLUE, BROWN, GREEN, ORANGE, PALE, RED, SERIES, TEAL, VIOLET, count_on
+from prosper_ng.drawing.units import unit_of
 from prosper_ng.models.rounding import is_rounding
-from prosper_ng.report.drawing import BLUE, BROWN, GREEN, ORANGE, PALE, RED, TEAL, VIOLET, count_on
-from prosper_ng.storage.run_record import RunRecord, parameter_of
+from prosper_ng.storage.run_record import parameter_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,13 +71,9 @@ def panels_of(headline: Mapping[str, str], unit_of_data: str = "units of the dat
     return [first, *named, Panel("psnr", "PSNR", VIOLET, ".2f", "dB")]
 
 
-def unit_of_data(record: RunRecord) -> str:
-    """The unit of the noise level: that of the rows that were learned from."""
-    data = record.config.get("data")
-    source = data if isinstance(data, Mapping) else {}
-    if source.get("whiten", "none") != "none":
-        return "of whitened data"
-    return "8-bit scale" if source.get("kind") == "image" else "units of the data"
+def panel_of(column: str, place: int = 0) -> Panel:
+    """The curve of any column, by its name; those at other places among several have other colors."""
+    return Panel(column, label_of(column, ""), SERIES[place % len(SERIES)], ".4g", unit_of(column))
 
 
 def with_unit(name: str, unit: str) -> str:

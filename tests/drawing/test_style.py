@@ -10,11 +10,11 @@ DRAW = """
 import os, sys
 from pathlib import Path
 from prosper_ng.errors import UserError
-from prosper_ng.report.drawing import drawn, save_png, svg
+from prosper_ng.drawing.style import drawn, save, svg
 try:
     with drawn(400, 200, layout="constrained") as figure:
         figure.add_subplot().plot([1, 2])
-        save_png(figure, Path("a.png"))
+        save(figure, Path("a.png"))
         assert svg(figure, "a", "a").startswith("<svg")
         assert figure.get_facecolor() == (1.0, 1.0, 1.0, 1.0)
 except UserError as error:
