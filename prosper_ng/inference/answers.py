@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
-from prosper_ng.data.sources._arrays import dataset_of
+from prosper_ng.data.sources._in_hand import dataset_of
 from prosper_ng.errors import UserError, warn
 from prosper_ng.estep.interface import Found, Target
 from prosper_ng.estep.row_by_row import in_pieces

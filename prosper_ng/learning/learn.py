@@ -13,7 +13,7 @@ from prosper_ng.config import ConfigError, SourceText
 from prosper_ng.config.mistakes import Place
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.data.memory_settings import Memory
-from prosper_ng.data.sources._arrays import dataset_of
+from prosper_ng.data.sources._in_hand import dataset_of
 from prosper_ng.errors import UserError, warn
 from prosper_ng.estep.interface import EStep
 from prosper_ng.inference.learned import Learned
@@ -81,7 +81,7 @@ def learn(
 
     def asked() -> tuple[LearningSettings, Dataset, Given | None]:
         settings = _settings(seed=seed, model=model, estep=estep, training=training or {}, memory=memory or {})
-        return settings, _dataset(data, missing), None if start is None else _given(start)
+        return settings, dataset_of(data, missing=missing), None if start is None else _given(start)
 
     with one_blas_thread():
         if n_threads > 1:
@@ -151,13 +151,6 @@ def _settings(**given: Any) -> LearningSettings:
     except ConfigError as error:
         place = Place(SourceText(_NAME), width=0)
         raise ConfigError([replace(mistake, place=place) for mistake in error.mistakes]) from None
-
-
-def _dataset(data: Any, missing: bool) -> Dataset:
-    if hasattr(data, "raw") and hasattr(data, "preprocessing"):
-        dataset: Dataset = data
-        return dataset
-    return dataset_of(data, missing=missing)
 
 
 def _given(start: Learned | Mapping[str, Any]) -> Given:
