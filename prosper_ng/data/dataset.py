@@ -228,7 +228,7 @@ def require_finite(
     if legal.all():
         return
     row, column = np.unravel_index(int(legal.argmin()), legal.shape)
-    place = f"column {column} (" + (f"'{names[column]}', " if names else "") + "counted from 0)"
+    place = f"column {column} (" + (f"'{names[int(column)]}', " if names else "") + "counted from 0)"
     rule = "every value must be a finite number"
     if missing:
         rule += ", or NaN where it was not observed"

@@ -142,7 +142,8 @@ class SparseCoder(
         """All that is known of the latents of each row of X (n, D); see `prosper_ng.Learned.posterior`."""
         check_is_fitted(self)
         rows = self._rows(X)
-        return self.learned_.posterior(rows, top_k=top_k, missing=_has_gaps(rows))
+        n_jobs = effective_n_jobs(self.n_jobs)
+        return self.learned_.posterior(rows, top_k=top_k, missing=_has_gaps(rows), n_jobs=n_jobs)
 
     def predict_states(self, X: ArrayLike, top_k: int = 1) -> NDArray[Any]:
         """(n, top_k, H) the most probable states of each row of X (n, D), best first."""
@@ -152,13 +153,15 @@ class SparseCoder(
         """X (n, D) with what is NaN filled in by the model."""
         check_is_fitted(self)
         rows = self._rows(X)
-        return self.learned_.reconstruct(rows, missing=_has_gaps(rows)).filled
+        n_jobs = effective_n_jobs(self.n_jobs)
+        return self.learned_.reconstruct(rows, missing=_has_gaps(rows), n_jobs=n_jobs).filled
 
     def score_samples(self, X: ArrayLike) -> Floats:
         """(n,) the free energy of each row of X (n, D), a lower bound of its log likelihood."""
         check_is_fitted(self)
         rows = self._rows(X)
-        return self.learned_.free_energy(rows, missing=_has_gaps(rows))
+        n_jobs = effective_n_jobs(self.n_jobs)
+        return self.learned_.free_energy(rows, missing=_has_gaps(rows), n_jobs=n_jobs)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """The mean free energy of the rows of X (n, D); y is not looked at."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from prosper_ng.config import ConfigError, SourceText
 from prosper_ng.config.mistakes import Place
+from prosper_ng.data.content import require_same_rows
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.sources._in_hand import dataset_of
@@ -90,6 +91,7 @@ def learn(
         with group_of(comm) as ranks, failing_together(ranks):
             with collectively(ranks, ""):
                 own = asked()
+            require_same_rows(own[1], ranks)
             return _learned(*own, ranks, on_sweep)
 
 

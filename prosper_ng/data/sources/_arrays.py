@@ -94,6 +94,12 @@ class ArrayDataset(PreparedRows):
         """Where the file holds the rows just as they are learned from; None where something is done to them."""
         return self.table.stored if self.preprocessing.is_identity else None
 
+    def of_columns(self, names: Sequence[str]) -> "ArrayDataset":
+        """The dataset of the columns of these names, nothing done to its rows; DataError where one is not there."""
+        found = ArrayDataset(views.of_columns(self.table, names), missing=self.missing)
+        found.switch = self.switch
+        return found
+
     def raw(self, start: int, stop: int) -> Floats:
         """Rows start..stop in the units of the file."""
         require_rows(start, stop, self.n_rows)

@@ -39,8 +39,8 @@ def frame_table(data: Any, where: str | None) -> Table | None:
         raise DataError(f"{where or 'the frame'} has {names.count(twice)} columns '{twice}'; rename them") from None
     if isinstance(found, nw.Series):
         raise DataError(
-            f"{where or 'the data'} is a Series, which is a single column; give a frame, as by data.to_frame() if every "
-            "number is a data point"
+            f"{where or 'the data'} is a Series, which is a single column; give a frame, as by data.to_frame() if "
+            "every number is a data point"
         )
     if isinstance(found, nw.LazyFrame):
         raise DataError(_lazy(where))

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
