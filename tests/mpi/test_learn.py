@@ -37,7 +37,9 @@ def learn(**changes):
 def digest():
     space = {}
     exec(
-        SCRIPT.replace('"comm": world', '"comm": None').replace("from mpi4py import MPI\n", "").replace("world = MPI", "#"),
+        SCRIPT.replace('"comm": world', '"comm": None')
+        .replace("from mpi4py import MPI\n", "")
+        .replace("world = MPI", "#"),
         space,
     )
     return space["learn"]().digest

@@ -61,7 +61,7 @@ class _Frame:
         """Raise DataError where a column holds anything else."""
         self._frame, self._where, self._is_of_pandas = frame, where, frame.implementation.is_pandas_like()
         self._kinds = list(frame.schema.values())
-        self._objects = {place for place, kind in enumerate(self._kinds) if str(kind) == "Object"}
+        self._objects = {place for place in range(len(self._kinds)) if self._may_be_numbers(place)}
         bad = [place for place in range(len(self._kinds)) if self._what(place) is not None]
         if bad:
             raise DataError(self._refusal(bad))
@@ -111,10 +111,18 @@ class _Frame:
 
         return rows
 
+    def _may_be_numbers(self, place: int) -> bool:
+        """Whether a column holds objects of which each may be a number, or all are missing."""
+        kind = str(self._kinds[place])
+        if kind != "String" or not self._is_of_pandas:
+            return kind == "Object"
+        column = self._frame[:, place]
+        return str(column.to_native().dtype) == "object" and column.null_count() == len(column)
+
     def _what(self, place: int) -> str | None:
         """What a column holds, in words; None where it holds numbers."""
         kind = self._kinds[place]
-        if kind.is_numeric() or str(kind) in ("Boolean", "Object"):
+        if kind.is_numeric() or str(kind) == "Boolean" or place in self._objects:
             return None
         native: Any = self._frame[:, place].to_native()
         own = native.dtype if hasattr(native, "dtype") else native.type
