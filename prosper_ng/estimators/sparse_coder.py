@@ -19,7 +19,8 @@ from prosper_ng.components import components_of
 from prosper_ng.config import ConfigError, SourceText
 from prosper_ng.config.hints import fields_of
 from prosper_ng.config.mistakes import Mistake, Place
-from prosper_ng.errors import UserError
+from prosper_ng.data.sources._in_hand import frame_of
+from prosper_ng.errors import UserError, warn
 from prosper_ng.inference.answers import Posterior
 from prosper_ng.inference.learned import Learned
 from prosper_ng.learning.learn import learn
@@ -119,6 +120,8 @@ class SparseCoder(
             found = interrupt.learned
             message = f"learning was interrupted after {found.n_sweeps} sweeps; what they came to is kept"
             warnings.warn(message, ConvergenceWarning, stacklevel=2)
+        names = getattr(self, "feature_names_in_", None)
+        found = dataclasses.replace(found, column_names=None if names is None else tuple(names))
         for name, value in _attributes(found).items():
             setattr(self, name, value)
         root.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
@@ -186,7 +189,14 @@ class SparseCoder(
 
     def _rows(self, X: ArrayLike, reset: bool = False) -> Floats:
         """The rows (n, D) as float64, binary where this is asked for; raises ValueError where they are none."""
-        rows = validate_data(self, X, reset=reset, dtype=np.float64, order="C", ensure_all_finite="allow-nan")
+        frame = frame_of(X, "X")
+        if frame is None:
+            rows = validate_data(self, X, reset=reset, dtype=np.float64, order="C", ensure_all_finite="allow-nan")
+        else:  # reads what is no number of numpy, and names columns that hold none
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            rows = frame.read(0, frame.n_rows)
+            for doubt in frame.doubts if reset else ():
+                warn(doubt)
         threshold = getattr(self, "binarize", None)
         return rows if threshold is None else np.where(np.isnan(rows), rows, rows > threshold)
 

@@ -48,10 +48,7 @@ HOLDERS = {
     "polars": (lambda: pl.DataFrame(WHOLE, schema=NAMES), WHOLE),
     "polars, nulls": (lambda: pl.DataFrame(GAPS, schema=NAMES, nan_to_null=True), GAPS),
     "polars, whole numbers with nulls": (lambda: pl.from_dataframe(nullable()), COUNTS_WITH_GAPS),
-    "polars, a column of nulls": (
-        lambda: pl.DataFrame({"a": [1.0, 2.0], "b": [None, None]}),
-        [[1, np.nan], [2, np.nan]],
-    ),
+    "polars, a column of nulls": (lambda: pl.DataFrame({"a": [1.0] * 3, "b": [None] * 3}), [[1, np.nan]] * 3),
     "zarr 2": (lambda: zarr_of(WHOLE, 2), WHOLE),
     "zarr 3": (lambda: zarr_of(WHOLE), WHOLE),
     "zarr, packed": (lambda: zarr_of(COUNTS, attributes={"scale_factor": 0.5, "_FillValue": 14}), None),
@@ -76,16 +73,17 @@ def test_whatever_holds_rows_they_are_the_same_in_any_slice(holder):
     assert dataset.doubts == ()
 
 
-@pytest.mark.parametrize("module", ["torch", "jax.numpy", "pyarrow", "dask.array"])
-def test_arrays_and_tables_of_other_libraries(module):
-    library = pytest.importorskip(module)
-    if module == "pyarrow":
-        held = library.table(dict(zip(NAMES, WHOLE.T, strict=True)))
-    else:
-        held = library.from_numpy(WHOLE) if module == "torch" else None
-        held = library.asarray(WHOLE) if held is None else held
-    dataset = dataset_of(held)
-    np.testing.assert_array_equal(dataset.raw(3, 9), np.asarray(held if module != "pyarrow" else WHOLE)[3:9])
+@pytest.mark.parametrize(
+    ("module", "holder"),
+    [
+        ("pyarrow", lambda library: library.table(dict(zip(NAMES, WHOLE.T, strict=True)))),
+        ("dask.array", lambda library: library.from_array(WHOLE, chunks=(7, 3))),
+        ("torch", lambda library: library.from_numpy(WHOLE)),
+    ],
+)
+def test_arrays_and_tables_of_libraries_that_may_be_there(module, holder):
+    dataset = dataset_of(holder(pytest.importorskip(module)))
+    np.testing.assert_array_equal(dataset.raw(3, 9), WHOLE[3:9])
 
 
 def test_columns_have_their_names_unless_a_library_made_them_up():
@@ -101,7 +99,7 @@ def test_columns_have_their_names_unless_a_library_made_them_up():
     [
         (
             lambda: frame(WHOLE).assign(b="Paris"),
-            "the frame: column 1 ('b') holds text ('Paris' in row 0, counted from 0)",
+            "frame: column 1 ('b') holds text ('Paris' in row 0, counted from 0)",
         ),
         (lambda: pl.DataFrame({"a": [1, 2], "b": ["1.5", "-"]}), "column 1 ('b') holds text ('-' in row 1"),
         (lambda: frame(WHOLE).assign(a=pd.Categorical(["x"] * 20), c="y"), "so it is with 'c'; leave out what is no"),
@@ -110,7 +108,7 @@ def test_columns_have_their_names_unless_a_library_made_them_up():
         (lambda: frame(WHOLE).assign(d=[*range(19), "x"]), "row 19, column 3 ('d') is 'x', which is no number"),
         (
             lambda: frame(GAPS),
-            "row 0, column 0 ('a', counted from 0) is nan; every value must be a finite number; set ",
+            "row 0, column 0 ('a', counted from 0) is nan; every value must be a finite number",
         ),
         (nullable, "is nan; every value must be a finite number; set missing=True if NaN marks values that were not"),
         (lambda: frame(WHOLE, list("aabc")), "the frame has 2 columns 'a'; rename them"),
@@ -139,10 +137,8 @@ def test_what_holds_no_table_of_numbers_is_one_sentence(held, sentence):
 
 def test_a_column_that_counts_the_rows_is_doubtful():
     text = frame(WHOLE).to_csv()
-    for table, name in (
-        (pd.read_csv(io.StringIO(text)), " 'Unnamed: 0'"),
-        (pl.read_csv(io.BytesIO(text.encode())), ""),
-    ):
+    read_again = (pd.read_csv(io.StringIO(text)), " 'Unnamed: 0'"), (pl.read_csv(io.BytesIO(text.encode())), "")
+    for table, name in read_again:
         (doubt,) = dataset_of(table).doubts
         assert doubt.startswith(f"the frame: the first column{name} seems to count the rows; leave it out")
     assert dataset_of(pd.read_csv(io.StringIO(text), index_col=0)).doubts == ()
@@ -198,9 +194,7 @@ def test_a_dataset_that_shrinks_meanwhile_is_one_sentence(tmp_path):
         rows.resize(25, 0)
         np.testing.assert_array_equal(dataset.raw(10, 20), WHOLE[10:20])
         rows.resize(12, 0)
-        with pytest.raises(
-            DataError, match=r"was changed while its rows were in use: rows 10 to 20 have the shape \(2, 4\)"
-        ):
+        with pytest.raises(DataError, match=r"was changed while its rows were in use: rows 10 to 20 have"):
             dataset.raw(10, 20)
 
 

@@ -37,7 +37,7 @@ def learn(**changes):
 def digest():
     space = {}
     exec(
-        SCRIPT.replace('"comm": world', '"comm": None')
+        SCRIPT.replace('comm": world', 'comm": None')
         .replace("from mpi4py import MPI\n", "")
         .replace("world = MPI", "#"),
         space,
@@ -59,7 +59,8 @@ assert learn(on_sweep=lambda report, params: report.sweep == 2).n_sweeps == 2
 gaps = np.where(np.arange(6) == np.arange(150)[:, None] % 50, np.nan, data)
 
 def bits(**ranks):
-    codes, filled = found.posterior(gaps, top_k=2, missing=True, **ranks), found.reconstruct(gaps, missing=True, **ranks)
+    codes = found.posterior(gaps, top_k=2, missing=True, **ranks)
+    filled = found.reconstruct(gaps, missing=True, **ranks)
     arrays = [*(each for each in codes if not isinstance(each, dict)), codes.other_means["s_z"], *filled]
     return [array.tobytes() for array in [*arrays, found.free_energy(gaps, missing=True, **ranks)]]
 

@@ -26,7 +26,19 @@ def dataset_of(data: Any, where: str | None = None, missing: bool = False) -> Da
     """
     if hasattr(data, "raw") and hasattr(data, "preprocessing"):
         return cast(Dataset, data)
-    dataset = ArrayDataset(_table_of(data, where), missing=missing)
+    return _dataset(_table_of(data, where), missing)
+
+
+def frame_of(data: Any, where: str) -> ArrayDataset | None:
+    """The dataset of a data frame, in which values may be missing; None where it is none, DataError where it holds
+    columns that are no numbers.
+    """
+    table = None if isinstance(data, np.ndarray | list | tuple) else frame_table(data, where)
+    return None if table is None else _dataset(table, missing=True)
+
+
+def _dataset(table: Table, missing: bool) -> ArrayDataset:
+    dataset = ArrayDataset(table, missing=missing)
     dataset.switch = "missing=True"
     return dataset
 
