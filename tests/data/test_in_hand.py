@@ -31,6 +31,11 @@ def nullable():
     return frame(COUNTS).astype("Int64").mask(np.eye(20, 4) == 1)
 
 
+def whole_numbers_of_polars():
+    rows = [[None if value != value else int(value) for value in row] for row in COUNTS_WITH_GAPS]
+    return pl.DataFrame(rows, schema=NAMES, orient="row")
+
+
 def zarr_of(values, version=3, **settings):
     return zarr.array(values, chunks=(6, 3), zarr_format=version, **settings)
 
@@ -47,7 +52,7 @@ HOLDERS = {
     "pandas, numbers as names": (lambda: frame(WHOLE, [1990, 1991, 1992, 1993]), WHOLE),
     "polars": (lambda: pl.DataFrame(WHOLE, schema=NAMES), WHOLE),
     "polars, nulls": (lambda: pl.DataFrame(GAPS, schema=NAMES, nan_to_null=True), GAPS),
-    "polars, whole numbers with nulls": (lambda: pl.from_dataframe(nullable()), COUNTS_WITH_GAPS),
+    "polars, whole numbers with nulls": (whole_numbers_of_polars, COUNTS_WITH_GAPS),
     "polars, a column of nulls": (lambda: pl.DataFrame({"a": [1.0] * 3, "b": [None] * 3}), [[1, np.nan]] * 3),
     "zarr 2": (lambda: zarr_of(WHOLE, 2), WHOLE),
     "zarr 3": (lambda: zarr_of(WHOLE), WHOLE),
