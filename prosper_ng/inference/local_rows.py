@@ -130,6 +130,9 @@ def _taken_by_name(known: "Learned", dataset: Dataset) -> tuple[Dataset, tuple[s
     Raises UserError where columns have names, and some that the model knows are not among them.
     """
     names, theirs = known.column_names, dataset.column_names
+    numbers = tuple(map(str, range(known.n_observed)))
+    if names is None and theirs is not None and sorted(theirs) == sorted(numbers):
+        names = numbers  # which a frame has by itself, and keeps where its columns change places
     if names is None or theirs in (None, names):
         return dataset, dataset.doubts
     try:

@@ -1,5 +1,7 @@
 """What a learned model says of rows in hand: on threads, of frames, as something that can be looked at."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -79,6 +81,13 @@ def test_columns_of_other_names_are_refused_and_rows_without_names_are_not(known
     assert found.means.tobytes() == alone.means.tobytes()
 
 
+def test_columns_that_a_frame_has_numbered_may_change_places_too(known, rows):
+    numbered, frame = replace(known, column_names=None), pd.DataFrame(np.nan_to_num(rows))
+    with pytest.warns(UserWarning, match="are taken by their names"):
+        found = numbered.posterior(frame[[2, 0, 1, 4, 3]])
+    assert found.means.tobytes() == numbered.posterior(frame).means.tobytes()
+
+
 def test_names_of_columns_are_learned_kept_and_saved(rows, tmp_path):
     frame = pd.DataFrame(np.nan_to_num(rows), columns=NAMES)
     learned = prosper_ng.learn(frame, {"kind": "bsc", "n_latents": 2}, training={"n_sweeps": 2})
@@ -87,6 +96,14 @@ def test_names_of_columns_are_learned_kept_and_saved(rows, tmp_path):
     assert (learned.digest, learned.data_digest) == (plain.digest, plain.data_digest)
     learned.save(tmp_path / "learned.h5")
     assert prosper_ng.load(tmp_path / "learned.h5").column_names == NAMES
+
+
+def test_learning_does_not_start_from_columns_in_another_order(known, rows):
+    frame = pd.DataFrame(np.nan_to_num(rows), columns=NAMES)
+    settings = {"estep": {"kind": "search", "n_states": 7}, "training": {"n_sweeps": 1}}
+    assert prosper_ng.learn(frame, known.model, start=known, **settings).column_names == NAMES
+    with pytest.raises(UserError, match=r"start: learn\(\.\.\.\) has learned from the columns 'v', 'w', 'x', 'y', 'z'"):
+        prosper_ng.learn(frame[list(NAMES[::-1])], known.model, start=known, **settings)
 
 
 def test_what_is_wrong_with_a_row_is_one_sentence_on_any_number_of_threads(known, rows):

@@ -108,15 +108,16 @@ def _zarr_table(data: Any, where: str) -> Table:
     row_bytes = 8 * shape[1]
     together = (getattr(data, "shards", None) or data.chunks)[0]
     whole = _careful(lambda start, stop: packing.unpacked(np.asarray(data[start:stop])), where)
-    doubts = []
-    n_there, n_all = int(data.nchunks_initialized), int(data.nchunks)
+    n_there, n_all, doubts = int(data.nchunks_initialized), int(data.nchunks), list[str]()
     if n_there == 0:
-        raise DataError(f"{where} was declared with shape {shape} but never written")
-    if n_there < n_all and not np.isnan(packing.unpacked(np.array([data.fill_value], data.dtype))).all():
-        doubts.append(
-            f"{where}: {n_all - n_there} of its {n_all} chunks were never written, and are read as {data.fill_value}: "
-            "cut it to what was written"
-        )
+        raise DataError(f"{where} has the shape {shape}, and none of its chunks is there: nothing was written to it")
+    if n_there < n_all:
+        # Chunks of nothing but the fill value are not written by default.
+        lacking = f"{where}: {n_all - n_there} of its {n_all} chunks are not there"
+        if data.fill_value is None:
+            raise DataError(f"{lacking}; what would be read there is left to chance: cut it to what was written")
+        if not np.isnan(packing.unpacked(np.array([data.fill_value], data.dtype))).all():
+            doubts.append(f"{lacking}, and are read as {data.fill_value}; cut it to what was written if that is none")
     rows = by_chunks(whole, together, shape, row_bytes)
     return Table(where, shape, rows, gaps=gaps, doubts=tuple(doubts))
 
