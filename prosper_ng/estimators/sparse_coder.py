@@ -19,7 +19,7 @@ from prosper_ng.components import components_of
 from prosper_ng.config import ConfigError, SourceText
 from prosper_ng.config.hints import fields_of
 from prosper_ng.config.mistakes import Mistake, Place
-from prosper_ng.data.sources._in_hand import frame_of
+from prosper_ng.data.sources._in_hand import more_than_array
 from prosper_ng.errors import UserError, warn
 from prosper_ng.inference.answers import Posterior
 from prosper_ng.inference.learned import Learned
@@ -189,13 +189,13 @@ class SparseCoder(
 
     def _rows(self, X: ArrayLike, reset: bool = False) -> Floats:
         """The rows (n, D) as float64, binary where this is asked for; raises ValueError where they are none."""
-        frame = frame_of(X, "X")
-        if frame is None:
+        held = more_than_array(X, "X")
+        if held is None:
             rows = validate_data(self, X, reset=reset, dtype=np.float64, order="C", ensure_all_finite="allow-nan")
-        else:  # reads what is no number of numpy, and names columns that hold none
+        else:
             validate_data(self, X, reset=reset, skip_check_array=True)
-            rows = frame.read(0, frame.n_rows)
-            for doubt in frame.doubts if reset else ():
+            rows = held.read(0, held.n_rows)
+            for doubt in held.doubts if reset else ():
                 warn(doubt)
         threshold = getattr(self, "binarize", None)
         return rows if threshold is None else np.where(np.isnan(rows), rows, rows > threshold)

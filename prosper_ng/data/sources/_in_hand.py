@@ -29,10 +29,13 @@ def dataset_of(data: Any, where: str | None = None, missing: bool = False) -> Da
     return _dataset(_table_of(data, where), missing)
 
 
-def frame_of(data: Any, where: str) -> ArrayDataset | None:
-    """The dataset of a data frame, in which values may be missing; None where it is none, DataError where it holds
-    columns that are no numbers.
+def more_than_array(data: Any, where: str) -> ArrayDataset | None:
+    """The dataset of what says more than numpy would make of it, such as what is missing: a frame, a masked array, an
+    array of h5py, zarr or xarray. Values in it may be missing. None of anything else; otherwise as `dataset_of`.
     """
+    named = ("h5py", "HLObject"), ("zarr", "Array"), ("zarr", "Group"), ("xarray", "DataArray"), ("xarray", "Dataset")
+    if isinstance(data, np.ma.MaskedArray) or any(_is_of(module, kind, data) for module, kind in named):
+        return _dataset(_table_of(data, where), missing=True)
     table = None if isinstance(data, np.ndarray | list | tuple) else frame_table(data, where)
     return None if table is None else _dataset(table, missing=True)
 
