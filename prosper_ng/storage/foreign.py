@@ -16,7 +16,7 @@ def other_file(path: Path) -> str | None:
             found = other_format(stream.read(N_BYTES), ("hdf5",))
     except OSError:
         return None
-    return None if found is None else f"{path} is {found.partition(';')[0]}, and no file of a run: {_OWN}"
+    return None if found is None else f"{path} is damaged or no file of a run: it is {found.partition(';')[0]}; {_OWN}"
 
 
 def other_content(path: Path, file: h5py.File) -> str:
