@@ -32,6 +32,20 @@ def learn(**changes):
     return prosper_ng.learn(**{"data": data, "comm": world} | SETTINGS | changes)
 """
 
+OTHER_ROWS = """
+known, rows = learn(), data.copy()
+rows[140, 3] = np.nan
+for given in (rows, data[world.rank :], data + world.rank):
+    try:
+        known.posterior(given, comm=world)
+    except UserError as error:
+        say("rows", error)
+try:
+    learn(data=data[50 * world.rank : 50 * world.rank + 50])
+except UserError as error:
+    say("rows", error)
+"""
+
 
 @pytest.fixture(scope="module")
 def digest():
@@ -106,20 +120,9 @@ try:
     learn(model={"kind": "gsc", "n_latents": 0})
 except UserError:
     say("arguments", learn().n_sweeps)
-known, rows = learn(), data.copy()
-rows[140, 3] = np.nan
-for given in (rows, data[world.rank :], data + world.rank):
-    try:
-        known.posterior(given, comm=world)
-    except UserError as error:
-        say("rows", error)
-try:
-    learn(data=data[50 * world.rank : 50 * world.rank + 50])
-except UserError as error:
-    say("rows", error)
 """
     )
-    done = mpiexec(3, code=code, timeout=200)
+    done = mpiexec(3, code=code + OTHER_ROWS, timeout=200)
     assert done.returncode == 0, done.stderr
     place = f"while updating the parameters on rank 0 of 3, host {os.uname().nodename}"
     m_step = f"M-step | sigma became -1.5 | {place} | in the M-step of sweep 3, update 1"
