@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Learned": "prosper_ng.inference.learned",
+    "Posterior": "prosper_ng.inference.answers",
     "learn": "prosper_ng.learning.learn",
     "load": "prosper_ng.inference.stored",
     "plugin": "prosper_ng.components",

@@ -18,6 +18,8 @@ def path_of(written: str | os.PathLike[str]) -> Path:
 
     Raises UserError where no file can be there: it is empty or holds a NUL, or nobody has that name.
     """
+    if not isinstance(written, str | os.PathLike):
+        raise UserError(f"a path must be a text or a Path, not {written!r}")
     text = os.fspath(written)
     if not text:
         raise UserError("a path is empty; give the name of a file or folder, or . for the present folder")

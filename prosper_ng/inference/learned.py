@@ -16,6 +16,7 @@ from prosper_ng.data.preprocessing import NOTHING_DONE, Preprocessing
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import Choice, EStep
 from prosper_ng.inference import answers, description, plots
+from prosper_ng.inference.answers import Asked
 from prosper_ng.inference.inference import Options
 from prosper_ng.inference.saving import save
 from prosper_ng.models.interface import DiscreteLatents, Model, learnable
@@ -70,29 +71,58 @@ class Learned:
         return self.estep.resolved(self.model)
 
     def posterior(
-        self, data: Any, *, top_k: int = 1, n_sweeps: int = 20, adaptive: bool = False, missing: bool = False
+        self,
+        data: Any,
+        *,
+        top_k: int = 1,
+        n_sweeps: int = 20,
+        adaptive: bool = False,
+        missing: bool = False,
+        comm: Any = None,
+        n_jobs: int | None = None,
     ) -> answers.Posterior:
         """The posterior of each row of `data` (n, D), in the units of the data that were learned from.
 
-        `data` is anything with a shape and slices of rows. The `top_k` best states are kept of each row, or as many as
-        the E-step has. An E-step that searches does so for at most `n_sweeps` sweeps; an `adaptive` inference looks
-        harder where the best state is in doubt. NaN marks missing values where `missing` allows for them. What is said
-        of a row depends on nothing but what it holds. Raises UserError where the rows do not fit the model.
-        """
-        return answers.posterior(self, data, top_k, Options(n_sweeps, adaptive), missing)
+        `data` is whatever `prosper_ng.learn` takes; columns that have names are taken by these. The `top_k` best states
+        are kept of each row, or as many as the E-step has. An E-step that searches does so for at most `n_sweeps`
+        sweeps; an `adaptive` inference looks harder where the best state is in doubt. NaN marks missing values where
+        `missing` allows for them. What is said of a row depends on nothing but what it holds.
 
-    def free_energy(self, data: Any, *, n_sweeps: int = 20, adaptive: bool = False, missing: bool = False) -> Floats:
+        On an MPI communicator `comm` of mpi4py all ranks call it together, with the same arguments and the same data:
+        each works on its own rows, and all get what is said of all rows. With `n_jobs` threads of this process, -1 for
+        as many as there are cores, the same is done side by side. The numbers are the same for any number of either.
+        Raises UserError where the rows do not fit the model, on all ranks.
+        """
+        return answers.posterior(self, Asked(data, Options(n_sweeps, adaptive), missing, comm, n_jobs), top_k)
+
+    def free_energy(
+        self,
+        data: Any,
+        *,
+        n_sweeps: int = 20,
+        adaptive: bool = False,
+        missing: bool = False,
+        comm: Any = None,
+        n_jobs: int | None = None,
+    ) -> Floats:
         """(n,) a lower bound of log p(y) for each row of `data` (n, D); see `posterior`."""
-        return answers.free_energy(self, data, Options(n_sweeps, adaptive), missing)
+        return answers.free_energy(self, Asked(data, Options(n_sweeps, adaptive), missing, comm, n_jobs))
 
     def reconstruct(
-        self, data: Any, *, n_sweeps: int = 20, adaptive: bool = False, missing: bool = False
+        self,
+        data: Any,
+        *,
+        n_sweeps: int = 20,
+        adaptive: bool = False,
+        missing: bool = False,
+        comm: Any = None,
+        n_jobs: int | None = None,
     ) -> answers.Reconstruction:
         """What the model predicts of each row of `data` (n, D), and the rows with what was missing filled in.
 
         See `posterior`; raises UserError where the model cannot predict data.
         """
-        return answers.reconstruct(self, data, Options(n_sweeps, adaptive), missing)
+        return answers.reconstruct(self, Asked(data, Options(n_sweeps, adaptive), missing, comm, n_jobs))
 
     def sample(self, n_rows: int, seed: int = 0) -> tuple[Floats, NDArray[np.generic]]:
         """Rows (n, D) drawn from the model, and the values (n, H) of the latents that made them.

@@ -11,9 +11,10 @@ import numpy as np
 
 from prosper_ng.config import ConfigError, SourceText
 from prosper_ng.config.mistakes import Place
+from prosper_ng.data.content import require_same_rows
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.data.memory_settings import Memory
-from prosper_ng.data.sources._arrays import dataset_of
+from prosper_ng.data.sources._in_hand import dataset_of
 from prosper_ng.errors import UserError, warn
 from prosper_ng.estep.interface import EStep
 from prosper_ng.inference.learned import Learned
@@ -42,6 +43,7 @@ Fields = Mapping[str, Any]
 OnSweep = Callable[[SweepReport, NamedArrays], bool | None]
 
 _NAME = "learn(...)"
+_SHOWN = 10
 
 
 def learn(
@@ -60,10 +62,11 @@ def learn(
 ) -> Learned:
     """The model, learned from the rows of `data` (N, D), of which NaN marks missing values where `missing` allows it.
 
-    `data` is anything with a shape, a type and slices of rows: an array, a memmap, a dataset of h5py; or a `Dataset` of
-    this package. `model`, `estep`, `training` and `memory` are components, or mappings as a configuration has them, or
-    a kind. `start` holds parameters to start from, by symbol, or is an earlier result; what it lacks is found from the
-    data. After each sweep `on_sweep(report, params)` is called; where it returns True, learning ends.
+    `data` is anything with a shape, a type and slices of rows: an array, a memmap, a dataset of h5py or zarr; a data
+    frame, of which the columns keep their names; or a `Dataset` of this package. `model`, `estep`, `training` and
+    `memory` are components, or mappings as a configuration has them, or a kind. `start` holds parameters to start from,
+    by symbol, or is an earlier result; what it lacks is found from the data. After each sweep
+    `on_sweep(report, params)` is called; where it returns True, learning ends.
 
     On an MPI communicator `comm` of mpi4py all ranks call it together, with the same arguments and the same data: each
     reads its own rows, root alone calls `on_sweep`, and all get the result, root with the history. Numbers do not
@@ -81,7 +84,8 @@ def learn(
 
     def asked() -> tuple[LearningSettings, Dataset, Given | None]:
         settings = _settings(seed=seed, model=model, estep=estep, training=training or {}, memory=memory or {})
-        return settings, _dataset(data, missing), None if start is None else _given(start)
+        dataset = dataset_of(data, missing=missing)
+        return settings, dataset, None if start is None else _given(start, dataset)
 
     with one_blas_thread():
         if n_threads > 1:
@@ -90,6 +94,7 @@ def learn(
         with group_of(comm) as ranks, failing_together(ranks):
             with collectively(ranks, ""):
                 own = asked()
+            require_same_rows(own[1], ranks)
             return _learned(*own, ranks, on_sweep)
 
 
@@ -153,15 +158,8 @@ def _settings(**given: Any) -> LearningSettings:
         raise ConfigError([replace(mistake, place=place) for mistake in error.mistakes]) from None
 
 
-def _dataset(data: Any, missing: bool) -> Dataset:
-    if hasattr(data, "raw") and hasattr(data, "preprocessing"):
-        dataset: Dataset = data
-        return dataset
-    return dataset_of(data, missing=missing)
-
-
-def _given(start: Learned | Mapping[str, Any]) -> Given:
-    """Parameters to start from; UserError where they are those of other units."""
+def _given(start: Learned | Mapping[str, Any], dataset: Dataset) -> Given:
+    """Parameters to start from; UserError where they are those of other units, or of columns in another order."""
     if not isinstance(start, Learned):
         return Given(start, where="start")
     if start.preprocessing is None or not start.preprocessing.is_identity:
@@ -169,7 +167,18 @@ def _given(start: Learned | Mapping[str, Any]) -> Given:
             f"start: {start.origin} has learned from rows that were whitened or whose means were removed; its "
             "parameters are none of the data as they are"
         )
+    names, theirs = start.column_names, dataset.column_names
+    if None not in (names, theirs) and names != theirs:
+        raise UserError(
+            f"start: {start.origin} has learned from the columns {_listed(names)}, and those of {dataset.where} are "
+            f"{_listed(theirs)}; bring them into its order"
+        )
     return Given(start.params, start.never_observed, "start")
+
+
+def _listed(names: tuple[str, ...] | None) -> str:
+    shown = ", ".join(map(repr, (names or ())[:_SHOWN]))
+    return f"{shown} and {len(names) - _SHOWN} more" if names and len(names) > _SHOWN else shown
 
 
 def _digest(parts: Assembly, state: TrainingState, history: History) -> str:

@@ -17,6 +17,7 @@ from prosper_ng.data.dataset import NO_COLUMNS, Columns, require_memory
 from prosper_ng.data.preprocessing import Preprocessing
 from prosper_ng.errors import UserError
 from prosper_ng.storage import hdf5, run_file
+from prosper_ng.storage.foreign import other_content, other_file
 from prosper_ng.storage.status import Status, StatusError, read_status
 
 _COURSE = {"sweep", "temperature", "data_pruning", "settled", "n_rows_used", "n_accepted"}
@@ -206,7 +207,8 @@ def _reading(path: Path, read: Callable[[h5py.File], T]) -> T:
         raise  # what is wrong has been said
     except (OSError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
-        raise RunFileError(f"{path} is damaged or no file of a run: {reason}") from error
+        said = other_file(path) or f"{path} is damaged or no file of a run: {reason}"
+        raise RunFileError(said) from error
 
 
 def _run_file(folder: Path) -> Path:
@@ -227,7 +229,7 @@ def _run_file(folder: Path) -> Path:
 def _record(path: Path, file: h5py.File, status: Status | None, trouble: str | None) -> RunRecord:
     attributes = _attributes(file) | _values({name: each for name, each in file.items() if _is_array(each)})
     if attributes.get("format") != run_file.FORMAT:
-        raise ValueError("it does not say that it is one")
+        raise RunFileError(other_content(path, file))
     version = attributes["format_version"]
     if version > run_file.FORMAT_VERSION:
         raise RunFileError(

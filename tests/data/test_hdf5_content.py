@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from prosper_ng.data.dataset import DataError
-from prosper_ng.data.sources._arrays import dataset_of
+from prosper_ng.data.sources._in_hand import dataset_of
 from prosper_ng.data.sources.hdf5 import Hdf5
 
 ROWS = np.arange(12.0).reshape(4, 3)
