@@ -1,0 +1,105 @@
+"""Names for the axes of arrays in HDF5 files, as netCDF-4 keeps them.
+
+xarray, Panoply, MATLAB and ncdump then show `W (D, H)` instead of `W (phony_dim_0, phony_dim_1)`. A name is a dimension
+scale: a dataset of that name whose attributes refer to the arrays and theirs to it. One that holds nothing, a dimension
+without a variable in the words of netCDF, says how long the axis is; others hold what stands along it, such as the names
+of columns.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+
+import h5py
+import numpy as np
+
+from prosper_ng.models.axes import Axes, distinct
+from prosper_ng.storage import hdf5
+
+ROW, SWEEP = "row", "sweep"
+IMAGE: Axes = ("height", "width", "channel")
+
+
+def name_all(file: h5py.File, axes_of: Callable[[str, int], Axes | None], labels: Mapping[str, Sequence[str]]) -> None:
+    """Name the axes of all arrays of a file that have no names yet.
+
+    `axes_of` says the names for the path and number of axes of an array; what it does not know is named after the array, `image_0` and so
+    on, since readers want all arrays to have names or none. `labels` are what stands along axes by their names.
+    """
+    found: list[h5py.Dataset] = []
+
+    def note(_: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Dataset) and item.ndim and not h5py.h5ds.is_scale(item.id):
+            found.append(item)
+
+    file.visititems(note)
+    for dataset in found:
+        # Names are for readers; what is wrong with those of a damaged file must not keep a run from going on.
+        with contextlib.suppress(RuntimeError, KeyError, ValueError, TypeError):
+            if not len(dataset.dims[0]):
+                path = str(dataset.name).strip("/")
+                _name(dataset, axes_of(path, dataset.ndim) or (), labels)
+
+
+def unknown(name: str, n_axes: int) -> Axes:
+    """The names of the axes of an array that nothing is known of."""
+    return tuple(f"{name}_{place}" for place in range(n_axes))
+
+
+def become_scale(dataset: h5py.Dataset) -> None:
+    """Let the numbers of a dataset stand along the axis that is called like it."""
+    if not h5py.h5ds.is_scale(dataset.id):
+        dataset.make_scale(str(dataset.name).rpartition("/")[2])
+
+
+def remove(file: h5py.File, path: str) -> None:
+    """Remove a dataset or group; names of axes would keep references to arrays that are gone."""
+
+    def detach(_: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Dataset) and item.ndim and not h5py.h5ds.is_scale(item.id):
+            for axis in range(item.ndim):
+                for scale in list(item.dims[axis].values()):
+                    item.dims[axis].detach_scale(scale)
+
+    item = file[path]
+    with contextlib.suppress(RuntimeError, KeyError, ValueError, TypeError):
+        detach(path, item) if isinstance(item, h5py.Dataset) else item.visititems(detach)
+    del file[path]
+
+
+def _name(dataset: h5py.Dataset, axes: Axes, labels: Mapping[str, Sequence[str]]) -> None:
+    own = str(dataset.name).rpartition("/")[2]
+    known = len(axes) == dataset.ndim
+    names = distinct(axes) if known else unknown(own, dataset.ndim)
+    scales = [
+        _scale(dataset.file if known else dataset.parent, dataset.parent, name, length, labels.get(name))
+        for name, length in zip(names, dataset.shape, strict=True)
+    ]
+    if not all(scales):
+        if known:
+            _name(dataset, (), labels)
+        return
+    for axis, scale in enumerate(scales):
+        dataset.dims[axis].attach_scale(scale)
+
+
+def _scale(
+    home: h5py.Group, group: h5py.Group, name: str, length: int, labels: Sequence[str] | None
+) -> h5py.Dataset | None:
+    """The scale of this name that a reader of the group sees, made at `home` where there is none.
+
+    None where something else has the name, or the axis has another length.
+    """
+    while name not in group and group.name != "/":
+        group = group.parent
+    if name in group:
+        found = group[name]
+        fits = isinstance(found, h5py.Dataset) and found.shape == (length,) and h5py.h5ds.is_scale(found.id)
+        return found if fits else None
+    if labels is not None and len(labels) == length:
+        values = [hdf5.storable(label) for label in labels]
+        made = home.create_dataset(name, data=values, dtype=h5py.string_dtype(), fletcher32=True)
+        made.make_scale(name)
+    else:
+        made = home.create_dataset(name, shape=(length,), dtype=np.int8)
+        made.make_scale(f"{hdf5.NO_VARIABLE}{length:10d}")
+    return made
