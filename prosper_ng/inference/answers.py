@@ -11,6 +11,7 @@ from prosper_ng.errors import UserError, warn
 from prosper_ng.estep.interface import Found, Target
 from prosper_ng.estep.row_by_row import in_pieces
 from prosper_ng.inference.inference import Inference, Inferred, Options, Summarize, infer
+from prosper_ng.inference.labeled import posterior_dataset, reconstruction_dataset
 from prosper_ng.inference.local_rows import LocalRows, rows_in_hand
 from prosper_ng.inference.samples import made, require_sampling
 from prosper_ng.inference.summary import Summary, decoded, summarize
@@ -46,6 +47,10 @@ class Posterior(NamedTuple):
     unimproved: NDArray[np.int32]
     """(n,) for how many sweeps, or neighborhoods of states, the best state has not improved."""
 
+    def to_xarray(self) -> Any:
+        """An `xarray.Dataset` with the axes `row`, `top_k` and `H`; UserError where xarray is not installed."""
+        return posterior_dataset(self)
+
 
 class Reconstruction(NamedTuple):
     """What a model predicts of each of n rows, in the units of the data."""
@@ -56,6 +61,10 @@ class Reconstruction(NamedTuple):
     """(n, D) the data where they were observed, the predictions where they are missing."""
     free_energy: Floats
     """(n,) a lower bound of log p(y)."""
+
+    def to_xarray(self) -> Any:
+        """An `xarray.Dataset` with the axes `row` and `D`; UserError where xarray is not installed."""
+        return reconstruction_dataset(self)
 
 
 def posterior(known: "Learned", data: Any, top_k: int, options: Options, missing: bool) -> Posterior:

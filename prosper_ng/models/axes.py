@@ -1,5 +1,6 @@
 """What the axes of parameters are called outside their model: by the symbols of the papers."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,12 +20,12 @@ def axes_of(model: Model, n_observed: int) -> dict[str, Axes]:
     latent; where it counts several, an axis is `pi_1`, by parameter and place. A covariance has `D` and `D_2`.
     """
     shapes = _shapes(model, n_observed)
-    wider, longer = _shapes(model, n_observed + 1), _shapes_with_more_latents(model, n_observed)
-    symbols = {
-        name: [_symbol(*sides, n_observed, _n_latents(model)) for sides in zip(shape, wider[name], longer[name])]
-        for name, shape in shapes.items()
-    }
-    unknown = {side for name in shapes for side, symbol in zip(shapes[name], symbols[name]) if symbol is None}
+    n_latents = _n_latents(model)
+    wider = _or_guess(shapes, n_observed, lambda: _shapes(model, n_observed + 1))
+    longer = _or_guess(shapes, n_latents, lambda: _shapes(_with_one_more_latent(model), n_observed))
+    sides = {name: list(zip(shapes[name], wider[name], longer[name], strict=True)) for name in shapes}
+    symbols = {name: [_symbol(*each, n_observed, n_latents) for each in own] for name, own in sides.items()}
+    unknown = {each[0] for own in sides.values() for each in own if _symbol(*each, n_observed, n_latents) is None}
     words = {symbol: symbol if symbol not in shapes else in_words for symbol, in_words in _IN_WORDS.items()}
     last = words["K"] if len(unknown) == 1 else None
     return {
@@ -56,15 +57,21 @@ def _shapes(model: Model, n_observed: int) -> dict[str, Shape]:
     return {name: spec.shape for name, spec in learnable(model.parameters(n_observed)).items()}
 
 
-def _shapes_with_more_latents(model: Model, n_observed: int) -> dict[str, Shape]:
-    """The shapes with one more latent; where no such model can be made, a side of H is taken for one of latents."""
-    shapes, known = _shapes(model, n_observed), _n_latents(model)
+def _with_one_more_latent(model: Model) -> Model:
     kind: Any = model
+    changed: Model = replace(kind, n_latents=kind.n_latents + 1)
+    return changed
+
+
+def _or_guess(shapes: dict[str, Shape], count: int | None, changed: Callable[[], dict[str, Shape]]) -> dict[str, Shape]:
+    """The shapes where something counts one more; those in which every side of that length is one longer, where no such
+    model can be made.
+    """
     try:
-        more = _shapes(replace(kind, n_latents=(known or 0) + 1), n_observed)
+        found = changed()
     except Exception:
-        # A plug-in may allow for some numbers of latents only, in whatever words.
-        more = {}
-    if {name: len(shape) for name, shape in more.items()} == {name: len(shape) for name, shape in shapes.items()}:
-        return more
-    return {name: tuple(side + (side == known) for side in shape) for name, shape in shapes.items()}
+        # A plug-in may allow for some numbers of columns or latents only, and say so in whatever way.
+        found = {}
+    if {name: len(shape) for name, shape in found.items()} == {name: len(shape) for name, shape in shapes.items()}:
+        return found
+    return {name: tuple(side + (side == count) for side in shape) for name, shape in shapes.items()}

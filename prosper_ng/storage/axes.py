@@ -2,28 +2,40 @@
 
 xarray, Panoply, MATLAB and ncdump then show `W (D, H)` instead of `W (phony_dim_0, phony_dim_1)`. A name is a dimension
 scale: a dataset of that name whose attributes refer to the arrays and theirs to it. One that holds nothing, a dimension
-without a variable in the words of netCDF, says how long the axis is; others hold what stands along it, such as the names
-of columns.
+without a variable in the words of netCDF, says how long the axis is; others hold what stands along it, such as names of
+columns.
 """
 
 import contextlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import h5py
 import numpy as np
 
+from prosper_ng.data.sources._hdf5_content import AXIS_ALONE
 from prosper_ng.models.axes import Axes, distinct
 from prosper_ng.storage import hdf5
 
-ROW, SWEEP = "row", "sweep"
-IMAGE: Axes = ("height", "width", "channel")
+SWEEP = "sweep"
+KNOWN: dict[str, Axes] = {
+    "preprocessing/mean": ("D",),
+    "preprocessing/matrix": ("D", "D_2"),
+    "preprocessing/inverse": ("D_2", "D"),
+    "results/images": ("height", "width", "channel"),
+}
+"""Of arrays of `run.h5` that are no parameters, by their path or group."""
+_IN_FULL = {"N": "row", "k": "top_k", "channels": "channel"}
+"""How axes are called for which what is said of an array has a shorter word."""
+_SHAPE = re.compile(r"\(((?:\w+, ?)*\w*)\) ")
 
 
 def name_all(file: h5py.File, axes_of: Callable[[str, int], Axes | None], labels: Mapping[str, Sequence[str]]) -> None:
     """Name the axes of all arrays of a file that have no names yet.
 
-    `axes_of` says the names for the path and number of axes of an array; what it does not know is named after the array, `image_0` and so
-    on, since readers want all arrays to have names or none. `labels` are what stands along axes by their names.
+    `axes_of` says the names for the path of an array and the number of its axes. What it does not know is named after
+    the array, `image_0` and so on, since readers want all arrays to have names or none. `labels` are what stands along
+    axes, by their names.
     """
     found: list[h5py.Dataset] = []
 
@@ -43,6 +55,13 @@ def name_all(file: h5py.File, axes_of: Callable[[str, int], Axes | None], labels
 def unknown(name: str, n_axes: int) -> Axes:
     """The names of the axes of an array that nothing is known of."""
     return tuple(f"{name}_{place}" for place in range(n_axes))
+
+
+def told_by(meaning: object) -> Axes | None:
+    """The axes in what is said of an array: `row` and `H` in "(N, H) posterior means"; None where it tells none."""
+    found = _SHAPE.match(meaning) if isinstance(meaning, str) else None
+    words = [] if found is None else [word.strip() for word in found[1].split(",") if word.strip()]
+    return tuple(_IN_FULL.get(word, word) for word in words) or None
 
 
 def become_scale(dataset: h5py.Dataset) -> None:
@@ -101,5 +120,5 @@ def _scale(
         made.make_scale(name)
     else:
         made = home.create_dataset(name, shape=(length,), dtype=np.int8)
-        made.make_scale(f"{hdf5.NO_VARIABLE}{length:10d}")
+        made.make_scale(f"{AXIS_ALONE}{length:10d}")
     return made

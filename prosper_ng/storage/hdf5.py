@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng import access
+from prosper_ng.data.sources._hdf5_content import is_axis_alone
 
 _MOST_OBJECTS = 1_000_000
 """Links can make a few groups look like endlessly many."""
 _CHUNK_BYTES, _LARGEST_CHUNK = 1 << 12, 1 << 20
 _NOT_STORED = 1 << 20
 """Bytes that may be missing in a file: small datasets are stored in its headers."""
-NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable."
-"""How netCDF marks a dataset that says how long an axis is, and holds nothing."""
 
 
 class _Disk(io.RawIOBase):
@@ -160,14 +159,11 @@ def _require_own_numbers(dataset: h5py.Dataset) -> None:
 
 def is_length(item: object) -> bool:
     """Whether a dataset says how long an axis is and nothing else: it is never read."""
-    if not isinstance(item, h5py.Dataset) or item.ndim != 1 or item.dtype != np.int8:
-        return False
-    name = item.attrs.get("NAME")
-    return isinstance(name, bytes) and name.startswith(NO_VARIABLE.encode())
+    return isinstance(item, h5py.Dataset) and item.ndim == 1 and item.dtype == np.int8 and is_axis_alone(item)
 
 
 def extend(group: h5py.Group, path: str, start: int, values: NDArray[Any]) -> None:
-    """Let the array at `path` end with these values (n, ...) from the entry `start` on; NaN before them in a new one."""
+    """Let the array at `path` end with these values (n, ...) from the entry `start` on, in a new one after NaN."""
     if path not in group:
         shape, is_real = values.shape[1:], values.dtype.kind == "f"
         group.create_dataset(

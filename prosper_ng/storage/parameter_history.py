@@ -22,7 +22,7 @@ FORMER = "sweep-"
 
 
 def append(file: h5py.File, kept: Sequence[tuple[int, NamedArrays]]) -> None:
-    """Add the parameters of later sweeps to those in the file, in the place of what it has from the first of them on."""
+    """Add the parameters of later sweeps, in the place of what the file has from the first of them on."""
     if not kept:
         return
     group = file.require_group(GROUP)

@@ -11,8 +11,8 @@ Layout, for plain h5py and MATLAB:
     /provenance               attributes, long texts as datasets; attempt-0002 below it for the second start
     /history/<column>         one entry for each sweep; NaN where nothing was recorded
     /parameters/latest/<name> the attribute role says what it is: dictionary, activity, noise or none of these
-    /parameter_history/<name> (sweep, *shape) after the sweeps in /parameter_history/sweep; earlier versions kept them as
-                              /parameters/sweep-000010/<name>
+    /parameter_history/<name> (sweep, *shape) after the sweeps in /parameter_history/sweep; earlier versions kept them
+                              as /parameters/sweep-000010/<name>
     /preprocessing/...        what was done to the rows: remove_mean, whiten; of whitened ones also mean (D,), matrix
                               and inverse (D, D): rows are learned from as (row - mean) @ matrix
     /plug_ins/<name>          of each plug-in that the run uses: made_with, kinds, sha256, and of a file its text
@@ -47,13 +47,6 @@ _LEAST_SECONDS = 5.0
 _LARGEST_SHARE = 0.02
 """Of the wall time that may go into writing between checkpoints."""
 _LONGEST_ATTRIBUTE = 4096
-_AXES: dict[str, Axes] = {
-    "preprocessing/mean": ("D",),
-    "preprocessing/matrix": ("D", "D"),
-    "preprocessing/inverse": ("D", "D"),
-    "results/images": axes.IMAGE,
-}
-"""Of other arrays than parameters, by their path or group."""
 
 
 class StoredConfig(NamedTuple):
@@ -247,7 +240,12 @@ class RunFile:
         _put_all(file, "plug_ins", self._plug_ins)
         _put_all(file, "results", self._results)
         names = self._attributes.get("column_names")
-        axes.name_all(file, self._axes_of, {} if names is None else {"D": json.loads(names)})
+        axes.name_all(file, self._axes_of, {} if names is None else {self._columns: json.loads(names)})
+
+    @property
+    def _columns(self) -> str:
+        """How the axis of the columns of the data is called."""
+        return "n_observed" if any("n_observed" in own for own in self._axes.values()) else "D"
 
     def _axes_of(self, path: str, n_axes: int) -> Axes | None:
         """How the axes of the array at this path are called, where that is known."""
@@ -258,9 +256,12 @@ class RunFile:
             return (axes.SWEEP, *self._axes.get(name, axes.unknown(name, n_axes - 1)))
         if group.startswith("parameters/"):
             return self._axes.get(name)
+        if group == "results/truth":
+            # What was looked for has columns in common with the data, and numbers of its own of all else.
+            return tuple(axis if axis == self._columns else f"{axis}_true" for axis in self._axes.get(name, ())) or None
         if path == "results/dictionary":
             return next((self._axes.get(each) for each, role in self._roles.items() if role == name), None)
-        return _AXES.get(path) or _AXES.get(group)
+        return axes.KNOWN.get(path) or axes.KNOWN.get(group)
 
     def _forget_the_future(self, file: h5py.File) -> None:
         """Remove what a run wrote after the checkpoint that it is continued from."""

@@ -134,8 +134,8 @@ class RunRecord:
     def params_history(self) -> dict[str, NDArray[Any]]:
         """`sweep` (n,), the sweeps after which parameters were kept, and each parameter (n, *shape) after them.
 
-        Empty where none were kept. They are read now; RunFileError where they cannot be, DataError where they do not fit
-        into memory.
+        Empty where none were kept. They are read now; RunFileError where they cannot be, DataError where they do not
+        fit into memory.
         """
         return _reading(self.path, parameter_history.read)
 
