@@ -27,6 +27,8 @@ KNOWN: dict[str, Axes] = {
 """Of arrays of `run.h5` that are no parameters, by their path or group."""
 _IN_FULL = {"N": "row", "k": "top_k", "channels": "channel"}
 """How axes are called for which what is said of an array has a shorter word."""
+_DAMAGE = (RuntimeError, KeyError, ValueError, TypeError)
+"""What h5py raises where a file is damaged."""
 _SHAPE = re.compile(r"\(((?:\w+, ?)*\w*)\) ")
 
 
@@ -43,10 +45,11 @@ def name_all(file: h5py.File, axes_of: Callable[[str, int], Axes | None], labels
         if isinstance(item, h5py.Dataset) and item.ndim and not h5py.h5ds.is_scale(item.id):
             found.append(item)
 
-    file.visititems(note)
+    # Names are for readers; what is wrong with those of a damaged file must not keep a run from going on.
+    with contextlib.suppress(*_DAMAGE):
+        file.visititems(note)
     for dataset in found:
-        # Names are for readers; what is wrong with those of a damaged file must not keep a run from going on.
-        with contextlib.suppress(RuntimeError, KeyError, ValueError, TypeError):
+        with contextlib.suppress(*_DAMAGE):
             if not len(dataset.dims[0]):
                 path = str(dataset.name).strip("/")
                 _name(dataset, axes_of(path, dataset.ndim) or (), labels)
@@ -80,7 +83,7 @@ def remove(file: h5py.File, path: str) -> None:
                     item.dims[axis].detach_scale(scale)
 
     item = file[path]
-    with contextlib.suppress(RuntimeError, KeyError, ValueError, TypeError):
+    with contextlib.suppress(*_DAMAGE):
         detach(path, item) if isinstance(item, h5py.Dataset) else item.visititems(detach)
     del file[path]
 
@@ -116,7 +119,7 @@ def _scale(
         return found if fits else None
     if labels is not None and len(labels) == length:
         values = [hdf5.storable(label) for label in labels]
-        made = home.create_dataset(name, data=values, dtype=h5py.string_dtype(), fletcher32=True)
+        made = home.create_dataset(name, data=values, dtype=h5py.string_dtype())
         made.make_scale(name)
     else:
         made = home.create_dataset(name, shape=(length,), dtype=np.int8)

@@ -167,7 +167,7 @@ def extend(group: h5py.Group, path: str, start: int, values: NDArray[Any]) -> No
     if path not in group:
         shape, is_real = values.shape[1:], values.dtype.kind == "f"
         group.create_dataset(
-            path, shape=(0, *shape), maxshape=(None, *shape), chunks=_chunks(shape, values.dtype.itemsize),
+            path, shape=(0, *shape), maxshape=(None, *(side or None for side in shape)), chunks=_chunks(shape, values.dtype.itemsize),
             dtype=values.dtype, fillvalue=np.nan if is_real else None, fletcher32=True,
         )  # fmt: skip
     dataset = group[path]

@@ -166,7 +166,7 @@ class RunFile:
         n_notes = len(self.notes)
         try:
             self._replace()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # h5py raises either where a file is damaged
             return f"{self.path} was not brought up to date: {error}"
         finally:
             self._flushed_at = time.monotonic()
