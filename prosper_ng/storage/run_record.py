@@ -271,7 +271,8 @@ def _preprocessing(file: h5py.File, attributes: dict[str, Any]) -> Preprocessing
 def _roles(parameters: h5py.Group | dict[str, Any]) -> dict[str, str]:
     """What the parameters are; by their names where a file is too old to say so."""
     roles = {name: str(item.attrs["role"]) for name, item in parameters.items() if "role" in item.attrs}
-    return roles or {name: _FORMER_ROLES.get(name, "") for name in parameters}
+    arrays = (name for name, item in parameters.items() if not hdf5.is_length(item))
+    return roles or {name: _FORMER_ROLES.get(name, "") for name in arrays}
 
 
 def _plug_ins(file: h5py.File) -> dict[str, dict[str, str]]:
