@@ -165,11 +165,16 @@ def is_length(item: object) -> bool:
 def extend(group: h5py.Group, path: str, start: int, values: NDArray[Any]) -> None:
     """Let the array at `path` end with these values (n, ...) from the entry `start` on, in a new one after NaN."""
     if path not in group:
-        shape, is_real = values.shape[1:], values.dtype.kind == "f"
+        shape, dtype = values.shape[1:], values.dtype
         group.create_dataset(
-            path, shape=(0, *shape), maxshape=(None, *(side or None for side in shape)), chunks=_chunks(shape, values.dtype.itemsize),
-            dtype=values.dtype, fillvalue=np.nan if is_real else None, fletcher32=True,
-        )  # fmt: skip
+            path,
+            shape=(0, *shape),
+            maxshape=(None, *(side or None for side in shape)),
+            chunks=_chunks(shape, dtype.itemsize),
+            dtype=dtype,
+            fillvalue=np.nan if dtype.kind == "f" else None,
+            fletcher32=True,
+        )
     dataset = group[path]
     dataset.resize(start + len(values), axis=0)
     dataset[start:] = values
