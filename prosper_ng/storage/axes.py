@@ -42,7 +42,7 @@ def name_all(file: h5py.File, axes_of: Callable[[str, int], Axes | None], labels
     found: list[h5py.Dataset] = []
 
     def note(_: str, item: h5py.HLObject) -> None:
-        if isinstance(item, h5py.Dataset) and item.ndim and not h5py.h5ds.is_scale(item.id):
+        if isinstance(item, h5py.Dataset) and item.ndim and not hdf5.is_scale(item):
             found.append(item)
 
     # Names are for readers; what is wrong with those of a damaged file must not keep a run from going on.
@@ -69,15 +69,16 @@ def told_by(meaning: object) -> Axes | None:
 
 def become_scale(dataset: h5py.Dataset) -> None:
     """Let the numbers of a dataset stand along the axis that is called like it."""
-    if not h5py.h5ds.is_scale(dataset.id):
-        dataset.make_scale(str(dataset.name).rpartition("/")[2])
+    with contextlib.suppress(*_DAMAGE):
+        if not hdf5.is_scale(dataset):
+            dataset.make_scale(str(dataset.name).rpartition("/")[2])
 
 
 def remove(file: h5py.File, path: str) -> None:
     """Remove a dataset or group; names of axes would keep references to arrays that are gone."""
 
     def detach(_: str, item: h5py.HLObject) -> None:
-        if isinstance(item, h5py.Dataset) and item.ndim and not h5py.h5ds.is_scale(item.id):
+        if isinstance(item, h5py.Dataset) and item.ndim and not hdf5.is_scale(item):
             for axis in range(item.ndim):
                 for scale in list(item.dims[axis].values()):
                     item.dims[axis].detach_scale(scale)
@@ -115,8 +116,8 @@ def _scale(
         group = group.parent
     if name in group:
         found = group[name]
-        fits = isinstance(found, h5py.Dataset) and found.shape == (length,) and h5py.h5ds.is_scale(found.id)
-        return found if fits else None
+        fits = isinstance(found, h5py.Dataset) and found.shape == (length,)
+        return found if fits and found.attrs.get("CLASS") == b"DIMENSION_SCALE" else None
     if labels is not None and len(labels) == length:
         values = [hdf5.storable(label) for label in labels]
         made = home.create_dataset(name, data=values, dtype=h5py.string_dtype())

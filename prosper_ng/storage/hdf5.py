@@ -162,6 +162,11 @@ def is_length(item: object) -> bool:
     return isinstance(item, h5py.Dataset) and item.ndim == 1 and item.dtype == np.int8 and is_axis_alone(item)
 
 
+def is_scale(dataset: h5py.Dataset) -> bool:
+    """Whether a dataset has marks of one that names an axis; HDF5 itself dies of being asked where they are damaged."""
+    return not {"CLASS", "NAME", "REFERENCE_LIST"}.isdisjoint(dataset.attrs)
+
+
 def extend(group: h5py.Group, path: str, start: int, values: NDArray[Any]) -> None:
     """Let the array at `path` end with these values (n, ...) from the entry `start` on, in a new one after NaN."""
     if path not in group:

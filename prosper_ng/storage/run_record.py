@@ -293,7 +293,7 @@ def _provenance(group: h5py.Group) -> dict[str, Any]:
 
 
 def _is_array(item: object) -> bool:
-    return isinstance(item, h5py.Dataset) and not h5py.h5ds.is_scale(item.id)
+    return isinstance(item, h5py.Dataset) and not hdf5.is_scale(item)
 
 
 def _values(group: h5py.Group | dict[str, h5py.Dataset]) -> dict[str, Any]:

@@ -154,3 +154,18 @@ def test_other_formats_hold_arrays_and_no_names(tmp_path):
         results.put("data", np.ones((2, 3)), "(N, D) the rows")
     with np.load(path) as found:
         assert sorted(found) == ["attributes", "data"]
+
+
+def test_damaged_names_do_not_keep_a_run_from_going_on(tmp_path):
+    """Attributes have no checksums."""
+    file = begin(tmp_path)
+    sweep_through(file, 1, 4)
+    data = file.path.read_bytes()
+    for mark in (b"DIMENSION_SCALE", b"REFERENCE_LIST", b"DIMENSION_LIST"):
+        file.path.write_bytes(data.replace(mark, b"X" + mark[1:]))
+        resumed = begin(tmp_path, file.history)
+        sweep_through(resumed, 5, 6)
+        assert not [note for note in resumed.notes if "damaged" not in note]
+        assert read_run(tmp_path).sweeps == 6
+        np.testing.assert_array_equal(read_run(tmp_path).params_history()["W"][-1], np.full((4, 3), 6.0))
+        file.history = History({name: values[:4] for name, values in file.history.columns().items()})
