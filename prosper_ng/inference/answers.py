@@ -16,6 +16,7 @@ from prosper_ng.errors import UserError, warn
 from prosper_ng.estep.interface import Found, Target
 from prosper_ng.estep.row_by_row import in_pieces
 from prosper_ng.inference.inference import Inference, Options, Summarize, infer
+from prosper_ng.inference.labeled import posterior_dataset, reconstruction_dataset
 from prosper_ng.inference.local_rows import LocalRows, rows_in_hand
 from prosper_ng.inference.samples import made, require_sampling
 from prosper_ng.inference.summary import Summary, decoded, summarize
@@ -59,6 +60,10 @@ class Posterior(NamedTuple):
         """The shapes."""
         return shapes_of(self)
 
+    def to_xarray(self) -> Any:
+        """An `xarray.Dataset` with the axes `row`, `top_k` and `H`; UserError where xarray is not installed."""
+        return posterior_dataset(self)
+
 
 class Reconstruction(NamedTuple):
     """What a model predicts of each of n rows, in the units of the data."""
@@ -73,6 +78,10 @@ class Reconstruction(NamedTuple):
     def __repr__(self) -> str:
         """The shapes."""
         return shapes_of(self)
+
+    def to_xarray(self) -> Any:
+        """An `xarray.Dataset` with the axes `row` and `D`; UserError where xarray is not installed."""
+        return reconstruction_dataset(self)
 
 
 def shapes_of(told: Any) -> str:

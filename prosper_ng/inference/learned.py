@@ -18,6 +18,7 @@ from prosper_ng.estep.interface import Choice, EStep
 from prosper_ng.inference import answers, description, plots
 from prosper_ng.inference.answers import Asked
 from prosper_ng.inference.inference import Options
+from prosper_ng.inference.labeled import tree_of
 from prosper_ng.inference.saving import save
 from prosper_ng.models.interface import DiscreteLatents, Model, learnable
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -44,6 +45,8 @@ class Learned:
     """What was done to the rows that were learned from, and is done to others; None where it is not known."""
     history: Mapping[str, Floats] = field(default_factory=dict)
     """Columns of equal length, one entry for each sweep; empty where none is known."""
+    params_history: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
+    """`sweep` (n,) and each parameter (n, *shape) after these sweeps, where `load` was asked for them; else empty."""
     n_sweeps: int | None = None
     """Sweeps that the parameters come after."""
     digest: str | None = None
@@ -165,6 +168,14 @@ class Learned:
 
     def _repr_html_(self) -> str:
         return description.as_html(self)
+
+    def to_xarray(self) -> Any:
+        """An `xarray.DataTree` with named axes, laid out as the file that `save` writes.
+
+        `parameters/latest` and `history` are there, `parameter_history` where it was loaded; attributes say which model
+        it is. Raises UserError where xarray is not installed.
+        """
+        return tree_of(self)
 
     def provenance(self) -> dict[str, Any]:
         """Where results of this model come from: the same for the same results, so without time, host and ranks."""

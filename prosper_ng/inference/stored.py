@@ -52,15 +52,18 @@ class LearnedRun(NamedTuple):
     """What the user should be warned of."""
 
 
-def load(path: str | Path) -> Learned:
+def load(path: str | Path, *, params_history: bool = False) -> Learned:
     """A learned model: that of a run, by its folder or run.h5, or one that `Learned.save` wrote.
 
-    Raises UserError where there is none, it has no parameters yet, or this version does not know what it says.
+    With `params_history` also its parameters after earlier sweeps, as far as `output.parameter_sweeps` kept them.
+    Raises UserError where there is none, it has no parameters yet, this version does not know what it says, or it does
+    not fit into memory.
     """
-    found = _from_record(read_run(path_of(path)), path_of(path), ())
+    record = read_run(path_of(path))
+    found = _from_record(record, path_of(path), ())
     for doubt in found.doubts:
         warn(doubt)
-    return found.learned
+    return replace(found.learned, params_history=record.params_history()) if params_history else found.learned
 
 
 def learned(path: Path, comm: Communicator, overrides: Sequence[str] = ()) -> LearnedRun:

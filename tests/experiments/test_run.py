@@ -87,11 +87,13 @@ def test_the_parameters_in_the_file_are_those_of_the_history(runner):
     run("output.parameter_sweeps=5")
     history = run.history
     with h5py.File(run.folder / "run.h5") as file:
-        kept = file["parameters"]
-        assert sorted(kept) == ["latest", "sweep-000005", "sweep-000010"]
-        for name, sweep in (("sweep-000005", 5), ("sweep-000010", 10), ("latest", 12)):
-            assert kept[name]["sigma"][()] == history["sigma"][sweep - 1]
-            assert kept[name]["pi"][...].mean() == history["pi_mean"][sweep - 1]
+        kept, latest = file["parameter_history"], file["parameters/latest"]
+        assert kept["sweep"][:].tolist() == [5, 10]
+        for place, sweep in enumerate((5, 10)):
+            assert kept["sigma"][place] == history["sigma"][sweep - 1]
+            assert kept["pi"][place].mean() == history["pi_mean"][sweep - 1]
+        assert latest["sigma"][()] == history["sigma"][11]
+        assert latest["pi"][...].mean() == history["pi_mean"][11]
 
 
 def test_show_prints_the_digest(runner, capsys):

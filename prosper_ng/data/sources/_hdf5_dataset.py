@@ -14,7 +14,13 @@ from prosper_ng.data.dataset import DataError, require_memory
 from prosper_ng.data.sources._arrays import ReadRows, Table, table_shape
 from prosper_ng.data.sources._bands import by_chunks
 from prosper_ng.data.sources._files import missing, unreadable
-from prosper_ng.data.sources._hdf5_content import doubts_of, not_a_dataset, require_numbers, require_readable
+from prosper_ng.data.sources._hdf5_content import (
+    doubts_of,
+    is_axis_alone,
+    not_a_dataset,
+    require_numbers,
+    require_readable,
+)
 from prosper_ng.data.sources._hdf5_written import unwritten_sentence
 from prosper_ng.data.sources._netcdf_attributes import Packing, packing_of
 
@@ -178,7 +184,11 @@ def _datasets(file: h5py.File) -> list[str]:
         if isinstance(thing, h5py.Group) and "MATLAB_sparse" in thing.attrs:
             sparse.append(f"{name}/")
             names.append(name)
-        elif isinstance(thing, h5py.Dataset) and not name.startswith(("#", *sparse)):  # what begins so is MATLAB's own
+        elif (
+            isinstance(thing, h5py.Dataset)
+            and not name.startswith(("#", *sparse))  # what begins so is MATLAB's own
+            and not is_axis_alone(thing)
+        ):
             names.append(name)
         return True if n_seen >= _MAX_NAMES else None
 
