@@ -10,7 +10,7 @@ import sys
 from types import ModuleType
 from typing import NoReturn
 
-from prosper_ng import __version__, commands, plugins
+from prosper_ng import __version__, commands, compiling, plugins
 from prosper_ng.errors import UserError
 from prosper_ng.parallel.last_words import INTERRUPTED, exit_status, message_of, not_encodable
 from prosper_ng.parallel.launcher import speaks_for_host
@@ -85,7 +85,10 @@ def _run(argv: list[str]) -> int:
     from prosper_ng.environment import prepare_environment
 
     prepare_environment()
-    with plugins.imported([*files, *arguments.imports]) as warnings:
+    with (
+        compiling.watched(None if arguments.quiet else compiling.tell),
+        plugins.imported([*files, *arguments.imports]) as warnings,
+    ):
         for warning in () if arguments.quiet else warnings:
             _say(f"warning: {warning}")
         return int(command.run(arguments))
