@@ -16,7 +16,7 @@ from numba.core.errors import NumbaWarning
 from numba.core.serialize import dumps
 
 from prosper_ng import compiling
-from prosper_ng.kernel_cache import Places, places_apart, places_of
+from prosper_ng.kernel_cache import Places, places, places_apart, places_of
 
 _DIGEST_SIZE = 16
 
@@ -56,7 +56,7 @@ class KernelCache(FunctionCache):
         target_context.refresh()  # what it knows of types may not be all there yet
         key = self._index_key(sig, target_context.codegen())
         found = self._load(key, target_context)
-        if found is None and compiling.missing(self._places.write):
+        if found is None and compiling.missing(places().write):
             found = self._load(key, target_context)  # another process may have been faster
         return found
 

@@ -128,7 +128,9 @@ def test_what_a_terminal_shows(monkeypatch, tmp_path):
         with told(), alone():
             missing(tmp_path)
             compiling.compiled()
-        shown = os.read(own, 10000).decode()
+        shown = ""
+        while not shown.endswith("\n"):
+            shown += os.read(own, 10000).decode()
     os.close(own)
     text = "compiling kernels for this version, about half a minute, once"
     assert shown == f"\r{text}: 0 done, 0 s\r{text}: 1 done, 0 s\r{text}: 1 done, 0 s\r\n"

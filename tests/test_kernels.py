@@ -42,7 +42,7 @@ def test_each_form_of_a_kernel_is_a_file_and_settings_of_numba_stay(fresh, tmp_p
         compiled = fresh()
         assert (compiled(2), compiled(2.5)) == (4, 5.0)
         assert counts(compiled) == expected
-    assert len(list(tmp_path.iterdir())) == len(list(tmp_path.glob("test_kernels.double-*.nbc"))) == 2
+    assert len(list(tmp_path.iterdir())) == len(list(tmp_path.glob("tests.test_kernels.double-*.nbc"))) == 2
     assert before == config.CACHE_DIR
     compiled.recompile()
     assert compiled(2.5) == 5.0
