@@ -15,6 +15,7 @@ from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import Problem, TrainingState, TruncatedEM, posteriors, start
 from prosper_ng.training.settings import Training
 
+
 def rehearse(parts: Assembly, then: Callable[[Problem, TrainingState], None] | None = None) -> None:
     """Two incremental sweeps, one of them tempered, over few rows that are not the data's; `then` what comes after.
 
