@@ -40,7 +40,7 @@ Watch = Callable[[Progress], None]
 def tell(progress: Progress) -> None:
     """Show it on stderr, where that is a terminal or a notebook."""
     stream = sys.stderr
-    if not (stream.isatty() or type(stream).__module__.startswith("ipykernel")):
+    if stream is None or not (stream.isatty() or type(stream).__module__.startswith("ipykernel")):
         return
     text = "waiting for another process, which compiles kernels"
     if not progress.is_waiting:

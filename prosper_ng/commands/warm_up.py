@@ -20,7 +20,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder = places().write
     if folder is None:
         raise UserError(
-            "compiled kernels can be kept nowhere: no folder can be written to; set NUMBA_CACHE_DIR to one that can"
+            "compiled kernels can be kept nowhere: no folder can be written to, or the sources have changed just now; "
+            "set NUMBA_CACHE_DIR to a folder that can be written to, or start again"
         )
     for kind in models:
         found = compile_model(kind)

@@ -34,7 +34,7 @@ def check_kernel_cache() -> Iterator[Finding]:
     state = f"compiled: {len(compiled)}, {n_bytes / _MIB:.1f} MiB" if compiled else "empty: the first run compiles"
     values = {"folder": str(found.write or ""), "kernels": len(compiled), "bytes": n_bytes}
     if found.write is None:
-        text = f"kept nowhere ({state}), and every process compiles what is missing: no folder can be written to"
+        text = f"kept nowhere ({state}), so every process compiles: no folder can be written to, or the sources change"
         yield Finding("kernel cache", Verdict.WARNING, text, "set NUMBA_CACHE_DIR to a folder that lasts", values)
     elif _is_temporary(found.write.parent):
         text = f"{found.write} ({state}): no cache can be kept in the home folder, and this one may not last"
