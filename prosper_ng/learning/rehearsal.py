@@ -10,7 +10,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.learning.assembly import Assembly
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import SerialCommunicator
-from prosper_ng.parallel.rows import RowBlocks
+from prosper_ng.parallel.rows import small_blocks
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import Problem, TrainingState, TruncatedEM, posteriors, start
 from prosper_ng.training.settings import Training
@@ -23,7 +23,7 @@ def rehearse(parts: Assembly, then: Callable[[Problem, TrainingState], None] | N
     find: a UserError only ends the rehearsal.
     """
     n_observed = parts.problem.n_observed
-    blocks = _small_blocks(parts.problem.blocks)
+    blocks = small_blocks(parts.problem.blocks)
     values = parts.problem.model.support.feasible((blocks.n_rows, n_observed), stream(0, "rehearsal").generator())
     if parts.missing:
         values[0, 0] = np.nan
@@ -40,10 +40,3 @@ def rehearse(parts: Assembly, then: Callable[[Problem, TrainingState], None] | N
                 pass
         if then is not None:
             then(problem, state)
-
-
-def _small_blocks(blocks: RowBlocks) -> RowBlocks:
-    """Blocks of two rows, and of one only where the data's have such: arrays of a single row are of another type."""
-    if blocks.block_rows == 1 or blocks.n_rows == 1:
-        return RowBlocks(2, 1, 2)
-    return RowBlocks(3 if blocks.n_rows % blocks.block_rows == 1 else 4, 2, 2)
