@@ -20,6 +20,7 @@ with compiling.told() as told:
 print(told.n_kernels)
 """
 RUN = """
+name: run
 data: {kind: bars, n_bars: 6, n_rows: 60}
 model: {kind: bsc, n_latents: 6}
 training: {n_sweeps: 3, updates_per_sweep: 2}
