@@ -1,9 +1,12 @@
 """Probabilistic sparse coding with truncated variational EM, on one core or a thousand MPI ranks."""
 
 import importlib
+import time
 from typing import Any
 
 __version__ = "0.1.0"
+IMPORTED_AT = time.time()
+"""Before any other module of this package was read, in seconds since 1970."""
 
 _PUBLIC = {
     "Learned": "prosper_ng.inference.learned",

@@ -4,7 +4,7 @@ import io
 import os
 import sys
 
-from prosper_ng import plugins
+from prosper_ng import compiling, plugins
 from prosper_ng.commands._parsers import (
     PROGRAM,
     Parser,
@@ -66,7 +66,10 @@ def _run(argv: list[str]) -> int:
     from prosper_ng.environment import prepare_environment
 
     prepare_environment()
-    with plugins.imported([*files, *arguments.imports]) as warnings:
+    with (
+        compiling.watched(None if arguments.quiet else compiling.tell),
+        plugins.imported([*files, *arguments.imports]) as warnings,
+    ):
         for warning in () if arguments.quiet else warnings:
             _say(f"warning: {warning}")
         return int(command(name).run(arguments))

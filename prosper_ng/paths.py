@@ -3,6 +3,7 @@
 import os
 import pwd
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from prosper_ng.errors import UserError
@@ -81,6 +82,20 @@ def home() -> Path:
         return Path(pwd.getpwuid(os.getuid()).pw_dir)
     except KeyError:
         return temporary_folder()
+
+
+def in_home(variable: str, name: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder that a variable of the environment names, else the one of this name in the user's home."""
+    given = environment.get(variable)
+    return path_of(given) if given else home() / name
+
+
+def can_be_made(folder: Path) -> bool:
+    """Whether a folder can be written to, or be made, in a home that exists: none is made for a user without one."""
+    if folder.is_relative_to(home()) and not home().is_dir():
+        return False
+    place = nearest(folder)
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
 
 
 def temporary_folder() -> Path:

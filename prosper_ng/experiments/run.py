@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from prosper_ng import plugins
+from prosper_ng import compiling, plugins
 from prosper_ng.config import Loaded
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.experiments.ending import Endings
@@ -86,16 +86,19 @@ def run(
             require_run_folder(folder, files_read_by(loaded))
     with stop_requests() as requests:
         began = time.monotonic()
-        parts = assemble_run(config, comm, folder)
-        _note_idle_ranks(parts, listener)
-        for warning in parts.warnings:
-            listener.say(warning)
-        warm_up(comm, lambda: rehearse(parts, partial(_rehearse_task, config.task, parts.dataset)))
+        with compiling.told(comm.is_root) as compiled:
+            parts = assemble_run(config, comm, folder)
+            _note_idle_ranks(parts, listener)
+            for warning in parts.warnings:
+                listener.say(warning)
+            warm_up(comm, lambda: rehearse(parts, partial(_rehearse_task, config.task, parts.dataset)))
         state = parts.start()
         with RunFolder(folder, loaded, parts, listener.say) as kept:
             resumed = kept.resume(state)
             listener.opened(folder, state.sweep)
             listener.note(str(parts.plan))
+            if compiled.n_kernels:
+                listener.note(str(compiled))
             listener.note(f"E-step: {config.learning.chosen_estep.reason}")
             for note in parts.dataset.notes:
                 listener.note(note)

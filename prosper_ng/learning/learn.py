@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from prosper_ng import compiling
 from prosper_ng.config import ConfigError, SourceText
 from prosper_ng.config.mistakes import Place
 from prosper_ng.data.content import require_same_rows
@@ -102,11 +103,12 @@ def _learned(
     settings: LearningSettings, dataset: Dataset, given: Given | None, ranks: Communicator, on_sweep: OnSweep | None
 ) -> Learned:
     """What all ranks learn together."""
-    parts = assemble(settings, dataset, ranks, Path(gettempdir()), start=given)
-    if ranks.is_root:
-        for warning in parts.warnings:
-            warn(warning)
-    warm_up(ranks, lambda: rehearse(parts))
+    with compiling.told(ranks.is_root):
+        parts = assemble(settings, dataset, ranks, Path(gettempdir()), start=given)
+        if ranks.is_root:
+            for warning in parts.warnings:
+                warn(warning)
+        warm_up(ranks, lambda: rehearse(parts))
     state, keeper = parts.start(), _Keeper(settings.training, parts, on_sweep)
     try:
         ending = train(parts, settings.training, state, keeper)

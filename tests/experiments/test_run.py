@@ -1,7 +1,6 @@
 """`prosper-ng run` without a launcher: what it leaves behind, going on, and what it refuses."""
 
 import json
-import os
 import re
 import sys
 
@@ -12,8 +11,8 @@ from PIL import Image
 
 from prosper_ng import cli
 from prosper_ng.drawing import figures
-from prosper_ng.environment import own_kernel_cache
 from prosper_ng.storage.run_record import read_run
+from tests.helpers.kernel_caches import kernel_folder
 from tests.helpers.small_runs import ANNEALED, DENOISE, SEARCH, Runner, write_image
 
 EXHAUSTIVE = SEARCH.replace("{kind: search, n_states: 12}", "{kind: exhaustive}")
@@ -329,7 +328,7 @@ def test_a_new_run_starts_from_the_parameters_of_another(runner):
 )
 def test_what_cannot_be_run_is_one_sentence_and_leaves_nothing_behind(runner, change, said):
     run = runner(SEARCH.replace("n_latents: 6", "n_latents: 40").replace("n_states: 12", ""))
-    kernels = sorted(own_kernel_cache(os.environ).rglob("*.nbc"))
+    kernels = sorted(kernel_folder().rglob("*.nbc"))
     done = run(change)
     assert (done.status, done.out) == (2, "")
     sentence, *notes = done.err.splitlines()
@@ -337,4 +336,4 @@ def test_what_cannot_be_run_is_one_sentence_and_leaves_nothing_behind(runner, ch
     assert all(note.startswith("  while ") for note in notes)
     assert not run.folder.exists()
     # Nothing that a user can cause is a reason to compile everything again.
-    assert set(kernels) <= set(own_kernel_cache(os.environ).rglob("*.nbc"))
+    assert set(kernels) <= set(kernel_folder().rglob("*.nbc"))
