@@ -7,9 +7,11 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Learned": "prosper_ng.inference.learned",
-    "learn": "prosper_ng.learning.learn",
+    "Outcome": "prosper_ng.experiments.run",
+    "learn": "prosper_ng.running.learn",
     "load": "prosper_ng.inference.stored",
     "plugin": "prosper_ng.components",
+    "run": "prosper_ng.running.run",
 }
 """Where the names of the Python interface are defined; imported when they are used."""
 

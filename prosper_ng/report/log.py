@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from time import gmtime
 
@@ -27,25 +28,33 @@ class _LogFile(logging.FileHandler):
             print(f"{self.baseFilename} cannot be written to ({error}); the run goes on", file=sys.stderr)
 
 
-class _Terminal(logging.Handler):
-    """Prints warnings to whatever stderr is at that moment, a progress bar's included."""
+class _Told(logging.Handler):
+    """Tells the user of warnings."""
+
+    def __init__(self, level: int, tell: Callable[[str], None]) -> None:
+        super().__init__(level)
+        self._tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print the message."""
-        print(record.getMessage(), file=sys.stderr, flush=True)
+        """Tell the message."""
+        self._tell(record.getMessage())
 
 
-def open_log(folder: Path, quiet: bool = False, verbose: bool = False) -> logging.Logger:
-    """The logger of the program, appending to log.txt in the run folder; for root only.
+def print_warning(message: str) -> None:
+    """Print to whatever stderr is at that moment, a progress bar's included."""
+    print(message, file=sys.stderr, flush=True)
 
-    Warnings are printed to stderr as well, with `quiet` errors only; with `verbose`, details go to the file. A file
-    that cannot be opened is a warning.
+
+def open_log(
+    folder: Path, quiet: bool = False, verbose: bool = False, tell: Callable[[str], None] = print_warning
+) -> logging.Logger:
+    """A logger of its own, known to no other, that appends to log.txt in the run folder; for root only.
+
+    Warnings are told to the user as well, with `quiet` errors only; with `verbose`, details go to the file. A file that
+    cannot be opened is a warning.
     """
-    logger = logging.getLogger(LOGGER)
-    close_log()
-    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    logger.propagate = False
-    logger.addHandler(_Terminal(logging.ERROR if quiet else logging.WARNING))
+    logger = logging.Logger(LOGGER, logging.DEBUG if verbose else logging.INFO)
+    logger.addHandler(_Told(logging.ERROR if quiet else logging.WARNING, tell))
     try:
         logger.addHandler(_LogFile(folder / NAME))
     except OSError as error:
@@ -53,9 +62,8 @@ def open_log(folder: Path, quiet: bool = False, verbose: bool = False) -> loggin
     return logger
 
 
-def close_log() -> None:
+def close_log(logger: logging.Logger) -> None:
     """Close the file; later messages are lost."""
-    logger = logging.getLogger(LOGGER)
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prosper_ng.progress import Progress, duration
 from prosper_ng.report.log import NAME, close_log, open_log
-from prosper_ng.report.progress import Progress, duration
 from tests.helpers.terminals import on_a_terminal
 
 VALUES = {"free_energy": -12.3456, "sigma": 24.5, "pi": 0.0123, "psnr": 28.123, "temperature": 1.0, "seconds": 3.0}
@@ -96,7 +96,7 @@ def test_times_are_for_people(seconds, text):
 def test_a_terminal_gets_a_bar():
     code = f"""
 import sys
-from prosper_ng.report.progress import Progress
+from prosper_ng.progress import Progress
 progress = Progress(3)
 for sweep in (1, 2, 3):
     progress.update(sweep, {VALUES})
@@ -116,7 +116,7 @@ def test_the_log_is_appended_to_and_warnings_are_printed(tmp_path, capsys):
         logger.info("start %d", start)
         logger.warning("low on disk")
         logger.debug("detail")
-        close_log()
+        close_log(logger)
     found = (tmp_path / NAME).read_text().splitlines()
     assert [line.split(maxsplit=2)[1:] for line in found] == [
         ["INFO", "start 1"], ["WARNING", "low on disk"], ["INFO", "start 2"], ["WARNING", "low on disk"],
@@ -129,7 +129,7 @@ def test_a_verbose_log_has_details_and_a_quiet_one_prints_errors_only(tmp_path, 
     logger.debug("detail")
     logger.warning("low on disk")
     logger.error("no disk")
-    close_log()
+    close_log(logger)
     assert "detail" in (tmp_path / NAME).read_text()
     assert capsys.readouterr().err == "no disk\n"
 

@@ -1,0 +1,121 @@
+"""Ctrl-C as a request to stop, without a handler of signals: the work is done by a thread, and the caller's one waits.
+
+A KeyboardInterrupt comes to the main thread, wherever it is. Where that is the one that learns, the state of the rows
+is that of no sweep, and cannot be kept. Here it only waits, so that the sweep is done first, as after Ctrl-C of the
+command; a second one ends the work where it stands.
+"""
+
+import contextvars
+import ctypes
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from prosper_ng.experiments.signals import StopRequests
+
+T = TypeVar("T")
+
+
+class InterruptRequests(StopRequests):
+    """Whether the caller was interrupted while it waited."""
+
+    def __init__(self) -> None:
+        """Nobody has asked yet."""
+        super().__init__()
+        self._worker: threading.Thread | None = None
+        self._errand: _Errand | None = None
+        """What the worker wants the waiting thread to do; there is one at a time."""
+        self._news: SimpleQueue[None] = SimpleQueue()
+        """An entry says that `_errand` is worth a look; one too many does no harm."""
+
+    def wait_for(self, work: Callable[[], T], apart: bool = True) -> T:
+        """What `work` returns or raises. It is done by a thread of its own, if this is the main one and `apart` allows.
+
+        What the work asks for by `here` is done by this thread meanwhile.
+        """
+        if not apart or threading.current_thread() is not threading.main_thread():
+            return work()
+        task = _Errand(work)
+
+        def do() -> None:
+            task.run()
+            self._errand = _OVER
+            self._news.put(None)
+
+        worker = threading.Thread(target=contextvars.copy_context().run, args=(do,), daemon=True)
+        self._worker = worker
+        worker.start()
+        # An interruption may come between any two instructions; whatever it keeps from being done is done again.
+        while worker.is_alive():
+            try:
+                self._serve(worker)
+            except KeyboardInterrupt:
+                self._ask(worker)
+                self._news.put(None)
+        found: T = task.answer()
+        return found
+
+    def here(self, call: Callable[..., T], *args: Any) -> T | None:
+        """What a call returns or raises that the waiting thread makes, or this one where none waits.
+
+        Where it is interrupted it is not made again: None is returned, and the interruption is a request.
+        """
+        if threading.current_thread() is not self._worker:
+            return call(*args)
+        self._errand = errand = _Errand(lambda: call(*args))
+        self._news.put(None)
+        try:
+            found: T = errand.answer()
+            return found
+        except KeyboardInterrupt:
+            if self.name is not None:
+                raise
+            self.name = "SIGINT"
+            return None
+
+    def _serve(self, worker: threading.Thread) -> None:
+        while True:
+            self._news.get()
+            errand = self._errand
+            if errand is _OVER:
+                return worker.join()
+            if errand is not None:
+                errand.run()
+
+    def _ask(self, worker: threading.Thread) -> None:
+        """Note the first interruption; have a second one raised in the thread that works."""
+        if self.name is None:
+            self.name = "SIGINT"
+        elif worker.ident is not None:
+            error = ctypes.py_object(KeyboardInterrupt)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident), error)
+
+
+class _Errand:
+    """Something that one thread does for another."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+        self._outcome: tuple[Any, BaseException | None] | None = None
+        self._answers: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+
+    def run(self) -> None:
+        """Do it, once."""
+        if self._outcome is None:
+            try:
+                self._outcome = self._call(), None
+            except BaseException as error:
+                self._outcome = None, error
+        self._answers.put(self._outcome)
+
+    def answer(self) -> Any:
+        """What came of it, once it is done."""
+        value, error = self._answers.get()
+        if error is not None:
+            raise error
+        return value
+
+
+_OVER = _Errand(lambda: None)
+"""Says that there is nothing more to wait for."""
