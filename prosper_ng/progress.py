@@ -21,7 +21,8 @@ from prosper_ng.errors import UserError
 Auto = Literal["auto"]
 
 _LINE_SECONDS = 10.0
-_BAR_SECONDS = 0.1
+_BAR_SECONDS, _BAR_SHARE = 0.1, 0.02
+"""Between two drawings of a bar at least, and the share of the time that drawing may take."""
 _REMEMBERED_SWEEPS = 20
 _LABELS = {"free_energy": "F", "psnr": "PSNR", "temperature": "T"}
 _FORMATS = {"free_energy": ".4f", "psnr": ".2f", "temperature": ".3g"}
@@ -72,12 +73,11 @@ class Progress:
     ) -> None:
         """Show the state before the first sweep; `n_done` sweeps were done by an earlier start of the run."""
         self._n_sweeps, self._quiet, self._verbose = n_sweeps, quiet, verbose
-        self._stream = stream if stream is not None else sys.stdout
-        self._clock = clock
+        self._stream, self._clock = stream, clock
         self._times: deque[tuple[int, float]] = deque(maxlen=_REMEMBERED_SWEEPS + 1)
-        self._last_line = self._last_drawn = -math.inf
+        self._last_line = self._next_drawing = -math.inf
         self._undrawn: tuple[int, Mapping[str, float], Sequence[str]] | None = None
-        self._bar = None if quiet else _bar_on(self._stream, n_sweeps, n_done)
+        self._bar = None if quiet else _bar_on(stream or sys.stdout, n_sweeps, n_done)
 
     def update(self, sweep: int, values: Mapping[str, float], headline: Sequence[str] = ()) -> None:
         """Show that `sweep` sweeps are done, with `free_energy` (per row), the headline, `psnr` as far as known.
@@ -89,15 +89,15 @@ class Progress:
         if self._quiet:
             return
         if self._bar is not None:
-            if sweep >= self._n_sweeps or now - self._last_drawn >= _BAR_SECONDS:
-                self._last_drawn = now
+            if sweep >= self._n_sweeps or now >= self._next_drawing:
                 self._bar.show(sweep, self._text(sweep, values, headline))
-                self._undrawn = None
+                self._undrawn, drawn = None, self._clock()
+                self._next_drawing = drawn + max(_BAR_SECONDS, (drawn - now) / _BAR_SHARE)
             else:
                 self._undrawn = sweep, values, headline
         elif self._is_due(sweep):
             self._last_line = now
-            print(self._text(sweep, values, headline), file=self._stream, flush=True)
+            self._print(self._text(sweep, values, headline))
 
     def close(self, message: str | None = None) -> None:
         """Leave the bar as it was after the last sweep, and say how it ended."""
@@ -107,7 +107,11 @@ class Progress:
             self._bar.close()
             self._bar = None
         if message and not self._quiet:
-            print(message, file=self._stream, flush=True)
+            self._print(message)
+
+    def _print(self, text: str) -> None:
+        """To whatever stdout is at that moment, unless another stream was named: a bar may have come meanwhile."""
+        print(text, file=self._stream or sys.stdout, flush=True)
 
     def seconds_left(self) -> float | None:
         """Until the last sweep, as fast as the latest ones; None before the second.

@@ -68,7 +68,7 @@ class Endings:
         where = f"after sweep {report.sweep} of {self._config.training.n_sweeps}"
         if report.sweep == self._config.training.n_sweeps:
             return None
-        if report.interrupted or self._requests():
+        if report.interrupted or self._requests.name is not None:
             by = self._requests.name or "a signal to another rank"
             return Ending(False, f"stopped by {by} {where}")
         if self._kept.is_asked(STOP_FILE):

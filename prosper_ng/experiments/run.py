@@ -130,7 +130,8 @@ def run(
         listener.note(f"E-step: {config.learning.chosen_estep.reason}")
         for note in parts.dataset.notes:
             listener.note(note)
-        ended_before = _ended_by_listener(folder, state.sweep, config) if asked is not None and comm.is_root else None
+        is_listened_to = asked is not None and asked.on_sweep is not None
+        ended_before = _ended_by_listener(folder, state.sweep, config) if is_listened_to and comm.is_root else None
         kept.begin(_provenance(parts, argv), _attributes(config, parts, start), resumed)
         endings = Endings(config, kept, requests, began, time_limit, ended_before) if comm.is_root else None
         keeper = _FolderKeeper(config, parts, kept, listener, endings, asked)
