@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from prosper_ng.progress import Progress, duration
 from prosper_ng.report.log import NAME, close_log, open_log
+from prosper_ng.report.narrator import Narrator
 from tests.helpers.terminals import on_a_terminal
 
 VALUES = {"free_energy": -12.3456, "sigma": 24.5, "pi": 0.0123, "psnr": 28.123, "temperature": 1.0, "seconds": 3.0}
@@ -112,32 +113,42 @@ progress.close("the end")
 
 def test_the_log_is_appended_to_and_warnings_are_printed(tmp_path, capsys):
     for start in (1, 2):
-        logger = open_log(tmp_path)
-        logger.info("start %d", start)
-        logger.warning("low on disk")
-        logger.debug("detail")
-        close_log(logger)
-    found = (tmp_path / NAME).read_text().splitlines()
-    assert [line.split(maxsplit=2)[1:] for line in found] == [
-        ["INFO", "start 1"], ["WARNING", "low on disk"], ["INFO", "start 2"], ["WARNING", "low on disk"],
+        narrator = Narrator(3, is_root=True, quiet=start == 2)
+        narrator.say("early")
+        narrator.opened(tmp_path, 0)
+        narrator.note(f"start {start}")
+        narrator.say("low on disk")
+        narrator.close()
+    found = [line.split(maxsplit=2)[1:] for line in (tmp_path / NAME).read_text().splitlines()]
+    opened = [["WARNING", "early"], ["INFO", "started before sweep 1 of 3"]]
+    assert found == [
+        *opened, ["INFO", "start 1"], ["WARNING", "low on disk"], *opened, ["INFO", "start 2"],
+        ["WARNING", "low on disk"],
     ]  # fmt: skip
-    assert capsys.readouterr().err == "low on disk\n" * 2
+    assert capsys.readouterr() == ("", "early\nlow on disk\n")
 
 
-def test_a_verbose_log_has_details_and_a_quiet_one_prints_errors_only(tmp_path, capsys):
-    logger = open_log(tmp_path, quiet=True, verbose=True)
-    logger.debug("detail")
-    logger.warning("low on disk")
-    logger.error("no disk")
-    close_log(logger)
-    assert "detail" in (tmp_path / NAME).read_text()
-    assert capsys.readouterr().err == "no disk\n"
+def test_a_verbose_log_has_details(tmp_path):
+    for verbose in (False, True):
+        logger = open_log(tmp_path, verbose)
+        logger.debug("verbose is %s", verbose)
+        close_log(logger)
+    assert (tmp_path / NAME).read_text().count("verbose is") == 1
+
+
+def test_a_log_that_cannot_be_opened_is_said_and_the_run_goes_on(tmp_path):
+    said = []
+    logger = open_log(tmp_path / "none", tell=said.append)
+    logger.warning("lost")
+    assert len(said) == 1
+    assert "cannot be written to (No such file or directory); the run goes on without it" in said[0]
 
 
 def test_a_log_that_cannot_be_written_is_said_once(tmp_path):
     code = """
 import resource, sys
 from pathlib import Path
+from prosper_ng.report.narrator import Narrator
 from prosper_ng.report.log import open_log
 logger = open_log(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))

@@ -33,8 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from prosper_ng.parallel.mpi import connect
     from prosper_ng.running.run import seconds_of_limit
 
-    limit = arguments.time_limit
-    time_limit = seconds_of_limit(float(limit) if limit and limit.isdecimal() else limit, "--time-limit")
+    time_limit = seconds_of_limit(arguments.time_limit, "--time-limit")
     comm = connect(arguments.ranks)
     with ending_all_ranks_together(comm):
         return _run(arguments, comm, time_limit)

@@ -147,10 +147,10 @@ def _require_same_start(folder: Path, start: str | None) -> None:
     except RunFileError:
         return  # it is begun anew
     if before != start:
-        raise UserError(
-            f"{folder} holds a run that was begun {'without' if before is None else 'with other'} parameters to start "
-            "from than those of `start`; call it as it was begun, or choose another folder"
-        )
+        how = "without `start`" if before is None else "from parameters given as `start`, which are missing here"
+        if before is not None and start is not None:
+            how = "from other parameters than those of `start`"
+        raise UserError(f"{folder} holds a run that was begun {how}; begin with the same, or choose another folder")
 
 
 def _ended_by_listener(folder: Path, n_done: int, config: RunConfig) -> Ending | None:

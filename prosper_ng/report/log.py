@@ -28,37 +28,22 @@ class _LogFile(logging.FileHandler):
             print(f"{self.baseFilename} cannot be written to ({error}); the run goes on", file=sys.stderr)
 
 
-class _Told(logging.Handler):
-    """Tells the user of warnings."""
-
-    def __init__(self, level: int, tell: Callable[[str], None]) -> None:
-        super().__init__(level)
-        self._tell = tell
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Tell the message."""
-        self._tell(record.getMessage())
-
-
 def print_warning(message: str) -> None:
     """Print to whatever stderr is at that moment, a progress bar's included."""
     print(message, file=sys.stderr, flush=True)
 
 
-def open_log(
-    folder: Path, quiet: bool = False, verbose: bool = False, tell: Callable[[str], None] = print_warning
-) -> logging.Logger:
+def open_log(folder: Path, verbose: bool = False, tell: Callable[[str], None] = print_warning) -> logging.Logger:
     """A logger of its own, known to no other, that appends to log.txt in the run folder; for root only.
 
-    Warnings are told to the user as well, with `quiet` errors only; with `verbose`, details go to the file. A file that
-    cannot be opened is a warning.
+    With `verbose` details go to the file as well. `tell` hears of a file that cannot be opened.
     """
     logger = logging.Logger(LOGGER, logging.DEBUG if verbose else logging.INFO)
-    logger.addHandler(_Told(logging.ERROR if quiet else logging.WARNING, tell))
     try:
         logger.addHandler(_LogFile(folder / NAME))
     except OSError as error:
-        logger.warning("%s cannot be written to (%s); the run goes on without it", folder / NAME, error.strerror)
+        logger.addHandler(logging.NullHandler())
+        tell(f"{folder / NAME} cannot be written to ({error.strerror}); the run goes on without it")
     return logger
 
 

@@ -22,12 +22,12 @@ class Narrator:
         verbose: bool = False,
         tell: Callable[[str], None] | None = None,
     ) -> None:
-        """Nothing is shown before the run folder is open; `tell` takes warnings, which are printed where it is None.
+        """Nothing is shown before the run folder is open.
 
-        With `quiet` nothing is printed, warnings included.
+        `tell` takes warnings; where it is None they are printed, unless `quiet`.
         """
         self._n_sweeps, self._is_root, self._quiet, self._verbose = n_sweeps, is_root, quiet, verbose
-        self._tell = tell
+        self._tell = tell or (_say_nothing if quiet else print_warning)
         self._early: list[str] = []
         self._logger: logging.Logger | None = None
         self._progress: Progress | None = None
@@ -36,10 +36,9 @@ class Narrator:
         """The run folder is there, and so many sweeps were done before."""
         if not self._is_root:
             return
-        is_printed = self._tell is None
-        self._logger = open_log(folder, self._quiet and is_printed, self._verbose, self._tell or print_warning)
+        self._logger = open_log(folder, self._verbose, self._tell)
         for message in self._early:
-            self._logger.warning(message)
+            self.say(message)
         self._early.clear()
         self._logger.info(
             "%s sweep %d of %d", "resumed after" if n_done else "started before", max(n_done, 1), self._n_sweeps
@@ -54,6 +53,7 @@ class Narrator:
             self._early.append(message)
         else:
             self._logger.warning(message)
+            self._tell(message)
 
     def note(self, message: str) -> None:
         """Something for the log."""
@@ -75,3 +75,7 @@ class Narrator:
             self._progress.close()
         if self._logger is not None:
             close_log(self._logger)
+
+
+def _say_nothing(message: str) -> None:
+    """A warning that nobody wants to hear."""

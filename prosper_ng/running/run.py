@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,12 @@ def run(
     the mathematics breaks down; on all ranks. What is doubtful is a warning. Ctrl-C ends the run after the sweep that
     it is in; its KeyboardInterrupt has the attribute `outcome`, and the same call goes on. A second one ends it now.
     """
+    named = None if folder is None else folder_of(folder, _NAME)
     seconds, is_shown = seconds_of_limit(time_limit, f"{_NAME}: time_limit"), is_wanted(progress)
 
     def prepare() -> tuple[Loaded[RunConfig], Path]:
         loaded = _loaded(config, overrides)
-        return loaded, loaded.value.folder if folder is None else path_of(folder)
+        return loaded, named or loaded.value.folder
 
     def task(prepared: tuple[Loaded[RunConfig], Path], ranks: Communicator) -> Outcome:
         return in_python(*ranks.broadcast(prepared), ranks, requests, is_shown, time_limit=seconds)
@@ -150,10 +152,23 @@ class _InCallersThread:
         self._here(self._narrator.close)
 
 
-def seconds_of_limit(limit: float | str | None, name: str) -> float | None:
+def folder_of(folder: Any, name: str) -> Path:
+    """The run folder that a caller names; UserError where it is no path."""
+    if not isinstance(folder, str | os.PathLike):
+        raise UserError(f"{name}: folder must be a path, not {type(folder).__name__}")
+    return path_of(folder)
+
+
+def seconds_of_limit(limit: Any, name: str) -> float | None:
     """The seconds in a time limit; UserError, which calls it by its name, where it is none."""
+    if limit is None:
+        return None
+    if isinstance(limit, Real) or (isinstance(limit, str) and limit.isdecimal()):
+        limit = float(limit)
+    if not isinstance(limit, float | str):
+        raise UserError(f"{name} is a number of seconds, or a text such as 1h30m, not {type(limit).__name__}")
     try:
-        return None if limit is None else seconds_of(limit)
+        return seconds_of(limit)
     except ValueError as error:
         raise UserError(f"{name}: {str(error).removeprefix('wall_time ')}") from None
 
