@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prosper_ng.progress import Progress, duration
+from prosper_ng.errors import UserError
+from prosper_ng.progress import Progress, duration, is_wanted
 from prosper_ng.report.log import NAME, close_log, open_log
 from prosper_ng.report.narrator import Narrator
 from tests.helpers.terminals import on_a_terminal
@@ -109,6 +110,60 @@ progress.close("the end")
     assert "sweep 3/3" in text
     assert text.count("a warning") == 3
     assert text.rstrip().endswith("the end")
+
+
+def test_a_terminal_has_one_bar_and_who_comes_second_writes_lines():
+    code = f"""
+import sys
+from prosper_ng.progress import Progress, is_wanted
+before = sys.stdout
+assert is_wanted("auto")
+first = Progress(3)
+assert not is_wanted("auto") and is_wanted(True)
+second = Progress(2)
+for sweep in (1, 2):
+    first.update(sweep, {VALUES})
+    second.update(sweep, {VALUES})
+second.close("the second one")
+first.close()
+assert sys.stdout is before and is_wanted("auto")
+Progress(4).close()
+"""
+    text = on_a_terminal(sys.executable, "-c", code)
+    assert "sweep 2/2" in text
+    assert text.index("the second one") < text.rindex("sweep 2/3") < text.index("sweep 0/4")
+    assert text.rstrip().endswith("\x1b[?25h")  # the cursor is back
+
+
+def test_a_bar_takes_little_of_the_time_and_ends_with_the_last_sweep():
+    code = """
+from itertools import count
+from prosper_ng.progress import Progress
+ticks = count()
+progress = Progress(2000, clock=lambda: next(ticks) / 1000)
+for sweep in range(1, 1991):
+    progress.update(sweep, {})
+progress.close()
+"""
+    text = on_a_terminal(sys.executable, "-c", code)
+    assert 10 < text.count("sweep ") < 30
+    assert "sweep 1990/2000" in text
+
+
+def test_nothing_is_shown_where_nobody_looks_on():
+    code = """
+from joblib import Parallel, delayed
+from multiprocessing import get_context
+from prosper_ng.progress import is_wanted
+assert is_wanted("auto")
+assert Parallel(2)(delayed(is_wanted)("auto") for _ in range(2)) == [False, False]
+with get_context("fork").Pool(1) as pool:
+    assert pool.apply(is_wanted, ("auto",)) is False
+"""
+    on_a_terminal(sys.executable, "-c", code)
+    assert (is_wanted("auto"), is_wanted(True), is_wanted(False)) == (False, True, False)
+    with pytest.raises(UserError, match='progress must be True, False or "auto", not 1'):
+        is_wanted(1)
 
 
 def test_the_log_is_appended_to_and_warnings_are_printed(tmp_path, capsys):
