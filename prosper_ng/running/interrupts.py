@@ -20,9 +20,10 @@ T = TypeVar("T")
 class InterruptRequests(StopRequests):
     """Whether the caller was interrupted while it waited."""
 
-    def __init__(self) -> None:
-        """Nobody has asked yet."""
+    def __init__(self, tell: Callable[[str], None] | None = None) -> None:
+        """Nobody has asked yet; `tell` says to a person who does that it takes until the end of a sweep."""
         super().__init__()
+        self._tell = tell
         self._worker: threading.Thread | None = None
         self._errand: _Errand | None = None
         """What the worker wants the waiting thread to do; there is one at a time."""
@@ -71,7 +72,7 @@ class InterruptRequests(StopRequests):
         except KeyboardInterrupt:
             if self.name is not None:
                 raise
-            self.name = "SIGINT"
+            self._note()
             return None
 
     def _serve(self, worker: threading.Thread) -> None:
@@ -83,10 +84,15 @@ class InterruptRequests(StopRequests):
             if errand is not None:
                 errand.run()
 
+    def _note(self) -> None:
+        self.name = "SIGINT"
+        if self._tell is not None:
+            self._tell("interrupted: it ends after this sweep, and at once where it is interrupted again")
+
     def _ask(self, worker: threading.Thread) -> None:
         """Note the first interruption; have a second one raised in the thread that works."""
         if self.name is None:
-            self.name = "SIGINT"
+            self._note()
         elif worker.ident is not None:
             error = ctypes.py_object(KeyboardInterrupt)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident), error)

@@ -21,6 +21,7 @@ from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.mpi import may_be_called_by_threads
 from prosper_ng.paths import name_from
 from prosper_ng.progress import Auto, is_wanted
+from prosper_ng.report.log import print_warning
 from prosper_ng.running.interrupts import InterruptRequests
 from prosper_ng.running.run import folder_of, in_python, stored_as
 from prosper_ng.running.together import require_one_of, together
@@ -79,7 +80,7 @@ def learn(
 
     if folder is None:
         return together(comm, n_jobs, prepare, partial(learn_in_memory, progress=is_shown))
-    requests, path = InterruptRequests(), folder_of(folder, _NAME)
+    requests, path = InterruptRequests(print_warning if is_shown else None), folder_of(folder, _NAME)
     task = partial(_learn_in_folder, path=path, requests=requests, is_shown=is_shown)
     try:
         found = requests.wait_for(partial(together, comm, n_jobs, prepare, task), may_be_called_by_threads(comm))

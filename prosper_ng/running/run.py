@@ -26,6 +26,7 @@ from prosper_ng.paths import path_of
 from prosper_ng.plugins import GROUPS
 from prosper_ng.progress import Auto, is_wanted
 from prosper_ng.report.drawing import absence_of_matplotlib
+from prosper_ng.report.log import print_warning
 from prosper_ng.report.narrator import Narrator
 from prosper_ng.report.pictures import draw_run
 from prosper_ng.running.interrupts import InterruptRequests
@@ -39,7 +40,7 @@ def run(
     config: str | os.PathLike[str] | Mapping[str, Any] | RunConfig,
     folder: str | os.PathLike[str] | None = None,
     *,
-    overrides: Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     comm: Any = None,
     time_limit: float | str | None = None,
     progress: bool | Auto = "auto",
@@ -60,13 +61,13 @@ def run(
     seconds, is_shown = seconds_of_limit(time_limit, f"{_NAME}: time_limit"), is_wanted(progress)
 
     def prepare() -> tuple[Loaded[RunConfig], Path]:
-        loaded = _loaded(config, overrides)
+        loaded = _loaded(config, [overrides] if isinstance(overrides, str) else overrides)
         return loaded, named or loaded.value.folder
 
     def task(prepared: tuple[Loaded[RunConfig], Path], ranks: Communicator) -> Outcome:
         return in_python(*ranks.broadcast(prepared), ranks, requests, is_shown, time_limit=seconds)
 
-    requests = InterruptRequests()
+    requests = InterruptRequests(print_warning if is_shown else None)
     outcome = requests.wait_for(partial(together, comm, None, prepare, task), may_be_called_by_threads(comm))
     if requests():
         interrupt = KeyboardInterrupt(outcome.sentence)
