@@ -9,12 +9,16 @@ import contextvars
 import ctypes
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from prosper_ng.experiments.signals import StopRequests
 
 T = TypeVar("T")
+
+_LOOK_SECONDS = 1.0
+"""Between two looks at whether the worker is still there."""
 
 
 class InterruptRequests(StopRequests):
@@ -37,24 +41,30 @@ class InterruptRequests(StopRequests):
         """
         if not apart or threading.current_thread() is not threading.main_thread():
             return work()
-        task = _Errand(work)
+        task, may_begin = _Errand(work), SimpleQueue[bool]()
 
         def do() -> None:
-            task.run()
+            if may_begin.get():
+                task.run()
             self._errand = _OVER
             self._news.put(None)
 
         worker = threading.Thread(target=contextvars.copy_context().run, args=(do,), daemon=True)
         self._worker = worker
-        worker.start()
+        try:
+            worker.start()
+        except BaseException:
+            may_begin.put(False)
+            raise
         # An interruption may come between any two instructions; whatever it keeps from being done is done again.
         while worker.is_alive():
             try:
+                may_begin.put(True)
                 self._serve(worker)
             except KeyboardInterrupt:
                 self._ask(worker)
                 self._news.put(None)
-        found: T = task.answer()
+        found: T = task.result()
         return found
 
     def here(self, call: Callable[..., T], *args: Any) -> T | None:
@@ -77,9 +87,10 @@ class InterruptRequests(StopRequests):
 
     def _serve(self, worker: threading.Thread) -> None:
         while True:
-            self._news.get()
+            with suppress(Empty):
+                self._news.get(timeout=_LOOK_SECONDS)
             errand = self._errand
-            if errand is _OVER:
+            if errand is _OVER or not worker.is_alive():  # a second interruption may have kept it from saying so
                 return worker.join()
             if errand is not None:
                 errand.run()
@@ -104,7 +115,7 @@ class _Errand:
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
         self._outcome: tuple[Any, BaseException | None] | None = None
-        self._answers: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        self._answers: SimpleQueue[None] = SimpleQueue()
 
     def run(self) -> None:
         """Do it, once."""
@@ -113,11 +124,16 @@ class _Errand:
                 self._outcome = self._call(), None
             except BaseException as error:
                 self._outcome = None, error
-        self._answers.put(self._outcome)
+        self._answers.put(None)
 
     def answer(self) -> Any:
         """What came of it, once it is done."""
-        value, error = self._answers.get()
+        self._answers.get()
+        return self.result()
+
+    def result(self) -> Any:
+        """What came of it; KeyboardInterrupt where it was not brought to an end."""
+        value, error = self._outcome or (None, KeyboardInterrupt())
         if error is not None:
             raise error
         return value
