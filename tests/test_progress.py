@@ -150,6 +150,7 @@ progress.close()
     assert "sweep 1990/2000" in text
 
 
+@pytest.mark.heavy
 def test_nothing_is_shown_where_nobody_looks_on():
     code = """
 from joblib import Parallel, delayed

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -80,7 +80,7 @@ class Outcome:
     """Whether it is over, rather than to be gone on with by the same call or command."""
     sentence: str
     """Why it ended, or what it came to."""
-    results: dict[str, Any]
+    results: dict[str, Any] = field(repr=False)
     """Of its task, by name."""
     folder: Path
     """Where everything is."""

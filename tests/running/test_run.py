@@ -151,7 +151,10 @@ def test_what_is_doubtful_is_a_warning_here(tmp_path):
     with pytest.warns(UserWarning, match="the data lie far from 0 for how little they vary") as caught:
         prosper_ng.run(config, tmp_path / "run", overrides=["training.n_sweeps=1"])
     assert {warning.filename for warning in caught if warning.category is UserWarning} == {__file__}
-    assert "WARNING the data lie far" in (tmp_path / "run" / "log.txt").read_text()
+    assert (
+        "WARNING model bsc here has no mean of its own, and the data lie far"
+        in (tmp_path / "run" / "log.txt").read_text()
+    )
 
 
 @pytest.mark.parametrize(
