@@ -123,7 +123,7 @@ def run(
         resumed = kept.resume(state)
         start = asked.start_digest if asked is not None else None
         with collectively(comm, ""):
-            if resumed and asked is not None and comm.is_root:
+            if resumed and comm.is_root:
                 _require_same_start(folder, start)
         listener.opened(folder, state.sweep)
         listener.note(str(parts.plan))

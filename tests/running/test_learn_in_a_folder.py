@@ -32,6 +32,12 @@ def in_folder(folder, data=ROWS, n_sweeps=6, **changes):
     return prosper_ng.learn(data, folder=folder, **settings | changes)
 
 
+def as_file(folder):
+    """The configuration of a run on the same rows in a file."""
+    np.save(folder / "rows.npy", ROWS)
+    return {"name": "a", "data": {"kind": "npy", "path": str(folder / "rows.npy")}, **SETTINGS}
+
+
 def same(found, expected):
     """Whether all is the same but where it was kept, and for how long it took."""
     assert (found.digest, found.data_digest) == (expected.digest, expected.data_digest)
@@ -87,6 +93,8 @@ def test_what_it_started_from_belongs_to_it(tmp_path, in_memory):
             in_folder(tmp_path / "a", start=start)
     with pytest.raises(UserError, match="from parameters given as `start`, which are missing here"):
         in_folder(tmp_path / "a")
+    with pytest.raises(UserError, match="from parameters given as `start`, which are missing here"):
+        prosper_ng.run(as_file(tmp_path), tmp_path / "a")
 
 
 def test_a_listener_ends_it_once_and_for_all(tmp_path):
@@ -147,6 +155,15 @@ def test_commands_know_such_a_folder(tmp_path, capsys, in_memory):
     assert (
         "prosper_ng.learn goes on with them where it is given the same rows and this folder" in capsys.readouterr().err
     )
+
+
+def test_a_run_on_a_file_with_these_rows_goes_on_with_it_and_it_with_the_run(tmp_path, in_memory):
+    in_folder(tmp_path / "a", n_sweeps=2)
+    prosper_ng.run(as_file(tmp_path), tmp_path / "b", overrides="training.n_sweeps=2")
+    with pytest.warns(UserWarning, match=r"the data hold the same rows as before, though .*data.kind: array -> npy"):
+        assert same(prosper_ng.run(as_file(tmp_path), tmp_path / "a").learned, in_memory)
+    with pytest.warns(UserWarning, match=r"the data hold the same rows as before, though .*data.kind: npy -> array"):
+        assert same(in_folder(tmp_path / "b"), in_memory)
 
 
 def test_whitened_rows_are_told_from_others(tmp_path):
