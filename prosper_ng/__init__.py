@@ -10,10 +10,12 @@ IMPORTED_AT = time.time()
 
 _PUBLIC = {
     "Learned": "prosper_ng.inference.learned",
+    "Outcome": "prosper_ng.experiments.run",
     "Posterior": "prosper_ng.inference.answers",
-    "learn": "prosper_ng.learning.learn",
+    "learn": "prosper_ng.running.learn",
     "load": "prosper_ng.inference.stored",
     "plugin": "prosper_ng.components",
+    "run": "prosper_ng.running.run",
 }
 """Where the names of the Python interface are defined; imported when they are used."""
 

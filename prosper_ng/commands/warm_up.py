@@ -14,7 +14,7 @@ def run(arguments: argparse.Namespace) -> int:
     """0 once all is compiled. Raises UserError where there is no such model, or no folder to keep it in."""
     from prosper_ng.errors import UserError
     from prosper_ng.kernel_cache import places
-    from prosper_ng.learning.first_use import compile_model, kinds
+    from prosper_ng.running.first_use import compile_model, kinds
 
     models = list(kinds(arguments.models))
     folder = places().write

@@ -23,11 +23,11 @@ from prosper_ng.data.sources._in_hand import more_than_array
 from prosper_ng.errors import UserError, warn
 from prosper_ng.inference.answers import Posterior
 from prosper_ng.inference.learned import Learned
-from prosper_ng.learning.learn import learn
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.capabilities import Superimposes, offers
 from prosper_ng.models.roles import of_role
 from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.running.learn import learn
 from prosper_ng.training.em import SweepReport
 
 Floats = NDArray[np.float64]
@@ -112,7 +112,7 @@ class SparseCoder(
             found = learn(
                 rows, settings.model, estep=settings.estep, training=settings.training, seed=settings.seed,
                 missing=_has_gaps(rows), n_jobs=effective_n_jobs(self.n_jobs), start=start,
-                on_sweep=self._listener(root, X, y, settings),
+                on_sweep=self._listener(root, X, y, settings), progress=False,
             )  # fmt: skip
         except KeyboardInterrupt as interrupt:
             if not hasattr(interrupt, "learned"):

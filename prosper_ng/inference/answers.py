@@ -23,10 +23,8 @@ from prosper_ng.inference.summary import Summary, decoded, summarize
 from prosper_ng.latents.posterior import TruncatedPosterior
 from prosper_ng.models.capabilities import Reconstructs, offers
 from prosper_ng.parallel.communicator import Communicator
-from prosper_ng.parallel.failure import collectively, failing_together
-from prosper_ng.parallel.mpi import group_of
-from prosper_ng.parallel.team import on_team
-from prosper_ng.parallel.threads import one_blas_thread, threads_of
+from prosper_ng.parallel.threads import one_blas_thread
+from prosper_ng.parallel.together import require_one_of, together
 
 if TYPE_CHECKING:
     from prosper_ng.inference.learned import Learned
@@ -156,11 +154,10 @@ def _found(
     `add` adds arrays to those of a rank; all ranks call it together.
     """
     _require_count("n_sweeps", asked.options.n_sweeps)
-    n_threads = threads_of(asked.n_jobs)
-    if n_threads > 1 and asked.comm is not None:
-        raise UserError(f"n_jobs={asked.n_jobs} asks for threads beside the ranks of comm; leave one of them out")
+    require_one_of(asked.comm, asked.n_jobs)
 
     def on_rank(dataset: Dataset, comm: Communicator) -> Summary:
+        require_same_rows(dataset, comm)
         inference = Inference(known, asked.options)
         rows = rows_in_hand(known, dataset, asked.missing, comm)
         if comm.is_root:
@@ -168,17 +165,9 @@ def _found(
                 warn(doubt)
         inferred = infer(inference, rows, summarizer(inference))
         add(rows, inferred.local)
-        return _of_all_ranks(inferred.local, rows, everywhere=n_threads == 1)
+        return _of_all_ranks(inferred.local, rows, everywhere=asked.comm is not None)
 
-    with one_blas_thread():
-        if n_threads > 1:
-            shared = dataset_of(asked.data, missing=asked.missing)  # once, since files have one position each
-            return on_team(n_threads, lambda member: on_rank(shared, member))[0]
-        with group_of(asked.comm) as ranks, failing_together(ranks):
-            with collectively(ranks, ""):
-                own = dataset_of(asked.data, missing=asked.missing)
-            require_same_rows(own, ranks)
-            return on_rank(own, ranks)
+    return together(asked.comm, asked.n_jobs, lambda: dataset_of(asked.data, missing=asked.missing), on_rank)
 
 
 def _of_all_ranks(local: Summary, rows: LocalRows, everywhere: bool) -> Summary:

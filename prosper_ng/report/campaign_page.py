@@ -15,8 +15,8 @@ from prosper_ng.campaigns.results import ResultTable, summarise
 from prosper_ng.campaigns.run_state import BROKEN, STATES, RunState
 from prosper_ng.drawing.style import SERIES, THEME, drawn, svg
 from prosper_ng.drawing.units import measure_in_full, setting_in_full
+from prosper_ng.progress import duration_in_full
 from prosper_ng.report.page import NAME, render, require_packages
-from prosper_ng.report.progress import duration_in_full
 from prosper_ng.report.sweep_figures import Sweep, draw, labels_of, labels_of_series, panels_of, shown
 
 _N_MEASURES = 3

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -25,6 +26,8 @@ kept = matplotlib.rcParams._get("backend")
 print(os.environ["MPLBACKEND"], kept if isinstance(kept, str) else None, "matplotlib.pyplot" in sys.modules)
 """
 
+HAS_INLINE = find_spec("matplotlib_inline") is not None
+
 
 def drawing(folder, backend):
     """What a process says that draws in a folder, in which its settings are, too."""
@@ -36,7 +39,8 @@ def drawing(folder, backend):
 
 
 @pytest.mark.parametrize(
-    ("backend", "is_kept"), [("module://matplotlib_inline.backend_inline", False), ("garbage", False), ("TkAgg", True)]
+    ("backend", "is_kept"),
+    [("module://matplotlib_inline.backend_inline", HAS_INLINE), ("garbage", False), ("TkAgg", True)],
 )
 def test_the_backend_that_the_environment_names_is_not_needed_and_stays(tmp_path, backend, is_kept):
     (tmp_path / "matplotlib" / "stylelib").mkdir(parents=True)

@@ -230,7 +230,8 @@ def test_it_works_in_a_thread_and_beside_another(data):
 def test_the_names_come_when_they_are_used():
     code = (
         "import sys, prosper_ng; assert {'numpy', 'numba', 'h5py'}.isdisjoint(sys.modules); "
-        "assert {'learn', 'load', 'Learned'} <= set(dir(prosper_ng)); prosper_ng.learn; assert 'numpy' in sys.modules"
+        "assert {'learn', 'load', 'run', 'Learned', 'Outcome'} <= set(dir(prosper_ng)); "
+        "prosper_ng.learn; assert 'numpy' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'teach'"):

@@ -10,8 +10,8 @@ import numpy as np
 from prosper_ng import compiling
 from prosper_ng.components import components_of
 from prosper_ng.errors import UserError
-from prosper_ng.learning.learn import learn
 from prosper_ng.numerics.random_streams import stream
+from prosper_ng.running.learn import learn
 
 _N_ROWS, _N_OBSERVED = 70, 6
 _FEW, _MANY = 4, 12
@@ -42,7 +42,7 @@ def _use(model: dict[str, Any], estep: Any) -> None:
         # What is not the default, a model may be without.
         with suppress(*() if is_default and values is rows else (UserError,)):
             missing = values is gaps
-            learned = learn(values, model, estep=estep, training=_SHORT, missing=missing)
+            learned = learn(values, model, estep=estep, training=_SHORT, missing=missing, progress=False)
             if is_default:
                 learned.posterior(values, missing=missing)
                 learned.reconstruct(values, missing=missing)

@@ -3,8 +3,8 @@
 import pytest
 
 from prosper_ng import cli
+from prosper_ng.campaigns.file_kinds import kind_of_file
 from prosper_ng.campaigns.plan import keep, load_plan
-from prosper_ng.commands._file_kinds import kind_of_file
 from tests.helpers.campaigns import write_campaign
 from tests.helpers.small_runs import SEARCH, complaint
 

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prosper_ng.errors import UserError
+from prosper_ng.progress import Progress, duration, is_wanted
 from prosper_ng.report.log import NAME, close_log, open_log
-from prosper_ng.report.progress import Progress, duration
+from prosper_ng.report.narrator import Narrator
 from tests.helpers.terminals import on_a_terminal
 
 VALUES = {"free_energy": -12.3456, "sigma": 24.5, "pi": 0.0123, "psnr": 28.123, "temperature": 1.0, "seconds": 3.0}
@@ -96,7 +98,7 @@ def test_times_are_for_people(seconds, text):
 def test_a_terminal_gets_a_bar():
     code = f"""
 import sys
-from prosper_ng.report.progress import Progress
+from prosper_ng.progress import Progress
 progress = Progress(3)
 for sweep in (1, 2, 3):
     progress.update(sweep, {VALUES})
@@ -110,34 +112,99 @@ progress.close("the end")
     assert text.rstrip().endswith("the end")
 
 
+def test_a_terminal_has_one_bar_and_who_comes_second_writes_lines():
+    code = f"""
+import sys
+from prosper_ng.progress import Progress, is_wanted
+before = sys.stdout
+assert is_wanted("auto")
+first = Progress(3)
+assert not is_wanted("auto") and is_wanted(True)
+second = Progress(2)
+for sweep in (1, 2):
+    first.update(sweep, {VALUES})
+    second.update(sweep, {VALUES})
+second.close("the second one")
+first.close()
+assert sys.stdout is before and is_wanted("auto")
+Progress(4).close()
+"""
+    text = on_a_terminal(sys.executable, "-c", code)
+    assert "sweep 2/2" in text
+    assert text.index("the second one") < text.rindex("sweep 2/3") < text.index("sweep 0/4")
+    assert text.rstrip().endswith("\x1b[?25h")  # the cursor is back
+
+
+def test_a_bar_takes_little_of_the_time_and_ends_with_the_last_sweep():
+    code = """
+from itertools import count
+from prosper_ng.progress import Progress
+ticks = count()
+progress = Progress(2000, clock=lambda: next(ticks) / 1000)
+for sweep in range(1, 1991):
+    progress.update(sweep, {})
+progress.close()
+"""
+    text = on_a_terminal(sys.executable, "-c", code)
+    assert 10 < text.count("sweep ") < 30
+    assert "sweep 1990/2000" in text
+
+
+@pytest.mark.heavy
+def test_nothing_is_shown_where_nobody_looks_on():
+    code = """
+from joblib import Parallel, delayed
+from multiprocessing import get_context
+from prosper_ng.progress import is_wanted
+assert is_wanted("auto")
+assert Parallel(2)(delayed(is_wanted)("auto") for _ in range(2)) == [False, False]
+with get_context("fork").Pool(1) as pool:
+    assert pool.apply(is_wanted, ("auto",)) is False
+"""
+    on_a_terminal(sys.executable, "-c", code)
+    assert (is_wanted("auto"), is_wanted(True), is_wanted(False)) == (False, True, False)
+    with pytest.raises(UserError, match='progress must be True, False or "auto", not 1'):
+        is_wanted(1)
+
+
 def test_the_log_is_appended_to_and_warnings_are_printed(tmp_path, capsys):
     for start in (1, 2):
-        logger = open_log(tmp_path)
-        logger.info("start %d", start)
-        logger.warning("low on disk")
-        logger.debug("detail")
-        close_log()
-    found = (tmp_path / NAME).read_text().splitlines()
-    assert [line.split(maxsplit=2)[1:] for line in found] == [
-        ["INFO", "start 1"], ["WARNING", "low on disk"], ["INFO", "start 2"], ["WARNING", "low on disk"],
+        narrator = Narrator(3, is_root=True, quiet=start == 2)
+        narrator.say("early")
+        narrator.opened(tmp_path, 0)
+        narrator.note(f"start {start}")
+        narrator.say("low on disk")
+        narrator.close()
+    found = [line.split(maxsplit=2)[1:] for line in (tmp_path / NAME).read_text().splitlines()]
+    opened = [["WARNING", "early"], ["INFO", "started before sweep 1 of 3"]]
+    assert found == [
+        *opened, ["INFO", "start 1"], ["WARNING", "low on disk"], *opened, ["INFO", "start 2"],
+        ["WARNING", "low on disk"],
     ]  # fmt: skip
-    assert capsys.readouterr().err == "low on disk\n" * 2
+    assert capsys.readouterr() == ("", "early\nlow on disk\n")
 
 
-def test_a_verbose_log_has_details_and_a_quiet_one_prints_errors_only(tmp_path, capsys):
-    logger = open_log(tmp_path, quiet=True, verbose=True)
-    logger.debug("detail")
-    logger.warning("low on disk")
-    logger.error("no disk")
-    close_log()
-    assert "detail" in (tmp_path / NAME).read_text()
-    assert capsys.readouterr().err == "no disk\n"
+def test_a_verbose_log_has_details(tmp_path):
+    for verbose in (False, True):
+        logger = open_log(tmp_path, verbose)
+        logger.debug("verbose is %s", verbose)
+        close_log(logger)
+    assert (tmp_path / NAME).read_text().count("verbose is") == 1
+
+
+def test_a_log_that_cannot_be_opened_is_said_and_the_run_goes_on(tmp_path):
+    said = []
+    logger = open_log(tmp_path / "none", tell=said.append)
+    logger.warning("lost")
+    assert len(said) == 1
+    assert "cannot be written to (No such file or directory); the run goes on without it" in said[0]
 
 
 def test_a_log_that_cannot_be_written_is_said_once(tmp_path):
     code = """
 import resource, sys
 from pathlib import Path
+from prosper_ng.report.narrator import Narrator
 from prosper_ng.report.log import open_log
 logger = open_log(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
