@@ -1,15 +1,21 @@
 """Probabilistic sparse coding with truncated variational EM, on one core or a thousand MPI ranks."""
 
 import importlib
+import time
 from typing import Any
 
 __version__ = "0.1.0"
+IMPORTED_AT = time.time()
+"""Before any other module of this package was read, in seconds since 1970."""
 
 _PUBLIC = {
     "Learned": "prosper_ng.inference.learned",
-    "learn": "prosper_ng.learning.learn",
+    "Outcome": "prosper_ng.experiments.run",
+    "Posterior": "prosper_ng.inference.answers",
+    "learn": "prosper_ng.running.learn",
     "load": "prosper_ng.inference.stored",
     "plugin": "prosper_ng.components",
+    "run": "prosper_ng.running.run",
 }
 """Where the names of the Python interface are defined; imported when they are used."""
 

@@ -7,11 +7,14 @@ a parser would take longer than a command may take to start; what looks like a u
 """
 
 import re
+import sys
+import sysconfig
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from functools import cached_property
 from keyword import kwlist
 from pathlib import Path
+from types import ModuleType
 
 _FROM = re.compile(r"^[ \t]*from (\.*)([\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
 _IMPORT = re.compile(r"^[ \t]*import ([\w.]+)(?: as (\w+))?", re.MULTILINE)
@@ -24,6 +27,8 @@ _STRING_OR_COMMENT = re.compile(
 _NEXT_STATEMENT = re.compile(r"\n(?=[^\s#)\]}])")
 _DEFINED = re.compile(r"^(?:async )?(?:def|class) (\w+)", re.MULTILINE)
 _DECORATOR = "prosper_ng.kernels"
+_FILES = "prosper_ng.kernel_files"
+"""It uses numba to keep what was compiled; what kernels compute does not depend on it."""
 _WORD = re.compile(r"\w+")
 
 Place = tuple[str, int]
@@ -39,9 +44,33 @@ def module_texts(folder: Path, package: str) -> dict[str, str]:
     return found
 
 
+def modules_of_files(before: Set[str] = frozenset()) -> list[ModuleType]:
+    """The modules imported since that belong neither to this program nor to Python nor to an installed package."""
+    known = [Path(__file__).parent, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))]
+    found = []
+    for name in sorted(sys.modules.keys() - before):
+        path = _file_of(sys.modules[name])
+        if path.suffix == ".py" and not _is_installed(path) and not any(path.is_relative_to(each) for each in known):
+            found.append(sys.modules[name])
+    return found
+
+
+def package_of(module: ModuleType) -> str | None:
+    """The name of the installed package that a module belongs to; None where it is a file of its own."""
+    return module.__name__.partition(".")[0] if _is_installed(_file_of(module)) else None
+
+
+def _file_of(module: ModuleType) -> Path:
+    return Path(getattr(module, "__file__", None) or "")
+
+
+def _is_installed(path: Path) -> bool:
+    return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
+
+
 def kernel_sources(texts: Mapping[str, str]) -> dict[str, str]:
     """What compiled code can depend on, by module, of the modules with these texts."""
-    modules = {name: _Module(name, text) for name, text in texts.items()}
+    modules = {name: _Module(name, text) for name, text in texts.items() if name != _FILES}
     makers = {name for name, module in modules.items() if module.makes_kernels}
     todo = [(name, number) for name in makers for number in modules[name].makes_kernels]
     reached, asked = set(todo), set[tuple[str, str]]()

@@ -1,15 +1,24 @@
 """The one decorator of all compiled kernels."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from numba import njit
+
+from prosper_ng.kernel_files import KernelCache
 
 
 def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """Compile a function, keep what was compiled on disk, and let other threads run meanwhile.
 
-    It is used as `@kernel` or `@kernel(...)`, with options of `numba.njit`.
+    It is used as `@kernel` or `@kernel(...)`, with options of `numba.njit`. What is compiled is kept in the folder of
+    exactly these sources, whoever imports the function; settings of numba stay as they are.
     """
-    options = {"cache": True, "nogil": True} | options
-    return njit(**options) if function is None else njit(**options)(function)
+    if function is None:
+        return partial(kernel, **options)
+    is_kept = options.pop("cache", True)
+    compiled: Any = njit(**{"nogil": True} | options)(function)
+    if is_kept and hasattr(compiled, "_cache"):  # numba can be told to compile nothing
+        compiled._cache = KernelCache(function)
+    return compiled

@@ -3,6 +3,7 @@
 import os
 import pwd
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from prosper_ng.errors import UserError
@@ -18,6 +19,8 @@ def path_of(written: str | os.PathLike[str]) -> Path:
 
     Raises UserError where no file can be there: it is empty or holds a NUL, or nobody has that name.
     """
+    if not isinstance(written, str | os.PathLike):
+        raise UserError(f"a path must be a text or a Path, not {written!r}")
     text = os.fspath(written)
     if not text:
         raise UserError("a path is empty; give the name of a file or folder, or . for the present folder")
@@ -79,6 +82,20 @@ def home() -> Path:
         return Path(pwd.getpwuid(os.getuid()).pw_dir)
     except KeyError:
         return temporary_folder()
+
+
+def in_home(variable: str, name: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder that a variable of the environment names, else the one of this name in the user's home."""
+    given = environment.get(variable)
+    return path_of(given) if given else home() / name
+
+
+def can_be_made(folder: Path) -> bool:
+    """Whether a folder can be written to, or be made, in a home that exists: none is made for a user without one."""
+    if folder.is_relative_to(home()) and not home().is_dir():
+        return False
+    place = nearest(folder)
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
 
 
 def temporary_folder() -> Path:

@@ -10,15 +10,14 @@ import importlib.util
 import os
 import pkgutil
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator, Sequence, Set
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
-from prosper_ng.environment import own_kernel_cache
 from prosper_ng.errors import UserError
+from prosper_ng.kernel_sources import modules_of_files
 from prosper_ng.paths import absolute, path_of
 from prosper_ng.protocols import lacking
 
@@ -144,7 +143,7 @@ def imported(files: Sequence[str]) -> Iterator[list[str]]:
     try:
         for file in files:
             _import_file(file)
-        own = _modules_of_files(modules) if files else []
+        own = modules_of_files(modules) if files else []
         _keep_kernels_apart(own)
         yield [
             f"--import needs {module.__file__}, too, which runs do not keep, and whose changes they do not notice"
@@ -258,25 +257,16 @@ def _keep_kernels_apart(modules: Sequence[ModuleType]) -> None:
 
     numba itself sees that a kernel's own file has changed, but not one with a kernel that it calls.
     """
-    folder, dispatcher = own_kernel_cache(os.environ), sys.modules.get("numba.core.dispatcher")
-    if folder is None or dispatcher is None:
+    dispatcher = sys.modules.get("numba.core.dispatcher")
+    if dispatcher is None:
         return
-    own = [(value, module) for module in modules for value in vars(module).values()]
-    kernels = [
-        value
-        for value, module in own
-        if isinstance(value, dispatcher.Dispatcher)
-        and value.py_func.__module__ == module.__name__
-        and value.stats.cache_path is not None
-    ]
+    from prosper_ng.kernel_files import keep_apart
+
     digest = hashlib.sha256("".join(map(_digest, modules)).encode()).hexdigest()
-    config = sys.modules["numba"].config
-    before, config.CACHE_DIR = config.CACHE_DIR, str(folder / f"plug-in-{digest[:16]}")
-    try:
-        for kernel in kernels:
-            kernel.enable_caching()
-    finally:
-        config.CACHE_DIR = before
+    for module in modules:
+        for value in vars(module).values():
+            if isinstance(value, dispatcher.Dispatcher) and value.py_func.__module__ == module.__name__:
+                keep_apart(value, digest)
 
 
 def _digest(module: ModuleType) -> str:
@@ -284,18 +274,6 @@ def _digest(module: ModuleType) -> str:
     if module.__name__ in _files:
         return _files[module.__name__].sha256
     return hashlib.sha256(Path(module.__file__ or os.devnull).read_bytes()).hexdigest()
-
-
-def _modules_of_files(before: Set[str]) -> list[ModuleType]:
-    """The modules imported since that belong neither to this program nor to Python nor to an installed package."""
-    known = [Path(__file__).parent, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))]
-    found = []
-    for name in sorted(sys.modules.keys() - before):
-        path = Path(getattr(sys.modules[name], "__file__", None) or "")
-        is_installed = not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
-        if path.suffix == ".py" and not is_installed and not any(path.is_relative_to(folder) for folder in known):
-            found.append(sys.modules[name])
-    return found
 
 
 @cache

@@ -14,12 +14,10 @@ import pytest
 from hypothesis import settings
 
 from prosper_ng.environment import prepare_environment
-from tests.helpers.kernel_caches import take_own_cache
 from tests.helpers.scheduling import LANES, LanesAtTheEnd
 
-# Both before anything imports numpy or numba.
+# Before anything imports numpy or numba.
 prepare_environment()
-take_own_cache(os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
 
 # The first example of a test may compile kernels, and machines are shared: no example is too slow.
 settings.register_profile("patient", deadline=None)

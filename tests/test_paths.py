@@ -13,6 +13,7 @@ from prosper_ng import paths
 from prosper_ng.cli import main
 from prosper_ng.errors import UserError
 from prosper_ng.paths import LONGEST_NAME, absolute, as_argument, name_from, path_of, require_name, same_file
+from tests.helpers.kernel_caches import with_kernels
 
 
 @pytest.mark.parametrize(
@@ -93,13 +94,12 @@ def test_a_container_without_home_and_without_a_name_for_the_user_runs_and_draws
         encoding="utf-8",
     )
     # Kernels that this process has compiled are not compiled again.
-    left_out = ("HOME", "MPLCONFIGDIR", "PROSPER_NG_NUMBA_CACHE")
-    kept = {name: value for name, value in os.environ.items() if name not in left_out}
+    kept = {name: value for name, value in os.environ.items() if name not in ("HOME", "MPLCONFIGDIR")}
     done = subprocess.run(
         [sys.executable, "-c", NOBODY],
         check=False,
         cwd=tmp_path,
-        env=kept | {"TMPDIR": str(tmp_path)},
+        env=kept | with_kernels() | {"TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
     )

@@ -14,9 +14,9 @@ import pytest
 from prosper_ng import cli, plugins
 from prosper_ng.campaigns.plan import load_plan
 from prosper_ng.components import components_of
-from prosper_ng.environment import own_kernel_cache
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.status import read_status
+from tests.helpers.kernel_caches import kernel_folder
 from tests.helpers.plug_in_files import ANOTHER, CONFIG, FILE, POOR, TEXT, prosper
 from tests.helpers.small_runs import SEARCH, complaint
 
@@ -222,7 +222,7 @@ def test_files_that_are_in_each_others_way(tmp_path, capsys):
 
 def test_kernels_of_a_file_are_cached_under_its_text(tmp_path):
     file, text = tmp_path / "bright_start.py", f"{TEXT}# {tmp_path}\n"
-    cache = own_kernel_cache(os.environ)
+    cache, configured = kernel_folder(), numba.config.CACHE_DIR
 
     def raised(text):
         file.write_text(text, encoding="utf-8")
@@ -238,7 +238,7 @@ def test_kernels_of_a_file_are_cached_under_its_text(tmp_path):
     assert raised(text) == ([0.5, 3.0], 1)
     assert raised(text.replace("max(values[place], floor)", "min(values[place], floor)")) == ([-1.0, 0.5], 0)
     assert raised(text) == ([0.5, 3.0], 1)
-    assert str(cache) == numba.config.CACHE_DIR
+    assert configured == numba.config.CACHE_DIR
 
 
 def test_kernels_of_other_files_that_a_plug_in_calls_are_watched(tmp_path, capsys, monkeypatch):

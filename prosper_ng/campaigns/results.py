@@ -15,6 +15,7 @@ from prosper_ng.config.canonical import inline
 from prosper_ng.errors import UserError
 from prosper_ng.models.rounding import is_rounding, without_rounding
 from prosper_ng.storage import atomic, hdf5
+from prosper_ng.storage.axes import name_all
 from prosper_ng.storage.run_record import RunFileError, last_numbers, read_run
 
 RUNS_CSV, POINTS_CSV, TABLE_FILE = "runs.csv", "points.csv", "table.h5"
@@ -111,6 +112,7 @@ def write_tables(table: ResultTable, points: ResultTable, folder: Path) -> list[
             group.attrs["axes"], group.attrs["measures"] = list(each.axes), list(each.measures)
             for column, values in each.columns.items():
                 group[column] = values if isinstance(values, np.ndarray) else [_text(value) for value in values]
+        name_all(file, lambda path, n_axes: ("run" if path.startswith("runs/") else "point",), {})
     return [folder / name for name in (RUNS_CSV, POINTS_CSV, TABLE_FILE)]
 
 

@@ -43,7 +43,7 @@ def load_run_config(arguments: argparse.Namespace) -> "Loaded[RunConfig]":
 
     Raises ConfigError with everything that is wrong, UserError where the file is that of a campaign.
     """
-    from prosper_ng.commands._file_kinds import expecting
+    from prosper_ng.campaigns.file_kinds import expecting
     from prosper_ng.config import load
     from prosper_ng.experiments.run_config import RunConfig
 

@@ -74,7 +74,7 @@ def _print_lines(found: "Estimate") -> None:
 
 def _whole(found: "Estimate") -> str:
     """The time that the run takes, and what of."""
-    from prosper_ng.report.progress import duration
+    from prosper_ng.progress import duration
 
     assert found.seconds is not None
     assert found.start_seconds is not None

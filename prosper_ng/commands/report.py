@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _is_campaign(path: Path) -> bool:
     """Whether it is a campaign's folder, or a YAML file, which has to be a campaign's."""
     from prosper_ng.campaigns import kept_plan
-    from prosper_ng.commands._file_kinds import kind_of_file
+    from prosper_ng.campaigns.file_kinds import kind_of_file
     from prosper_ng.errors import UserError
     from prosper_ng.storage import run_file
 

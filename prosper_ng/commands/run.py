@@ -31,31 +31,21 @@ def run(arguments: argparse.Namespace) -> int:
     """0 where the run is finished, 75 where it was stopped and can go on."""
     from prosper_ng.parallel.failure import ending_all_ranks_together
     from prosper_ng.parallel.mpi import connect
+    from prosper_ng.running.run import seconds_of_limit
 
-    time_limit = _seconds(arguments.time_limit)
+    time_limit = seconds_of_limit(arguments.time_limit, "--time-limit")
     comm = connect(arguments.ranks)
     with ending_all_ranks_together(comm):
         return _run(arguments, comm, time_limit)
 
 
-def _seconds(duration: str | None) -> float | None:
-    """The seconds in a duration; raises UserError where it is none."""
-    from prosper_ng.errors import UserError
-    from prosper_ng.training.stopping import seconds_of
-
-    try:
-        return None if duration is None else seconds_of(float(duration) if duration.isdecimal() else duration)
-    except ValueError as error:
-        raise UserError(f"--time-limit: {str(error).removeprefix('wall_time ')}") from None
-
-
 def _run(arguments: argparse.Namespace, comm: "Communicator", time_limit: float | None) -> int:
-    from prosper_ng.experiments.run import MORE_TO_DO, run
+    from prosper_ng.experiments.run import MORE_TO_DO
+    from prosper_ng.experiments.signals import stop_requests
     from prosper_ng.parallel.failure import collectively
     from prosper_ng.parallel.threads import warn_if_oversubscribed
-    from prosper_ng.report.drawing import absence_of_matplotlib
     from prosper_ng.report.narrator import Narrator
-    from prosper_ng.report.pictures import draw_run
+    from prosper_ng.running.run import carry_out
 
     with collectively(comm, ""):
         loaded = load_run_config(arguments) if comm.is_root else None
@@ -65,19 +55,8 @@ def _run(arguments: argparse.Namespace, comm: "Communicator", time_limit: float 
     folder = arguments.output or config.folder
     narrator = Narrator(config.training.n_sweeps, comm.is_root, arguments.quiet, arguments.verbose)
     warn_if_oversubscribed(comm, narrator.say)
-    lacking = absence_of_matplotlib() if comm.is_root and config.output.figures else None
-    if lacking is not None:
-        narrator.say(f"{lacking}; without it the run makes no pictures, and prosper-ng plot draws them later")
-    try:
-        outcome = run(loaded, folder, comm, narrator, sys.argv, time_limit)
-        if comm.is_root and config.output.figures and outcome.finished:
-            pictures = draw_run(folder, folder)
-            for note in pictures.notes:
-                narrator.note(note)
-            if pictures.trouble is not None:
-                narrator.say(pictures.trouble)
-    finally:
-        narrator.close()
+    with stop_requests() as requests:
+        outcome = carry_out(loaded, folder, comm, narrator, requests, sys.argv, time_limit)
     if comm.is_root and not arguments.quiet:
         print(f"results are in {folder}")
         print(outcome.sentence if outcome.finished else f"{outcome.sentence}; the same command continues")

@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     """0 once it is printed. Raises UserError where there is no run, or it cannot be read."""
     import json
 
-    from prosper_ng.commands._file_kinds import refuse_campaign
+    from prosper_ng.campaigns.file_kinds import refuse_campaign
     from prosper_ng.report.summary import silence, summary
     from prosper_ng.storage.run_record import read_run
 
@@ -39,7 +39,7 @@ def _print_table(found: dict[str, Any], silent_seconds: float | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from prosper_ng.report.progress import duration
+    from prosper_ng.progress import duration
 
     console = Console(highlight=False)
     if not console.is_terminal:

@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 where the jobs were handed over, or nothing is left to do."""
-    from prosper_ng.commands._file_kinds import kind_of_file
+    from prosper_ng.campaigns.file_kinds import kind_of_file
 
     if os.path.isdir(arguments.file) or kind_of_file(arguments.file) == "campaign":
         return submit_campaign(arguments)

@@ -40,7 +40,7 @@ def _legal(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """The values as the fields hold them."""
     fields = hints.fields_of(cls)
     parts = {name: value for name, value in given.items() if name in fields and _is_of_parts(value)}
-    root = from_plain({name: _written(value) for name, value in given.items() if name not in parts}, _source(cls))
+    root = from_plain({name: written(value) for name, value in given.items() if name not in parts}, _source(cls))
     assert isinstance(root, MappingNode)
     write_out_kinds(root, cls)
     found, errors = {name: tuple(value) if isinstance(value, list) else value for name, value in parts.items()}, []
@@ -102,14 +102,14 @@ def _classes(hint: Any) -> list[type]:
     return list(kinds.values()) if kinds is not None else [hints.bare(hint)] if hints.is_section(hint) else []
 
 
-def _written(value: Any) -> Any:
+def written(value: Any) -> Any:
     """A value as a configuration would say it: numbers of numpy as numbers, arrays as lists, paths as texts."""
     if _is_part(value) and dataclasses.is_dataclass(value):
-        return {field.name: _written(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
+        return {field.name: written(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
     if isinstance(value, Mapping):
-        return {key: _written(item) for key, item in value.items()}
+        return {key: written(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_written(item) for item in value]
+        return [written(item) for item in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return value.tolist() if hasattr(value, "tolist") else value

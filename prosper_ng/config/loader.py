@@ -70,21 +70,32 @@ def read_tree(
     if not isinstance(root, MappingNode):
         found.append(_not_a_mapping(text, root, schema))
         raise ConfigError(found)
-    write_out_kinds(root, schema)
-    for number, argument in enumerate(overrides):
-        override = read_override(argument, number + 1, found)
-        if override is not None:
-            apply(override, root, found)
+    _override(root, schema, overrides, found)
     if mistakes is None and found:
         raise ConfigError(found)
     return root
 
 
-def from_mapping(mapping: Mapping[str, Any], schema: type[T], name: str = "the stored configuration") -> Loaded[T]:
+def _override(root: MappingNode, schema: type, overrides: Sequence[str], mistakes: list[Mistake]) -> None:
+    """Change the tree in place; what is wrong is added to `mistakes`."""
+    write_out_kinds(root, schema)
+    for number, argument in enumerate(overrides):
+        override = read_override(argument, number + 1, mistakes)
+        if override is not None:
+            apply(override, root, mistakes)
+
+
+def from_mapping(
+    mapping: Mapping[str, Any],
+    schema: type[T],
+    name: str = "the stored configuration",
+    overrides: Sequence[str] = (),
+) -> Loaded[T]:
     """The configuration that a mapping such as `Loaded.resolved` says; `name` tells errors where it came from."""
-    root = from_plain(mapping, SourceText(name))
+    root, mistakes = from_plain(mapping, SourceText(name)), list[Mistake]()
     assert isinstance(root, MappingNode)
-    return checked(root, schema, [], "")
+    _override(root, schema, overrides, mistakes)
+    return checked(root, schema, mistakes, "")
 
 
 def read_file(path: str | os.PathLike[str]) -> SourceText:

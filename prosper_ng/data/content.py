@@ -12,8 +12,11 @@ from prosper_ng.data.dataset import Dataset, require_memory
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.preprocessing import times
 from prosper_ng.data.row_file import FileRows, stored_rows, written_rows
+from prosper_ng.errors import UserError
 from prosper_ng.numerics.row_hash import combined, row_hashes
 from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.parallel.failure import collectively
+from prosper_ng.parallel.warm_up import warm_up
 
 Floats = NDArray[np.float64]
 
@@ -58,6 +61,32 @@ class Content:
         first, second = ((high << _HALF) + low).tolist()
         shape = f"{self.dataset.n_rows} {self.dataset.n_observed}"
         return hashlib.sha256(f"{shape} {first} {second}".encode()).hexdigest()[:32]
+
+
+def require_same_rows(dataset: Dataset, comm: Communicator) -> None:
+    """Raise UserError on all ranks where one of them has other rows in hand than root, such as a part of its own.
+
+    Shapes are compared, and the first and the last row; all ranks call it together.
+    """
+    if comm.size == 1:
+        return
+    warm_up(comm, compile_reading)
+    with collectively(comm, ""):
+        n_rows, told = dataset.n_rows, [dataset.n_rows, dataset.n_observed]
+        for row in (0, n_rows - 1) if n_rows else ():
+            told += combined(row_hashes(dataset.raw(row, row + 1)), 0).tolist()
+    roots = comm.broadcast(told)
+    with collectively(comm, ""):
+        if told != roots:
+            differs = (
+                f"rows ({told[0]}, {told[1]}) where root has ({roots[0]}, {roots[1]})"
+                if told[:2] != roots[:2]
+                else "other rows than root"
+            )
+            raise UserError(
+                f"rank {comm.rank} of {comm.size} was given {differs}; give all ranks the same data, of which each "
+                "takes its own part"
+            )
 
 
 def local_rows(

@@ -1,7 +1,7 @@
 """Rows of data, wherever they come from."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -208,12 +208,19 @@ def require_rows(start: int, stop: int, n_rows: int) -> None:
 
 
 def require_finite(
-    values: Floats, first_row: int, where: str, missing: bool | None = None, gaps: str | None = None
+    values: Floats,
+    first_row: int,
+    where: str,
+    missing: bool | None = None,
+    gaps: str | None = None,
+    switch: str = "`missing: true`",
+    names: Sequence[str] | None = None,
 ) -> None:
     """Raise DataError that names the first entry of `values` (n, D), rows first_row.., which is not a finite number.
 
-    `missing` is the switch that lets NaN mark what was not observed, None where there is none to set; `gaps` is what
-    was taken for NaN because the file says that it marks missing values.
+    `missing` is the switch that lets NaN mark what was not observed, None where there is none to set; `switch` is how
+    the user sets it, and `gaps` what was taken for NaN because the file says that it marks missing values; `names` are
+    those of the columns.
     """
     legal = np.isfinite(values)
     if missing:
@@ -221,21 +228,20 @@ def require_finite(
     if legal.all():
         return
     row, column = np.unravel_index(int(legal.argmin()), legal.shape)
+    place = f"column {column} (" + (f"'{names[int(column)]}', " if names else "") + "counted from 0)"
     rule = "every value must be a finite number"
     if missing:
         rule += ", or NaN where it was not observed"
     elif missing is False and np.isnan(values[row, column]):
-        rule += "; set `missing: true` if NaN marks values that were not observed"
+        rule += f"; set {switch} if NaN marks values that were not observed"
         if gaps is not None:
             n_missing = np.count_nonzero(np.isnan(values))
             raise DataError(
-                f"{where}: row {first_row + row}, column {column} (counted from 0) is missing: it is NaN, or marked so "
-                f"by the file ({gaps}), as {n_missing} of the {values.size} values of rows {first_row} to "
-                f"{first_row + len(values)} are; set `missing: true` to learn from the others"
+                f"{where}: row {first_row + row}, {place} is missing: it is NaN, or marked so "
+                f"({gaps}), as {n_missing} of the {values.size} values of rows {first_row} to "
+                f"{first_row + len(values)} are; set {switch} to learn from the others"
             )
-    raise DataError(
-        f"{where}: row {first_row + row}, column {column} (counted from 0) is {values[row, column]}; {rule}"
-    )
+    raise DataError(f"{where}: row {first_row + row}, {place} is {values[row, column]}; {rule}")
 
 
 def observed_means(rows: Floats, otherwise: float = 0.0) -> Floats:

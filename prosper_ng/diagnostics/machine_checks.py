@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prosper_ng.diagnostics.finding import Finding, Verdict
-from prosper_ng.environment import own_kernel_cache
+from prosper_ng.kernel_cache import places
 from prosper_ng.parallel.shared_memory import FOLDER, SharedMemory, started
 
 _MIB = 1 << 20
@@ -28,30 +28,24 @@ _SLURM = (
 
 def check_kernel_cache() -> Iterator[Finding]:
     """Where compiled kernels are kept, and how many."""
-    folder = Path(os.environ.get("NUMBA_CACHE_DIR", ""))
-    compiled = [path for path in folder.rglob("*.nbc") if path.is_file()]
-    n_bytes = sum(path.stat().st_size for path in compiled)
+    found = places()
+    compiled = {path.name: path for folder in found.read for path in folder.glob("*.nbc")}
+    n_bytes = sum(path.stat().st_size for path in compiled.values())
     state = f"compiled: {len(compiled)}, {n_bytes / _MIB:.1f} MiB" if compiled else "empty: the first run compiles"
-    values = {"folder": str(folder), "kernels": len(compiled), "bytes": n_bytes}
-    if own_kernel_cache(os.environ) is None:
-        text = f"{folder} ({state}), as NUMBA_CACHE_DIR says: stale after the sources of this program change"
-        yield Finding("kernel cache", Verdict.WARNING, text, "unset NUMBA_CACHE_DIR", values)
-    elif _is_temporary(folder):
-        text = f"{folder} ({state}): no cache can be kept in the home folder, and this one may not last"
+    values = {"folder": str(found.write or ""), "kernels": len(compiled), "bytes": n_bytes}
+    if found.write is None:
+        text = f"kept nowhere ({state}), so every process compiles: no folder can be written to, or the sources change"
+        yield Finding("kernel cache", Verdict.WARNING, text, "set NUMBA_CACHE_DIR to a folder that lasts", values)
+    elif _is_temporary(found.write.parent):
+        text = f"{found.write} ({state}): no cache can be kept in the home folder, and this one may not last"
         yield Finding("kernel cache", Verdict.WARNING, text, "set XDG_CACHE_HOME to a folder that lasts", values)
     else:
-        yield Finding("kernel cache", Verdict.OK, f"{folder} ({state})", values=values)
+        yield Finding("kernel cache", Verdict.OK, f"{found.write} ({state})", values=values)
 
 
 def _is_temporary(folder: Path) -> bool:
-    """Whether the kernels lie in the folder that is taken where none in the home folder can be written.
-
-    A home folder may itself lie among temporary files.
-    """
-    temporary = Path(tempfile.gettempdir())
-    if not folder.is_relative_to(temporary) or folder.parent.parts[-2:] == ("prosper_ng", "kernels"):
-        return False
-    return folder.relative_to(temporary).parts[0].startswith("prosper_ng-")
+    """Whether it is the one for want of a home folder that can be written to; such a folder may itself be temporary."""
+    return folder.parent == Path(tempfile.gettempdir()) and folder.name.startswith("prosper_ng-")
 
 
 def check_files(folder: Path) -> Iterator[Finding]:

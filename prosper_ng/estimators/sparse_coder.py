@@ -19,14 +19,15 @@ from prosper_ng.components import components_of
 from prosper_ng.config import ConfigError, SourceText
 from prosper_ng.config.hints import fields_of
 from prosper_ng.config.mistakes import Mistake, Place
-from prosper_ng.errors import UserError
+from prosper_ng.data.sources._in_hand import more_than_array
+from prosper_ng.errors import UserError, warn
 from prosper_ng.inference.answers import Posterior
 from prosper_ng.inference.learned import Learned
-from prosper_ng.learning.learn import learn
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.capabilities import Superimposes, offers
 from prosper_ng.models.roles import of_role
 from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.running.learn import learn
 from prosper_ng.training.em import SweepReport
 
 Floats = NDArray[np.float64]
@@ -111,7 +112,7 @@ class SparseCoder(
             found = learn(
                 rows, settings.model, estep=settings.estep, training=settings.training, seed=settings.seed,
                 missing=_has_gaps(rows), n_jobs=effective_n_jobs(self.n_jobs), start=start,
-                on_sweep=self._listener(root, X, y, settings),
+                on_sweep=self._listener(root, X, y, settings), progress=False,
             )  # fmt: skip
         except KeyboardInterrupt as interrupt:
             if not hasattr(interrupt, "learned"):
@@ -119,6 +120,8 @@ class SparseCoder(
             found = interrupt.learned
             message = f"learning was interrupted after {found.n_sweeps} sweeps; what they came to is kept"
             warnings.warn(message, ConvergenceWarning, stacklevel=2)
+        names = getattr(self, "feature_names_in_", None)
+        found = dataclasses.replace(found, column_names=None if names is None else tuple(names))
         for name, value in _attributes(found).items():
             setattr(self, name, value)
         root.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
@@ -142,7 +145,8 @@ class SparseCoder(
         """All that is known of the latents of each row of X (n, D); see `prosper_ng.Learned.posterior`."""
         check_is_fitted(self)
         rows = self._rows(X)
-        return self.learned_.posterior(rows, top_k=top_k, missing=_has_gaps(rows))
+        n_jobs = effective_n_jobs(self.n_jobs)
+        return self.learned_.posterior(rows, top_k=top_k, missing=_has_gaps(rows), n_jobs=n_jobs)
 
     def predict_states(self, X: ArrayLike, top_k: int = 1) -> NDArray[Any]:
         """(n, top_k, H) the most probable states of each row of X (n, D), best first."""
@@ -152,13 +156,15 @@ class SparseCoder(
         """X (n, D) with what is NaN filled in by the model."""
         check_is_fitted(self)
         rows = self._rows(X)
-        return self.learned_.reconstruct(rows, missing=_has_gaps(rows)).filled
+        n_jobs = effective_n_jobs(self.n_jobs)
+        return self.learned_.reconstruct(rows, missing=_has_gaps(rows), n_jobs=n_jobs).filled
 
     def score_samples(self, X: ArrayLike) -> Floats:
         """(n,) the free energy of each row of X (n, D), a lower bound of its log likelihood."""
         check_is_fitted(self)
         rows = self._rows(X)
-        return self.learned_.free_energy(rows, missing=_has_gaps(rows))
+        n_jobs = effective_n_jobs(self.n_jobs)
+        return self.learned_.free_energy(rows, missing=_has_gaps(rows), n_jobs=n_jobs)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """The mean free energy of the rows of X (n, D); y is not looked at."""
@@ -183,7 +189,14 @@ class SparseCoder(
 
     def _rows(self, X: ArrayLike, reset: bool = False) -> Floats:
         """The rows (n, D) as float64, binary where this is asked for; raises ValueError where they are none."""
-        rows = validate_data(self, X, reset=reset, dtype=np.float64, order="C", ensure_all_finite="allow-nan")
+        held = more_than_array(X, "X")
+        if held is None:
+            rows = validate_data(self, X, reset=reset, dtype=np.float64, order="C", ensure_all_finite="allow-nan")
+        else:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            rows = held.read(0, held.n_rows)
+            for doubt in held.doubts if reset else ():
+                warn(doubt)
         threshold = getattr(self, "binarize", None)
         return rows if threshold is None else np.where(np.isnan(rows), rows, rows > threshold)
 

@@ -38,17 +38,27 @@ class Endings:
     """
 
     def __init__(
-        self, config: RunConfig, kept: RunFolder, requests: StopRequests, began: float, time_limit: float | None
+        self,
+        config: RunConfig,
+        kept: RunFolder,
+        requests: StopRequests,
+        began: float,
+        time_limit: float | None,
+        ended_before: Ending | None = None,
     ) -> None:
-        """`began` is when the process began, by `time.monotonic`; it may take `time_limit` seconds."""
+        """`began` is when the process began, by `time.monotonic`; it may take `time_limit` seconds.
+
+        `ended_before` is how the attempt before ended, where that counts still.
+        """
         self._config, self._kept, self._requests = config, kept, requests
         self._began, self._last = began, time.monotonic()
+        self._ended_before = ended_before
         self._slowest_sweep = 0.0
         self._deadlines = _deadlines(began, time_limit)
 
     def before(self) -> Ending | None:
         """Why not to begin at all: earlier attempts have learned enough."""
-        return self._rule_met(0.0, 0.0)
+        return self._ended_before or self._rule_met(0.0, 0.0)
 
     def after(self, report: SweepReport) -> Ending | None:
         """Why to stop after this sweep; None to go on."""
@@ -58,7 +68,7 @@ class Endings:
         where = f"after sweep {report.sweep} of {self._config.training.n_sweeps}"
         if report.sweep == self._config.training.n_sweeps:
             return None
-        if report.interrupted:
+        if report.interrupted or self._requests.name is not None:
             by = self._requests.name or "a signal to another rank"
             return Ending(False, f"stopped by {by} {where}")
         if self._kept.is_asked(STOP_FILE):

@@ -3,37 +3,47 @@
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from prosper_ng import plugins
+from prosper_ng import compiling, plugins
 from prosper_ng.config import Loaded
 from prosper_ng.data.dataset import Dataset
+from prosper_ng.errors import UserError
 from prosper_ng.experiments.ending import Endings
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.run_folder import RunFolder
-from prosper_ng.experiments.signals import stop_requests
+from prosper_ng.experiments.signals import StopRequests
 from prosper_ng.experiments.tasks.interface import Task, TaskContext
+from prosper_ng.inference.learned import Learned
+from prosper_ng.inference.stored import load
 from prosper_ng.learning.assembly import Assembly, assemble
 from prosper_ng.learning.digest import input_digest, run_digest
 from prosper_ng.learning.ending import Ending
 from prosper_ng.learning.engine import history_entry, train
+from prosper_ng.learning.learn import Asked, ended_by_listener
 from prosper_ng.learning.rehearsal import rehearse
 from prosper_ng.models.capabilities import offers
 from prosper_ng.models.interface import KnowsFreeEnergy, without_constants
 from prosper_ng.models.roles import headline_of, of_role
+from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
-from prosper_ng.parallel.failure import collectively
+from prosper_ng.parallel.failure import collectively, decided
 from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.paths import path_of
 from prosper_ng.storage.history import History
 from prosper_ng.storage.own_files import files_named_in, files_of_run, require_run_folder
 from prosper_ng.storage.provenance import collect
+from prosper_ng.storage.run_record import RunFileError, read_run
+from prosper_ng.storage.status import StatusError, read_status
 from prosper_ng.training.em import Problem, SweepReport, TrainingState
 
+START = "start"
+"""The attribute of run.h5 with the digest of parameters that a program gave to start from, where it did."""
 MORE_TO_DO = 75
 """Exit status of a run that was stopped before its end and can go on (EX_TEMPFAIL)."""
 
@@ -57,13 +67,28 @@ class RunListener(Protocol):
         """A sweep is done; the values are those of its entry in the history, of which people look at some first."""
         ...
 
+    def close(self) -> None:
+        """The run has ended."""
+        ...
 
-class Outcome(NamedTuple):
+
+@dataclass(frozen=True)
+class Outcome:
     """How a run ended; results and sentence are root's."""
 
     finished: bool
+    """Whether it is over, rather than to be gone on with by the same call or command."""
     sentence: str
-    results: dict[str, Any]
+    """Why it ended, or what it came to."""
+    results: dict[str, Any] = field(repr=False)
+    """Of its task, by name."""
+    folder: Path
+    """Where everything is."""
+
+    @cached_property
+    def learned(self) -> Learned:
+        """What it has learned, read from its folder when it is asked for first; UserError before the first sweep."""
+        return load(self.folder)
 
 
 def run(
@@ -71,40 +96,74 @@ def run(
     folder: Path,
     comm: Communicator,
     listener: RunListener,
+    requests: StopRequests,
     argv: Sequence[str],
     time_limit: float | None = None,
+    asked: Asked | None = None,
 ) -> Outcome:
     """Train, resume where there is something to resume, and do the task; all ranks together.
 
-    It ends before `time_limit` seconds are over, and before the end of the batch job it is in.
-    Raises UserError where the configuration, the data or the folder do not allow it, NumericalError where the
-    mathematics breaks down; the run folder then says so.
+    It ends after the sweep in which `requests` says so, before `time_limit` seconds are over, and before the end of the
+    batch job it is in. Of what a program in Python asks, rows, start and listener count; settings are those of the
+    configuration. Raises UserError where the configuration, the data or the folder do not allow it, NumericalError
+    where the mathematics breaks down; the run folder then says so.
     """
     config = loaded.value
     with collectively(comm, ""):
         if comm.is_root:
             require_run_folder(folder, files_read_by(loaded))
-    with stop_requests() as requests:
-        began = time.monotonic()
-        parts = assemble_run(config, comm, folder)
+    began = time.monotonic()
+    with compiling.told(comm.is_root) as compiled:
+        parts = assemble_run(config, comm, folder, asked)
         _note_idle_ranks(parts, listener)
         for warning in parts.warnings:
             listener.say(warning)
         warm_up(comm, lambda: rehearse(parts, partial(_rehearse_task, config.task, parts.dataset)))
-        state = parts.start()
-        with RunFolder(folder, loaded, parts, listener.say) as kept:
-            resumed = kept.resume(state)
-            listener.opened(folder, state.sweep)
-            listener.note(str(parts.plan))
-            listener.note(f"E-step: {config.learning.chosen_estep.reason}")
-            for note in parts.dataset.notes:
-                listener.note(note)
-            kept.begin(_provenance(parts, argv), _attributes(config, parts), resumed)
-            endings = Endings(config, kept, requests, began, time_limit) if comm.is_root else None
-            keeper = _FolderKeeper(config, parts, kept, listener, endings)
-            ending = train(parts, config.training, state, keeper, requests)
-            kept.checkpoint(state)
-            return _conclude(config, parts, state, kept, ending)
+    state = parts.start()
+    with RunFolder(folder, loaded, parts, listener.say) as kept:
+        resumed = kept.resume(state)
+        start = asked.start_digest if asked is not None else None
+        with collectively(comm, ""):
+            if resumed and comm.is_root:
+                _require_same_start(folder, start)
+        listener.opened(folder, state.sweep)
+        listener.note(str(parts.plan))
+        if compiled.n_kernels:
+            listener.note(str(compiled))
+        listener.note(f"E-step: {config.learning.chosen_estep.reason}")
+        for note in parts.dataset.notes:
+            listener.note(note)
+        is_listened_to = asked is not None and asked.on_sweep is not None
+        ended_before = _ended_by_listener(folder, state.sweep, config) if is_listened_to and comm.is_root else None
+        kept.begin(_provenance(parts, argv), _attributes(config, parts, start), resumed)
+        endings = Endings(config, kept, requests, began, time_limit, ended_before) if comm.is_root else None
+        keeper = _FolderKeeper(config, parts, kept, listener, endings, asked)
+        ending = train(parts, config.training, state, keeper, requests)
+        kept.checkpoint(state)
+        return _conclude(config, parts, state, kept, ending)
+
+
+def _require_same_start(folder: Path, start: str | None) -> None:
+    """Raise UserError where a run that goes on was begun with other parameters from a program."""
+    try:
+        before = read_run(folder).attributes.get(START)
+    except RunFileError:
+        return  # it is begun anew
+    if before != start:
+        how = "without `start`" if before is None else "from parameters given as `start`, which are missing here"
+        if before is not None and start is not None:
+            how = "from other parameters than those of `start`"
+        raise UserError(f"{folder} holds a run that was begun {how}; begin with the same, or choose another folder")
+
+
+def _ended_by_listener(folder: Path, n_done: int, config: RunConfig) -> Ending | None:
+    """The ending of the attempt before, where a listener of a program ended it just here."""
+    try:
+        before = read_status(folder)
+    except StatusError:
+        return None
+    ending = ended_by_listener(n_done, config.training.n_sweeps)
+    return ending if before is not None and (before.state, before.reason) == ("finished", ending.sentence) else None
 
 
 def files_read_by(loaded: Loaded[RunConfig]) -> Iterator[Path]:
@@ -116,14 +175,16 @@ def files_read_by(loaded: Loaded[RunConfig]) -> Iterator[Path]:
     yield from plugins.files()
 
 
-def assemble_run(config: RunConfig, comm: Communicator, folder: Path = Path()) -> Assembly:
+def assemble_run(config: RunConfig, comm: Communicator, folder: Path = Path(), asked: Asked | None = None) -> Assembly:
     """What a run learns from, and first parameters; all ranks call it together, scratch files go to `folder`.
 
     Raises UserError on all ranks where there are no data, or they fit neither the task nor the rest.
     """
     with collectively(comm, "opening the data"):
-        dataset = config.data.open(config.seed)
+        dataset = config.data.open(config.seed) if asked is None else asked.dataset
         config.task.check(dataset, config.model, config.learning.chosen_estep.estep)
+    if asked is not None:
+        return assemble(config.learning, dataset, comm, folder, start=asked.start)
     return assemble(config.learning, dataset, comm, folder, config.data)
 
 
@@ -145,9 +206,16 @@ class _FolderKeeper:
     """Keeps sweeps in a run folder; root, which has `endings`, decides for all."""
 
     def __init__(
-        self, config: RunConfig, parts: Assembly, kept: RunFolder, listener: RunListener, endings: Endings | None
+        self,
+        config: RunConfig,
+        parts: Assembly,
+        kept: RunFolder,
+        listener: RunListener,
+        endings: Endings | None,
+        asked: Asked | None,
     ) -> None:
         self._task, self._kept, self._listener, self._endings = config.task, kept, listener, endings
+        self._asked = asked
         self._problem = parts.problem
         self._context = TaskContext(parts.problem, parts.dataset, parts.unknown)
         self._before, self._began = _elapsed(kept.history), time.monotonic()
@@ -166,10 +234,7 @@ class _FolderKeeper:
         headline = headline_of(model, n_observed, state.params)
         values = history_entry(report, params, headline | measured, self._before + begin_writing - self._began)
         kept.record(state, values | {"seconds_io": kept.io_seconds})
-        decision: tuple[Ending | None, bool] = (None, False)
-        if self._endings is not None:
-            decision = (self._endings.after(report), kept.checkpoint_is_due(state.sweep))
-        ending, is_due = comm.broadcast(decision)
+        ending, is_due = decided(comm, lambda: self._decision(report, params))
         if is_due and ending is None:
             kept.checkpoint(state)
         kept.io_seconds = time.monotonic() - begin_writing
@@ -178,6 +243,13 @@ class _FolderKeeper:
                 listener.note(f"sweep {report.sweep}: {note}")
             listener.sweep(report.sweep, values, tuple(headline))
         return ending
+
+    def _decision(self, report: SweepReport, params: NamedArrays) -> tuple[Ending | None, bool]:
+        """Why to stop, if anything, and whether a checkpoint is due; for root."""
+        assert self._endings is not None
+        own = self._asked.ending(report, params.copy()) if self._asked is not None else None
+        ending = self._endings.after(report)
+        return own or ending, self._kept.checkpoint_is_due(report.sweep)
 
 
 def _elapsed(history: History) -> float:
@@ -198,7 +270,7 @@ def _conclude(config: RunConfig, parts: Assembly, state: TrainingState, kept: Ru
     free_energies = kept.history.columns().get("free_energy", np.zeros(0))
     digest = run_digest(parts.problem, state, free_energies)
     kept.finish("finished" if ending.finished else "stopped", digest, ending.sentence, results)
-    return Outcome(ending.finished, sentence, results)
+    return Outcome(ending.finished, sentence, results, kept.path)
 
 
 def _dictionary_to_show(parts: Assembly, state: TrainingState) -> dict[str, Any]:
@@ -210,7 +282,7 @@ def _dictionary_to_show(parts: Assembly, state: TrainingState) -> dict[str, Any]
     return {"dictionary": preprocessing.undo_directions(state.params[name].T).T}
 
 
-def _attributes(config: RunConfig, parts: Assembly) -> dict[str, Any]:
+def _attributes(config: RunConfig, parts: Assembly, start: str | None) -> dict[str, Any]:
     dataset = parts.dataset
     attributes: dict[str, Any] = {"name": config.name, "n_rows": dataset.n_rows, "n_observed": dataset.n_observed}
     if len(dataset.row_shape) > 1:
@@ -221,6 +293,8 @@ def _attributes(config: RunConfig, parts: Assembly) -> dict[str, Any]:
     attributes["headline"] = json.dumps(list(headline))
     if len(parts.unknown):
         attributes["never_observed"] = parts.unknown
+    if start is not None:
+        attributes[START] = start
     model: Any = config.model
     if offers(model, KnowsFreeEnergy):
         attributes["entropy_identity"] = model.identity

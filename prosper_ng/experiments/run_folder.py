@@ -28,6 +28,7 @@ from prosper_ng.experiments.continuation import (
 )
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.learning.assembly import Assembly
+from prosper_ng.models.axes import axes_of
 from prosper_ng.models.interface import without_constants
 from prosper_ng.models.roles import roles_of
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -169,6 +170,8 @@ class RunFolder:
             raise UserError(f"the run cannot go on in {self.path}: {error}") from error
         run_file.set_preprocessing(self.parts.dataset.preprocessing.arrays())
         run_file.set_plug_ins(used_by(self.loaded.value, texts=True))
+        model, n_observed = self.problem.model, self.problem.n_observed
+        run_file.describe_parameters(roles_of(model, n_observed), axes_of(model, n_observed))
         self.history = run_file.history
         self._kept = Kept(lock, StatusFile(self.path, self.loaded.value.training.n_sweeps), run_file)
         for note in run_file.notes:
@@ -187,8 +190,7 @@ class RunFolder:
         keep = state.sweep if every is not None and state.sweep % every == 0 else None
         self._kept.run_file.record(state.sweep, values)
         params = without_constants(self.problem.model, self.problem.n_observed, state.params)
-        roles = roles_of(self.problem.model, self.problem.n_observed)
-        self._kept.run_file.set_parameters(params, keep, roles)
+        self._kept.run_file.set_parameters(params, keep)
         self._tell(self._kept.run_file.flush_when_due())
         self._standing = {"iteration": state.sweep, "free_energy": values["free_energy"]}
         if time.monotonic() - self._last_status >= _STATUS_SECONDS:

@@ -1,22 +1,30 @@
 """What a learned model says of rows in hand, as arrays."""
 
+from collections.abc import Callable
+from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
-from prosper_ng.data.sources._arrays import dataset_of
+from prosper_ng.data.content import require_same_rows
+from prosper_ng.data.dataset import Dataset
+from prosper_ng.data.sources._in_hand import dataset_of
 from prosper_ng.errors import UserError, warn
 from prosper_ng.estep.interface import Found, Target
 from prosper_ng.estep.row_by_row import in_pieces
-from prosper_ng.inference.inference import Inference, Inferred, Options, Summarize, infer
+from prosper_ng.inference.inference import Inference, Options, Summarize, infer
+from prosper_ng.inference.labeled import posterior_dataset, reconstruction_dataset
 from prosper_ng.inference.local_rows import LocalRows, rows_in_hand
 from prosper_ng.inference.samples import made, require_sampling
 from prosper_ng.inference.summary import Summary, decoded, summarize
 from prosper_ng.latents.posterior import TruncatedPosterior
 from prosper_ng.models.capabilities import Reconstructs, offers
+from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.threads import one_blas_thread
+from prosper_ng.parallel.together import require_one_of, together
 
 if TYPE_CHECKING:
     from prosper_ng.inference.learned import Learned
@@ -46,6 +54,14 @@ class Posterior(NamedTuple):
     unimproved: NDArray[np.int32]
     """(n,) for how many sweeps, or neighborhoods of states, the best state has not improved."""
 
+    def __repr__(self) -> str:
+        """The shapes."""
+        return shapes_of(self)
+
+    def to_xarray(self) -> Any:
+        """An `xarray.Dataset` with the axes `row`, `top_k` and `H`; UserError where xarray is not installed."""
+        return posterior_dataset(self)
+
 
 class Reconstruction(NamedTuple):
     """What a model predicts of each of n rows, in the units of the data."""
@@ -57,13 +73,41 @@ class Reconstruction(NamedTuple):
     free_energy: Floats
     """(n,) a lower bound of log p(y)."""
 
+    def __repr__(self) -> str:
+        """The shapes."""
+        return shapes_of(self)
 
-def posterior(known: "Learned", data: Any, top_k: int, options: Options, missing: bool) -> Posterior:
-    """The posterior of each row of `data`; see `Learned.posterior`."""
-    if top_k < 1:
-        raise UserError(f"top_k must be 1 or more, not {top_k}")
-    inference = _inference(known, options)
-    found = _found(inference, data, keeping(inference, top_k), missing)[1].local
+    def to_xarray(self) -> Any:
+        """An `xarray.Dataset` with the axes `row` and `D`; UserError where xarray is not installed."""
+        return reconstruction_dataset(self)
+
+
+def shapes_of(told: Any) -> str:
+    """Names, shapes and types of the arrays in a named tuple, on one line."""
+    found = []
+    for name, value in zip(told._fields, told, strict=True):
+        each = value.items() if isinstance(value, dict) else [(None, value)]
+        said = [f"{'' if key is None else f'{key}: '}{array.shape} {array.dtype}" for key, array in each]
+        found.append(f"{name}={{{', '.join(said)}}}" if isinstance(value, dict) else f"{name}={said[0]}")
+    return f"{type(told).__name__}({', '.join(found)})"
+
+
+class Asked(NamedTuple):
+    """Rows, and what is to be done to find their states."""
+
+    data: Any
+    options: Options
+    missing: bool = False
+    comm: Any = None
+    """All its ranks ask together, with the same rows."""
+    n_jobs: int | None = None
+    """Threads of this process that share the rows, where there is no `comm`."""
+
+
+def posterior(known: "Learned", asked: Asked, top_k: int) -> Posterior:
+    """The posterior of each row; see `Learned.posterior`."""
+    _require_count("top_k", top_k)
+    found = _found(known, asked, lambda inference: keeping(inference, top_k))
     others = {name.removeprefix("means_"): values for name, values in found.items() if name.startswith("means_")}
     return Posterior(
         decoded(known.model.space, found["states"]), found["probabilities"], found["log_joints"], found["means"],
@@ -71,45 +115,83 @@ def posterior(known: "Learned", data: Any, top_k: int, options: Options, missing
     )  # fmt: skip
 
 
-def free_energy(known: "Learned", data: Any, options: Options, missing: bool) -> Floats:
+def free_energy(known: "Learned", asked: Asked) -> Floats:
     """(n,) free energies; see `Learned.free_energy`."""
 
     def summarized(target: Target, found: Found, posterior: TruncatedPosterior) -> Summary:
         return {"free_energy": posterior.free_energy}
 
-    return np.asarray(_found(_inference(known, options), data, summarized, missing)[1].local["free_energy"])
+    return np.asarray(_found(known, asked, lambda _: summarized)["free_energy"])
 
 
-def reconstruct(known: "Learned", data: Any, options: Options, missing: bool) -> Reconstruction:
+def reconstruct(known: "Learned", asked: Asked) -> Reconstruction:
     """Predictions; see `Learned.reconstruct`."""
     require_prediction(known)
-    rows, inferred = _found(_inference(known, options), data, predicting, missing)
-    prediction = inferred.local["prediction"]
-    filled = in_units_of_data(known, rows, prediction)
-    return Reconstruction(prediction, filled, inferred.local["free_energy"])
+
+    def add_filled(rows: LocalRows, local: Summary) -> None:
+        local["filled"] = in_units_of_data(known, rows, local["prediction"])
+
+    found = _found(known, asked, lambda _: predicting, add_filled)
+    return Reconstruction(found["prediction"], found["filled"], found["free_energy"])
 
 
 def sample(known: "Learned", n_rows: int, seed: int) -> tuple[Floats, NDArray[np.generic]]:
     """Rows and states; see `Learned.sample`."""
-    if n_rows < 1:
-        raise UserError(f"n_rows must be 1 or more, not {n_rows}")
+    _require_count("n_rows", n_rows)
     require_sampling(known)
     with one_blas_thread():
         return made(known, n_rows, seed)
 
 
-def _inference(known: "Learned", options: Options) -> Inference:
-    if options.n_sweeps < 1:
-        raise UserError(f"n_sweeps must be 1 or more, not {options.n_sweeps}")
-    return Inference(known, options)
+def _found(
+    known: "Learned",
+    asked: Asked,
+    summarizer: Callable[[Inference], Summarize],
+    add: Callable[[LocalRows, Summary], None] = lambda rows, local: None,
+) -> Summary:
+    """What is kept of all rows, found on any number of ranks or threads with the same bits; all ranks get it.
+
+    `add` adds arrays to those of a rank; all ranks call it together.
+    """
+    _require_count("n_sweeps", asked.options.n_sweeps)
+    require_one_of(asked.comm, asked.n_jobs)
+
+    def on_rank(dataset: Dataset, comm: Communicator) -> Summary:
+        require_same_rows(dataset, comm)
+        inference = Inference(known, asked.options)
+        rows = rows_in_hand(known, dataset, asked.missing, comm)
+        if comm.is_root:
+            for doubt in rows.doubts:
+                warn(doubt)
+        inferred = infer(inference, rows, summarizer(inference))
+        add(rows, inferred.local)
+        return _of_all_ranks(inferred.local, rows, everywhere=asked.comm is not None)
+
+    return together(asked.comm, asked.n_jobs, lambda: dataset_of(asked.data, missing=asked.missing), on_rank)
 
 
-def _found(inference: Inference, data: Any, summarize: Summarize, missing: bool) -> tuple[LocalRows, Inferred]:
-    rows = rows_in_hand(inference.known, dataset_of(data, missing=missing), missing)
-    for doubt in rows.doubts:
-        warn(doubt)
-    with one_blas_thread():
-        return rows, infer(inference, rows, summarize)
+def _of_all_ranks(local: Summary, rows: LocalRows, everywhere: bool) -> Summary:
+    """The arrays of the rows of all ranks, on all of them or on root alone; all call it together."""
+    comm, found = rows.comm, dict[str, NDArray[Any]]()
+    if comm.size == 1:
+        return local
+    n_taken = rows.blocks.n_rows if everywhere or comm.is_root else 0
+    for name in list(local):
+        own = local.pop(name)
+        found[name] = np.empty((n_taken, *own.shape[1:]), own.dtype)
+        comm.gather_rows(own, rows.starts, partial(_put_rows, found[name]))
+        if everywhere:
+            comm.broadcast_in_place(found[name])
+    return found
+
+
+def _put_rows(whole: NDArray[Any], start: int, piece: NDArray[Any]) -> None:
+    whole[start : start + len(piece)] = piece
+
+
+def _require_count(name: str, number: int) -> None:
+    if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
+        raise UserError(f"{name} must be 1 or more, not {number!r}")
 
 
 def require_prediction(known: "Learned") -> None:

@@ -21,6 +21,7 @@ from prosper_ng.inference.rows import Wanted, open_rows
 from prosper_ng.inference.start import states_of_run
 from prosper_ng.inference.stored import LearnedRun
 from prosper_ng.inference.summary import UNKNOWN, decoded, state_type
+from prosper_ng.models.axes import axes_of
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import collectively
@@ -72,14 +73,15 @@ def write_inference(
         k, space = inferred.local["states"].shape[1], known.model.space
         results.set_attributes({"format": INFERENCE_FORMAT, "format_version": FORMAT_VERSION, "n_best": k})
         _put_common(results, known, options, rows, inferred)
-        results.put("alphabet", space.values, "the values of a latent")
+        results.put("alphabet", space.values, "(K,) the values of a latent")
         for name, values in inferred.local.items():
             if name == "states":
                 shape = (rows.dataset.n_rows, k, space.n_latents)
                 results.announce(name, shape, state_type(space), _MEANINGS[name], compress=True)
                 results.gather(name, values, rows.starts, lambda codes: decoded(space, codes))
             else:
-                _gather(results, name, values, rows)
+                is_of_latents = name.startswith("means_") and values.shape[1:] == (space.n_latents,)
+                _gather(results, name, values, rows, "(N, H) " if is_of_latents else "")
     return inferred
 
 
@@ -120,12 +122,11 @@ def _put_common(results: ResultFile, known: Learned, options: Options, rows: Loc
     results.set_attributes(attributes_of(known, options, rows, inferred))
     if known.column_names is not None:
         results.set_attributes({"column_names": json.dumps(known.column_names)})
-    for name, values in known.params.items():
-        results.put(f"parameters/{name}", values)
+    results.put_parameters(known.params, axes_of(known.model, known.n_observed))
 
 
-def _gather(results: ResultFile, name: str, values: NDArray[Any], rows: LocalRows) -> None:
-    meaning = _MEANINGS.get(name, f"posterior means of {name.removeprefix('means_')}")
+def _gather(results: ResultFile, name: str, values: NDArray[Any], rows: LocalRows, axes: str = "") -> None:
+    meaning = _MEANINGS.get(name, f"{axes}posterior means of {name.removeprefix('means_')}")
     results.announce(name, (rows.dataset.n_rows, *values.shape[1:]), values.dtype, meaning)
     results.gather(name, values, rows.starts)
 

@@ -19,6 +19,7 @@ from prosper_ng.latents.posterior import TruncatedPosterior, truncated_posterior
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
+from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.storage.provenance import as_json
 from prosper_ng.training.data_selection import batch_of
@@ -229,17 +230,19 @@ def infer(inference: Inference, rows: LocalRows, summarize: Summarize, start: St
     warm_up(comm, lambda: layout.append(inference.rehearse(summarize, rows.missing)))
     local = {name: rows.allocate(values.shape[1:], values.dtype) for name, values in layout[-1].items()}
     total, counts, never = ExactSum([1, 1, 1]), np.zeros(2), inference.known.never_observed
-    for block in rows.owned_blocks():
-        observed = ~np.isnan(rows.raw_of_block(block))
-        counts[1] += np.count_nonzero(observed[:, never])
-        observed[:, never] = False
-        counts[0] += np.count_nonzero(~observed.any(axis=1))
-        place = rows.local(block)
-        before = some_rows(start.kept, place)
-        found = inference.of_rows(np.arange(block.start, block.stop), rows.of_block(block), summarize, before)
-        for name, values in found.items():
-            local[name][place] = values
-        total.add(np.array([float(found[name].sum()) for name in ("free_energy", "unsettled", "certain")]))
+    with collectively(comm, "inferring" if comm.size > 1 else ""):
+        for block in rows.owned_blocks():
+            raw = rows.raw_of_block(block)
+            observed = ~np.isnan(raw)
+            counts[1] += np.count_nonzero(observed[:, never])
+            observed[:, never] = False
+            counts[0] += np.count_nonzero(~observed.any(axis=1))
+            place = rows.local(block)
+            before = some_rows(start.kept, place)
+            found = inference.of_rows(np.arange(block.start, block.stop), rows.prepared(raw), summarize, before)
+            for name, values in found.items():
+                local[name][place] = values
+            total.add(np.array([float(found[name].sum()) for name in ("free_energy", "unsettled", "certain")]))
     summed, counts = total.reduce(comm, counts)
     unimproved = _least(local["unimproved"][(local["certain"] == 0) & (local["unsettled"] == 0)], comm)
     n_rows = rows.blocks.n_rows

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from prosper_ng.data.dataset import Dataset
+from prosper_ng.config.canonical import inline
+from prosper_ng.data.dataset import DataError, Dataset
 from prosper_ng.data.magnitudes import require_squares
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.preprocessing import Preprocessing
 from prosper_ng.data.row_file import mapped_array
+from prosper_ng.data.sources._arrays import ArrayDataset
 from prosper_ng.data.support import require_support
 from prosper_ng.errors import UserError
 from prosper_ng.numerics.constraints import REAL
-from prosper_ng.parallel.communicator import Communicator, SerialCommunicator
+from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
 from prosper_ng.training.data_selection import Rows
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from prosper_ng.inference.learned import Learned
 
 Floats = NDArray[np.float64]
+
+TAKEN_BY_NAME = "the columns of {} are taken by their names, as {} has learned from them"
 
 
 @dataclass
@@ -63,10 +67,10 @@ class LocalRows:
         """Where global rows lie among those of this rank."""
         return self.blocks.local(rows, self.comm.rank, self.comm.size)
 
-    def of_block(self, rows: range) -> Floats:
-        """The values of a block as the model knows them, in an array of their own."""
+    def prepared(self, raw: Floats) -> Floats:
+        """The values of a block, given in the units of the source, as the model knows them: an array of their own."""
         # Linear algebra sees the same alignment whoever owns the block.
-        return self.preprocessing.apply(self.raw_of_block(rows).copy())
+        return self.preprocessing.apply(raw.copy())
 
     def raw_of_block(self, rows: range) -> Floats:
         """The values of a block in the units of the source."""
@@ -94,11 +98,11 @@ class LocalRows:
 
 
 class _AsNeeded:
-    """The rows of a dataset, read when they are asked for; of those that whitening needs whole, none lacks a value."""
+    """Some rows of a dataset, read when they are asked for; of those that whitening needs whole, none lacks a value."""
 
-    def __init__(self, known: "Learned", dataset: Dataset, preprocessing: Preprocessing) -> None:
-        self._dataset, self._read = dataset, fitting_rows(dataset.raw, known, preprocessing, dataset.where)
-        self.shape = (dataset.n_rows, dataset.n_observed)
+    def __init__(self, known: "Learned", dataset: Dataset, preprocessing: Preprocessing, owned: range) -> None:
+        self._owned, self._read = owned, fitting_rows(dataset.raw, known, preprocessing, dataset.where)
+        self.shape = (len(owned), dataset.n_observed)
         self.dtype = np.dtype(np.float64)
 
     def __len__(self) -> int:
@@ -106,18 +110,51 @@ class _AsNeeded:
 
     def __getitem__(self, rows: slice) -> Floats:
         start, stop, _ = rows.indices(len(self))
-        return self._read(start, stop)
+        return self._read(self._owned.start + start, self._owned.start + stop)
 
 
-def rows_in_hand(known: "Learned", dataset: Dataset, missing: bool) -> LocalRows:
-    """The rows of a dataset that this process has for itself; UserError where they do not fit the model."""
+def rows_in_hand(known: "Learned", dataset: Dataset, missing: bool, comm: Communicator) -> LocalRows:
+    """The rows of a dataset that all ranks have at hand; UserError where they do not fit the model."""
     if known.preprocessing is None:
         raise UserError(unknown_whitening(known))
+    dataset, doubts = _taken_by_name(known, dataset)
     check_shape(known, dataset, dataset.where)
     blocks = RowBlocks(dataset.n_rows, default_block_rows(dataset.n_rows, 1))
-    raw = _AsNeeded(known, dataset, known.preprocessing)
-    return LocalRows(
-        dataset, missing, blocks, raw, known.preprocessing, SerialCommunicator(), Memory(), Path(), {}, dataset.doubts
+    raw = _AsNeeded(known, dataset, known.preprocessing, blocks.owned_rows(comm.rank, comm.size))
+    return LocalRows(dataset, missing, blocks, raw, known.preprocessing, comm, Memory(), Path(), {}, doubts)
+
+
+def _taken_by_name(known: "Learned", dataset: Dataset) -> tuple[Dataset, tuple[str, ...]]:
+    """The dataset with its columns in the order in which the model has learned them, and what is doubtful.
+
+    Raises UserError where columns have names, and some that the model knows are not among them.
+    """
+    names, theirs = known.column_names, dataset.column_names
+    numbers = tuple(map(str, range(known.n_observed)))
+    if names is None and theirs is not None and sorted(theirs) == sorted(numbers):
+        names = numbers  # which a frame has by itself, and keeps where its columns change places
+    if names is None or theirs in (None, names):
+        return dataset, dataset.doubts
+    try:
+        if not isinstance(dataset, ArrayDataset) or not can_be_told_by(names):
+            raise DataError(f"they are {inline(theirs)}, and not {inline(names)}")
+        taken = dataset.of_columns(names)
+    except DataError as error:
+        advice = "give the numbers alone, as by to_numpy(), where only the names differ"
+        raise UserError(other_columns(dataset, known.origin, error, advice)) from None
+    return taken, (TAKEN_BY_NAME.format(dataset.where, known.origin), *dataset.doubts)
+
+
+def can_be_told_by(names: tuple[str, ...]) -> bool:
+    """Whether names tell columns apart: those that stand twice, or are none, do not."""
+    return len(set(names)) == len(names) and "" not in names
+
+
+def other_columns(dataset: Dataset, origin: str, error: DataError, advice: str) -> str:
+    """The sentence that a dataset does not have the columns of the model."""
+    return (
+        f"the columns of {dataset.where} are not those that {origin} has learned from ({error}); name them alike, or "
+        f"{advice}"
     )
 
 

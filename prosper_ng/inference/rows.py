@@ -17,7 +17,15 @@ from prosper_ng.data.dataset import DataError, Dataset, Source
 from prosper_ng.data.preprocessing import SETTINGS
 from prosper_ng.data.support import noise_refused
 from prosper_ng.errors import UserError
-from prosper_ng.inference.local_rows import LocalRows, check_shape, fitting_rows, unknown_whitening
+from prosper_ng.inference.local_rows import (
+    TAKEN_BY_NAME,
+    LocalRows,
+    can_be_told_by,
+    check_shape,
+    fitting_rows,
+    other_columns,
+    unknown_whitening,
+)
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
@@ -33,7 +41,6 @@ if TYPE_CHECKING:
 _DATASET = "data"
 """The name looked for where none is given."""
 _OF_DATA = ("seed", "data")
-_TAKEN_BY_NAME = "the columns of {} are taken by their names, as {} has learned from them"
 
 
 @settings
@@ -108,7 +115,7 @@ def _opened(run: "LearnedRun", source: Source, seed: int) -> tuple[Source, Datas
             dataset = named.open(seed)
         except DataError:
             raise error from None
-        return named, dataset, (_TAKEN_BY_NAME.format(dataset.where, origin), *dataset.doubts)
+        return named, dataset, (TAKEN_BY_NAME.format(dataset.where, origin), *dataset.doubts)
     if names is None or dataset.column_names in (None, names):
         return source, dataset, dataset.doubts
     named = _by_name(source, names)
@@ -117,20 +124,15 @@ def _opened(run: "LearnedRun", source: Source, seed: int) -> tuple[Source, Datas
             raise DataError(f"they are {inline(dataset.column_names)}, and not {inline(names)}")
         dataset = named.open(seed)
     except DataError as error:
-        raise UserError(
-            f"the columns of {dataset.where} are not those that {origin} has learned from ({error}); name them alike, "
-            "or leave the header out where only the names differ"
-        ) from None
-    return named, dataset, (_TAKEN_BY_NAME.format(dataset.where, origin), *dataset.doubts)
+        advice = "leave the header out where only the names differ"
+        raise UserError(other_columns(dataset, origin, error, advice)) from None
+    return named, dataset, (TAKEN_BY_NAME.format(dataset.where, origin), *dataset.doubts)
 
 
 def _by_name(source: Source, names: tuple[str, ...]) -> Source | None:
-    """The same source, of which these columns are taken; None where it cannot choose columns, or names say too little.
-
-    Names that stand twice, or are none, say too little.
-    """
+    """The source with these columns taken; None where it cannot choose columns, or names say too little."""
     changed = cast(Any, source)
-    if not hasattr(changed, "columns") or len(set(names)) < len(names) or "" in names:
+    if not hasattr(changed, "columns") or not can_be_told_by(names):
         return None
     found: Source = replace(changed, columns=names)
     return found

@@ -13,6 +13,7 @@ from prosper_ng.errors import NumericalError, UserError
 from prosper_ng.estep.interface import Floats
 from prosper_ng.inference.local_rows import unknown_whitening
 from prosper_ng.inference.summary import UNKNOWN, state_type
+from prosper_ng.models.axes import axes_of
 from prosper_ng.models.capabilities import Samples, offers
 from prosper_ng.numerics.random_streams import Stream, stream
 from prosper_ng.parallel.communicator import Communicator, SerialCommunicator
@@ -60,8 +61,7 @@ def write_samples(
     with ResultFile(path, comm, "data", force, inputs) as results:
         results.set_attributes({"format": FORMAT, "format_version": FORMAT_VERSION, "seed": seed, "n_rows": n_rows})
         results.set_attributes(known.provenance() | {"units": _units(known.preprocessing)})
-        for name, values in known.params.items():
-            results.put(f"parameters/{name}", values)
+        results.put_parameters(known.params, axes_of(known.model, known.n_observed))
         results.announce("data", (n_rows, known.n_observed), np.float64, "(N, D) the rows" + UNKNOWN)
         if with_states:
             shape, meaning = (n_rows, space.n_latents), "(N, H) the values of the latents that made them"

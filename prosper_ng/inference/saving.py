@@ -6,13 +6,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
+
 import prosper_ng
 from prosper_ng.components import OneOf, Seed, settings
 from prosper_ng.config import ConfigError, annotated_yaml, from_mapping
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import EStep
 from prosper_ng.inference.local_rows import unknown_whitening
+from prosper_ng.models.axes import axes_of
 from prosper_ng.models.interface import DiscreteLatents
+from prosper_ng.models.roles import roles_of
+from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.storage.axes import SWEEP
 from prosper_ng.storage.history import History
 from prosper_ng.storage.own_files import files_of_run, require_no_input
 from prosper_ng.storage.provenance import source, versions
@@ -50,11 +56,19 @@ def save(known: "Learned", path: Path, force: bool = False) -> None:
     attributes |= {"digest": known.digest, "data_digest": known.data_digest, "ending": known.ending}
     if len(known.never_observed):
         attributes["never_observed"] = known.never_observed
+    if known.n_rows is not None:
+        attributes["n_rows"] = known.n_rows
+    if known.row_shape is not None:
+        attributes["patch_shape"] = np.array(known.row_shape)
     if known.column_names is not None:
         attributes["column_names"] = json.dumps(known.column_names)
     written_by = {"prosper_ng": prosper_ng.__version__} | versions() | source()
     file = RunFile(path.parent, config, written_by, attributes, name=path.name)
     file.history = History(known.history)
+    file.describe_parameters(roles_of(known.model, known.n_observed), axes_of(known.model, known.n_observed))
+    for place, sweep in enumerate(known.params_history.get(SWEEP, ())):
+        earlier = {name: values[place] for name, values in known.params_history.items() if name != SWEEP}
+        file.set_parameters(NamedArrays.of(**earlier), keep_as_sweep=int(sweep))
     file.set_parameters(known.params)
     file.set_preprocessing(known.preprocessing.arrays())
     trouble = file.flush()

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from prosper_ng.components import settings
 from prosper_ng.config import ConfigError, SourceText, annotated_yaml, from_mapping
 from prosper_ng.config import load as load_config
@@ -50,15 +52,18 @@ class LearnedRun(NamedTuple):
     """What the user should be warned of."""
 
 
-def load(path: str | Path) -> Learned:
+def load(path: str | Path, *, params_history: bool = False) -> Learned:
     """A learned model: that of a run, by its folder or run.h5, or one that `Learned.save` wrote.
 
-    Raises UserError where there is none, it has no parameters yet, or this version does not know what it says.
+    With `params_history` also its parameters after earlier sweeps, as far as `output.parameter_sweeps` kept them.
+    Raises UserError where there is none, it has no parameters yet, this version does not know what it says, or it does
+    not fit into memory.
     """
-    found = _from_record(read_run(path_of(path)), path_of(path), ())
+    record = read_run(path_of(path))
+    found = _from_record(record, path_of(path), ())
     for doubt in found.doubts:
         warn(doubt)
-    return found.learned
+    return replace(found.learned, params_history=record.params_history()) if params_history else found.learned
 
 
 def learned(path: Path, comm: Communicator, overrides: Sequence[str] = ()) -> LearnedRun:
@@ -94,6 +99,7 @@ def _from_record(record: RunRecord, path: Path, overrides: Sequence[str]) -> Lea
     text = SourceText(f"configuration of {path}", annotated_yaml(said, record.origins))
     config = load_config(text, LearnedConfig, overrides).value
     attributes, n_observed = record.attributes, int(record.attributes["n_observed"])
+    n_rows = attributes.get("n_rows")
     known = Learned(
         model=config.model,
         params=complete(config.model, record.parameters, n_observed, f"{record.path} (written by {record.writer})"),
@@ -107,6 +113,8 @@ def _from_record(record: RunRecord, path: Path, overrides: Sequence[str]) -> Lea
         data_digest=attributes.get("data_digest"),
         never_observed=record.never_observed,
         column_names=record.column_names,
+        n_rows=n_rows if isinstance(n_rows, int) else None,
+        row_shape=_row_shape(attributes.get("patch_shape"), n_observed),
         name=str(attributes.get("name", record.config.get("name", "learned"))),
         origin=str(path),
         ending=attributes.get("ending") or _ending_of(record),
@@ -119,6 +127,14 @@ def _from_record(record: RunRecord, path: Path, overrides: Sequence[str]) -> Lea
 def _sections(record: RunRecord, *names: str) -> dict[str, Any]:
     """Some sections of the configuration, as far as they are there."""
     return {name: record.config[name] for name in names if name in record.config}
+
+
+def _row_shape(stored: Any, n_observed: int) -> tuple[int, ...] | None:
+    """The shape to look at rows in; None where the file says none of theirs."""
+    sides = np.asarray(stored)
+    if sides.dtype.kind not in "iu" or sides.ndim != 1 or sides.prod() != n_observed:
+        return None
+    return tuple(map(int, sides))
 
 
 def _ending_of(record: RunRecord) -> str | None:

@@ -15,6 +15,7 @@ from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import LatentSpace, Layout, room_for_active, unpack
 from prosper_ng.latents.state_sets import StateSets, get_value, set_value
 from prosper_ng.numerics.bits import count_ones
+from prosper_ng.numerics.copying import copy
 
 Codes = NDArray[np.uint64]
 Floats = NDArray[np.float64]
@@ -205,7 +206,7 @@ def _choose(
             signatures[c] = _signature(best.codes[n, c])
         unpack(neighborhood.parents[m], layout, latents, indices)
         for b in range(neighborhood.starts[m], neighborhood.starts[m + 1]):
-            base[:] = neighborhood.parents[m]
+            copy(neighborhood.parents[m], base)
             least = max(worst, best.log_joint[n, n_candidates - 1])
             if b > neighborhood.starts[m]:
                 set_value(base, latents[b - neighborhood.starts[m] - 1], 0, layout)
@@ -215,7 +216,7 @@ def _choose(
             switched = neighbors.switched[b].reshape(-1)
             for i in range(switched.shape[0]):
                 if switched[i] > least:
-                    code[:] = base
+                    copy(base, code)
                     set_value(code, i // n_nonzero, 1 + i % n_nonzero, layout)
                     _offer(switched[i], code, n, known, signatures, best)
                     least = max(worst, best.log_joint[n, n_candidates - 1])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import LatentSpace, Layout
 from prosper_ng.numerics.bits import bit
+from prosper_ng.numerics.copying import copy
 from prosper_ng.numerics.extremes import place_of_smallest
 from prosper_ng.numerics.random_streams import Stream, next_below, next_uniform, open_stream, seek
 
@@ -146,6 +147,6 @@ def complete(state: Any, activity: Any, layout: Layout, n_found: int, codes: Any
         if contains(codes, n_found, code):
             n_repeats += 1
         else:
-            codes[n_found] = code
+            copy(code, codes[n_found])
             n_found += 1
             n_repeats = 0

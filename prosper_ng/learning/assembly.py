@@ -1,6 +1,7 @@
 """Data and settings put together to a problem that can be trained on."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,9 +24,10 @@ from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.interface import learnable
 from prosper_ng.models.roles import noise_covariance
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.numerics.random_streams import stream
+from prosper_ng.parallel.communicator import Communicator, SerialCommunicator
 from prosper_ng.parallel.failure import collectively
-from prosper_ng.parallel.rows import RowBlocks, default_block_rows
+from prosper_ng.parallel.rows import RowBlocks, default_block_rows, small_blocks
 from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.paths import path_of
 from prosper_ng.training.data_selection import Rows
@@ -82,7 +84,7 @@ def assemble(
     plan = memory.planned(settings, sizes, blocks, comm, dataset.as_image is not None)
     owned = blocks.owned_rows(comm.rank, comm.size)
     content = Content(dataset)
-    warm_up(comm, compile_reading)
+    warm_up(comm, partial(_rehearse_start, settings, dataset.n_observed, blocks))
     values = _read(content, settings, owned, comm, scratch)
     problem = Problem(settings.model, settings.chosen_estep.estep, values, blocks, comm, settings.seed)
     with collectively(comm, "initializing the parameters"):
@@ -96,6 +98,16 @@ def assemble(
     initial = initial_parameters(settings, problem, given, census.moments)
     missing = bool((census.n_observed < blocks.n_rows).any())
     return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, missing, allocate, warnings)
+
+
+def _rehearse_start(settings: LearningSettings, n_observed: int, blocks: RowBlocks) -> None:
+    """Compile what rows are read and looked at with, on a few that are not the data's."""
+    compile_reading()
+    model, few = settings.model, small_blocks(blocks)
+    values = model.support.feasible((few.n_rows, n_observed), stream(0, "rehearsal").generator())
+    problem = Problem(model, settings.chosen_estep.estep, values, few, SerialCommunicator(), settings.seed)
+    with suppress(Exception), np.errstate(all="ignore"):  # what is wrong with these rows says nothing about the data
+        initial_parameters(settings, problem, Given({}), take_census(problem).moments)
 
 
 def _read(content: Content, settings: LearningSettings, owned: range, comm: Communicator, scratch: Path) -> Rows:

@@ -10,26 +10,25 @@ from prosper_ng.errors import UserError
 from prosper_ng.learning.assembly import Assembly
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import SerialCommunicator
-from prosper_ng.parallel.rows import RowBlocks
+from prosper_ng.parallel.rows import small_blocks
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import Problem, TrainingState, TruncatedEM, posteriors, start
 from prosper_ng.training.settings import Training
 
-_N_ROWS = 2
-
 
 def rehearse(parts: Assembly, then: Callable[[Problem, TrainingState], None] | None = None) -> None:
-    """Two incremental sweeps, one of them tempered, over two rows that are not the data's; `then` what comes after.
+    """Two incremental sweeps, one of them tempered, over few rows that are not the data's; `then` what comes after.
 
     What is wrong with these rows says nothing about the data, and what is wrong with the settings learning itself will
     find: a UserError only ends the rehearsal.
     """
     n_observed = parts.problem.n_observed
-    values = parts.problem.model.support.feasible((_N_ROWS, n_observed), stream(0, "rehearsal").generator())
+    blocks = small_blocks(parts.problem.blocks)
+    values = parts.problem.model.support.feasible((blocks.n_rows, n_observed), stream(0, "rehearsal").generator())
     if parts.missing:
         values[0, 0] = np.nan
     model, estep, seed = parts.problem.model, parts.problem.estep, parts.problem.seed
-    problem = Problem(model, estep, values, RowBlocks(_N_ROWS, 1, 2), SerialCommunicator(), seed)
+    problem = Problem(model, estep, values, blocks, SerialCommunicator(), seed)
     annealing = Annealing(temperature=((0, 2.0), (1, 1.0)), anneal_prior=False)
     with suppress(UserError):
         state = start(problem, parts.initial.copy())

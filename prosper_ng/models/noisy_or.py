@@ -31,6 +31,7 @@ from prosper_ng.latents.space import LatentSpace, unpack_binary
 from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
 from prosper_ng.models.interface import Batch, Codes, Floats, Identity, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import BINARY, interval
+from prosper_ng.numerics.copying import copy
 from prosper_ng.numerics.elementary import fast_log
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import bernoulli_entropy, log_odds
@@ -359,7 +360,7 @@ def _add_reasons(
             weight = weights[n, s]
             if weight == 0.0:
                 continue
-            p[:n_on] = below[:n_on]
+            copy(below[:n_on], p)
             k = unpack_binary(codes[n], s, latents)
             for i in range(k):
                 h = latents[i]
@@ -392,7 +393,7 @@ def _add_predictions(elements: Any, leak: Any, codes: Any, weights: Any, result:
             weight = weights[n, s]
             if weight == 0.0:
                 continue
-            p[:] = leak
+            copy(leak, p)
             for i in range(unpack_binary(codes[n], s, latents)):
                 _add_cause(elements[latents[i]], p, D, p)
             for d in range(D):

@@ -208,7 +208,7 @@ def _add(
                 values = _without_special(values, chunk, special[start:stop])
                 largest = _largest_magnitude(values.view(np.int64))
             if largest > reach[tops[segment]]:
-                _raise_top(folds[:, first : starts[segment + 1]], tops, segment, largest, reach)
+                _raise_top(folds, first, starts[segment + 1], tops, segment, largest, reach)
             top = tops[segment]
             _add_to_folds(
                 values,
@@ -254,17 +254,15 @@ def _without_special(values: Floats, chunk: Floats, special: Floats) -> Floats:
 
 
 @kernel
-def _raise_top(folds: Floats, tops: Ints, segment: int, largest: Any, reach: Ints) -> None:
+def _raise_top(folds: Floats, first: int, stop: int, tops: Ints, segment: int, largest: Any, reach: Ints) -> None:
     """Move the bins of a segment down to make room above for a larger magnitude; the lowest fall off."""
     old = tops[segment]
     while largest > reach[tops[segment]]:
         tops[segment] += 1
     down = tops[segment] - old
     for fold in range(N_FOLDS - 1, -1, -1):
-        if fold >= down:
-            folds[fold] = folds[fold - down]
-        else:
-            folds[fold] = 0.0
+        for i in range(first, stop):
+            folds[fold, i] = folds[fold - down, i] if fold >= down else 0.0
 
 
 @kernel

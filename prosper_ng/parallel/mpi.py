@@ -96,6 +96,15 @@ def group_of(comm: Any) -> Iterator[Communicator]:
         raise UserError(f"comm must be None or a communicator of mpi4py, not {type(comm).__name__}")
 
 
+def may_be_called_by_threads(comm: Any) -> bool:
+    """Whether another thread than the main one may use a group that a caller named, if one at a time does."""
+    if not hasattr(comm, "Get_rank"):
+        return True
+    from mpi4py import MPI
+
+    return bool(MPI.Query_thread() >= MPI.THREAD_SERIALIZED)
+
+
 def load_library() -> Any:
     """The module mpi4py.MPI, MPI initialized; raises LaunchError where there is no MPI library."""
     import mpi4py

@@ -83,3 +83,10 @@ class RowBlocks:
             return self.n_blocks
         nearest = (2 * rank * self.n_rows + size * self.block_rows) // (2 * size * self.block_rows)
         return min(nearest, self.n_blocks)
+
+
+def small_blocks(blocks: RowBlocks) -> RowBlocks:
+    """Blocks of two rows, and of one only where the data's have such: arrays of a single row are of another type."""
+    if blocks.block_rows == 1 or blocks.n_rows == 1:
+        return RowBlocks(2, 1, 2)
+    return RowBlocks(3 if blocks.n_rows % blocks.block_rows == 1 else 4, 2, 2)

@@ -13,11 +13,11 @@ import numpy as np
 from prosper_ng.campaigns.plan import CampaignPlan, by_point
 from prosper_ng.campaigns.results import ResultTable, summarise
 from prosper_ng.campaigns.run_state import BROKEN, STATES, RunState
-from prosper_ng.report.drawing import SERIES, THEME, drawn, svg
+from prosper_ng.drawing.style import SERIES, THEME, drawn, svg
+from prosper_ng.drawing.units import measure_in_full, setting_in_full
+from prosper_ng.progress import duration_in_full
 from prosper_ng.report.page import NAME, render, require_packages
-from prosper_ng.report.progress import duration_in_full
 from prosper_ng.report.sweep_figures import Sweep, draw, labels_of, labels_of_series, panels_of, shown
-from prosper_ng.report.units import measure_in_full, setting_in_full
 
 _N_MEASURES = 3
 """Plots of so many are shown for each axis; those of the others are folded away."""

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from prosper_ng.campaigns.local import Ended
 from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
 from prosper_ng.campaigns.run_state import BROKEN, RunState
-from prosper_ng.report.progress import duration
+from prosper_ng.progress import duration
 
 
 class CampaignProgress:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.data.images import quality, reference
+from prosper_ng.drawing.pixels import with_channels
 from prosper_ng.errors import UserError
-from prosper_ng.report.pixels import with_channels
 from prosper_ng.storage.run_record import RunRecord
 
 Floats = NDArray[np.float64]

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from time import gmtime
 
@@ -27,35 +28,27 @@ class _LogFile(logging.FileHandler):
             print(f"{self.baseFilename} cannot be written to ({error}); the run goes on", file=sys.stderr)
 
 
-class _Terminal(logging.Handler):
-    """Prints warnings to whatever stderr is at that moment, a progress bar's included."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print the message."""
-        print(record.getMessage(), file=sys.stderr, flush=True)
+def print_warning(message: str) -> None:
+    """Print to whatever stderr is at that moment, a progress bar's included."""
+    print(message, file=sys.stderr, flush=True)
 
 
-def open_log(folder: Path, quiet: bool = False, verbose: bool = False) -> logging.Logger:
-    """The logger of the program, appending to log.txt in the run folder; for root only.
+def open_log(folder: Path, verbose: bool = False, tell: Callable[[str], None] = print_warning) -> logging.Logger:
+    """A logger of its own, known to no other, that appends to log.txt in the run folder; for root only.
 
-    Warnings are printed to stderr as well, with `quiet` errors only; with `verbose`, details go to the file. A file
-    that cannot be opened is a warning.
+    With `verbose` details go to the file as well. `tell` hears of a file that cannot be opened.
     """
-    logger = logging.getLogger(LOGGER)
-    close_log()
-    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    logger.propagate = False
-    logger.addHandler(_Terminal(logging.ERROR if quiet else logging.WARNING))
+    logger = logging.Logger(LOGGER, logging.DEBUG if verbose else logging.INFO)
     try:
         logger.addHandler(_LogFile(folder / NAME))
     except OSError as error:
-        logger.warning("%s cannot be written to (%s); the run goes on without it", folder / NAME, error.strerror)
+        logger.addHandler(logging.NullHandler())
+        tell(f"{folder / NAME} cannot be written to ({error.strerror}); the run goes on without it")
     return logger
 
 
-def close_log() -> None:
+def close_log(logger: logging.Logger) -> None:
     """Close the file; later messages are lost."""
-    logger = logging.getLogger(LOGGER)
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()

@@ -1,22 +1,33 @@
 """Tells the user, and log.txt, how a run goes."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from prosper_ng.models.rounding import without_rounding
-from prosper_ng.report.log import close_log, open_log
-from prosper_ng.report.progress import Progress
+from prosper_ng.progress import Progress
+from prosper_ng.report.log import close_log, open_log, print_warning
 
 
 class Narrator:
     """Listens to a run: progress on the terminal, messages and every sweep in the log; silent on all ranks but root."""
 
-    def __init__(self, n_sweeps: int, is_root: bool, quiet: bool, verbose: bool) -> None:
-        """Nothing is shown before the run folder is open."""
+    def __init__(
+        self,
+        n_sweeps: int,
+        is_root: bool,
+        quiet: bool,
+        verbose: bool = False,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        """Nothing is shown before the run folder is open.
+
+        `tell` takes warnings; where it is None they are printed, unless `quiet`.
+        """
         self._n_sweeps, self._is_root, self._quiet, self._verbose = n_sweeps, is_root, quiet, verbose
+        self._tell = tell or (_say_nothing if quiet else print_warning)
         self._early: list[str] = []
         self._logger: logging.Logger | None = None
         self._progress: Progress | None = None
@@ -25,9 +36,9 @@ class Narrator:
         """The run folder is there, and so many sweeps were done before."""
         if not self._is_root:
             return
-        self._logger = open_log(folder, self._quiet, self._verbose)
+        self._logger = open_log(folder, self._verbose, self._tell)
         for message in self._early:
-            self._logger.warning(message)
+            self.say(message)
         self._early.clear()
         self._logger.info(
             "%s sweep %d of %d", "resumed after" if n_done else "started before", max(n_done, 1), self._n_sweeps
@@ -42,6 +53,7 @@ class Narrator:
             self._early.append(message)
         else:
             self._logger.warning(message)
+            self._tell(message)
 
     def note(self, message: str) -> None:
         """Something for the log."""
@@ -53,12 +65,17 @@ class Narrator:
         if self._logger is None or self._progress is None:
             return
         gap = float(without_rounding(values.get("entropy_gap", np.nan), values["free_energy"]))
-        shown = {name.removesuffix("_mean"): value for name, value in values.items() if name != "entropy_gap" or gap}
-        self._progress.update(done, shown, [name.removesuffix("_mean") for name in headline])
+        shown = {name: value for name, value in values.items() if name != "entropy_gap" or gap}
+        self._progress.update(done, shown, headline)
         self._logger.info("sweep %d: free energy %.9g", done, values["free_energy"])
 
     def close(self) -> None:
         """The run has ended."""
         if self._progress is not None:
             self._progress.close()
-        close_log()
+        if self._logger is not None:
+            close_log(self._logger)
+
+
+def _say_nothing(message: str) -> None:
+    """A warning that nobody wants to hear."""

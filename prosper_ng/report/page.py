@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from prosper_ng.drawing.style import load_matplotlib
 from prosper_ng.errors import UserError
-from prosper_ng.report.drawing import load_matplotlib
 from prosper_ng.storage import atomic
 
 NAME = "report.html"

@@ -1,20 +1,36 @@
 """All pictures of a run, from what its folder holds."""
 
-import math
 import shlex
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.drawing import figures
+from prosper_ng.drawing.curves import panels_of
+from prosper_ng.drawing.elements import elements_named
+from prosper_ng.drawing.pixels import patch_shape_of
+from prosper_ng.drawing.style import save
 from prosper_ng.errors import UserError
-from prosper_ng.report import figures
-from prosper_ng.report.curves import panels_of, unit_of_data
 from prosper_ng.report.images import images_of, is_comparable, notes_on
 from prosper_ng.storage.run_record import RunRecord, read_run
 
+if TYPE_CHECKING:
+    from prosper_ng.drawing.styled_figure import StyledFigure
+
 Floats = NDArray[np.float64]
+Drawing = Callable[[], "StyledFigure"]
+
+_ABSENT = {
+    "curves": "the run has not finished a sweep yet",
+    "dictionary": "it holds no dictionary, or none of finite numbers",
+    "recovery": "the run knows no true dictionary, or its data have no shape to look at",
+    "comparison": "the run has no images of one size",
+}
+"""Why a picture is not there."""
 
 
 class Drawn(NamedTuple):
@@ -27,33 +43,69 @@ class Drawn(NamedTuple):
     """Why there are no pictures although there is something to draw."""
 
 
-def draw(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
-    """Draw curves.png, dictionary.png, recovery.png and comparison.png, as far as the run has what they show.
+def draw(
+    record: RunRecord,
+    folder: Path,
+    file_of: Callable[[str], str] = "{}.png".format,
+    drawings: Mapping[str, Drawing] | None = None,
+) -> tuple[list[Path], list[str]]:
+    """Draw `curves`, `dictionary`, `recovery` and `comparison`, as far as the run has what they show; or `drawings`.
 
-    Comes back with the files written and a sentence on each picture that there is nothing for. Raises UserError where
-    matplotlib is missing.
+    Each goes to the file in the folder that `file_of` names, in the format of its ending. Comes back with the files
+    written and a sentence on each picture that there is nothing for. Raises UserError where matplotlib is missing,
+    OSError where they cannot be written.
     """
-    drawn, notes = [], []
-    if len(record.history.get("sweep", ())) == 0:
-        notes.append("no curves: the run has not finished a sweep yet")
-    else:
-        figures.curves(record.history, panels_of(record.headline, unit_of_data(record)), folder / "curves.png")
-        drawn.append(folder / "curves.png")
+    found = drawings_of(record) if drawings is None else drawings
+    written = []
+    for name, drawing in found.items():
+        save(drawing(), folder / file_of(name))
+        written.append(folder / file_of(name))
+    return written, [] if drawings is not None else _notes(record, found)
+
+
+def drawing_of(record: RunRecord, name: str, elements: str | None = None) -> Drawing:
+    """What draws one picture; UserError where the run has nothing to show in it.
+
+    Of a dictionary it may draw some `elements`, such as `0-15,40`; and as curves, where rows have no shape to look at.
+    """
+    if name == "dictionary":
+        W, patch_shape = elements_to_draw(record)
+        if W is not None:
+            chosen = None if elements is None else elements_named(elements, W.shape[1])
+            use, numbered = use_of(record, W.shape[1]), elements is not None
+            return partial(figures.dictionary, W, patch_shape, use, chosen, numbered)
+    drawing = drawings_of(record).get(name)
+    if drawing is None:
+        raise UserError(f"{record.path} has nothing for this picture: {_ABSENT[name]}")
+    return drawing
+
+
+def drawings_of(record: RunRecord) -> dict[str, Drawing]:
+    """What draws each picture that the run has something for."""
+    found: dict[str, Drawing] = {}
+    if len(record.history.get("sweep", ())):
+        panels = panels_of(record.headline, unit_of_data(record))
+        found["curves"] = partial(figures.curves, record.history, panels)
     W, patch_shape = dictionary_of(record)
-    if W is None:
-        notes.append("no picture of the dictionary: the run has none, or its data have no shape to look at")
-    else:
-        figures.dictionary(W, patch_shape, use_of(record, W.shape[1]), folder / "dictionary.png")
-        drawn.append(folder / "dictionary.png")
     learned, true = elements_of(record)
-    if W is not None and learned is not None and true is not None:
-        figures.recovery(true, learned, patch_shape, folder / "recovery.png")
-        drawn.append(folder / "recovery.png")
+    if W is not None:
+        found["dictionary"] = partial(figures.dictionary, W, patch_shape, use_of(record, W.shape[1]))
+        if learned is not None and true is not None:
+            found["recovery"] = partial(figures.recovery, true, learned, patch_shape)
     images = images_of(record)
     if is_comparable(images):
-        figures.comparison(images, notes_on(images, record.results), folder / "comparison.png")
-        drawn.append(folder / "comparison.png")
-    return drawn, notes
+        found["comparison"] = partial(figures.comparison, images, notes_on(images, record.results))
+    return found
+
+
+def _notes(record: RunRecord, found: Mapping[str, Drawing]) -> list[str]:
+    """A sentence on each picture that every run has once it has learned, and that there is nothing for."""
+    notes = [f"no curves: {_ABSENT['curves']}"] if "curves" not in found else []
+    if "dictionary" not in found:
+        as_curves = "; --picture dictionary draws its elements as curves"
+        hint = as_curves if elements_to_draw(record)[0] is not None else ""
+        notes.append(f"no picture of the dictionary: the run has none, or its data have no shape to look at{hint}")
+    return notes
 
 
 def draw_run(run: Path, folder: Path) -> Drawn:
@@ -82,14 +134,18 @@ def elements_of(record: RunRecord) -> tuple[Floats | None, Floats | None]:
 
 
 def dictionary_of(record: RunRecord) -> tuple[Floats | None, tuple[int, ...]]:
-    """The columns to draw, in the units of the data where these were whitened, and the shape of each."""
+    """The columns to draw as pictures, in the units of the data where these were whitened, and the shape of each."""
+    W, shape = elements_to_draw(record)
+    return (None, ()) if shape is None else (W, shape)
+
+
+def elements_to_draw(record: RunRecord) -> tuple[Floats | None, tuple[int, ...] | None]:
+    """The same, also of rows that have no shape to look at; their shape is None."""
     W = _in_units_of_the_data(record)
-    shape = tuple(int(side) for side in np.atleast_1d(record.attributes.get("patch_shape", ())))
-    shape = (*shape, 1) if len(shape) == 2 else shape
-    is_patch = len(shape) == 3 and shape[2] in (1, 3)
-    if not is_patch or W.ndim != 2 or W.shape[1] == 0 or math.prod(shape) != W.shape[0] or not np.isfinite(W).all():
-        return None, ()
-    return W, shape
+    if W.ndim != 2 or W.size == 0 or not np.isfinite(W).all():
+        return None, None
+    sides = [int(side) for side in np.atleast_1d(record.attributes.get("patch_shape", ()))]
+    return W, patch_shape_of(sides, len(W))
 
 
 def _in_units_of_the_data(record: RunRecord) -> Floats:
@@ -102,6 +158,15 @@ def _in_units_of_the_data(record: RunRecord) -> Floats:
         # Earlier versions kept no whitening, but this, once a run had finished.
         return np.asarray(record.results.get("dictionary", W))
     return preprocessing.undo_directions(W.T).T
+
+
+def unit_of_data(record: RunRecord) -> str:
+    """The unit of the noise level: that of the rows that were learned from."""
+    data = record.config.get("data")
+    source = data if isinstance(data, Mapping) else {}
+    if source.get("whiten", "none") != "none":
+        return "of whitened data"
+    return "8-bit scale" if source.get("kind") == "image" else "units of the data"
 
 
 def use_of(record: RunRecord, n_elements: int) -> Floats | None:

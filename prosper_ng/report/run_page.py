@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.config.canonical import flatten, inline
+from prosper_ng.drawing import charts
+from prosper_ng.drawing.charts import Chart, Picture
+from prosper_ng.drawing.curves import label_of, panels_of
 from prosper_ng.models.rounding import is_rounding, without_rounding
-from prosper_ng.report import charts
-from prosper_ng.report.charts import Chart, Picture
-from prosper_ng.report.curves import label_of, panels_of, unit_of_data
+from prosper_ng.progress import duration, duration_in_full
 from prosper_ng.report.images import images_of, notes_on
 from prosper_ng.report.page import render, require_packages
-from prosper_ng.report.pictures import dictionary_of, elements_of, use_of
-from prosper_ng.report.progress import duration, duration_in_full
+from prosper_ng.report.pictures import dictionary_of, elements_of, unit_of_data, use_of
 from prosper_ng.report.run_text import known_parts, learned_activity, sentence
 from prosper_ng.report.summary import silence, summary
 from prosper_ng.storage.run_record import RunRecord

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.report.progress import duration
+from prosper_ng.progress import duration
 from prosper_ng.storage.run_record import RunRecord
 
 Floats = NDArray[np.float64]

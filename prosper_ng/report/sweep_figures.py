@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.config.canonical import inline
+from prosper_ng.drawing.style import SERIES, drawn, save
+from prosper_ng.drawing.units import measure_in_full, setting_in_full
 from prosper_ng.errors import UserError
 from prosper_ng.models.rounding import is_rounding
-from prosper_ng.report.drawing import SERIES, drawn, save_png
-from prosper_ng.report.units import measure_in_full, setting_in_full
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -174,7 +174,7 @@ def _draw_panels(panels: Sequence[Sweep], path: Path) -> None:
                 title=", ".join(panels[0].by), alignment="left",
             )  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_png(figure, path)
+        save(figure, path)
 
 
 def draw(axes: "Axes", sweep: Sweep, labels: Sequence[str] = ()) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import io
+import math
 import os
 import shutil
 import stat
@@ -11,11 +12,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
 from prosper_ng import access
+from prosper_ng.data.sources._hdf5_content import is_axis_alone
 
 _MOST_OBJECTS = 1_000_000
 """Links can make a few groups look like endlessly many."""
+_CHUNK_BYTES, _LARGEST_CHUNK = 1 << 12, 1 << 20
 _NOT_STORED = 1 << 20
 """Bytes that may be missing in a file: small datasets are stored in its headers."""
 
@@ -146,15 +151,55 @@ def _require_own_numbers(dataset: h5py.Dataset) -> None:
     """Raise OSError where a dataset promises more than the file holds: it could be read for ever."""
     if dataset.is_virtual or dataset.external:
         raise OSError(f"the numbers of {dataset.name} are kept in other files")
+    if is_length(dataset):
+        return
     if dataset.shape is None or dataset.nbytes > max(dataset.id.get_storage_size(), _NOT_STORED):
         raise OSError(f"{dataset.name} was declared with the shape {dataset.shape} but never written")
+
+
+def is_length(item: object) -> bool:
+    """Whether a dataset says how long an axis is and nothing else: it is never read."""
+    return isinstance(item, h5py.Dataset) and item.ndim == 1 and item.dtype == np.int8 and is_axis_alone(item)
+
+
+def is_scale(dataset: h5py.Dataset) -> bool:
+    """Whether a dataset has marks of one that names an axis; HDF5 itself dies of being asked where they are damaged."""
+    return not {"CLASS", "NAME", "REFERENCE_LIST"}.isdisjoint(dataset.attrs)
+
+
+def extend(group: h5py.Group, path: str, start: int, values: NDArray[Any]) -> None:
+    """Let the array at `path` end with these values (n, ...) from the entry `start` on, in a new one after NaN."""
+    if path not in group:
+        shape, dtype = values.shape[1:], values.dtype
+        group.create_dataset(
+            path,
+            shape=(0, *shape),
+            maxshape=(None, *(side or None for side in shape)),
+            chunks=_chunks(shape, dtype.itemsize),
+            dtype=dtype,
+            fillvalue=np.nan if dtype.kind == "f" else None,
+            fletcher32=True,
+        )
+    dataset = group[path]
+    dataset.resize(start + len(values), axis=0)
+    dataset[start:] = values
+
+
+def _chunks(shape: tuple[int, ...], n_bytes: int) -> tuple[int, ...]:
+    """Few entries where they are numbers, one where it is an array, and a part of it where that is large."""
+    n_entry = n_bytes * math.prod(shape)
+    chunks = [max(1, min(_CHUNK_BYTES // max(n_entry, 1), _CHUNK_BYTES // n_bytes))]
+    for axis, side in enumerate(shape):
+        n_each = n_bytes * math.prod(shape[axis + 1 :])
+        chunks.append(max(1, min(side, _LARGEST_CHUNK // max(n_each, 1))))
+    return tuple(chunks)
 
 
 def read_through(file: h5py.File) -> None:
     """Read every dataset in pieces, so that every checksum is looked at; OSError where one fails."""
 
     def read(name: str, item: h5py.HLObject) -> None:
-        if not isinstance(item, h5py.Dataset):
+        if not isinstance(item, h5py.Dataset) or is_length(item):
             return
         if item.chunks is None or item.size == 0:
             item[()]

@@ -144,14 +144,12 @@ class RunLock:
 
     def _content(self) -> str:
         pid = os.getpid()
-        process = {"host": socket.gethostname(), "pid": pid, "born": _birth(pid), "since": now()}
+        process = {"host": socket.gethostname(), "pids": _numbering(), "pid": pid, "born": _birth(pid), "since": now()}
         job = {"job": batch_job.job_id(), "restart": batch_job.restart_count(), "cluster": batch_job.cluster()}
         return json.dumps({**process, **job, "token": self._token})
 
     def _is_stale(self, holder: dict[str, Any]) -> bool:
-        if holder.get("host") == socket.gethostname() and not _is_alive(holder):
-            return True
-        return _job_is_over(holder) or self.silence() > self._interval * _MISSED_HEARTBEATS
+        return _is_seen_dead(holder) or _job_is_over(holder) or self.silence() > self._interval * _MISSED_HEARTBEATS
 
     def silence(self) -> float:
         """Seconds since the lock was touched, by the clock of the file system, which is the same for all hosts."""
@@ -179,7 +177,7 @@ def is_held(folder: Path) -> bool:
         holder = _read(lock.path)
     except LockError:
         holder = {}
-    if holder is None or (holder.get("host") == socket.gethostname() and not _is_alive(holder)):
+    if holder is None or _is_seen_dead(holder):
         return False
     return lock.silence() <= _HEARTBEAT_SECONDS * _MISSED_HEARTBEATS
 
@@ -194,6 +192,24 @@ def _read(path: Path) -> dict[str, Any] | None:
             raise LockError(f"whether {path.parent} is in use cannot be told: {found}") from error
         return None if isinstance(error, FileNotFoundError) else {}
     return content if isinstance(content, dict) else {}
+
+
+def _is_seen_dead(holder: dict[str, Any]) -> bool:
+    """Whether this process would see the one that made the lock if it still ran, and does not.
+
+    Containers may share the name of their host and number their processes each for itself.
+    """
+    if holder.get("host") != socket.gethostname() or holder.get("pids", _numbering()) != _numbering():
+        return False
+    return not _is_alive(holder)
+
+
+def _numbering() -> str | None:
+    """What tells from others the processes that have numbers in common; None where the system does not say."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return None
 
 
 def _is_alive(holder: dict[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Results in a file that comes into being as a whole, or not at all, in the format that its name asks for."""
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from prosper_ng.errors import UserError
+from prosper_ng.models.axes import Axes
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import agree, collectively
-from prosper_ng.storage import atomic, hdf5
+from prosper_ng.storage import atomic, axes, hdf5
 from prosper_ng.storage.own_files import require_no_input
 from prosper_ng.storage.result_formats import format_of, require_fit, require_no_folder
 
@@ -51,6 +53,8 @@ class ResultFile:
         self._writing = contextlib.ExitStack()
         self._file: h5py.File | None = None
         self._writers: dict[str, _RowWriter] = {}
+        self._axes: dict[str, Axes] = {}
+        self._labels: dict[str, list[str]] = {}
 
     def __enter__(self) -> "ResultFile":
         """Raise UserError, on all ranks, where the file cannot be written, is there already, or is an input."""
@@ -84,6 +88,7 @@ class ResultFile:
             if self.format.write is None:
                 with hdf5.written(temporary) as file:
                     yield file
+                    axes.name_all(file, self._axes_of, self._labels)
                 return
             with atomic.beside(self.path) as first:
                 with hdf5.written(first) as file:
@@ -105,23 +110,34 @@ class ResultFile:
         for name, value in values.items():
             if self._file is None or value is None:
                 continue
+            if name == "column_names":
+                self._labels["D"] = json.loads(value)
             if isinstance(value, str) and len(value) > _LONGEST_ATTRIBUTE:
                 self._file[f"notes/{name}"] = hdf5.storable(value)
             else:
                 self._file.attrs[name] = hdf5.storable(value)
 
     def put(self, name: str, value: Any, meaning: str | None = None) -> None:
-        """Write a number, text or small array that root has."""
+        """Write a number, text or small array that root has; see `announce` for its meaning."""
         self.require_fit(name, np.shape(value), np.asarray(value).dtype)
         if self._file is not None and self.holds(name):
             self._file[name] = hdf5.storable(value)
             if meaning is not None:
                 self._file[name].attrs["meaning"] = meaning
 
+    def put_parameters(self, params: Mapping[str, Any], axes: Mapping[str, Axes]) -> None:
+        """Write the parameters of a model, whose axes have these names."""
+        for name, value in params.items():
+            self.put(f"parameters/{name}", value)
+            self._axes[f"parameters/{name}"] = axes[name]
+
     def announce(
         self, name: str, shape: tuple[int, ...], dtype: DTypeLike, meaning: str, compress: bool = False
     ) -> None:
-        """Make room for rows that `gather` brings; `shape` is that of all of them."""
+        """Make room for rows that `gather` brings; `shape` is that of all of them.
+
+        The meaning begins with the names of the axes, as in "(N, D) the rows"; they become those in the file.
+        """
         self.require_fit(name, shape, dtype)
         if self._file is None or not self.holds(name):
             return
@@ -152,6 +168,10 @@ class ResultFile:
         except Exception as error:
             failure = error
         agree(self.comm, failure)
+
+    def _axes_of(self, path: str, n_axes: int) -> Axes | None:
+        assert self._file is not None
+        return self._axes.get(path) or axes.told_by(self._file[path].attrs.get("meaning"))
 
     def _refusal(self, error: OSError) -> UserError:
         return UserError(f"{self.path} cannot be written: {error.strerror or error}")

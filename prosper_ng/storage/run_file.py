@@ -11,11 +11,15 @@ Layout, for plain h5py and MATLAB:
     /provenance               attributes, long texts as datasets; attempt-0002 below it for the second start
     /history/<column>         one entry for each sweep; NaN where nothing was recorded
     /parameters/latest/<name> the attribute role says what it is: dictionary, activity, noise or none of these
-    /parameters/sweep-000010/<name>
+    /parameter_history/<name> (sweep, *shape) after the sweeps in /parameter_history/sweep; earlier versions kept them
+                              as /parameters/sweep-000010/<name>
     /preprocessing/...        what was done to the rows: remove_mean, whiten; of whitened ones also mean (D,), matrix
                               and inverse (D, D): rows are learned from as (row - mean) @ matrix
     /plug_ins/<name>          of each plug-in that the run uses: made_with, kinds, sha256, and of a file its text
     /results/...              numbers, texts and arrays
+
+Axes have names, as in netCDF-4: `D` columns of the data, `H` latents, `K` values of a latent, `sweep`. `/D` holds the
+names of the columns, where there are any; else it holds nothing but its length, as `/H` does.
 """
 
 import json
@@ -30,8 +34,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng import access
+from prosper_ng.models.axes import Axes
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.storage import atomic, hdf5
+from prosper_ng.storage import atomic, axes, hdf5, parameter_history
 from prosper_ng.storage.history import History
 
 NAME = "run.h5"
@@ -42,8 +47,6 @@ _LEAST_SECONDS = 5.0
 _LARGEST_SHARE = 0.02
 """Of the wall time that may go into writing between checkpoints."""
 _LONGEST_ATTRIBUTE = 4096
-_CHUNK = 512
-_LATEST = "parameters/latest/"
 
 
 class StoredConfig(NamedTuple):
@@ -92,8 +95,10 @@ class RunFile:
         """What the user should hear of."""
         self._attributes = {"format": FORMAT, "format_version": FORMAT_VERSION, **attributes}
         self._pending = dict(self._attributes)
-        self._arrays: dict[str, NDArray[Any]] = {}
+        self._parameters: dict[str, NDArray[Any]] = {}
+        self._kept: list[tuple[int, NamedArrays]] = []
         self._roles: Mapping[str, str] = {}
+        self._axes: Mapping[str, Axes] = {}
         self._preprocessing: dict[str, Any] = {}
         self._plug_ins: dict[str, Any] = {}
         self._results: dict[str, Any] = {}
@@ -117,13 +122,15 @@ class RunFile:
         """Add an entry to the history."""
         self.history.append(sweep, values)
 
-    def set_parameters(
-        self, params: NamedArrays, keep_as_sweep: int | None = None, roles: Mapping[str, str] | None = None
-    ) -> None:
+    def describe_parameters(self, roles: Mapping[str, str], axes: Mapping[str, Axes]) -> None:
+        """Say what parameters are to others, and how their axes are called; see `models.roles` and `models.axes`."""
+        self._roles, self._axes = roles, axes
+
+    def set_parameters(self, params: NamedArrays, keep_as_sweep: int | None = None) -> None:
         """Replace the latest parameters, and keep a copy under the number of a sweep where one is given."""
-        self._roles = roles or {}
-        groups = ["latest"] if keep_as_sweep is None else ["latest", f"sweep-{keep_as_sweep:06d}"]
-        self._arrays |= {f"parameters/{group}/{name}": params[name].copy() for group in groups for name in params}
+        self._parameters = {name: params[name].copy() for name in params}
+        if keep_as_sweep is not None:
+            self._kept.append((keep_as_sweep, params.copy()))
 
     def set_attributes(self, **attributes: Any) -> None:
         """Set attributes of the file, such as `digest`."""
@@ -159,14 +166,13 @@ class RunFile:
         n_notes = len(self.notes)
         try:
             self._replace()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # h5py raises either where a file is damaged
             return f"{self.path} was not brought up to date: {error}"
         finally:
             self._flushed_at = time.monotonic()
             self._flush_seconds = self._flushed_at - begun
         self._exists, self._is_started, self._n_written = True, True, len(self.history)
-        self._arrays = {path: array for path, array in self._arrays.items() if path.startswith(_LATEST)}
-        for pending in (self._pending, self._preprocessing, self._plug_ins, self._results):
+        for pending in (self._pending, self._kept, self._preprocessing, self._plug_ins, self._results):
             pending.clear()
         return "; ".join(self.notes[n_notes:]) or None
 
@@ -221,30 +227,50 @@ class RunFile:
             _write_provenance(file, path, self._provenance)
         _write_attributes(file, self._pending)
         for name, values in self.history.columns(self._n_written).items():
-            _append(file, f"history/{name}", self._n_written, values)
-        for path, array in self._arrays.items():
+            hdf5.extend(file, f"history/{name}", self._n_written, values)
+        axes.become_scale(file["history/sweep"])
+        for name, array in self._parameters.items():
+            path = f"parameters/latest/{name}"
             _put(file, path, array)
-            role = self._roles.get(path.rpartition("/")[2])
+            role = self._roles.get(name)
             if role is not None and file[path].attrs.get("role") != role:
                 file[path].attrs["role"] = role
+        parameter_history.append(file, self._kept)
         _put_all(file, "preprocessing", self._preprocessing)
         _put_all(file, "plug_ins", self._plug_ins)
         _put_all(file, "results", self._results)
+        names = self._attributes.get("column_names")
+        axes.name_all(file, self._axes_of, {} if names is None else {self._columns: json.loads(names)})
+
+    @property
+    def _columns(self) -> str:
+        """How the axis of the columns of the data is called."""
+        return "n_observed" if any("n_observed" in own for own in self._axes.values()) else "D"
+
+    def _axes_of(self, path: str, n_axes: int) -> Axes | None:
+        """How the axes of the array at this path are called, where that is known."""
+        group, _, name = path.rpartition("/")
+        if group == "history":
+            return (axes.SWEEP,)
+        if group == parameter_history.GROUP:
+            return (axes.SWEEP, *self._axes.get(name, axes.unknown(name, n_axes - 1)))
+        if group.startswith("parameters/"):
+            return self._axes.get(name)
+        if group == "results/truth":
+            # What was looked for has columns in common with the data, and numbers of its own of all else.
+            return tuple(axis if axis == self._columns else f"{axis}_true" for axis in self._axes.get(name, ())) or None
+        if path == "results/dictionary":
+            return next((self._axes.get(each) for each, role in self._roles.items() if role == name), None)
+        return axes.KNOWN.get(path) or axes.KNOWN.get(group)
 
     def _forget_the_future(self, file: h5py.File) -> None:
         """Remove what a run wrote after the checkpoint that it is continued from."""
         columns = self.history.columns()
-        last = max(columns["sweep"], default=0)
-        later = [
-            name
-            for name in file.get("parameters", ())
-            if name.startswith("sweep-") and int(name.removeprefix("sweep-")) > last
-        ]
-        stale = [f"parameters/{name}" for name in later]
+        stale = parameter_history.forget_after(file, max(columns["sweep"], default=0))
         stale += [f"history/{name}" for name in file.get("history", ()) if name not in columns]
         for path in [*stale, "results"]:
             if path in file:
-                del file[path]
+                axes.remove(file, path)
         file.attrs.pop("digest", None)
 
 
@@ -273,6 +299,7 @@ def _check_layout(file: h5py.File, n_written: int) -> None:
     for name in file.get("parameters", ()):
         if not re.fullmatch(r"latest|sweep-\d+", name) or not isinstance(file["parameters"][name], h5py.Group):
             raise ValueError(f"parameters/{name} holds no parameters")
+    parameter_history.check(file)
 
 
 def _write_config(file: h5py.File, config: StoredConfig) -> None:
@@ -295,16 +322,6 @@ def _write_attributes(group: h5py.Group, attributes: Mapping[str, Any]) -> None:
             group.attrs[name] = hdf5.storable(value)
 
 
-def _append(file: h5py.File, path: str, start: int, values: NDArray[np.float64]) -> None:
-    if path not in file:
-        file.create_dataset(
-            path, shape=(0,), maxshape=(None,), chunks=(_CHUNK,), dtype=np.float64, fillvalue=np.nan, fletcher32=True
-        )
-    dataset = file[path]
-    dataset.resize((start + len(values),))
-    dataset[start:] = values
-
-
 def _put_all(group: h5py.Group, path: str, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -321,6 +338,6 @@ def _put(group: h5py.Group, path: str, value: Any) -> None:
         if not isinstance(array, str) and (dataset.shape, dataset.dtype) == (array.shape, array.dtype):
             dataset[...] = array
             return
-        del group[path]
+        axes.remove(group.file, f"{group.name}/{path}")
     checked = not isinstance(array, str) and array.size > 0 and array.ndim > 0
     group.create_dataset(path, data=array, fletcher32=True) if checked else group.create_dataset(path, data=array)

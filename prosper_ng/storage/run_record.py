@@ -16,7 +16,8 @@ from prosper_ng.config import ConfigError
 from prosper_ng.data.dataset import NO_COLUMNS, Columns, require_memory
 from prosper_ng.data.preprocessing import Preprocessing
 from prosper_ng.errors import UserError
-from prosper_ng.storage import hdf5, run_file
+from prosper_ng.storage import hdf5, parameter_history, run_file
+from prosper_ng.storage.foreign import other_content, other_file
 from prosper_ng.storage.status import Status, StatusError, read_status
 
 _COURSE = {"sweep", "temperature", "data_pruning", "settled", "n_rows_used", "n_accepted"}
@@ -61,7 +62,7 @@ class RunRecord:
     roles: dict[str, str]
     """What each of them is: `dictionary`, `activity`, `noise`, or nothing of these."""
     kept_sweeps: list[int]
-    """Sweeps after which parameters were kept, as `parameters/sweep-000010` and so on."""
+    """Sweeps after which parameters were kept; see `params_history`."""
     results: dict[str, Any]
     plug_ins: dict[str, dict[str, str]]
     """Those that the run uses, by name: made_with, kinds, sha256, and of a file its text."""
@@ -130,6 +131,14 @@ class RunRecord:
         values = self.history.get(column, np.empty(0))
         known = values[np.isfinite(values)]
         return float(known[-1]) if known.size else None
+
+    def params_history(self) -> dict[str, NDArray[Any]]:
+        """`sweep` (n,), the sweeps after which parameters were kept, and each parameter (n, *shape) after them.
+
+        Empty where none were kept. They are read now; RunFileError where they cannot be, DataError where they do not
+        fit into memory.
+        """
+        return _reading(self.path, parameter_history.read)
 
     def preprocessing(self) -> Preprocessing | None:
         """What was done to the rows before they were learned from; None where rows were whitened by an earlier version,
@@ -206,7 +215,8 @@ def _reading(path: Path, read: Callable[[h5py.File], T]) -> T:
         raise  # what is wrong has been said
     except (OSError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
-        raise RunFileError(f"{path} is damaged or no file of a run: {reason}") from error
+        said = other_file(path) or f"{path} is damaged or no file of a run: {reason}"
+        raise RunFileError(said) from error
 
 
 def _run_file(folder: Path) -> Path:
@@ -227,7 +237,7 @@ def _run_file(folder: Path) -> Path:
 def _record(path: Path, file: h5py.File, status: Status | None, trouble: str | None) -> RunRecord:
     attributes = _attributes(file) | _values({name: each for name, each in file.items() if _is_array(each)})
     if attributes.get("format") != run_file.FORMAT:
-        raise ValueError("it does not say that it is one")
+        raise RunFileError(other_content(path, file))
     version = attributes["format_version"]
     if version > run_file.FORMAT_VERSION:
         raise RunFileError(
@@ -246,7 +256,7 @@ def _record(path: Path, file: h5py.File, status: Status | None, trouble: str | N
         history=_values(file["history"]),
         parameters=_values(latest),
         roles=_roles(latest),
-        kept_sweeps=sorted(int(name.removeprefix("sweep-")) for name in names if name.startswith("sweep-")),
+        kept_sweeps=parameter_history.sweeps(file),
         results=_values(file["results"]) if "results" in file else {},
         plug_ins=_plug_ins(file),
         status=status,
@@ -263,7 +273,8 @@ def _preprocessing(file: h5py.File, attributes: dict[str, Any]) -> Preprocessing
 def _roles(parameters: h5py.Group | dict[str, Any]) -> dict[str, str]:
     """What the parameters are; by their names where a file is too old to say so."""
     roles = {name: str(item.attrs["role"]) for name, item in parameters.items() if "role" in item.attrs}
-    return roles or {name: _FORMER_ROLES.get(name, "") for name in parameters}
+    arrays = (name for name, item in parameters.items() if not hdf5.is_length(item))
+    return roles or {name: _FORMER_ROLES.get(name, "") for name in arrays}
 
 
 def _plug_ins(file: h5py.File) -> dict[str, dict[str, str]]:
@@ -284,7 +295,7 @@ def _provenance(group: h5py.Group) -> dict[str, Any]:
 
 
 def _is_array(item: object) -> bool:
-    return isinstance(item, h5py.Dataset)
+    return isinstance(item, h5py.Dataset) and not hdf5.is_scale(item)
 
 
 def _values(group: h5py.Group | dict[str, h5py.Dataset]) -> dict[str, Any]:
@@ -293,6 +304,8 @@ def _values(group: h5py.Group | dict[str, h5py.Dataset]) -> dict[str, Any]:
     for name, item in group.items():
         if isinstance(item, h5py.Group):
             found[name] = _values(item)
+        elif hdf5.is_length(item):
+            continue
         elif not isinstance(item, h5py.Dataset):
             raise ValueError(f"{item.name} is neither a group nor a dataset")
         elif h5py.check_string_dtype(item.dtype) is not None:

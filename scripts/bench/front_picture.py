@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from prosper_ng.drawing.pixels import eight_bit, mosaic, tiles, with_channels
 from prosper_ng.report.pictures import dictionary_of, images_of, use_of
-from prosper_ng.report.pixels import eight_bit, mosaic, tiles, with_channels
 from prosper_ng.storage.run_record import read_run
 
 N_SHOWN = 81

@@ -113,6 +113,8 @@ def test_files_hold_the_tables(ran, tmp_path):
         assert file["runs/state"].asstr()[:].tolist() == table.columns["state"]
         assert file["points/n_finished"][:].tolist() == [1, 1]
         assert list(file["runs"].attrs["axes"]) == ["model.n_latents"]
+        assert {file["runs"][column].dims[0][0].name for column in table.columns} == {"/run"}
+        assert file["points/n_finished"].dims[0][0] == file["point"]
 
 
 def test_the_command_writes_tables_and_figures(ran, capsys):

@@ -8,7 +8,8 @@ import pytest
 
 import prosper_ng
 from prosper_ng import commands
-from prosper_ng.cli import command_names, main
+from prosper_ng.cli import main
+from prosper_ng.commands._parsers import command_names
 
 HEAVY = {"numpy", "numba", "scipy", "h5py", "mpi4py", "yaml", "pydantic", "matplotlib", "skimage", "rich"}
 

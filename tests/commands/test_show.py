@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from prosper_ng import cli
+from prosper_ng.drawing import figures
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.report import figures
 from prosper_ng.report.pictures import draw_run
 from prosper_ng.storage import run_file, status
 from prosper_ng.storage.run_file import RunFile, StoredConfig

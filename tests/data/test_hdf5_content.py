@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from prosper_ng.data.dataset import DataError
-from prosper_ng.data.sources._arrays import dataset_of
+from prosper_ng.data.sources._hdf5_content import AXIS_ALONE
+from prosper_ng.data.sources._in_hand import dataset_of
 from prosper_ng.data.sources.hdf5 import Hdf5
 
 ROWS = np.arange(12.0).reshape(4, 3)
@@ -126,3 +127,12 @@ def test_groups_say_what_to_read_instead(path):
     }.items():
         assert sentence in refusal(path, name)
     np.testing.assert_array_equal(opened(path, "fixed/block0_values").read(0, 4), ROWS)
+
+
+def test_lengths_of_axes_are_not_offered_as_data(path):
+    with h5py.File(path, "w") as file:
+        file["rows"] = ROWS
+        file.create_dataset("D", (3,), "i1").make_scale(f"{AXIS_ALONE}         3")
+        file["rows"].dims[1].attach_scale(file["D"])
+    assert refusal(path, "data").endswith("(it has 'rows')")
+    assert (opened(path).read(0, 4) == ROWS).all()

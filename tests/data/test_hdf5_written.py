@@ -9,8 +9,8 @@ import pytest
 import prosper_ng
 from prosper_ng.cli import main
 from prosper_ng.data.dataset import DataError
-from prosper_ng.data.sources._arrays import dataset_of
 from prosper_ng.data.sources._hdf5_dataset import read_array
+from prosper_ng.data.sources._in_hand import dataset_of
 from prosper_ng.data.sources.hdf5 import Hdf5
 from prosper_ng.data.sources.mat import Mat
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prosper_ng.data.sources._arrays import dataset_of
+from prosper_ng.data.sources._in_hand import dataset_of
 from prosper_ng.data.sources.npy import Npy
 
 

@@ -9,7 +9,7 @@ from scipy.io import savemat
 from scipy.sparse import csc_array
 
 from prosper_ng.data.dataset import DataError
-from prosper_ng.data.sources._arrays import dataset_of
+from prosper_ng.data.sources._in_hand import dataset_of
 from prosper_ng.data.sources._matlab_classes import NUMERIC
 from prosper_ng.data.sources.hdf5 import Hdf5
 from prosper_ng.data.sources.mat import Mat

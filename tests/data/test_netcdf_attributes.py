@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from prosper_ng.data.dataset import DataError
-from prosper_ng.data.sources._arrays import dataset_of
+from prosper_ng.data.sources._in_hand import dataset_of
 from prosper_ng.data.sources.hdf5 import Hdf5
 
 PACKED = np.arange(-6, 6, dtype="i2").reshape(4, 3)
@@ -48,7 +48,7 @@ def test_the_fill_value_marks_what_is_missing(tmp_path, name, form):
         read(path, missing=False)
     marks = f"{name} -5, {name} 99" if form == "several" else f"{name} -5"
     assert str(refused.value) == (
-        f"dataset 'rows' of {path}: row 0, column 1 (counted from 0) is missing: it is NaN, or marked so by the file "
+        f"dataset 'rows' of {path}: row 0, column 1 (counted from 0) is missing: it is NaN, or marked so "
         f"({marks}), as 1 of the 12 values of rows 0 to 4 are; set `missing: true` to learn from the others"
     )
     with h5py.File(path) as file:
@@ -84,7 +84,7 @@ def test_what_is_outside_of_the_valid_range_is_missing(tmp_path, attributes):
     path = saved(tmp_path / "d.nc", scale_factor=0.5, **attributes)
     expected = np.where((PACKED < -3) | (PACKED > 2), np.nan, PACKED * 0.5)
     np.testing.assert_array_equal(read(path), expected)
-    with pytest.raises(DataError, match=r"marked so by the file \(outside of the valid range -3 to 2\)"):
+    with pytest.raises(DataError, match=r"marked so \(outside of the valid range -3 to 2\)"):
         read(path, missing=False)
 
 

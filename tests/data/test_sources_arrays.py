@@ -14,6 +14,7 @@ from prosper_ng.components import components_of
 from prosper_ng.data.dataset import DataError
 from prosper_ng.data.row_file import stored_rows
 from prosper_ng.data.sources._arrays import ArrayDataset
+from prosper_ng.data.sources._in_hand import dataset_of
 from prosper_ng.data.sources.csv import Csv
 from prosper_ng.data.sources.hdf5 import Hdf5
 from prosper_ng.data.sources.mat import Mat
@@ -131,7 +132,7 @@ def test_a_vector_is_refused_though_it_could_be_flattened(tmp_path):
     with pytest.raises(DataError, match=r"has 1 dimensions \(5,\).*save it as \(5, 1\)"):
         Npy(path=str(tmp_path / "d.npy"), flatten=True).open(0)
     with pytest.raises(DataError, match=r"the array has 3 dimensions .*; flatten each data point to one row"):
-        ArrayDataset.of(np.zeros((2, 3, 4)))
+        dataset_of(np.zeros((2, 3, 4)))
 
 
 def test_pictures_are_learned_from_as_they_lie_in_the_file(tmp_path, capsys):
@@ -155,7 +156,7 @@ def test_pictures_are_learned_from_as_they_lie_in_the_file(tmp_path, capsys):
 
 
 def test_rows_that_do_not_exist_are_refused():
-    dataset = ArrayDataset.of(numbers("float64"))
+    dataset = dataset_of(numbers("float64"))
     for start, stop in [(-1, 3), (0, N_ROWS + 1), (4, 3)]:
         with pytest.raises(IndexError, match=f"there are {N_ROWS}"):
             dataset.read(start, stop)
@@ -260,7 +261,7 @@ def test_whitening_of_a_long_file_looks_at_all_of_it(tmp_path):
 )
 def test_a_row_has_the_same_bits_in_every_slice(start, n_rows, remove_mean, kind):
     values = correlated(300, 19)
-    dataset = ArrayDataset(ArrayDataset.of(values).table, remove_mean, kind)
+    dataset = ArrayDataset(dataset_of(values).table, remove_mean, kind)
     stop = min(start + n_rows, 300)
     assert dataset.read(start, stop).tobytes() == dataset.read(0, 300)[start:stop].tobytes()
 
@@ -285,7 +286,7 @@ def test_missing_values_come_back_missing(tmp_path, form, dtype):
 def test_numbers_without_gaps_are_read_alike_with_the_switch_on(dtype):
     values = numbers(dtype)
     for remove_mean in (False, True):
-        plain, switched = (ArrayDataset(ArrayDataset.of(values).table, remove_mean, missing=m) for m in (False, True))
+        plain, switched = (ArrayDataset(dataset_of(values).table, remove_mean, missing=m) for m in (False, True))
         assert switched.read(0, N_ROWS).tobytes() == plain.read(0, N_ROWS).tobytes()
 
 
@@ -301,7 +302,7 @@ def test_the_mean_of_what_was_observed_is_removed(start, n_rows, n_columns, miss
     """Gaps stay gaps, and a row has the same bits whatever its neighbors lack."""
     complete = correlated(60, n_columns)
     values = with_gaps(complete, missing, seed)
-    dataset = ArrayDataset(ArrayDataset.of(values).table, remove_mean=True, missing=True)
+    dataset = ArrayDataset(dataset_of(values).table, remove_mean=True, missing=True)
     rows = dataset.read(0, 60)
     np.testing.assert_array_equal(np.isnan(rows), np.isnan(values))
     for found, row in zip(rows, values, strict=True):
@@ -311,11 +312,11 @@ def test_the_mean_of_what_was_observed_is_removed(start, n_rows, n_columns, miss
     stop = min(start + n_rows, 60)
     assert dataset.read(start, stop).tobytes() == rows[start:stop].tobytes()
     whole = ~np.isnan(values).any(axis=1)
-    plain = ArrayDataset(ArrayDataset.of(complete).table, remove_mean=True).read(0, 60)
+    plain = ArrayDataset(dataset_of(complete).table, remove_mean=True).read(0, 60)
     assert rows[whole].tobytes() == plain[whole].tobytes()
 
 
 def test_every_file_of_the_folder_is_a_source():
     sources = components_of("prosper_ng.data.sources")
-    assert sorted(sources) == ["bars", "csv", "hdf5", "image", "mat", "npy", "npz", "sample"]
+    assert sorted(sources) == ["array", "bars", "csv", "hdf5", "image", "mat", "npy", "npz", "sample"]
     assert all(callable(source.open) for source in sources.values())

@@ -14,6 +14,7 @@ from scipy.sparse import csc_array
 
 from prosper_ng.data.dataset import DataError
 from prosper_ng.data.sources._arrays import ArrayDataset
+from prosper_ng.data.sources._in_hand import dataset_of
 from prosper_ng.data.sources.hdf5 import Hdf5
 from prosper_ng.data.sources.image import Image
 from prosper_ng.data.sources.mat import Mat
@@ -312,13 +313,13 @@ def test_rows_with_missing_values_cannot_be_whitened(whiten):
         with pytest.raises(ValueError, match="leave out `whiten` or `missing`"):
             refused()
     with pytest.raises(DataError, match=r"the array cannot be whitened: .* leave out `whiten` or `missing`"):
-        ArrayDataset(ArrayDataset.of(GOOD).table, whiten=whiten, missing=True)
+        ArrayDataset(dataset_of(GOOD).table, whiten=whiten, missing=True)
 
 
 def test_arrays_in_memory_are_checked_too():
     with pytest.raises(DataError, match="the patches holds complex numbers"):
-        ArrayDataset.of(np.ones((2, 2), complex), "the patches")
+        dataset_of(np.ones((2, 2), complex), "the patches")
     gap = np.array([[1.0, np.nan]])
     with pytest.raises(DataError, match=r"the patches: row 0, column 1 .* is nan"):
-        ArrayDataset.of(gap, "the patches").read(0, 1)
-    np.testing.assert_array_equal(ArrayDataset.of(gap, missing=True).read(0, 1), gap)
+        dataset_of(gap, "the patches").read(0, 1)
+    np.testing.assert_array_equal(dataset_of(gap, missing=True).read(0, 1), gap)

@@ -10,10 +10,12 @@ from prosper_ng.cli import main
 from prosper_ng.diagnostics import group_checks as _group_checks
 from prosper_ng.diagnostics import machine_checks as _machine_checks
 from prosper_ng.diagnostics.finding import Finding, Verdict
+from prosper_ng.kernel_cache import Places
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.mpi import LaunchError
 from prosper_ng.parallel.shared_memory import SharedMemory
 from prosper_ng.parallel.threads import HostLoad
+from tests.helpers.kernel_caches import kernel_folder
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def test_a_sound_machine(examine, monkeypatch):
     assert found["versions"]["values"]["python"] == sys.version.split()[0]
     assert {"version_numpy", "version_numba", "version_h5py", "version_mpi4py"} <= set(found["versions"]["values"])
     assert found["files"]["values"]["bytes_per_second"] > 1e5
-    assert found["kernel cache"]["values"]["folder"] == os.environ["NUMBA_CACHE_DIR"]
+    assert found["kernel cache"]["values"]["folder"] == str(kernel_folder())
     assert found["Slurm"]["text"] == "not in a job"
     assert list(Path.cwd().iterdir()) == []
 
@@ -149,21 +151,21 @@ def test_a_folder_that_cannot_be_written_is_a_problem():
     assert finding.text.startswith("/proc (proc): files cannot be written there")
 
 
-def test_a_cache_folder_of_the_user_is_worth_a_warning(monkeypatch, tmp_path):
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    (finding,) = _machine_checks.check_kernel_cache()
-    assert finding.verdict == "warning"
-    assert "empty" in finding.text
-
-
-def test_a_home_among_temporary_files_is_no_temporary_cache(monkeypatch, tmp_path):
+def test_where_kernels_are_kept(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for folder, verdict in (("prosper_ng-home/.cache/prosper_ng/kernels/key", "OK"), ("prosper_ng-0/key", "warning")):
-        monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / folder))
-        monkeypatch.setenv("PROSPER_NG_NUMBA_CACHE", str(tmp_path / folder))
+    lasting, temporary = tmp_path / "prosper_ng-home/.cache/prosper_ng/kernels/key", tmp_path / "prosper_ng-0/key"
+    lasting.mkdir(parents=True)
+    (lasting / "one.nbc").write_bytes(b"12345")
+    for found, verdict, words in (
+        (Places((lasting,), lasting), "OK", "compiled: 1, 0.0 MiB"),
+        (Places((lasting, temporary), temporary), "warning", "this one may not last"),
+        (Places((lasting,)), "warning", "no folder can be written to"),
+        (Places((temporary,), tmp_path), "OK", "empty: the first run compiles"),
+    ):
+        monkeypatch.setattr(_machine_checks, "places", lambda found=found: found)
         (finding,) = _machine_checks.check_kernel_cache()
         assert finding.verdict == verdict
-        assert ("this one may not last" in finding.text) == (verdict == "warning")
+        assert words in finding.text
 
 
 MIB = 1 << 20

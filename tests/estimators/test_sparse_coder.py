@@ -1,7 +1,6 @@
 """Estimators: scikit-learn's own checks, and what they do not see."""
 
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -226,12 +225,3 @@ def test_a_further_model_is_one_short_class(X):
     coder = Mine(3, random_state=1, max_iter=2).fit(X)
     assert coder.params_["pi"].shape == ()
     assert "shared_pi" in Mine().get_params()
-
-
-@pytest.mark.slow
-def test_the_example_of_the_documents_runs():
-    text = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
-    example = text[text.index("## Estimators") :].split("```python\n")[1].split("```")[0]
-    names = {}
-    exec(example, names)
-    assert names["codes"].shape == (1797, 32)

@@ -74,12 +74,16 @@ def test_its_model_is_used(older, capsys, name, data):
 @pytest.mark.parametrize("name", RUNS)
 def test_it_goes_on(older, capsys, name):
     before = read_run(older / "runs" / name)
+    kept = before.params_history()
     arguments = ["run", f"{name}.yaml", "--output", f"runs/{name}", "--set", "training.n_sweeps=6"]
     is_done = done_or_refused(capsys, *arguments)
     after = read_run(older / "runs" / name)
     assert after.sweeps == (6 if is_done else 4)
     np.testing.assert_array_equal(after.history["free_energy"][:4], before.history["free_energy"])
     assert after.kept_sweeps[: len(before.kept_sweeps)] == before.kept_sweeps
+    assert kept.get("sweep", np.zeros(0)).tolist() == before.kept_sweeps == ([2, 4] if name == "preselection" else [])
+    for parameter, values in after.params_history().items():
+        np.testing.assert_array_equal(values[: len(before.kept_sweeps)], kept[parameter])
     assert not list((older / "runs" / name).rglob("*.bad"))
     if is_done:
         assert "attempt-0002" in after.provenance

@@ -1,7 +1,6 @@
 """`prosper-ng run` without a launcher: what it leaves behind, going on, and what it refuses."""
 
 import json
-import os
 import re
 import sys
 
@@ -11,9 +10,9 @@ import pytest
 from PIL import Image
 
 from prosper_ng import cli
-from prosper_ng.environment import own_kernel_cache
-from prosper_ng.report import figures
+from prosper_ng.drawing import figures
 from prosper_ng.storage.run_record import read_run
+from tests.helpers.kernel_caches import kernel_folder
 from tests.helpers.small_runs import ANNEALED, DENOISE, SEARCH, Runner, write_image
 
 EXHAUSTIVE = SEARCH.replace("{kind: search, n_states: 12}", "{kind: exhaustive}")
@@ -87,11 +86,13 @@ def test_the_parameters_in_the_file_are_those_of_the_history(runner):
     run("output.parameter_sweeps=5")
     history = run.history
     with h5py.File(run.folder / "run.h5") as file:
-        kept = file["parameters"]
-        assert sorted(kept) == ["latest", "sweep-000005", "sweep-000010"]
-        for name, sweep in (("sweep-000005", 5), ("sweep-000010", 10), ("latest", 12)):
-            assert kept[name]["sigma"][()] == history["sigma"][sweep - 1]
-            assert kept[name]["pi"][...].mean() == history["pi_mean"][sweep - 1]
+        kept, latest = file["parameter_history"], file["parameters/latest"]
+        assert kept["sweep"][:].tolist() == [5, 10]
+        for place, sweep in enumerate((5, 10)):
+            assert kept["sigma"][place] == history["sigma"][sweep - 1]
+            assert kept["pi"][place].mean() == history["pi_mean"][sweep - 1]
+        assert latest["sigma"][()] == history["sigma"][11]
+        assert latest["pi"][...].mean() == history["pi_mean"][11]
 
 
 def test_show_prints_the_digest(runner, capsys):
@@ -327,7 +328,7 @@ def test_a_new_run_starts_from_the_parameters_of_another(runner):
 )
 def test_what_cannot_be_run_is_one_sentence_and_leaves_nothing_behind(runner, change, said):
     run = runner(SEARCH.replace("n_latents: 6", "n_latents: 40").replace("n_states: 12", ""))
-    kernels = sorted(own_kernel_cache(os.environ).rglob("*.nbc"))
+    kernels = sorted(kernel_folder().rglob("*.nbc"))
     done = run(change)
     assert (done.status, done.out) == (2, "")
     sentence, *notes = done.err.splitlines()
@@ -335,4 +336,4 @@ def test_what_cannot_be_run_is_one_sentence_and_leaves_nothing_behind(runner, ch
     assert all(note.startswith("  while ") for note in notes)
     assert not run.folder.exists()
     # Nothing that a user can cause is a reason to compile everything again.
-    assert set(kernels) <= set(own_kernel_cache(os.environ).rglob("*.nbc"))
+    assert set(kernels) <= set(kernel_folder().rglob("*.nbc"))

@@ -13,7 +13,7 @@ from prosper_ng.campaigns.plan import freeze, load_plan
 from prosper_ng.campaigns.run_state import other_data, run_states
 from prosper_ng.config import load
 from prosper_ng.data.content import Content
-from prosper_ng.data.sources._arrays import ArrayDataset
+from prosper_ng.data.sources._in_hand import dataset_of
 from prosper_ng.data.sources.bars import Bars
 from prosper_ng.experiments.run import assemble_run
 from prosper_ng.experiments.run_config import RunConfig
@@ -34,7 +34,7 @@ def numbers():
 
 
 def digest_of(values, n_pieces=1, missing=False):
-    content = Content(ArrayDataset.of(values, missing=missing))
+    content = Content(dataset_of(values, missing=missing))
     for rows in np.array_split(np.arange(len(values)), n_pieces):
         if len(rows):
             content.raw(int(rows[0]), int(rows[-1]) + 1)
@@ -92,7 +92,7 @@ def test_ranks_do_not_count(n_ranks):
     values = numbers()
 
     def on_rank(comm):
-        content = Content(ArrayDataset.of(values))
+        content = Content(dataset_of(values))
         owned = RowBlocks(N_ROWS, 16).owned_rows(comm.rank, comm.size)
         content.raw(owned.start, owned.stop)
         return content.digest(comm)

@@ -173,7 +173,7 @@ def test_it_starts_from_an_earlier_result_or_given_parameters(data):
         ({"data": np.full((9, 2), np.nan)}, "row 0, column 0 (counted from 0) is nan"),
         ({"data": [[1.0, 2.0], [3.0]]}, "the array is no table of numbers"),
         ({"data": [["a", "b"]]}, "only real numbers can be learned from"),
-        ({"data": np.ma.masked_less(np.eye(4), 0.5)}, "give data.filled(np.nan), with missing=True"),
+        ({"data": np.ma.masked_less(np.eye(4), 0.5)}, "marked so (the mask), as 12 of the 16 values"),
     ],
 )
 def test_what_cannot_be_learned_from_is_one_clear_error(data, changes, sentence):
@@ -230,7 +230,8 @@ def test_it_works_in_a_thread_and_beside_another(data):
 def test_the_names_come_when_they_are_used():
     code = (
         "import sys, prosper_ng; assert {'numpy', 'numba', 'h5py'}.isdisjoint(sys.modules); "
-        "assert {'learn', 'load', 'Learned'} <= set(dir(prosper_ng)); prosper_ng.learn; assert 'numpy' in sys.modules"
+        "assert {'learn', 'load', 'run', 'Learned', 'Outcome'} <= set(dir(prosper_ng)); "
+        "prosper_ng.learn; assert 'numpy' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'teach'"):

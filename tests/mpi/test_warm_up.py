@@ -1,7 +1,7 @@
 KERNEL = """
-from numba import njit
+from prosper_ng.kernels import kernel
 
-@njit(cache=True)
+@kernel
 def double(x):
     return 2 * x
 """

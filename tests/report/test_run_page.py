@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from prosper_ng import cli
+from prosper_ng.drawing.charts import number_of_active
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.report.charts import number_of_active
 from prosper_ng.storage.run_file import RunFile, StoredConfig
 from prosper_ng.storage.status import StatusFile
 from tests.helpers.pages import Page, check

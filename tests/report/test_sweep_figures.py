@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from prosper_ng.campaigns.results import ResultTable
+from prosper_ng.drawing.style import SERIES, drawn
 from prosper_ng.errors import UserError
-from prosper_ng.report.drawing import SERIES, drawn
 from prosper_ng.report.sweep_figures import draw, draw_sweep, labels_of, panels_of, shortened, sweep_of
 
 

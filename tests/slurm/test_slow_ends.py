@@ -20,8 +20,9 @@ def test_the_warning_of_slurm_stops_a_run_that_is_started_again_by_itself(begun,
     assert 4 <= stopped < 120
     assert f"starts again from checkpoint-{stopped:06d}.json" in log
     assert f"resumed after sweep {stopped} of 120" in log
-    assert log.count(", ranks: 2, by srun --mpi=pmi2 ") == 2
-    assert (run.digest, run.status.attempt) == (digest, 2)
+    # On a busy machine a minute may be too short for all that is left.
+    assert log.count(", ranks: 2, by srun --mpi=pmi2 ") == run.status.attempt >= 2
+    assert run.digest == digest
 
 
 def test_a_run_learns_from_squeue_when_its_job_ends(begun, cluster, digest):

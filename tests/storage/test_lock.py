@@ -79,6 +79,32 @@ def test_a_process_with_the_same_number_holds_nothing(tmp_path):
         held.verify()
 
 
+def test_a_process_that_another_container_counts_is_not_taken_for_dead(tmp_path):
+    """Containers may share the name of their host; of each other's processes they know nothing."""
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    there = {"host": socket.gethostname(), "pids": "pid:[1]", "pid": gone.pid, "born": "1", "token": "x"}
+    write_lock(tmp_path, 0, **there)
+    assert lock.is_held(tmp_path)
+    with pytest.raises(LockError, match=f"in use by process {gone.pid} on host"):
+        RunLock(tmp_path).acquire()
+    write_lock(tmp_path, 400, **there)
+    assert not lock.is_held(tmp_path)
+    with RunLock(tmp_path) as held:
+        held.verify()
+
+
+def test_the_lock_of_an_earlier_version_counts(tmp_path):
+    """Its lock does not say who else counts processes as it does."""
+    before = {"host": socket.gethostname(), "pid": os.getpid(), "born": lock._birth(os.getpid()), "token": "x"}
+    write_lock(tmp_path, 0, **before)
+    with pytest.raises(LockError, match=f"in use by process {os.getpid()} on host"):
+        RunLock(tmp_path).acquire()
+    write_lock(tmp_path, 0, **before | {"born": "1"})
+    with RunLock(tmp_path) as held:
+        held.verify()
+
+
 def write_lock(folder, age, **content):
     path = folder / lock.NAME
     path.write_text(json.dumps(content) if content else "")

@@ -32,8 +32,8 @@ def add_campaign_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load_campaign(arguments: argparse.Namespace) -> "CampaignPlan":
     """The plan that the arguments ask for. Raises UserError with everything that is wrong."""
+    from prosper_ng.campaigns.file_kinds import expecting
     from prosper_ng.campaigns.plan import keep, load_plan
-    from prosper_ng.commands._file_kinds import expecting
     from prosper_ng.errors import UserError
     from prosper_ng.storage.own_files import require_campaign_folder
 

@@ -93,7 +93,7 @@ def _print_cost(plan: "CampaignPlan", found: "list[RunState]", patience: float, 
     from prosper_ng.campaigns.cost import cost_of
     from prosper_ng.data.memory_settings import text_of
     from prosper_ng.parallel.threads import available_cores
-    from prosper_ng.report.progress import duration
+    from prosper_ng.progress import duration
 
     todo = [run for run, run_state in zip(plan.runs, found, strict=True) if run_state.state != "finished"]
     if not todo:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 HELP = "run everything unfinished on this machine; run it again to continue"
 
-NEEDED_BY_ALL = ("prosper_ng.cli", "prosper_ng.commands.run", "prosper_ng.report.narrator")
+NEEDED_BY_ALL = ("prosper_ng.cli", "prosper_ng.commands.run", "prosper_ng.running.run")
 _FAILED = 1
 
 

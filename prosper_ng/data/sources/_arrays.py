@@ -1,7 +1,6 @@
 """Datasets over two-dimensional arrays in files: one row is one data point."""
 
 import math
-import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -20,7 +19,6 @@ from prosper_ng.data.preprocessing import LEAVE_OUT, Kind, PreparedRows, Prepare
 from prosper_ng.data.row_file import StoredRows
 from prosper_ng.data.sources import _table_views as views
 from prosper_ng.data.sources._files import existing_file
-from prosper_ng.data.sources._holes import doubts_of_mapped
 from prosper_ng.data.sources._named_files import doubts_about, files_named
 from prosper_ng.numerics.named_arrays import NamedArrays
 
@@ -71,6 +69,8 @@ class ArrayDataset(PreparedRows):
     """The rows of a table, with their means removed and whitened where asked for."""
 
     truth: NamedArrays | None = None
+    switch = "`missing: true`"
+    """What to set where NaN marks missing values, in the words of whoever set it otherwise."""
 
     def __init__(
         self,
@@ -89,28 +89,34 @@ class ArrayDataset(PreparedRows):
         self._reading = Lock()  # files have one position each, and ranks may be threads
         self.preprocessing = fit(remove_mean, whiten, whiten_epsilon, self.raw, self.n_rows, table.where, missing)
 
-    @classmethod
-    def of(cls, values: NDArray[Any], where: str = "the array", missing: bool = False) -> "ArrayDataset":
-        """The dataset of an array (N, D) in memory; raises DataError where it is no such thing."""
-        shape = table_shape(where, values.shape, values.dtype)
-        rows, doubts = (lambda start, stop: values[start:stop]), doubts_of_mapped(values, where)
-        return cls(Table(where, shape, rows, doubts=doubts), missing=missing)
-
     @property
     def stored(self) -> StoredRows | None:
         """Where the file holds the rows just as they are learned from; None where something is done to them."""
         return self.table.stored if self.preprocessing.is_identity else None
+
+    def of_columns(self, names: Sequence[str]) -> "ArrayDataset":
+        """The dataset of the columns of these names, nothing done to its rows; DataError where one is not there."""
+        found = ArrayDataset(views.of_columns(self.table, names), missing=self.missing)
+        found.switch = self.switch
+        return found
 
     def raw(self, start: int, stop: int) -> Floats:
         """Rows start..stop in the units of the file."""
         require_rows(start, stop, self.n_rows)
         with self._reading:
             found = self.table.rows(start, stop)
+        if np.shape(found) != (stop - start, self.n_observed):
+            raise DataError(
+                f"{self.where} was changed while its rows were in use: rows {start} to {stop} have the shape "
+                f"{np.shape(found)}, and not {(stop - start, self.n_observed)}"
+            )
         if isinstance(found, np.ma.MaskedArray):
             found = np.ma.filled(found.astype(np.float64), np.nan)
         rows = np.array(found, dtype=np.float64, order="C")
         for first, begin, end, where in self._parts(start, stop):
-            require_finite(rows[begin - start : end - start], begin - first, where, self.missing, self.table.gaps)
+            piece = rows[begin - start : end - start]
+            first_row, gaps, names = begin - first, self.table.gaps, self.table.names
+            require_finite(piece, first_row, where, self.missing, gaps, self.switch, names)
         return rows
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int, str]]:
@@ -122,28 +128,6 @@ class ArrayDataset(PreparedRows):
                 return
             end = parts[place + 1][0] if place + 1 < len(parts) else self.n_rows
             yield first, max(first, start), min(end, stop), where
-
-
-def dataset_of(data: Any, where: str = "the array", missing: bool = False) -> ArrayDataset:
-    """The dataset of what has a shape, a type and slices of rows, such as an array, a memmap or a dataset of h5py, and
-    of what can be made an array of; nothing is read yet.
-
-    Raises DataError where it is no table of real numbers, or its gaps would be taken for numbers.
-    """
-    if isinstance(data, np.ma.MaskedArray):
-        raise DataError(f"{where} is masked; give data.filled(np.nan), with missing=True")
-    if hasattr(data, "toarray"):
-        raise DataError(f"{where} is a sparse {type(data).__name__}; give data.toarray()")
-    if "h5py" in sys.modules and isinstance(data, sys.modules["h5py"].HLObject):
-        from prosper_ng.data.sources._hdf5_dataset import table_in_hand
-
-        return ArrayDataset(table_in_hand(data, where), missing=missing)
-    if not (hasattr(data, "shape") and hasattr(data, "dtype")):
-        try:
-            data = np.asarray(data)
-        except ValueError as error:
-            raise DataError(f"{where} is no table of numbers: {error}") from None
-    return ArrayDataset.of(data, where, missing)
 
 
 @settings

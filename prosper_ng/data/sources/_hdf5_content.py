@@ -13,8 +13,16 @@ _NAMES = {
     4: "szip", 307: "bzip2", 32000: "lzf", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32013: "zfp",
     32015: "zstd", 32017: "sz", 32024: "sz3", 32026: "blosc2",
 }  # fmt: skip
+AXIS_ALONE = "This is a netCDF dimension but not a netCDF variable."
+"""How netCDF marks a dataset that says how long an axis is, and holds nothing."""
 _SPARSE = {"data", "indices", "indptr"}
 _MOST_SHOWN = 10
+
+
+def is_axis_alone(dataset: h5py.Dataset) -> bool:
+    """Whether a dataset says how long an axis is, as netCDF writes it, and holds no data."""
+    name = dataset.attrs.get("NAME")
+    return isinstance(name, bytes) and name.startswith(AXIS_ALONE.encode())
 
 
 def require_readable(dataset: h5py.Dataset, where: str) -> None:

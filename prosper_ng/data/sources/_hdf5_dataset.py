@@ -12,8 +12,15 @@ import numpy as np
 from prosper_ng import access
 from prosper_ng.data.dataset import DataError, require_memory
 from prosper_ng.data.sources._arrays import ReadRows, Table, table_shape
+from prosper_ng.data.sources._bands import by_chunks
 from prosper_ng.data.sources._files import missing, unreadable
-from prosper_ng.data.sources._hdf5_content import doubts_of, not_a_dataset, require_numbers, require_readable
+from prosper_ng.data.sources._hdf5_content import (
+    doubts_of,
+    is_axis_alone,
+    not_a_dataset,
+    require_numbers,
+    require_readable,
+)
 from prosper_ng.data.sources._hdf5_written import unwritten_sentence
 from prosper_ng.data.sources._netcdf_attributes import Packing, packing_of
 
@@ -39,7 +46,10 @@ def table_in_hand(dataset: Any, where: str) -> Table:
     if not dataset:
         raise DataError(f"{where} belongs to a file that was closed")
     if not isinstance(dataset, h5py.Dataset):
-        raise DataError(f"{where} is a {type(dataset).__name__.lower()} of h5py; give one of the datasets in it")
+        inside = f": {', '.join(_datasets(dataset))}" if isinstance(dataset, h5py.Group) else ""
+        raise DataError(
+            f"{where} is a {type(dataset).__name__.lower()} of h5py; give one of the datasets in it{inside}"
+        )
     with _sentences(Path(dataset.file.filename)):
         if dataset.shape is None:
             raise DataError(f"{where} is empty")
@@ -71,6 +81,8 @@ def _table(dataset: h5py.Dataset, where: str, path: Path, flatten: bool | None, 
         unwritten = None  # missing data, which are refused where they are not expected
     doubts = [*([] if unwritten is None else [unwritten]), *doubts_of(dataset, where, transposed)]
     rows = _reader(dataset, where, path, transposed, packing)
+    if dataset.chunks is not None and not transposed and dataset.ndim > 1:
+        rows = by_chunks(rows, dataset.chunks[0], shape, shape[1] * dataset.dtype.itemsize)
     return Table(where, shape, rows, row_shape=tuple(whole[1:]), gaps=gaps, doubts=tuple(doubts))
 
 
@@ -79,6 +91,8 @@ def _reader(dataset: h5py.Dataset, where: str, path: Path, transposed: bool, pac
         try:
             found = dataset[..., start:stop].T if transposed else dataset[start:stop]
         except _DAMAGE as error:
+            if not dataset:
+                raise DataError(f"{where} belongs to a file that was closed while its rows were in use") from None
             known = access.cannot_open(error, path)
             reason = f"{where}: rows {start} to {stop} cannot be read, is the file damaged? ({error})"
             raise DataError(str(known or reason)) from error
@@ -170,7 +184,11 @@ def _datasets(file: h5py.File) -> list[str]:
         if isinstance(thing, h5py.Group) and "MATLAB_sparse" in thing.attrs:
             sparse.append(f"{name}/")
             names.append(name)
-        elif isinstance(thing, h5py.Dataset) and not name.startswith(("#", *sparse)):  # what begins so is MATLAB's own
+        elif (
+            isinstance(thing, h5py.Dataset)
+            and not name.startswith(("#", *sparse))  # what begins so is MATLAB's own
+            and not is_axis_alone(thing)
+        ):
             names.append(name)
         return True if n_seen >= _MAX_NAMES else None
 

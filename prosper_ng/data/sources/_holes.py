@@ -3,15 +3,18 @@
 A file system that knows such holes reads zeros there; others, and those that make holes of zeros, cannot tell.
 """
 
+import contextlib
 import errno
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from prosper_ng.data.dataset import DataError
 
 _MOST_HOLES = 10_000
 
@@ -30,6 +33,28 @@ def never_written(path: Path, offset: int, row_bytes: int, n_rows: int) -> str |
         f"{path}: {n_lost} of {n_rows} rows or more were never written (from row {first_lost}, counted from 0) and are "
         "read as zeros; cut it to what was written"
     )
+
+
+def require_uncut(values: NDArray[Any], where: str) -> Callable[[], None]:
+    """What raises DataError where the file that an array is mapped from was cut off meanwhile.
+
+    To read what is not there any more would end the process.
+    """
+    mapped: Any = values
+    while isinstance(mapped, np.ndarray) and not isinstance(mapped.base, mmap.mmap):
+        mapped = mapped.base
+    name = getattr(mapped, "filename", None)
+    if name is None or not os.path.isfile(name):
+        return lambda: None
+    path, end, at_first = Path(name), mapped.offset + mapped.nbytes, os.stat(name)
+
+    def require() -> None:
+        with contextlib.suppress(OSError):  # where another file or none has the name, this one is still there
+            now = os.stat(path)
+            if os.path.samestat(now, at_first) and now.st_size < end:
+                raise DataError(f"{where}: {path} was cut off while its rows were in use")
+
+    return require
 
 
 def doubts_of_mapped(values: NDArray[Any], where: str) -> tuple[str, ...]:

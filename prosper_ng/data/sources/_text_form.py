@@ -36,7 +36,9 @@ _NUMBER = re.compile(
 )
 _GROUPED = re.compile(r"[+\-\u2212]?[1-9]\d{0,2}(,\d{3})+")
 _WORD = re.compile(r'"((?:[^"]|"")*)"|(\S+)')
-_FEWEST_COUNTED, _FEWEST_NAMES = 5, 3
+FEWEST_COUNTED = 5
+"""Rows that a column must have for its values to look like their numbers."""
+_FEWEST_NAMES = 3
 
 
 class Told(NamedTuple):
@@ -167,8 +169,13 @@ def counts_rows(lines: Sequence[str], form: Form) -> bool:
     """Whether the first column of values says 0, 1, 2, ... or 1, 2, 3, ... in the first rows."""
     column = [fields_of(line, form)[form.columns[0] :][:1] for line in lines]
     numbers = [field[0].strip() for field in column if field]
-    begins = (list(map(str, range(first, first + len(lines)))) for first in (0, 1))
-    return len(lines) >= _FEWEST_COUNTED and len(form.columns) > 1 and numbers in list(begins)
+    return len(numbers) == len(lines) and len(form.columns) > 1 and counts_up(numbers)
+
+
+def counts_up(values: Sequence[str]) -> bool:
+    """Whether the first values of a column say 0, 1, 2, ... or 1, 2, 3, ..."""
+    begins = (list(map(str, range(first, first + len(values)))) for first in (0, 1))
+    return len(values) >= FEWEST_COUNTED and list(values) in list(begins)
 
 
 def _delimiter(lines: Sequence[str], told: Told) -> str:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import Layout, room_for_active, unpack, unpack_binary
 from prosper_ng.models.interface import Batch, Floats
+from prosper_ng.numerics.copying import copy
 
 
 class Prepared(NamedTuple):
@@ -138,7 +139,7 @@ def add_missing_moments(
             if weight == 0.0:
                 continue
             k = unpack(codes[n, s], layout, latents, indices)
-            mean[:] = mu
+            copy(mu, mean)
             for i in range(k):
                 mean += alphabet[indices[i]] * elements[latents[i]]
             for d in range(n_dimensions):

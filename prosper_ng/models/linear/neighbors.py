@@ -64,7 +64,8 @@ def fill_neighbors(
         for i in range(k):
             h, index = latents[i], indices[i]
             phi = alphabet[index]
-            less_interaction[:] = interaction - phi * own[i]
+            for j in range(n_latents):
+                less_interaction[j] = interaction[j] - phi * own[i, j]
             less = joint - (singletons[n, h, index - 1] - phi * less_interaction[h])
             found.bases[first + 1 + i] = less
             _fill(less, singletons[n], less_interaction, alphabet, found.switched[first + 1 + i])

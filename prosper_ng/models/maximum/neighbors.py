@@ -6,6 +6,7 @@ import numpy as np
 
 from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import unpack_binary
+from prosper_ng.numerics.copying import copy
 from prosper_ng.numerics.elementary import fast_exp, fast_log
 from prosper_ng.numerics.superposition import maximum, room_for_superposition
 
@@ -70,7 +71,7 @@ def fill_neighbors(
                     total += powers[base[i]]
                 _root(total, zeros, scale, 1.0 / rho, mean)
             else:
-                mean[:] = scratch[maximum(elements, base, size, scratch)]
+                copy(scratch[maximum(elements, base, size, scratch)], mean)
             found.bases[place] = prior - 0.5 * precision * _distance(y, seen, zeros if size == 0 else mean)
             for h in range(n_latents):
                 if soft:

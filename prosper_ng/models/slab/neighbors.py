@@ -14,6 +14,7 @@ import numpy as np
 
 from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import unpack_binary
+from prosper_ng.numerics.copying import copy
 from prosper_ng.numerics.elementary import fast_log
 
 
@@ -110,7 +111,7 @@ def fill_neighbors(
         k = unpack_binary(neighborhood.parents, m, latents)
         _overlaps(k, latents, gram, elements, by_entry, observed[n] if observed.shape[0] > 0 else nothing, own, q)
         _posterior(k, latents, b[n], mu, own, inverse, mean, T)
-        e[:] = b[n]
+        copy(b[n], e)
         for i in range(k):
             e -= mean[i] * own[i]
             q -= own[i] * T[i]
@@ -120,8 +121,9 @@ def fill_neighbors(
             place, h, share = neighborhood.starts[m] + 1 + i, latents[i], 1.0 / inverse[i, i]
             gain = mean[i] * mean[i] * share - mu[h] * mu[h] - np.log(share)
             less = joint - (log_odds[h] + 0.5 * gain)
-            less_e[:] = e + (mean[i] * share) * T[i]
-            less_q[:] = q + share * T[i] * T[i]
+            for j in range(n_latents):
+                less_e[j] = e[j] + (mean[i] * share) * T[i, j]
+                less_q[j] = q[j] + share * T[i, j] * T[i, j]
             found.bases[place] = less
             _fill(less, less_e, less_q, mu, log_odds, found.switched[place])
         for base in range(k + 1):

@@ -1,0 +1,125 @@
+"""The files that compiled kernels are kept in."""
+
+import hashlib
+import pickle
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from numba.core.caching import FunctionCache, NullCache
+from numba.core.compiler import CompileResult
+from numba.core.errors import NumbaWarning
+from numba.core.serialize import dumps
+
+from prosper_ng import compiling
+from prosper_ng.kernel_cache import Places, places, places_apart, places_of
+
+_DIGEST_SIZE = 16
+
+
+def keep_apart(compiled: Any, digest: str) -> None:
+    """Keep what is compiled of a kernel from outside, if anything, under a digest of its sources."""
+    if not isinstance(getattr(compiled, "_cache", NullCache()), NullCache):
+        compiled._cache = KernelCache(compiled.py_func, digest)
+
+
+class KernelCache(FunctionCache):
+    """The compiled forms of one function, each in a file of its own that says what it is and whether it is whole.
+
+    Any number of processes may write them: a file appears as a whole, and there is no list of them to keep. What cannot
+    be read is compiled again, and replaced.
+    """
+
+    def __init__(self, function: Callable[..., Any], digest: str | None = None) -> None:
+        """Those of a function of this package, or from outside; of sources with this digest, where they are known."""
+        self._name, self._py_func, self._digest = repr(function), function, digest
+        self.enable()
+
+    @cached_property
+    def _places(self) -> Places:
+        """Asked for at the first call: when modules are imported, not all that they use is there."""
+        if self._digest is not None:
+            return places_apart(self._digest)
+        return places_of(self._py_func.__module__, self._py_func.__code__.co_filename)
+
+    @property
+    def cache_path(self) -> str | None:
+        """The folder that new files are written to."""
+        return None if self._places.write is None else str(self._places.write)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled form for these types of arguments, None where it has to be compiled by this process."""
+        target_context.refresh()  # what it knows of types may not be all there yet
+        key = self._index_key(sig, target_context.codegen())
+        found = self._load(key, target_context)
+        if found is None and compiling.missing(places().write):
+            found = self._load(key, target_context)  # another process may have been faster
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a compiled form; where the disk is full, it is there for this process alone."""
+        compiling.compiled()
+        folder = self._places.write
+        if folder is None or not self._enabled:
+            return
+        if data.library.has_dynamic_globals:
+            place = (self._py_func.__code__.co_filename, self._py_func.__code__.co_firstlineno)
+            text = (
+                f"{self._py_func.__qualname__} is compiled anew by every process: it uses a large array of its module"
+            )
+            warnings.warn_explicit(text, NumbaWarning, *place)
+            return
+        key = self._index_key(sig, data.codegen)
+        with suppress(OSError):
+            _write(folder / self._file_of(key), dumps((key, data._reduce())))
+
+    def flush(self) -> None:
+        """Forget all compiled forms."""
+        for path in [] if self._places.write is None else self._places.write.glob(f"{self._stem}.*"):
+            path.unlink(missing_ok=True)
+
+    @property
+    def _stem(self) -> str:
+        name = f"{self._py_func.__module__}.{self._py_func.__qualname__}".replace("<", "").replace(">", "")
+        return f"{name.removeprefix('prosper_ng.')}-{self._py_func.__code__.co_firstlineno}"
+
+    def _file_of(self, key: Any) -> str:
+        return f"{self._stem}.{hashlib.blake2b(repr(key).encode(), digest_size=8).hexdigest()}.nbc"
+
+    def _load(self, key: Any, target_context: Any) -> Any:
+        if not self._enabled:
+            return None
+        for folder in self._places.read:
+            content = _read(folder / self._file_of(key))
+            # Whatever is wrong with what was kept, it can be compiled again.
+            with suppress(Exception):
+                own, reduced = pickle.loads(content)
+                if own == key:
+                    return CompileResult._rebuild(target_context, *reduced)
+        return None
+
+
+def _read(path: Path) -> bytes:
+    """What `_write` was given; nothing where it is not there, or not whole."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return b""
+    digest, content = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
+    return content if digest == hashlib.blake2b(content, digest_size=_DIGEST_SIZE).digest() else b""
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Have a file appear that holds this, at once and as a whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{uuid4().hex}.tmp")
+    try:
+        part.write_bytes(hashlib.blake2b(content, digest_size=_DIGEST_SIZE).digest() + content)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
