@@ -238,8 +238,10 @@ def require_finite(
     )
 
 
-def observed_means(rows: Floats, otherwise: float = 0.0) -> Floats:
-    """(n, 1) the mean of the values of each row (n, D) that are not missing; `otherwise` where all of them are."""
+def observed_means(rows: Floats, otherwise: float | Floats = 0.0) -> Floats:
+    """(n, 1) the mean of the values of each row (n, D) that are not missing; `otherwise`, a number or (n, 1), where all
+    of them are.
+    """
     observed = ~np.isnan(rows)
     n_values = np.count_nonzero(observed, axis=1, keepdims=True)
     sums = np.where(observed, rows, 0.0).sum(axis=1, keepdims=True)

@@ -176,7 +176,7 @@ def _configured(known: "Learned", path: str) -> tuple[Source, int]:
         tree = MappingNode(tree.place, {name: node for name, node in tree.items.items() if name in _OF_DATA}, tree.keys)
     loaded = checked(tree, DataConfig, [], "")
     config = loaded.value
-    learned = {} if known.preprocessing is None else known.preprocessing.settings
+    learned = {} if known.preprocessing is None else {"mean_per": "patch", **known.preprocessing.settings}
     for name, value in learned.items():
         origin, asked = loaded.origins.get(f"data.{name}", DEFAULT), config.data.preparation.get(name, value)
         if origin != DEFAULT and asked != value:
