@@ -58,6 +58,16 @@ class Dataset(Protocol):
         """The same as patches of an image; None where they are none."""
         ...
 
+    @property
+    def held_bytes(self) -> int:
+        """What it holds in memory itself, with what is made of that at the end of a run."""
+        ...
+
+    @property
+    def is_held(self) -> bool:
+        """Whether its rows are cut out of what it holds, so that they need not be kept."""
+        ...
+
     def raw(self, start: int, stop: int) -> Floats:
         """Rows start..stop as the source holds them: a (stop - start, D) float64 array of its own, NaN where a value
         was not observed.

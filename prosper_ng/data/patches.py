@@ -22,6 +22,9 @@ from prosper_ng.numerics.named_arrays import NamedArrays
 
 Floats = NDArray[np.float64]
 
+_HELD = 20
+"""Arrays of the size of an image that there are at a time, when a run ends."""
+
 
 class PatchGrid:
     """Where patches lie in an image: top left corners every `stride` pixels, in raster order.
@@ -132,6 +135,16 @@ class PatchDataset(PreparedRows):
     def as_image(self) -> ImageDataset | None:
         """Itself."""
         return self
+
+    @property
+    def held_bytes(self) -> int:
+        """The image, and what is held beside it while its quality is measured."""
+        return 8 * _HELD * self.noisy.size
+
+    @property
+    def is_held(self) -> bool:
+        """Patches are cut out of the image."""
+        return True
 
     def raw(self, start: int, stop: int) -> Floats:
         """Patches start..stop as rows (stop - start, D) on the 8-bit scale, NaN where a pixel is missing."""

@@ -95,6 +95,12 @@ class PicturePatches(PreparedRows):
             n_channels if mean_of_channels else 1,
         )  # fmt: skip
 
+    @property
+    def held_bytes(self) -> int:
+        """The pictures that are kept, and what one is made of."""
+        largest = max(height * width * n_channels for height, width, n_channels in self.pictures.shapes)
+        return max(KEPT_BYTES, 8 * largest) + 2 * 8 * largest
+
     def raw(self, start: int, stop: int) -> Floats:
         """Patches start..stop as rows (stop - start, D) on the 8-bit scale, NaN where a value is missing."""
         require_rows(start, stop, self.n_rows)

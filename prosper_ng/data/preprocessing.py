@@ -216,6 +216,16 @@ class PreparedRows:
         """No patches of an image."""
         return None
 
+    @property
+    def held_bytes(self) -> int:
+        """Nothing."""
+        return 0
+
+    @property
+    def is_held(self) -> bool:
+        """Not at all."""
+        return False
+
     def raw(self, start: int, stop: int) -> Floats:
         """Rows start..stop as the source holds them; see `Dataset`."""
         raise NotImplementedError

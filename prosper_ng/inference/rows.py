@@ -78,7 +78,8 @@ def open_rows(run: "LearnedRun", wanted: Wanted, comm: Communicator, folder: Pat
     warm_up(comm, compile_reading)
     with collectively(comm, "reading the data"):
         read = fitting_rows(content.raw, known, preprocessing, dataset.where)
-        raw = local_rows(read, dataset, blocks.owned_rows(comm.rank, comm.size), run.memory, np.float64, scratch)
+        owned = blocks.owned_rows(comm.rank, comm.size)
+        raw = local_rows(read, dataset, owned, run.memory, np.float64, scratch, dataset.raw)
     digest = content.digest(comm)
     if wanted.path is None and known.data_digest not in (None, digest):
         raise UserError(

@@ -136,7 +136,10 @@ def test_an_absurd_size_is_refused_before_memory_is_taken(tmp_path):
 
 def test_images_that_are_not_understood(tmp_path):
     cases = {
-        "frames.tif": (np.stack([GRAY] * 5), "holds 5 pictures; choose one by `page`, counted from 0: legal are 0 to 4"),
+        "frames.tif": (
+            np.stack([GRAY] * 5),
+            "holds 5 pictures; choose one by `page`, counted from 0: legal are 0 to 4",
+        ),
         "nan.tif": (
             np.where(GRAY > 200, np.nan, GRAY / 255).astype(np.float32),
             "is not a finite number; set `mask: nan` if NaN marks missing pixels",
