@@ -11,6 +11,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.numerics.named_arrays import NamedArrays
 
 if TYPE_CHECKING:
+    from prosper_ng.data.picture_scale import Scale
     from prosper_ng.data.preprocessing import Preprocessing
     from prosper_ng.data.row_file import StoredRows
 
@@ -174,6 +175,12 @@ class ImageDataset(Dataset, Protocol):
     """(height, width, channels) the image that the patches were cut from, NaN where a pixel is missing."""
     level: float
     """The mean of all pixels that are not missing."""
+    scale: "Scale | None"
+    """The values that the image has in its file, where it has others than 0 to 255."""
+
+    def rows_of_pixels(self, start: int, stop: int) -> range:
+        """The rows of the image that raw rows start..stop lie in."""
+        ...
 
     def add_patches(self, start: int, patches: Floats, into: Floats) -> None:
         """Add estimates (n, D) of raw rows start.. to an image-shaped sum.

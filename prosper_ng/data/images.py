@@ -198,6 +198,13 @@ def save_png(path: Path, image: Floats) -> None:
     save_picture(path, image, ".png")
 
 
+def save_values(path: Path, image: Floats) -> None:
+    """Write the values of an image (height, width, 1 or 3) as they are to a TIFF, in single precision, NaN included."""
+    kind = "rgb" if image.shape[2] == 3 else "minisblack"
+    flat = image if image.shape[2] == 3 else image[:, :, 0]
+    extra("tifffile").imwrite(path, flat.astype(np.float32), photometric=kind)
+
+
 def save_picture(path: Path, image: Floats, ending: str) -> None:
     """As `save_png`, in the format of an ending such as `.jpg`, whatever the path ends in."""
     pixels = np.clip(np.rint(shown(image)), 0, 255).astype(np.uint8)

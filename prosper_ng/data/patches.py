@@ -150,6 +150,11 @@ class PatchDataset(PreparedRows):
         """Patches start..stop as rows (stop - start, D) on the 8-bit scale, NaN where a pixel is missing."""
         return self.grid.extract(self.noisy, start, stop)
 
+    def rows_of_pixels(self, start: int, stop: int) -> range:
+        """The rows of the image that patches start..stop lie in."""
+        tops, _ = self.grid.corners(start, stop)
+        return range(int(tops[0]), int(tops[-1]) + self.grid.patch_shape[0]) if len(tops) else range(0)
+
     def add_patches(self, start: int, patches: Floats, into: Floats) -> None:
         """Add estimates (n, D) of raw patches start.. to an image-shaped sum; they have no missing values.
 

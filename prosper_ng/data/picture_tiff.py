@@ -55,6 +55,8 @@ def tiff_page(path: Path, wanted: Wanted) -> Stored:
         directory = series.pages[left].index if by_page else first.index
         photometric, tag = str(getattr(first.photometric, "name", first.photometric)), first.tags.get(ORIENTATION)
         bits, dtype = first.tags.get(BITS_PER_SAMPLE), np.dtype(series.dtype)
+        # It marks bits as inverted, and writes True as 1 all the same.
+        is_python = dtype == np.bool_ and str(first.software).startswith("tifffile")
     if photometric not in (*_GRAY_OR_RGB, *_BY_PILLOW):
         raise other_colors(path, photometric)
     orientation = int(tag.value) if tag is not None else 1
@@ -69,8 +71,8 @@ def tiff_page(path: Path, wanted: Wanted) -> Stored:
     def read() -> NDArray[Any]:
         try:
             pixels = _by_tifffile(path, frames, left if by_page else None, left)
-            is_inverted = photometric == "MINISWHITE"
-        except ValueError as error:
+            is_inverted = photometric == "MINISWHITE" and not is_python
+        except (ValueError, NotImplementedError) as error:
             if "imagecodecs" not in str(error):
                 raise
             try:
