@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from threading import Lock
 
 import numpy as np
@@ -131,8 +132,8 @@ class PicturePatches(PreparedRows):
     def _of_pictures(self, places: Ints) -> Iterator[tuple[int, int, int]]:
         """The pictures that rising places lie in, each with the first and the last of the places."""
         numbers = np.searchsorted(self._firsts, places, side="right") - 1
-        edges = np.flatnonzero(np.diff(numbers, prepend=-1))
-        for first, last in zip(edges, np.append(edges[1:], len(places)), strict=True):
+        edges = np.append(np.flatnonzero(np.diff(numbers, prepend=-1)), len(places))
+        for first, last in pairwise(edges):
             yield int(numbers[first]), int(first), int(last)
 
 

@@ -63,14 +63,17 @@ def hidden_by(page: Page, shows: Shows, reading: Reading, shape: tuple[int, int,
             f"mask {page.where} has {len(values)} values, and black and white were expected; whatever is not black "
             f"counts as {shows}"
         )
-    share, other = hidden.mean(), "observed" if shows == "missing" else "missing"
-    if share == 0:
-        doubts.append(f"mask {page.where} hides no pixel")
-    elif share > _NEARLY_ALL:
-        doubts.append(
+    share, other = float(hidden.mean()), "observed" if shows == "missing" else "missing"
+    if share > _NEARLY_ALL:
+        sentence = (
             f"mask {page.where} hides {share:.1%} of the pixels, since what is not black in it counts as {shows}; if "
             f"it shows what is {other}, say `mask_shows: {other}`"
         )
+        if share == 1:
+            raise DataError(sentence)
+        doubts.append(sentence)
+    elif share == 0:
+        doubts.append(f"mask {page.where} hides no pixel")
     return hidden, tuple(doubts)
 
 

@@ -9,6 +9,7 @@ from prosper_ng.data.picture_files import Page
 from prosper_ng.data.picture_pages import Wanted
 from prosper_ng.data.picture_scale import of_type
 from prosper_ng.data.picture_set import PicturePatches, PictureSet
+from prosper_ng.data.sources import _image_damage as damage
 from prosper_ng.data.sources._image_files import Named, shown
 
 if TYPE_CHECKING:
@@ -25,10 +26,9 @@ def patches_of(source: "Image", named: Named, seed: int) -> PicturePatches:
     pages = [page_of(name, Wanted(source.page)) for name in named.names]
     if len(pages) > 1:
         _require_scales(source, pages)
-    sizes = {page.shape[:2] for page in pages}
-    hidden, doubts = source.hidden(pages[0].shape)
-    if hidden is not None and len(sizes) > 1:
+    if source.mask not in (None, damage.NAN) and len({page.shape[:2] for page in pages}) > 1:
         raise DataError("a mask is for pictures of its own size, and these have several sizes")
+    hidden, doubts = source.hidden(pages[0].shape)
 
     first = source.reading.picture(pages[0])
     where = f"image {named.names[0]}" if len(pages) == 1 else f"images {shown(named.names)}"
