@@ -99,8 +99,8 @@ class PicturePatches(PreparedRows):
     @property
     def held_bytes(self) -> int:
         """The pictures that are kept, and what one is made of."""
-        largest = max(height * width * n_channels for height, width, n_channels in self.pictures.shapes)
-        return max(KEPT_BYTES, 8 * largest) + 2 * 8 * largest
+        sizes = [8 * height * width * n_channels for height, width, n_channels in self.pictures.shapes]
+        return max(min(KEPT_BYTES, sum(sizes)), max(sizes)) + 2 * max(sizes)
 
     def raw(self, start: int, stop: int) -> Floats:
         """Patches start..stop as rows (stop - start, D) on the 8-bit scale, NaN where a value is missing."""

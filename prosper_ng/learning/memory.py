@@ -5,13 +5,12 @@ parameters, a rank of N_r rows needs, in bytes:
 
 | what | bytes |
 | --- | --- |
-| data | p N_r D, p = 8 or, in single precision, 4; nothing where the rows stay in a file, or are cut out of a picture \
-as they are needed, beyond 1 GiB; and for a picture of P values 8 * 20 P, the last step, its quality, included |
+| data | p N_r D, p = 8 or, in single precision, 4; nothing where rows stay in a file, or beyond 1 GiB in a picture |
 | state sets | N_r R, R bytes that the E-step keeps of each row: S (8 w + 8) for S states with their log joints |
 | block | n (32 D + 8 H (3 (K - 1) + 2) + C (8 w + 8) + 24 L), C states copied or proposed, L of them weighed |
 | statistics | 8 P (12 + 3 for MPI, and on root + 4 for the M-step), on root + 8 P' for each update in a sweep |
 | parameters | 8 * 4 Q, and on root 8 * 4 M for M numbers that the M-step remembers |
-| program | what Python, its libraries and the compiled kernels take |
+| program | what Python, its libraries and the compiled kernels take, and 160 P for a picture of P values |
 
 P' entries are kept of each part: P, or 2 where the model learns from one part at a time. `data` and `state sets`
 alone depend on N. The rest is an upper estimate: it is a sum over steps that come one after the other.
@@ -84,7 +83,8 @@ class Needs(NamedTuple):
 
     def __str__(self) -> str:
         """The total and its parts, in one line."""
-        parts = zip(("data", "state sets", "block", "statistics", "parameters", "program"), self, strict=True)
+        program = "program" if self.program == PROGRAM else "program and pictures"
+        parts = zip(("data", "state sets", "block", "statistics", "parameters", program), self, strict=True)
         return f"{text_of(self.total)} ({', '.join(f'{name} {text_of(size)}' for name, size in parts)})"
 
 
@@ -136,11 +136,12 @@ def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: i
     n_buffers, is_root = 12 + 3 * (size > 1) + 4 * (rank == 0), rank == 0
     keeps_data = not memory.cuts_data(data) if sizes.is_held else memory.keeps_data(data)
     return Needs(
-        data * keeps_data + sizes.held_bytes,
+        data * keeps_data,
         states if memory.keeps_states(states) else 0,
         n_together * of_row + kept,
         8 * (sizes.n_statistics * n_buffers + sizes.n_kept * blocks.n_parts * is_root),
         8 * 4 * (sizes.n_parameters + sizes.n_remembered * is_root),
+        PROGRAM + sizes.held_bytes,
     )
 
 
