@@ -89,18 +89,53 @@ def require_same_rows(dataset: Dataset, comm: Communicator) -> None:
             )
 
 
-def local_rows(
-    read: Callable[[int, int], Floats], dataset: Dataset, owned: range, memory: Memory, dtype: DTypeLike, scratch: Path
-) -> NDArray[Any] | FileRows:
-    """The `owned` rows (n, D) of a dataset as `read(start, stop)` gives them, each of which it is asked for once.
+class CutRows:
+    """Rows (n, D) that a dataset cuts out of what it holds as they are asked for; indexed by a slice or row numbers."""
 
-    In memory, or where they go beyond the budget in a file: the dataset's own if it holds just these numbers, else one
-    in `scratch`. Raises DataError where rows cannot be read, or do not fit there.
+    def __init__(self, cut: Callable[[int, int], Floats], owned: range, n_observed: int, dtype: DTypeLike) -> None:
+        """The `owned` rows of those that `cut(start, stop)` gives, in a type."""
+        self.shape, self.dtype = (len(owned), n_observed), np.dtype(dtype)
+        self._cut, self._first = cut, owned.start
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+        """The rows (m, D) as an array of their own."""
+        numbers = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else np.asarray(rows)
+        if len(numbers) == 0:
+            return np.empty((0, self.shape[1]), self.dtype)
+        first, last = int(numbers.min()), int(numbers.max())
+        if not 0 <= first <= last < len(self):
+            raise IndexError(f"rows {first} to {last} were asked for; there are {len(self)}")
+        found = self._cut(self._first + first, self._first + last + 1).astype(self.dtype, copy=False)
+        return found if len(numbers) == len(found) and (np.diff(numbers) == 1).all() else found[numbers - first]
+
+
+def local_rows(
+    read: Callable[[int, int], Floats],
+    dataset: Dataset,
+    owned: range,
+    memory: Memory,
+    dtype: DTypeLike,
+    scratch: Path,
+    again: Callable[[int, int], Floats],
+) -> NDArray[Any] | FileRows | CutRows:
+    """The `owned` rows (n, D) of a dataset as `read(start, stop)` gives them, each of which it is asked for once;
+    `again` gives the same rows without whatever `read` finds out of them.
+
+    In memory, or where they go beyond the budget cut anew as they are needed, if the dataset holds what they are cut
+    from, or in a file: the dataset's own if it holds just these numbers, else one in `scratch`. Raises DataError where
+    rows cannot be read, or do not fit there.
     """
     dtype, shape = np.dtype(dtype), (len(owned), dataset.n_observed)
     n_together = max(1, _PIECE_BYTES // (8 * dataset.n_observed))
     pieces = [range(start, min(start + n_together, owned.stop)) for start in owned[::n_together]]
     n_bytes = shape[0] * shape[1] * dtype.itemsize
+    if dataset.is_held and memory.cuts_data(n_bytes):
+        for rows in pieces:
+            read(rows.start, rows.stop)
+        return CutRows(again, owned, dataset.n_observed, dtype)
     if memory.keeps_data(n_bytes):
         require_memory(n_bytes, f"{dataset.where}: rows {owned.start} to {owned.stop}")
         values = np.empty(shape, dtype)

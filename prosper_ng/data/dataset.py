@@ -11,6 +11,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.numerics.named_arrays import NamedArrays
 
 if TYPE_CHECKING:
+    from prosper_ng.data.picture_scale import Scale
     from prosper_ng.data.preprocessing import Preprocessing
     from prosper_ng.data.row_file import StoredRows
 
@@ -56,6 +57,16 @@ class Dataset(Protocol):
     @property
     def as_image(self) -> "ImageDataset | None":
         """The same as patches of an image; None where they are none."""
+        ...
+
+    @property
+    def held_bytes(self) -> int:
+        """What it holds in memory itself, with what is made of that at the end of a run."""
+        ...
+
+    @property
+    def is_held(self) -> bool:
+        """Whether its rows are cut out of what it holds, so that they need not be kept."""
         ...
 
     def raw(self, start: int, stop: int) -> Floats:
@@ -164,6 +175,12 @@ class ImageDataset(Dataset, Protocol):
     """(height, width, channels) the image that the patches were cut from, NaN where a pixel is missing."""
     level: float
     """The mean of all pixels that are not missing."""
+    scale: "Scale | None"
+    """The values that the image has in its file, where it has others than 0 to 255."""
+
+    def rows_of_pixels(self, start: int, stop: int) -> range:
+        """The rows of the image that raw rows start..stop lie in."""
+        ...
 
     def add_patches(self, start: int, patches: Floats, into: Floats) -> None:
         """Add estimates (n, D) of raw rows start.. to an image-shaped sum.
@@ -244,8 +261,10 @@ def require_finite(
     raise DataError(f"{where}: row {first_row + row}, {place} is {values[row, column]}; {rule}")
 
 
-def observed_means(rows: Floats, otherwise: float = 0.0) -> Floats:
-    """(n, 1) the mean of the values of each row (n, D) that are not missing; `otherwise` where all of them are."""
+def observed_means(rows: Floats, otherwise: float | Floats = 0.0) -> Floats:
+    """(n, 1) the mean of the values of each row (n, D) that are not missing; `otherwise`, a number or (n, 1), where all
+    of them are.
+    """
     observed = ~np.isnan(rows)
     n_values = np.count_nonzero(observed, axis=1, keepdims=True)
     sums = np.where(observed, rows, 0.0).sum(axis=1, keepdims=True)

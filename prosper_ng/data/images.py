@@ -1,7 +1,7 @@
 """Images in and out: loading on the 8-bit scale, quality of an estimate, PNG files."""
 
-import importlib
 import os
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -9,8 +9,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.data.dataset import DataError, require_memory
-from prosper_ng.data.sources._files import existing_file, missing, unreadable
+from prosper_ng.data.dataset import DataError
+from prosper_ng.data.picture_files import Page, open_page
+from prosper_ng.data.picture_pages import FIRST, Wanted, chosen, extra, to_install
+from prosper_ng.data.picture_scale import WHITE, Found, Scale, found_scale, opacity_scale, require_numbers
+from prosper_ng.data.sources._files import missing
 from prosper_ng.errors import UserError
 
 Floats = NDArray[np.float64]
@@ -24,8 +27,8 @@ SHIPPED = (
 )  # fmt: skip
 """The images that come with scikit-image; it would download the others."""
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
+_BAND_VALUES = 1 << 20
+"""So many are brought to the 8-bit scale at a time."""
 # Luminance of linear RGB, as in skimage.color.rgb2gray.
 _LUMINANCE = np.array([0.2125, 0.7154, 0.0721])
 
@@ -39,22 +42,116 @@ class Quality(NamedTuple):
     """Mean structural similarity, 1 for equal images; nan for images below 3 x 3 pixels."""
 
 
+class Picture(NamedTuple):
+    """An image on the 8-bit scale, and what was found out about it."""
+
+    pixels: Floats
+    """(height, width, 1 or 3), NaN where a pixel is missing."""
+    where: str
+    """What to call it in an error."""
+    scale: Scale
+    """The values that it has in its file for 0 and 255."""
+    dtype: np.dtype[Any]
+    """Of the pixels in the file."""
+    is_certain: bool
+    """Whether the scale is told, or that of the type."""
+    notes: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def is_eight_bit(self) -> bool:
+        """Whether the file has the values 0 to 255, and no others."""
+        return self.dtype == np.uint8 and self.scale == Scale(0.0, WHITE)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How images are to be read."""
+
+    channels: Channels = "gray"
+    """`gray` is the luminance of a color image."""
+    crop: Crop | None = None
+    """(top, left, height, width) in pixels."""
+    low: float | None = None
+    """The value of black, where it is told."""
+    peak: float | None = None
+    """The value of white, where it is told."""
+    missing: bool = False
+    """Whether NaN marks missing pixels."""
+
+    def picture(self, page: Page, scale: Scale | None = None) -> Picture:
+        """The picture of a page, whose values are those of a `scale`, or where None of one that is told or found.
+
+        Raises DataError where it cannot be understood.
+        """
+        raw = page.read()
+        require_numbers(raw, page.where, self.missing)
+        n_colors = raw.shape[2] - 1 if raw.shape[2] in (2, 4) else raw.shape[2]
+        if self.channels == "color" and n_colors != 3:
+            raise DataError(f"{page.where} has no color; use channels: gray")
+        found = found_scale(raw[:, :, :n_colors], page.bits, page.where, self.low, self.peak)
+        if scale is not None:
+            found = Found(scale, True)
+        opacity = opacity_scale(raw[:, :, n_colors:]) if n_colors < raw.shape[2] else None
+        raw = self.cut(raw, page.where)
+        pixels = np.empty((*raw.shape[:2], 3 if self.channels == "color" else 1))
+        n_together = max(1, _BAND_VALUES // (raw.shape[1] * raw.shape[2]))
+        for top in range(0, len(raw), n_together):
+            band = raw[top : top + n_together]
+            colors = found.scale.to_eight_bits(band[:, :, :n_colors])
+            if opacity is not None:
+                share = opacity.to_eight_bits(band[:, :, n_colors:]) / WHITE
+                colors = colors * share + WHITE * (1 - share)
+            gray = self.channels == "gray" and n_colors == 3
+            pixels[top : top + n_together] = (colors @ _LUMINANCE)[:, :, None] if gray else colors
+        notes, doubts = (*page.notes, *found.notes), (*page.doubts, *found.doubts)
+        return Picture(pixels, page.where, found.scale, page.dtype, found.is_certain, notes, doubts)
+
+    def cut(self, pixels: NDArray[Any], where: str) -> NDArray[Any]:
+        """The part of an image (height, width, channels) to use; raises DataError where it does not lie in it."""
+        if self.crop is None:
+            return pixels
+        self.require_crop(pixels.shape, where)
+        top, left, height, width = self.crop
+        return pixels[top : top + height, left : left + width]
+
+    def require_crop(self, shape: tuple[int, ...], where: str) -> None:
+        """Raise DataError where the part to use does not lie in an image of this shape."""
+        if self.crop is None:
+            return
+        top, left, height, width = self.crop
+        positive = top >= 0 and left >= 0 and height > 0 and width > 0
+        if not positive or top + height > shape[0] or left + width > shape[1]:
+            raise DataError(
+                f"crop {list(self.crop)} (top, left, height, width) does not lie in {where} of height {shape[0]} and "
+                f"width {shape[1]}"
+            )
+
+
+def page_of(image: str, wanted: Wanted = FIRST) -> Page:
+    """The page of an image at a path, or the image of that name in scikit-image.
+
+    Raises DataError where there is no such image, UserError where scikit-image is not installed.
+    """
+    if not _is_name(image):
+        return open_page(image, wanted)
+    pixels = np.asarray(getattr(extra("skimage.data"), image)())
+    pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    height, width, n_channels = pixels.shape
+    chosen(Path(image), wanted, 1)
+    bits = 8 * pixels.dtype.itemsize
+    return Page(f"image {image}", (height, width, n_channels), pixels.dtype, bits, lambda: pixels)
+
+
 def load(image: str, channels: Channels = "gray", crop: Crop | None = None) -> Floats:
     """The image (height, width, 1 or 3) at a path, or of that name in scikit-image, as float64 on the 8-bit scale.
 
-    8-bit values are taken as they are, 16-bit values divided by 257, bits become 0 and 255. Floating point values
-    that all lie in 0..1 are multiplied by 255, others must lie in 0..255. Palettes are expanded (their transparency is
+    0 is black and 255 white, which are found as `picture_scale` says. Palettes are expanded (their transparency is
     ignored), an alpha channel is blended over white, `gray` is the luminance of a color image. `crop` is (top, left,
     height, width) in pixels. Raises DataError where there is no such image or it cannot be understood, UserError
     where scikit-image is not installed.
     """
-    if _is_name(image):
-        pixels = _eight_bit(np.asarray(getattr(_extra("skimage.data"), image)()), f"image '{image}'")
-    else:
-        path = existing_file(image)
-        pixels = _eight_bit(_decode(path), str(path))
-    pixels = _with_channels(pixels, channels, image)
-    return pixels if crop is None else _cropped(pixels, crop, image)
+    return Reading(channels, crop).picture(page_of(image)).pixels
 
 
 def quality(clean: Floats, estimate: Floats) -> Quality:
@@ -62,7 +159,7 @@ def quality(clean: Floats, estimate: Floats) -> Quality:
 
     Both are nan where the estimate lacks a pixel.
     """
-    metrics = _extra("skimage.metrics")
+    metrics = extra("skimage.metrics")
     with np.errstate(divide="ignore"):
         psnr = float(metrics.peak_signal_noise_ratio(clean, estimate, data_range=255))
     side = min(*clean.shape[:2], 7)
@@ -77,7 +174,7 @@ def require_measures() -> None:
     """Raise UserError where a package is missing that `quality` and `save_png` need; nothing is loaded to find out."""
     for package in ("skimage", "imageio"):
         if find_spec(package) is None:
-            raise UserError(_to_install(package))
+            raise UserError(to_install(package))
 
 
 def reference(clean: Floats, noisy: Floats) -> Floats | None:
@@ -101,106 +198,31 @@ def save_png(path: Path, image: Floats) -> None:
     save_picture(path, image, ".png")
 
 
+def save_values(path: Path, image: Floats) -> None:
+    """Write the values of an image (height, width, 1 or 3) as they are to a TIFF, in single precision, NaN included."""
+    kind = "rgb" if image.shape[2] == 3 else "minisblack"
+    flat = image if image.shape[2] == 3 else image[:, :, 0]
+    extra("tifffile").imwrite(path, flat.astype(np.float32), photometric=kind)
+
+
 def save_picture(path: Path, image: Floats, ending: str) -> None:
     """As `save_png`, in the format of an ending such as `.jpg`, whatever the path ends in."""
     pixels = np.clip(np.rint(shown(image)), 0, 255).astype(np.uint8)
     quality = {"quality": 95} if ending in (".jpg", ".jpeg") else {}
     flat = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
-    _extra("imageio.v3").imwrite(path, flat, extension=ending, **quality)
+    extra("imageio.v3").imwrite(path, flat, extension=ending, **quality)
 
 
 def _is_name(image: str) -> bool:
     """Whether this is a name in scikit-image; an existing file, or anything that looks like a path, is none."""
-    if os.path.exists(image) or Path(image).suffix or len(Path(image).parts) != 1 or image.startswith("~"):
+    if (
+        os.path.exists(image)
+        or Path(image).suffix
+        or len(Path(image).parts) != 1
+        or image.startswith("~")
+        or image.endswith("/")
+    ):
         return False
     if image not in SHIPPED:
         raise missing("image", image, Path("scikit-image"), SHIPPED)
     return True
-
-
-def _decode(path: Path) -> NDArray[Any]:
-    """The pixels as the file holds them."""
-    readers, pillow = _extra("imageio.v3"), _extra("PIL.Image")
-    with path.open("rb") as stream:
-        plugin = "tifffile" if stream.read(4) in _TIFF else "pillow"
-    try:
-        shape = readers.improps(path, plugin=plugin).shape
-        require_memory(8 * int(np.prod(shape, dtype=np.float64)), f"{path} with its shape {shape}")
-        pixels = np.asarray(readers.imread(path, plugin=plugin))
-    except DataError:
-        raise
-    except Exception as error:
-        # The decoders raise whatever the damaged bytes lead them into.
-        raise unreadable(path, "an image", error) from error
-    if pixels.ndim == 3 and pixels.shape[2] == 4 and _mode(pillow, path) == "CMYK":
-        raise DataError(f"{path} holds printing inks (CMYK); convert it to RGB")
-    return pixels
-
-
-def _mode(pillow: Any, path: Path) -> str | None:
-    try:
-        with pillow.open(path) as header:
-            return str(header.mode)
-    except Exception:
-        return None
-
-
-def _eight_bit(pixels: NDArray[Any], where: str) -> Floats:
-    """(height, width, 1 to 4) on the 8-bit scale."""
-    if pixels.ndim == 4 and len(pixels) == 1:
-        pixels = pixels[0]
-    if pixels.ndim == 2:
-        pixels = pixels[:, :, None]
-    if pixels.ndim != 3 or pixels.shape[2] > 4 or pixels.size == 0:
-        raise DataError(f"{where} has the shape {pixels.shape}; needed is a single image with 1 to 4 channels")
-    scales = {"bool": 255.0, "uint8": 1.0, "uint16": 1 / 257}
-    if pixels.dtype.name in scales:
-        return pixels * scales[pixels.dtype.name]
-    if pixels.dtype.kind != "f":
-        raise DataError(f"{where} holds pixels of type {pixels.dtype}; legal are bits, 8, 16 bits and floating point")
-    values = pixels.astype(np.float64)
-    if not np.isfinite(values).all():
-        row, column, _ = np.argwhere(~np.isfinite(values))[0]
-        raise DataError(f"{where}: the pixel at row {row}, column {column} (counted from 0) is not a finite number")
-    low, high = float(values.min()), float(values.max())
-    if low < 0 or high > 255:
-        raise DataError(f"{where} has pixels from {low:g} to {high:g}; floating point must lie in 0..1 or 0..255")
-    return values * 255 if high <= 1 else values
-
-
-def _with_channels(pixels: Floats, channels: Channels, image: str) -> Floats:
-    """(height, width, 1 or 3): alpha blended over white, color made gray where asked for."""
-    if pixels.shape[2] in (2, 4):
-        opacity = pixels[:, :, -1:] / 255
-        pixels = pixels[:, :, :-1] * opacity + 255 * (1 - opacity)
-    if channels == "color":
-        if pixels.shape[2] != 3:
-            raise DataError(f"image {image} has no color; use channels: gray")
-        return pixels
-    return pixels if pixels.shape[2] == 1 else (pixels @ _LUMINANCE)[:, :, None]
-
-
-def _cropped(pixels: Floats, crop: Crop, image: str) -> Floats:
-    top, left, height, width = crop
-    positive = top >= 0 and left >= 0 and height > 0 and width > 0
-    if not positive or top + height > pixels.shape[0] or left + width > pixels.shape[1]:
-        raise DataError(
-            f"crop {list(crop)} (top, left, height, width) does not lie in image {image} "
-            f"of height {pixels.shape[0]} and width {pixels.shape[1]}"
-        )
-    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
-
-
-def _extra(module: str) -> Any:
-    """A module of the extra `image`; raises UserError that says how to install it."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise UserError(_to_install(error.name or module)) from error
-    except ImportError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"images need the package {module}, which does not work here ({reason})") from error
-
-
-def _to_install(package: str) -> str:
-    return f'images need the package {package}; install it with: pip install "prosper_ng[image]"'

@@ -15,6 +15,9 @@ _UNITS = {"": 1, "B": 1} | {
 _UNITS["KiB"] = _UNITS["kiB"]
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
+_KEPT_PATCHES = 1 << 30
+"""Bytes of patches that a rank keeps where nothing is said; others are cut out of their picture as they are needed."""
+
 Size = str | Annotated[int, Gt(0)]
 
 
@@ -46,6 +49,10 @@ class Memory:
     def keeps_data(self, n_bytes: int) -> bool:
         """Whether rows of this size are held in memory."""
         return self.data_budget is None or n_bytes <= bytes_of(self.data_budget)
+
+    def cuts_data(self, n_bytes: int) -> bool:
+        """Whether rows of this size, which can be cut out of a picture again and again, are not kept."""
+        return n_bytes > (_KEPT_PATCHES if self.data_budget is None else bytes_of(self.data_budget))
 
     def keeps_states(self, n_bytes: int) -> bool:
         """Whether state sets of this size are held in memory."""

@@ -15,11 +15,15 @@ from prosper_ng.data.dataset import (
     require_finite,
     require_rows,
 )
+from prosper_ng.data.picture_scale import Scale
 from prosper_ng.data.preprocessing import Kind, PreparedRows, fit
 from prosper_ng.kernels import kernel
 from prosper_ng.numerics.named_arrays import NamedArrays
 
 Floats = NDArray[np.float64]
+
+_HELD = 20
+"""Arrays of the size of an image that there are at a time, when a run ends."""
 
 
 class PatchGrid:
@@ -46,15 +50,23 @@ class PatchGrid:
     def corners(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Top and left of patches start..stop."""
         require_rows(start, stop, self.n_patches)
-        i, j = np.divmod(np.arange(start, stop), len(self.lefts))
-        return self.tops[i], self.lefts[j]
+        return self._corners_of(np.arange(start, stop))
 
     def extract(self, image: Floats, start: int, stop: int) -> Floats:
         """Patches start..stop of an image as rows (n, D), D running over height, width, channels of the patch."""
-        tops, lefts = self.corners(start, stop)
+        require_rows(start, stop, self.n_patches)
+        return self.cut(image, np.arange(start, stop))
+
+    def cut(self, image: Floats, numbers: NDArray[np.int64]) -> Floats:
+        """The patches of these numbers (n,) as rows (n, D)."""
+        tops, lefts = self._corners_of(numbers)
         windows = sliding_window_view(image, self.patch_shape[:2], axis=(0, 1))
         patches = windows[tops, lefts].transpose(0, 2, 3, 1)
-        return patches.reshape(stop - start, self.n_values)
+        return patches.reshape(len(numbers), self.n_values)
+
+    def _corners_of(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        i, j = np.divmod(numbers, len(self.lefts))
+        return self.tops[i], self.lefts[j]
 
     def add(self, start: int, patches: Floats, into: Floats) -> None:
         """Add patches start.. (n, D) to an image-shaped sum, in the order of their rows."""
@@ -95,11 +107,16 @@ class PatchDataset(PreparedRows):
         whiten_epsilon: float = 1e-4,
         missing: bool = False,
         where: str = "the image",
+        mean_of_channels: bool = False,
+        scale: Scale | None = None,
+        notes: tuple[str, ...] = (),
+        doubts: tuple[str, ...] = (),
     ) -> None:
         """Patches of `noisy` (height, width, channels); `clean` is the same image before noise.
 
-        `missing` says whether NaN marks missing pixels in `noisy`. Raises DataError where all are missing, or where
-        they would be whitened.
+        `missing` says whether NaN marks missing pixels in `noisy`, `mean_of_channels` whether each channel of a patch
+        has a mean of its own, `scale` which values the image has in its file, where these are others. Raises DataError
+        where all are missing, or where they would be whitened.
         """
         require_finite(noisy.reshape(noisy.shape[0], -1), 0, where, missing)
         if np.isnan(noisy).all():
@@ -107,18 +124,36 @@ class PatchDataset(PreparedRows):
         self.clean, self.noisy, self.grid = clean, noisy, grid
         self.n_rows, self.n_observed = grid.n_patches, grid.n_values
         self.row_shape: tuple[int, ...] = grid.patch_shape
-        self.where = where
+        self.where, self.scale, self.notes, self.doubts = where, scale, notes, doubts
         self.level = observed_means(noisy.reshape(1, -1)).item()
-        self.preprocessing = fit(remove_mean, whiten, whiten_epsilon, self.raw, self.n_rows, where, missing)
+        self.preprocessing = fit(
+            remove_mean, whiten, whiten_epsilon, self.raw, self.n_rows, where, missing,
+            grid.patch_shape[2] if mean_of_channels else 1,
+        )  # fmt: skip
 
     @property
     def as_image(self) -> ImageDataset | None:
         """Itself."""
         return self
 
+    @property
+    def held_bytes(self) -> int:
+        """The image, and what is held beside it while its quality is measured."""
+        return 8 * _HELD * self.noisy.size
+
+    @property
+    def is_held(self) -> bool:
+        """Patches are cut out of the image."""
+        return True
+
     def raw(self, start: int, stop: int) -> Floats:
         """Patches start..stop as rows (stop - start, D) on the 8-bit scale, NaN where a pixel is missing."""
         return self.grid.extract(self.noisy, start, stop)
+
+    def rows_of_pixels(self, start: int, stop: int) -> range:
+        """The rows of the image that patches start..stop lie in."""
+        tops, _ = self.grid.corners(start, stop)
+        return range(int(tops[0]), int(tops[-1]) + self.grid.patch_shape[0]) if len(tops) else range(0)
 
     def add_patches(self, start: int, patches: Floats, into: Floats) -> None:
         """Add estimates (n, D) of raw patches start.. to an image-shaped sum; they have no missing values.

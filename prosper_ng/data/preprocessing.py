@@ -90,6 +90,8 @@ class Preprocessing:
 
     remove_mean: bool = False
     whitening: Whitening | None = None
+    n_channels: int = 1
+    """The values of a row belong to so many channels in turn, each of which has a mean of its own."""
 
     @property
     def is_identity(self) -> bool:
@@ -98,16 +100,16 @@ class Preprocessing:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """`remove_mean`, `whiten`, and where there is whitening `whiten_epsilon`, as a source has them."""
+        """`remove_mean`, `whiten`, and where it says more `mean_per` and `whiten_epsilon`, as a source has them."""
+        means = {"remove_mean": self.remove_mean} | ({"mean_per": "channel"} if self.n_channels > 1 else {})
         if self.whitening is None:
-            return {"remove_mean": self.remove_mean, "whiten": "none"}
-        whitening = {"whiten": self.whitening.kind, "whiten_epsilon": self.whitening.epsilon}
-        return {"remove_mean": self.remove_mean, **whitening}
+            return {**means, "whiten": "none"}
+        return {**means, "whiten": self.whitening.kind, "whiten_epsilon": self.whitening.epsilon}
 
     def apply(self, rows: Floats) -> Floats:
         """Raw rows (n, D) as they are learned from; the mean is that of the values that are not missing."""
         if self.remove_mean:
-            rows = rows - observed_means(rows)
+            rows = rows - self._means(rows)
         return rows if self.whitening is None else self.whitening.apply(rows)
 
     def undo(self, rows: Floats, raw: Floats | None = None, level: float = 0.0) -> Floats:
@@ -118,7 +120,17 @@ class Preprocessing:
         """
         if self.whitening is not None:
             rows = self.whitening.undo(rows)
-        return rows + observed_means(raw, otherwise=level) if self.remove_mean and raw is not None else rows
+        return rows + self._means(raw, level) if self.remove_mean and raw is not None else rows
+
+    def _means(self, raw: Floats, level: float = 0.0) -> Floats:
+        """(n, 1) or (n, D): what is removed from raw rows (n, D); of a channel without a value that of the others."""
+        means = observed_means(raw, level)
+        if self.n_channels == 1:
+            return means
+        n_rows, n_values = raw.shape
+        channels = raw.reshape(n_rows, -1, self.n_channels).transpose(0, 2, 1).reshape(n_rows * self.n_channels, -1)
+        of_channels = observed_means(channels, np.repeat(means, self.n_channels, axis=0))
+        return np.tile(of_channels.reshape(n_rows, -1), n_values // self.n_channels)
 
     def undo_directions(self, directions: Floats) -> Floats:
         """Directions (n, D) among the rows, such as the columns of a dictionary, in the units of the source."""
@@ -136,6 +148,8 @@ class Preprocessing:
     def arrays(self) -> dict[str, Any]:
         """Numbers, texts and arrays that `from_arrays` makes it of again."""
         found = self.settings | {"remove_mean": int(self.remove_mean)}
+        if found.pop("mean_per", None):
+            found["n_channels"] = self.n_channels
         if self.whitening is not None:
             found |= {name: getattr(self.whitening, name) for name in _ARRAYS}
         return found
@@ -144,9 +158,11 @@ class Preprocessing:
     def from_arrays(cls, found: Mapping[str, Any], n_observed: int) -> "Preprocessing":
         """What `arrays` gave; raises ValueError where these are none for rows of that many values."""
         try:
-            kind, remove_mean = found["whiten"], bool(found["remove_mean"])
+            kind, remove_mean, n_channels = found["whiten"], bool(found["remove_mean"]), int(found.get("n_channels", 1))
+            if n_channels < 1 or n_observed % n_channels:
+                raise ValueError(f"its rows of {n_observed} values have {n_channels} channels")
             if kind == "none":
-                return cls(remove_mean)
+                return cls(remove_mean, n_channels=n_channels)
             mean, matrix, inverse = (np.asarray(found[name], np.float64) for name in _ARRAYS)
             epsilon = float(found["whiten_epsilon"])
         except (KeyError, TypeError) as error:
@@ -156,7 +172,7 @@ class Preprocessing:
             raise ValueError(f"its whitening is `{kind}` with arrays of the shapes {shapes}")
         if not all(np.isfinite(array).all() for array in (mean, matrix, inverse)):
             raise ValueError("its whitening holds numbers that are not finite")
-        return cls(remove_mean, Whitening(kind, epsilon, mean, matrix, inverse))
+        return cls(remove_mean, Whitening(kind, epsilon, mean, matrix, inverse), n_channels)
 
 
 NOTHING_DONE = Preprocessing()
@@ -200,6 +216,16 @@ class PreparedRows:
         """No patches of an image."""
         return None
 
+    @property
+    def held_bytes(self) -> int:
+        """Nothing."""
+        return 0
+
+    @property
+    def is_held(self) -> bool:
+        """Not at all."""
+        return False
+
     def raw(self, start: int, stop: int) -> Floats:
         """Rows start..stop as the source holds them; see `Dataset`."""
         raise NotImplementedError
@@ -222,14 +248,16 @@ def fit(
     n_rows: int,
     where: str,
     missing: bool = False,
+    n_channels: int = 1,
 ) -> Preprocessing:
-    """The preprocessing for a dataset, whose rows start..stop are `raw(start, stop)`.
+    """The preprocessing for a dataset, whose rows start..stop are `raw(start, stop)`; the mean is that of each of
+    `n_channels` channels.
 
     Every rank fits whitening to the same rows: all of them up to 49,152 (48 blocks of 1,024), beyond that 48 blocks
     evenly spread over the data. Raises DataError where rows cannot be whitened, or values may be `missing` that would
     be needed.
     """
-    only_means = Preprocessing(remove_mean)
+    only_means = Preprocessing(remove_mean, n_channels=n_channels)
     if kind == "none":
         return only_means
     if missing:
@@ -256,7 +284,7 @@ def fit(
         )
     mean = total / n_used
     covariance = products / n_used - np.outer(mean, mean)
-    return Preprocessing(remove_mean, Whitening.of_moments(kind, shift + mean, covariance, epsilon, where))
+    return replace(only_means, whitening=Whitening.of_moments(kind, shift + mean, covariance, epsilon, where))
 
 
 def times(rows: Floats, matrix: Floats) -> Floats:

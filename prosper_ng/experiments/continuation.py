@@ -126,7 +126,8 @@ def source_identity(config: RunConfig, resolved: Mapping[str, Any]) -> str:
 def _prepared(source: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a resolved data section says of what is done to rows."""
     kind = source.get("whiten", "none")
-    return bool(source.get("remove_mean", False)), kind, None if kind == "none" else source["whiten_epsilon"]
+    removes = source.get("mean_per", "patch") if source.get("remove_mean", False) else None
+    return removes, kind, None if kind == "none" else source["whiten_epsilon"]
 
 
 def require_fitting(path: Path, found: Checkpoint, state: TrainingState, parts: Assembly) -> None:

@@ -189,7 +189,7 @@ def estimate(config: RunConfig, n_ranks: int, bandwidth: float = BANDWIDTH) -> E
         raise UserError("the data have no rows; at least one is needed to learn from")
     config.task.check(dataset, config.model, config.learning.chosen_estep.estep)
     learning = config.learning
-    blocks, sizes = blocks_of(learning, dataset.n_rows), sizes_of(learning, dataset.n_observed)
+    blocks, sizes = blocks_of(learning, dataset.n_rows), sizes_of(learning, dataset.n_observed, dataset)
     needs = (needs_of(sizes, config.memory, blocks, rank, n_ranks) for rank in range(n_ranks))
     return Estimate(
         n_ranks, dataset.n_observed, blocks, config.training.n_sweeps, max(needs, key=lambda each: each.total),

@@ -113,7 +113,7 @@ def _require_place(folder: Path, refusal: str) -> None:
 
 def _too_large(config: RunConfig, dataset: Dataset) -> Iterator[str]:
     """Says so where one rank alone would not have the memory here; more ranks, or another machine, may have it."""
-    sizes = sizes_of(config.learning, dataset.n_observed)
+    sizes = sizes_of(config.learning, dataset.n_observed, dataset)
     try:
         blocks, of_image = blocks_of(config.learning, dataset.n_rows), dataset.as_image is not None
         planned(config.learning, sizes, blocks, SerialCommunicator(), of_image)

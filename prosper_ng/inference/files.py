@@ -136,11 +136,12 @@ def _merged(rows: LocalRows, prediction: Floats, unknown: Columns) -> Floats:
     dataset = rows.dataset.as_image
     assert dataset is not None
     image = np.zeros(dataset.noisy.shape)
-    total = ExactSum([image.size])
+    total, row_size = ExactSum([image.size]), image[0].size
     for block in rows.owned_blocks():
-        image[...] = 0.0
+        touched = dataset.rows_of_pixels(block.start, block.stop)
+        image[touched.start : touched.stop] = 0.0
         dataset.add_patches(block.start, prediction[rows.local(block)], image)
-        total.add(image.ravel())
+        total.add(image.ravel(), touched.start * row_size, touched.stop * row_size)
     merged, _ = total.reduce(rows.comm, np.zeros(0))
     return dataset.merge(merged.reshape(image.shape), unknown)
 

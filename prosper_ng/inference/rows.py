@@ -85,7 +85,8 @@ def open_rows(run: "LearnedRun", wanted: Wanted, comm: Communicator, folder: Pat
     warm_up(comm, compile_reading)
     with collectively(comm, "reading the data"):
         read = fitting_rows(content.raw, known, preprocessing, dataset.where)
-        raw = local_rows(read, dataset, blocks.owned_rows(comm.rank, comm.size), run.memory, np.float64, scratch)
+        owned = blocks.owned_rows(comm.rank, comm.size)
+        raw = local_rows(read, dataset, owned, run.memory, np.float64, scratch, dataset.raw)
     digest = content.digest(comm)
     if wanted.path is None and known.data_digest not in (None, digest):
         raise UserError(
@@ -178,7 +179,7 @@ def _configured(known: "Learned", path: str) -> tuple[Source, int]:
         tree = MappingNode(tree.place, {name: node for name, node in tree.items.items() if name in _OF_DATA}, tree.keys)
     loaded = checked(tree, DataConfig, [], "")
     config = loaded.value
-    learned = {} if known.preprocessing is None else known.preprocessing.settings
+    learned = {} if known.preprocessing is None else {"mean_per": "patch", **known.preprocessing.settings}
     for name, value in learned.items():
         origin, asked = loaded.origins.get(f"data.{name}", DEFAULT), config.data.preparation.get(name, value)
         if origin != DEFAULT and asked != value:

@@ -158,9 +158,9 @@ def shared(found: Learned | None, comm: Communicator) -> Learned:
 
 def _shared_preprocessing(found: Learned | None, n_observed: int, comm: Communicator) -> Preprocessing | None:
     own = found.preprocessing if found is not None else None
-    said = comm.broadcast(own.settings if own is not None else None)
+    said = comm.broadcast(own.settings | {"n_channels": own.n_channels} if own is not None else None)
     if said is None or said["whiten"] == "none":
-        return None if said is None else Preprocessing(said["remove_mean"])
+        return None if said is None else Preprocessing(said["remove_mean"], n_channels=said["n_channels"])
     arrays = NamedArrays({"mean": (n_observed,), "matrix": 2 * (n_observed,), "inverse": 2 * (n_observed,)})
     if own is not None and own.whitening is not None:
         for name in arrays:

@@ -121,7 +121,7 @@ def _read(content: Content, settings: LearningSettings, owned: range, comm: Comm
         return rows
 
     with collectively(comm, "reading the data"):
-        values = local_rows(read, dataset, owned, settings.memory, dtype, scratch)
+        values = local_rows(read, dataset, owned, settings.memory, dtype, scratch, dataset.read)
     require_not_all_tiny(max(largest), dtype, comm)
     return values
 
@@ -150,7 +150,7 @@ def require_fitting_settings(settings: LearningSettings, dataset: Dataset) -> No
 def _require_estep(settings: LearningSettings, dataset: Dataset) -> memory.Sizes:
     """The sizes that E-step and model come to; UserError where these do not fit each other."""
     check_model(settings.model, settings.chosen_estep.estep, settings.training)
-    return memory.sizes_of(settings, dataset.n_observed)
+    return memory.sizes_of(settings, dataset.n_observed, dataset)
 
 
 def _require_names(settings: LearningSettings, dataset: Dataset) -> None:

@@ -5,12 +5,12 @@ parameters, a rank of N_r rows needs, in bytes:
 
 | what | bytes |
 | --- | --- |
-| data | p N_r D, p = 8 or, in single precision, 4; nothing where the rows stay in a file |
+| data | p N_r D, p = 8 or, in single precision, 4; nothing where rows stay in a file, or beyond 1 GiB in a picture |
 | state sets | N_r R, R bytes that the E-step keeps of each row: S (8 w + 8) for S states with their log joints |
 | block | n (32 D + 8 H (3 (K - 1) + 2) + C (8 w + 8) + 24 L), C states copied or proposed, L of them weighed |
 | statistics | 8 P (12 + 3 for MPI, and on root + 4 for the M-step), on root + 8 P' for each update in a sweep |
 | parameters | 8 * 4 Q, and on root 8 * 4 M for M numbers that the M-step remembers |
-| program | what Python, its libraries and the compiled kernels take |
+| program | what Python, its libraries and the compiled kernels take, and 160 P for a picture of P values |
 
 P' entries are kept of each part: P, or 2 where the model learns from one part at a time. `data` and `state sets`
 alone depend on N. The rest is an upper estimate: it is a sum over steps that come one after the other.
@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from prosper_ng.data.dataset import Dataset
 from prosper_ng.data.memory_settings import Memory, text_of
 from prosper_ng.errors import UserError
 from prosper_ng.estep.kept_rows import row_bytes, row_state_of
@@ -59,6 +60,10 @@ class Sizes(NamedTuple):
     """P', entries of the statistics that root keeps of each part."""
     n_remembered: int
     """M, entries of what the M-step remembers."""
+    held_bytes: int = 0
+    """What the dataset holds itself, on every rank."""
+    is_held: bool = False
+    """Whether rows are cut out of that."""
 
 
 class Needs(NamedTuple):
@@ -78,7 +83,8 @@ class Needs(NamedTuple):
 
     def __str__(self) -> str:
         """The total and its parts, in one line."""
-        parts = zip(("data", "state sets", "block", "statistics", "parameters", "program"), self, strict=True)
+        program = "program" if self.program == PROGRAM else "program and pictures"
+        parts = zip(("data", "state sets", "block", "statistics", "parameters", program), self, strict=True)
         return f"{text_of(self.total)} ({', '.join(f'{name} {text_of(size)}' for name, size in parts)})"
 
 
@@ -98,8 +104,11 @@ class MemoryPlan(NamedTuple):
         return f"memory: a rank takes up to {self.largest}; host {fullest.host} with {ranks} gives {needed} more{there}"
 
 
-def sizes_of(config: LearningSettings, n_observed: int) -> Sizes:
-    """The sizes of a run over rows of D values; raises UserError where the E-step refuses the model."""
+def sizes_of(config: LearningSettings, n_observed: int, dataset: Dataset | None = None) -> Sizes:
+    """The sizes of a run over rows of D values, those of a dataset where it is given.
+
+    Raises UserError where the E-step refuses the model.
+    """
     model, estep = config.model, config.chosen_estep.estep
     estep.check(model)
     specs = {name: spec.shape for name, spec in model.parameters(n_observed).items()}
@@ -109,6 +118,7 @@ def sizes_of(config: LearningSettings, n_observed: int) -> Sizes:
         _n_numbers(statistics_of(model, n_observed)), _n_numbers(specs),
         estep.max_active is not None and bool(np.any(np.asarray(pruning))),
         _n_numbers(kept_statistics_of(model, n_observed)), _n_numbers(memory_of(model, n_observed)),
+        *((dataset.held_bytes, dataset.is_held) if dataset is not None else ()),
     )  # fmt: skip
 
 
@@ -124,12 +134,14 @@ def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: i
     of_row = 32 * sizes.n_observed + sizes.working_bytes
     kept = min(_KEPT_POSTERIORS, n_rows * of_row) + 40 * n_rows if sizes.prunes else 0
     n_buffers, is_root = 12 + 3 * (size > 1) + 4 * (rank == 0), rank == 0
+    keeps_data = not memory.cuts_data(data) if sizes.is_held else memory.keeps_data(data)
     return Needs(
-        data if memory.keeps_data(data) else 0,
+        data * keeps_data,
         states if memory.keeps_states(states) else 0,
         n_together * of_row + kept,
         8 * (sizes.n_statistics * n_buffers + sizes.n_kept * blocks.n_parts * is_root),
         8 * 4 * (sizes.n_parameters + sizes.n_remembered * is_root),
+        PROGRAM + sizes.held_bytes,
     )
 
 

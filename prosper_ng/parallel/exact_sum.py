@@ -75,8 +75,9 @@ class ExactSum:
             self._special[...] = 0.0
             self._is_special = False
 
-    def add(self, buffer: Floats) -> None:
-        """Add one summand to every entry; segments of zeros cost no more than a look.
+    def add(self, buffer: Floats, begin: int = 0, end: int | None = None) -> None:
+        """Add one summand to every entry, to those outside of begin..end nothing; segments of zeros cost no more than a
+        look.
 
         Raises ValueError for a buffer of the wrong form and OverflowError after `MAX_SUMMANDS` summands.
         """
@@ -85,7 +86,10 @@ class ExactSum:
             raise ValueError(f"expected {n_entries} contiguous float64 numbers, got {buffer.dtype} {buffer.shape}")
         self._n_summands += 1
         _check_count(self._n_summands)
-        self._is_special |= _add(buffer, self.starts, self._tops, self._folds, self._special, _REACH_BITS, _ROUNDERS)
+        end = n_entries if end is None else end
+        self._is_special |= _add(
+            buffer, self.starts, self._tops, self._folds, self._special, _REACH_BITS, _ROUNDERS, begin, end
+        )  # fmt: skip
 
     def reduce(self, comm: Communicator, extras: Floats) -> tuple[Floats, Floats]:
         """The sum over all that all ranks added, and the plain sum of `extras` over the ranks, on every rank.
@@ -187,18 +191,28 @@ def _round(folds: Floats, total: Floats) -> None:
 
 @kernel
 def _add(
-    buffer: Floats, starts: Ints, tops: Ints, folds: Floats, special: Floats, reach: Ints, rounders: Floats
+    buffer: Floats,
+    starts: Ints,
+    tops: Ints,
+    folds: Floats,
+    special: Floats,
+    reach: Ints,
+    rounders: Floats,
+    begin: int,
+    end: int,
 ) -> bool:
-    """Add a buffer to the bins; whether any of its entries was NaN, infinite or huge."""
+    """Add entries begin..end of a buffer to the bins; whether any of its entries was NaN, infinite or huge."""
     any_special = False
     chunk, bits = np.empty(_CHUNK), buffer.view(np.int64)
     for segment in range(tops.size):
-        first = starts[segment]
-        if starts[segment + 1] - first == 1 and 0 < bits[first] & _MAGNITUDE <= reach[tops[segment]]:
+        first, last = starts[segment], min(starts[segment + 1], end)
+        if last <= begin:
+            continue
+        if first < last and starts[segment + 1] - first == 1 and 0 < bits[first] & _MAGNITUDE <= reach[tops[segment]]:
             _add_one(buffer[first], folds, first, rounders, tops[segment])
             continue
-        for start in range(first, starts[segment + 1], _CHUNK):
-            stop = min(start + _CHUNK, starts[segment + 1])
+        for start in range(max(first, begin), last, _CHUNK):
+            stop = min(start + _CHUNK, last)
             largest = _largest_magnitude(bits[start:stop])
             if largest == 0:
                 continue

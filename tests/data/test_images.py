@@ -136,10 +136,16 @@ def test_an_absurd_size_is_refused_before_memory_is_taken(tmp_path):
 
 def test_images_that_are_not_understood(tmp_path):
     cases = {
-        "frames.tif": (np.stack([GRAY] * 5), r"shape \(5, 12, 9\); needed is a single image"),
-        "signed.tif": (GRAY.astype(np.int16), "pixels of type int16"),
-        "negative.tif": (GRAY.astype(np.float32) - 300, "has pixels from -"),
-        "nan.tif": (np.where(GRAY > 200, np.nan, GRAY / 255).astype(np.float32), "is not a finite number"),
+        "frames.tif": (
+            np.stack([GRAY] * 5),
+            "holds 5 pictures; choose one by `page`, counted from 0: legal are 0 to 4",
+        ),
+        "nan.tif": (
+            np.where(GRAY > 200, np.nan, GRAY / 255).astype(np.float32),
+            "is not a finite number; set `mask: nan` if NaN marks missing pixels",
+        ),
+        "inf.tif": (np.where(GRAY > 200, np.inf, GRAY).astype(np.float32), r"is not a finite number$"),
+        "flat.tif": (np.full((12, 9), -700, np.int16), "white .* must lie above black"),
     }
     for name, (pixels, sentence) in cases.items():
         with pytest.raises(DataError, match=sentence):

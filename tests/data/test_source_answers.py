@@ -52,7 +52,8 @@ def test_an_image_may_lack_pixels_and_is_put_back_together(tmp_path):
     write_image(tmp_path / "picture.png")
     image = Image(image=str(tmp_path / "picture.png"), patch_size=3, missing=0.2, whiten_epsilon=0.5)
     assert image.may_lack_values
-    assert dict(image.unprepared().preparation) == {"remove_mean": False, "whiten": "none", "whiten_epsilon": 0.5}
+    left = {"remove_mean": False, "mean_per": "patch", "whiten": "none", "whiten_epsilon": 0.5}
+    assert dict(image.unprepared().preparation) == left
     assert image.with_missing() is None
     dataset = image.open(0)
     assert dataset.as_image is dataset

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 
 from prosper_ng import cli
 from prosper_ng.experiments.tasks.denoise import Denoise
@@ -53,6 +54,18 @@ def test_a_photograph_without_a_clean_one_has_no_psnr(denoise, changes, tmp_path
     ]
     for said in (out, page.text.partition("Configuration")[0], json.dumps(shown)):
         assert not any(word in said for word in ("PSNR in", "inf dB", "nan dB", "PSNR went", "psnr", "clean image,"))
+
+
+def test_a_picture_of_other_values_is_also_written_in_these(denoise, tmp_path):
+    values = np.random.default_rng(0).normal(1000, 300, (20, 24)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "scan.tif", values)
+    run, _, _ = denoise(
+        f"data.image={tmp_path}/scan.tif", "data.noise=0", "data.low=-1000", "data.peak=3000", "training.n_sweeps=2"
+    )
+    denoised = read_run(run.folder).results["images"]["denoised"]
+    written = tifffile.imread(run.folder / "denoised.tif")
+    np.testing.assert_allclose(written, denoised[:, :, 0] * 4000 / 255 - 1000, rtol=1e-5)
+    assert abs(written.mean() - values.mean()) < 20
 
 
 def test_a_learned_sigma_of_whitened_rows_is_not_on_the_scale_of_the_picture(denoise):

@@ -148,18 +148,19 @@ def test_what_does_not_fit_is_refused_before_it_is_allocated(sections, said):
 
 
 def test_a_picture_too_large_may_be_cut_into_fewer_patches():
-    """Of 1801 x 1801 patches of 40,000 values; the stride that is named leaves so many that they fit."""
+    """Of 1801 x 1801 patches with 5000 states each; the stride that is named leaves so many that they fit."""
     image = np.zeros((2000, 2000, 1))
     dataset = PatchDataset(image, image, PatchGrid(image.shape, (200, 200), 1))
     with pytest.raises(UserError) as caught:
-        assemble(config().learning, dataset, SerialCommunicator())
+        assemble(config(S=5000, H=60).learning, dataset, SerialCommunicator())
     found = re.search(r": cut fewer patches, with (\d+) times the data.stride or a data.crop, or ", str(caught.value))
     assert found is not None
     stride, free = int(found[1]), available_memory() or 0
     for times, fits in ((stride + 1, True), (max(1, int(0.7 * stride)), False)):  # others take and give back memory
         n_rows = PatchGrid(image.shape, (200, 200), times).n_patches
-        needs = needs_of(sizes_of(config().learning, 40_000), Memory(), RowBlocks(n_rows, 64), 0, 1)
-        assert (needs.total - min(PROGRAM, peak_memory()) < free) == fits
+        sizes = sizes_of(config(S=5000, H=60).learning, 40_000, dataset)
+        needs = needs_of(sizes, Memory(), RowBlocks(n_rows, 64), 0, 1)
+        assert (needs.total - min(needs.program, peak_memory()) < free) == fits
 
 
 def test_what_is_proposed_fits():

@@ -21,6 +21,9 @@ TEXTS = {
     "annealed": ANNEALED,
     "exhaustive": SEARCH.replace("{kind: search, n_states: 12}", "{kind: exhaustive}"),
     "image": DENOISE + "output: {figures: false}\n",
+    "pictures": DENOISE.replace("image: IMAGE", "image: [IMAGE, coins], n_patches: 300, missing: 0.1").replace(
+        "task: {kind: denoise, every: 3}", "output: {figures: false}"
+    ),
     "noisy-or": SEARCH.replace("n_bars: 6", "n_bars: 6, observable: bernoulli, amplitude: 0.9, noise: 0.05")
     .replace("{kind: bsc, n_latents: 6}", "{kind: noisy_or, n_latents: 8, leak: true}")
     .replace("block_rows: 16", "block_rows: 16, annealing: {parameter_noise: {W: [[0, 0.2], [6, 0.0]]}}"),

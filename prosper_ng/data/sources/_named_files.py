@@ -22,14 +22,14 @@ def files_named(path: str | Sequence[str]) -> list[str]:
     return [file for each in path for file in _fitting(each)]
 
 
-def doubts_about(files: Sequence[str]) -> tuple[str, ...]:
-    """A sentence on files that are named more than once."""
+def doubts_about(files: Sequence[str], field: str = "path") -> tuple[str, ...]:
+    """A sentence on files that a field names more than once."""
     times = Counter(os.path.realpath(path_of(file)) for file in files)
     twice = [file for file, n_times in times.items() if n_times > 1]
     if not twice:
         return ()
     others = f" and {len(twice) - 1} more" if len(twice) > 1 else ""
-    return (f"{twice[0]}{others} is named {times[twice[0]]} times by path: its rows count as often",)
+    return (f"{twice[0]}{others} is named {times[twice[0]]} times by {field}: its rows count as often",)
 
 
 def _fitting(pattern: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Denoising an image from itself alone: the patches that were learned from, predicted and put back together."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import NotComputedWith, component, kind_of
 from prosper_ng.data.dataset import Dataset, ImageDataset
-from prosper_ng.data.images import quality, reference, require_measures, save_png
+from prosper_ng.data.images import quality, reference, require_measures, save_png, save_values
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Numbers, TaskContext
@@ -38,7 +39,10 @@ class Denoise:
     def check(self, dataset: Dataset, model: Model, estep: EStep) -> None:
         """Refuse data that are no patches of an image, models that predict no data, and to begin without a package."""
         if dataset.as_image is None:
-            raise UserError("task denoise needs the patches of an image; use data of kind image, or task train")
+            several = "" if len(dataset.row_shape) != 3 else " (of a single image, and without n_patches)"
+            raise UserError(
+                f"task denoise needs the patches of an image; use data of kind image, or task train{several}"
+            )
         if not estep.reconstructs(model):
             raise UserError(
                 f"task denoise needs predictions of the data, and model {kind_of(model)} with estep {kind_of(estep)} "
@@ -61,7 +65,8 @@ class Denoise:
         return {"psnr": quality(clean, denoised(context, state)).psnr}
 
     def finish(self, context: TaskContext, state: TrainingState, folder: Path) -> dict[str, Any]:
-        """`images`, written to the folder as well, and how good they are.
+        """`images`, written to the folder as well, and how good they are; of a file with other values than 0 to 255
+        the result is also there in these, as a TIFF.
 
         With a clean image `psnr` and `ssim`, each `after` and `before`, as far as an image has all pixels; without one
         the noise level that was learned, as `learned_sigma` and the like, in the units of the image.
@@ -74,6 +79,8 @@ class Denoise:
         images |= {"noisy": dataset.noisy, "denoised": estimate}
         for name, image in images.items():
             _save(folder / f"{name}.png", image)
+        if dataset.scale is not None:
+            _save(folder / "denoised.tif", dataset.scale.from_eight_bits(estimate), save_values)
         found = _learned_noise(context, state) if clean is None else _qualities(clean, dataset.noisy, estimate)
         return {**found, "images": images}
 
@@ -103,15 +110,16 @@ def denoised(context: TaskContext, state: TrainingState) -> Floats:
     """
     problem, dataset = context.problem, _image(context)
     image = np.zeros(dataset.noisy.shape)
-    total = ExactSum([image.size])
+    total, row_size = ExactSum([image.size]), image[0].size
     for task, posterior in posteriors(problem, state, vary=False):
-        image[...] = 0.0
         first, patches = int(task.batch.rows[0]), posterior.reconstruct()
+        touched = dataset.rows_of_pixels(first, first + len(patches))
+        image[touched.start : touched.stop] = 0.0
         raw = dataset.raw(first, first + len(patches))
         estimates = dataset.preprocessing.undo(patches, raw, dataset.level)
         estimates[:, context.unknown] = np.nan
         dataset.add_patches(first, estimates, image)
-        total.add(image.ravel())
+        total.add(image.ravel(), touched.start * row_size, touched.stop * row_size)
     merged, _ = total.reduce(problem.comm, np.zeros(0))
     return dataset.merge(merged.reshape(image.shape), context.unknown)
 
@@ -149,10 +157,10 @@ def _learned_noise(context: TaskContext, state: TrainingState) -> dict[str, floa
     return {_LEARNED + column: value for column, value in headline.items() if column in (name, f"{name}_mean")}
 
 
-def _save(path: Path, image: Floats) -> None:
+def _save(path: Path, image: Floats, save: Callable[[Path, Floats], None] = save_png) -> None:
     """Write a picture, whole or not at all; raises UserError where the disk does not take it."""
     try:
         with atomic.replacing(path) as temporary:
-            save_png(temporary, image)
+            save(temporary, image)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}; the same command tries again") from None
