@@ -47,40 +47,45 @@ class Groups(NamedTuple):
     """Of the covariance that the residual holds beyond the noise, what all groups get."""
 
 
-def refined(pilot: Floats, noisy: Floats, sigma: float, groups: Groups, comm: Communicator, offset: int = 0) -> Round:
+def refined(
+    pilot: Floats, noisy: Floats, sigma: float, groups: Groups, comm: Communicator, offset: int = 0,
+    with_deviation: bool = True,
+) -> Round:  # fmt: skip
     """One round: images are (height, width, channels), NaN in `noisy` where nothing was observed; all ranks together.
 
     Groups lie around patches every `step` pixels, begun at `offset`, and at the border. Without gaps they share the
-    part of the residual's covariance that the noise of standard deviation `sigma` does not explain.
+    part of the residual's covariance that the noise of standard deviation `sigma` does not explain. Deviations are NaN
+    where nobody wants them, for with gaps they take most of the time.
     """
     observed = ~np.isnan(noisy)
-    precision = np.zeros((0, 0))
-    if observed.all():
-        precision = _precision(noisy - pilot, sigma, groups)
+    precision = _precision(noisy - pilot, sigma, groups) if observed.all() else np.zeros((0, 0))
     tops, lefts = (
         _corners(size, side, groups.step, offset) for size, side in zip(pilot.shape[:2], groups.patch_size, strict=True)
     )
     blocks = RowBlocks(len(tops) * len(lefts), _BLOCK_GROUPS)
-    images = np.zeros((3, *pilot.shape))
-    tally = np.zeros(2)
-    width = pilot.shape[1] * pilot.shape[2]
-    total = ExactSum([width] * (3 * pilot.shape[0]) + [1, 1])
-    values = np.where(observed, noisy, 0.0)
+    sums, tally = np.zeros((pilot.shape[0], 3, *pilot.shape[1:])), np.zeros(2)
+    total, tallies = ExactSum([sums[0, 0].size] * (3 * pilot.shape[0])), ExactSum([1, 1])
+    singles, values = pilot.astype(np.float32), np.where(observed, noisy, 0.0)
     for rows in blocks.pieces(0, blocks.owned(comm.rank, comm.size)):
-        images[...] = tally[...] = 0.0
         numbers = np.arange(rows.start, rows.stop)
+        down, across = tops[numbers // len(lefts)], lefts[numbers % len(lefts)]
+        first, last = max(0, down[0] - groups.reach), min(len(pilot), down[-1] + groups.reach + groups.patch_size[0])
+        sums[first:last] = tally[...] = 0.0
         _add_groups(
-            pilot.astype(np.float32), pilot, values, observed, tops[numbers // len(lefts)], lefts[numbers % len(lefts)],
-            groups.patch_size, groups.n_similar, groups.reach, sigma**2, precision, images, tally,
+            singles, pilot, values, observed, down, across, groups.patch_size, groups.n_similar, groups.reach,
+            sigma**2, precision, with_deviation, sums, tally,
         )  # fmt: skip
-        total.add(np.concatenate([images.ravel(), tally]))
-    found, _ = total.reduce(comm, np.zeros(0))
-    means, weights, variances = found[:-2].reshape(images.shape)
+        total.add(sums.ravel(), first * sums[0].size, last * sums[0].size)
+        tallies.add(tally)
+    found = total.reduce(comm, np.zeros(0))[0].reshape(sums.shape)
+    squares, n_known = tallies.reduce(comm, np.zeros(0))[0]
+    means, weights, variances = found[:, 0], found[:, 1], found[:, 2]
     safe = np.where(weights > 0, weights, 1.0)
+    is_known = (weights > 0) & (with_deviation or len(precision) > 0)
     return Round(
         np.where(weights > 0, means / safe, pilot),
-        np.sqrt(np.where(weights > 0, variances / safe, np.nan)),
-        float(np.sqrt(found[-2] / found[-1])),
+        np.sqrt(np.where(is_known, variances / safe, np.nan)),
+        float(np.sqrt(squares / n_known)) if n_known else sigma,
     )
 
 
@@ -102,54 +107,77 @@ def _precision(residual: Floats, sigma: float, groups: Groups) -> Floats:
 @kernel(fastmath=True)
 def _add_groups(
     singles: Any, pilot: Floats, values: Floats, observed: Any, tops: Ints, lefts: Ints, size: Any, n_similar: int,
-    reach: int, noise_variance: float, precision: Floats, images: Floats, tally: Floats,
+    reach: int, noise_variance: float, precision: Floats, with_variances: bool, sums: Floats, tally: Floats,
 ) -> None:  # fmt: skip
     """Add weighted means, weights and variances of the patches of some groups, and squares left with their number."""
     height, width = size
     n_values = height * width * pilot.shape[2]
     distances = np.empty((2 * reach + 1) ** 2, np.float32)
     corners = np.empty((n_similar, 2), np.int64)
-    known = np.empty(n_values, np.bool_)
     for number in range(len(tops)):
         g = similar_patches(singles, tops[number], lefts[number], height, width, reach, distances, corners)
         U, Y = np.empty((g, n_values)), np.empty((g, n_values))
+        center = np.zeros(n_values)
         for t in range(g):
             cut_patch(pilot, corners[t, 0], corners[t, 1], height, width, U[t])
             cut_patch(values, corners[t, 0], corners[t, 1], height, width, Y[t])
-        center = np.zeros(n_values)
-        for t in range(g):
             center += U[t]
         center /= g
         U -= center
         Y -= center
-        means, variances = np.empty((g, n_values)), np.empty((g, n_values))
         if len(precision):
-            complete_posterior(U, Y, noise_variance, precision, means, variances[0])
-            for t in range(g):
-                _add_patch(images, corners[t], size, means[t] + center, variances[0], noise_variance)
-                for d in range(n_values):
-                    tally[0] += (Y[t, d] - means[t, d]) ** 2 + variances[0, d]
-            tally[1] += g * n_values
-            continue
-        for t in range(g):
-            cut_patch(observed, corners[t, 0], corners[t, 1], height, width, known)
-            places = np.flatnonzero(known)
-            posterior_with_gaps(U, Y[t][places], places, noise_variance, means[t], variances[t])
-            _add_patch(images, corners[t], size, means[t] + center, variances[t], noise_variance)
-            for d in places:
-                tally[0] += (Y[t, d] - means[t, d]) ** 2 + variances[t, d]
-            tally[1] += len(places)
+            _add_complete(U, Y, center, corners, size, noise_variance, precision, sums, tally)
+        else:
+            _add_with_gaps(U, Y, center, observed, corners, size, noise_variance, with_variances, sums, tally)
 
 
 @kernel(fastmath=True)
-def _add_patch(images: Floats, corner: Ints, size: Any, mean: Floats, variances: Floats, noise_variance: float) -> None:
+def _add_complete(
+    U: Floats, Y: Floats, center: Floats, corners: Ints, size: Any, noise_variance: float, precision: Floats,
+    sums: Floats, tally: Floats,
+) -> None:  # fmt: skip
+    means, variances = np.empty(U.shape), np.empty(len(center))
+    complete_posterior(U, Y, noise_variance, precision, means, variances)
+    for t in range(len(U)):
+        tally[0] += variances.sum()
+        for d in range(len(center)):
+            tally[0] += (Y[t, d] - means[t, d]) ** 2
+            means[t, d] += center[d]
+        _add_patch(sums, corners[t, 0], corners[t, 1], size, means[t], variances, noise_variance)
+    tally[1] += U.size
+
+
+@kernel(fastmath=True)
+def _add_with_gaps(
+    U: Floats, Y: Floats, center: Floats, observed: Any, corners: Ints, size: Any, noise_variance: float,
+    with_variances: bool, sums: Floats, tally: Floats,
+) -> None:  # fmt: skip
+    height, width = size
+    mean, variances = np.empty(len(center)), np.zeros(len(center))
+    wanted = variances if with_variances else variances[:0]
+    known = np.empty(len(center), np.bool_)
+    for t in range(len(U)):
+        cut_patch(observed, corners[t, 0], corners[t, 1], height, width, known)
+        places = np.flatnonzero(known)
+        posterior_with_gaps(U, Y[t][places], places, noise_variance, mean, wanted)
+        for d in places:
+            tally[0] += (Y[t, d] - mean[d]) ** 2 + variances[d]
+        tally[1] += len(places)
+        mean += center
+        _add_patch(sums, corners[t, 0], corners[t, 1], size, mean, variances, noise_variance)
+
+
+@kernel(fastmath=True)
+def _add_patch(
+    sums: Floats, top: int, left: int, size: Any, mean: Floats, variances: Floats, noise_variance: float
+) -> None:
     height, width = size
     weight = 1.0 / (1.0 + variances.sum() / noise_variance)
     place = 0
-    for i in range(corner[0], corner[0] + height):
-        for j in range(corner[1], corner[1] + width):
-            for channel in range(images.shape[3]):
-                images[0, i, j, channel] += weight * mean[place]
-                images[1, i, j, channel] += weight
-                images[2, i, j, channel] += weight * variances[place]
+    for i in range(top, top + height):
+        for j in range(left, left + width):
+            for channel in range(sums.shape[3]):
+                sums[i, 0, j, channel] += weight * mean[place]
+                sums[i, 1, j, channel] += weight
+                sums[i, 2, j, channel] += weight * variances[place]
                 place += 1

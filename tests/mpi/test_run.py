@@ -20,7 +20,7 @@ TEXTS = {
     "search": SEARCH.replace("updates_per_sweep: 3", "updates_per_sweep: 4"),
     "annealed": ANNEALED,
     "exhaustive": SEARCH.replace("{kind: search, n_states: 12}", "{kind: exhaustive}"),
-    "image": DENOISE + "output: {figures: false}\n",
+    "image": DENOISE.replace("kind: denoise", "kind: restore") + "output: {figures: false}\n",
     "pictures": DENOISE.replace("image: IMAGE", "image: [IMAGE, coins], n_patches: 300, missing: 0.1").replace(
         "task: {kind: denoise, every: 3}", "output: {figures: false}"
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Gt
@@ -33,6 +33,8 @@ class Denoise:
     A photograph to which no noise was added, and of which no pixel was hidden, is all that is known: there is no PSNR.
     """
 
+    result: ClassVar[str] = "denoised"
+    """What the image is called that comes out."""
     every: Annotated[Annotated[int, Gt(0)] | None, NotComputedWith()] = None
     """Also measure the quality every N sweeps, not only at the end."""
 
@@ -41,28 +43,36 @@ class Denoise:
         if dataset.as_image is None:
             several = "" if len(dataset.row_shape) != 3 else " (of a single image, and without n_patches)"
             raise UserError(
-                f"task denoise needs the patches of an image; use data of kind image, or task train{several}"
+                f"task {kind_of(self)} needs the patches of an image; use data of kind image, or task train{several}"
             )
         if not estep.reconstructs(model):
             raise UserError(
-                f"task denoise needs predictions of the data, and model {kind_of(model)} with estep {kind_of(estep)} "
-                "cannot make any; use another model, or task train"
+                f"task {kind_of(self)} needs predictions of the data, and model {kind_of(model)} with estep "
+                f"{kind_of(estep)} cannot make any; use another model, or task train"
             )
         require_measures()
 
     def rehearse(self, context: TaskContext, state: TrainingState) -> None:
         """Merge a few patches, unless the image has only one."""
         if context.dataset.n_rows >= context.problem.blocks.n_rows:
-            denoised(context, state)
+            self.merged(context, state)
 
     def measure(self, context: TaskContext, state: TrainingState) -> Numbers:
         """`psnr` in dB, in the sweeps that are measured; NaN in others. Nothing without a clean image."""
-        clean = _reference(context)
+        clean = reference_of(context)
         if self.every is None or clean is None:
             return {}
         if state.sweep % self.every:
             return {"psnr": np.nan}
-        return {"psnr": quality(clean, denoised(context, state)).psnr}
+        return {"psnr": quality(clean, self.merged(context, state)).psnr}
+
+    def merged(self, context: TaskContext, state: TrainingState) -> Floats:
+        """The image (height, width, channels) at the present parameters, the same on all ranks."""
+        return denoised(context, state)
+
+    def estimate(self, context: TaskContext, state: TrainingState) -> tuple[Floats, dict[str, Any]]:
+        """The image in the end, the same on all ranks, and what else is told of it."""
+        return self.merged(context, state), {}
 
     def finish(self, context: TaskContext, state: TrainingState, folder: Path) -> dict[str, Any]:
         """`images`, written to the folder as well, and how good they are; of a file with other values than 0 to 255
@@ -71,18 +81,18 @@ class Denoise:
         With a clean image `psnr` and `ssim`, each `after` and `before`, as far as an image has all pixels; without one
         the noise level that was learned, as `learned_sigma` and the like, in the units of the image.
         """
-        dataset, clean = _image(context), _reference(context)
-        estimate = denoised(context, state)
+        dataset, clean = image_of(context), reference_of(context)
+        estimate, told = self.estimate(context, state)
         if not context.problem.comm.is_root:
             return {}
         images = {} if clean is None else {"clean": clean}
-        images |= {"noisy": dataset.noisy, "denoised": estimate}
+        images |= {"noisy": dataset.noisy, self.result: estimate}
         for name, image in images.items():
-            _save(folder / f"{name}.png", image)
+            save(folder / f"{name}.png", image)
         if dataset.scale is not None:
-            _save(folder / "denoised.tif", dataset.scale.from_eight_bits(estimate), save_values)
-        found = _learned_noise(context, state) if clean is None else _qualities(clean, dataset.noisy, estimate)
-        return {**found, "images": images}
+            save(folder / f"{self.result}.tif", dataset.scale.from_eight_bits(estimate), save_values)
+        found = learned_noise(context, state) if clean is None else _qualities(clean, dataset.noisy, estimate)
+        return {**found, **told, "images": images}
 
     def closing_line(self, results: dict[str, Any]) -> str | None:
         """PSNR before and after, as far as it is known, or what there is instead."""
@@ -90,8 +100,8 @@ class Denoise:
         if "clean" not in images:
             learned = [name for name in results if name.startswith(_LEARNED)]
             noise = "".join(f" with a {name.replace('_', ' ')} of {results[name]:.4g}" for name in learned)
-            return f"denoised{noise}: see noisy.png and denoised.png (no PSNR without a clean image)"
-        n_missing, n_left = (int(np.isnan(images[name]).sum()) for name in ("noisy", "denoised"))
+            return f"{self.result}{noise}: see noisy.png and {self.result}.png (no PSNR without a clean image)"
+        n_missing, n_left = (int(np.isnan(images[name]).sum()) for name in ("noisy", self.result))
         if n_left:
             return f"no PSNR: {n_left} of the {images['clean'].size} values were missing and have no estimate"
         after = f"{psnr['after']:.2f} dB" if "after" in psnr else "infinite, every value is right"
@@ -108,7 +118,7 @@ def denoised(context: TaskContext, state: TrainingState) -> Floats:
 
     NaN where pixels are missing that lie only in columns of which nothing can be known.
     """
-    problem, dataset = context.problem, _image(context)
+    problem, dataset = context.problem, image_of(context)
     image = np.zeros(dataset.noisy.shape)
     total, row_size = ExactSum([image.size]), image[0].size
     for task, posterior in posteriors(problem, state, vary=False):
@@ -124,14 +134,16 @@ def denoised(context: TaskContext, state: TrainingState) -> Floats:
     return dataset.merge(merged.reshape(image.shape), context.unknown)
 
 
-def _image(context: TaskContext) -> ImageDataset:
+def image_of(context: TaskContext) -> ImageDataset:
+    """The patches that are learned from."""
     image = context.dataset.as_image
     assert image is not None  # since `check`
     return image
 
 
-def _reference(context: TaskContext) -> Floats | None:
-    dataset = _image(context)
+def reference_of(context: TaskContext) -> Floats | None:
+    """The clean image, where one is known."""
+    dataset = image_of(context)
     return reference(dataset.clean, dataset.noisy)
 
 
@@ -147,7 +159,7 @@ def _qualities(clean: Floats, noisy: Floats, estimate: Floats) -> dict[str, dict
     return {measure: values for measure, values in found.items() if values}
 
 
-def _learned_noise(context: TaskContext, state: TrainingState) -> dict[str, float]:
+def learned_noise(context: TaskContext, state: TrainingState) -> dict[str, float]:
     """The noise level on the scale of the image; nothing where rows were whitened, or no single number says it."""
     problem = context.problem
     name = of_role(problem.model.parameters(problem.n_observed), "noise")
@@ -157,7 +169,7 @@ def _learned_noise(context: TaskContext, state: TrainingState) -> dict[str, floa
     return {_LEARNED + column: value for column, value in headline.items() if column in (name, f"{name}_mean")}
 
 
-def _save(path: Path, image: Floats, save: Callable[[Path, Floats], None] = save_png) -> None:
+def save(path: Path, image: Floats, save: Callable[[Path, Floats], None] = save_png) -> None:
     """Write a picture, whole or not at all; raises UserError where the disk does not take it."""
     try:
         with atomic.replacing(path) as temporary:

@@ -1,0 +1,107 @@
+"""Restoring an image from itself alone: without its noise, with its gaps filled in, or both."""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_types import Gt, Le
+from numpy.typing import NDArray
+
+from prosper_ng.components import component
+from prosper_ng.data.images import quality
+from prosper_ng.experiments.tasks.denoise import Denoise, image_of, learned_noise, reference_of, save
+from prosper_ng.experiments.tasks.interface import TaskContext
+from prosper_ng.parallel.communicator import SerialCommunicator
+from prosper_ng.restoration.groups import Groups, refined
+from prosper_ng.restoration.rounds import Wanted, plan, rounds
+from prosper_ng.training.em import TrainingState
+
+Floats = NDArray[np.float64]
+Positive = Annotated[int, Gt(0)]
+
+_WHITE = 255.0
+
+
+@component
+class Restore(Denoise):
+    """Denoise an image, fill in what is missing, or both: by the model first, then by groups of similar patches.
+
+    A group is a patch and those most similar to it nearby in the estimate so far; what varies in it is what its noisy
+    patches may vary by. Sizes and rounds suit the learned noise level and the gaps where they are not given.
+    """
+
+    result: ClassVar[str] = "restored"
+    observed_noise: bool | None = None
+    """Whether what was observed has noise; if not, it is kept as it is. Where not given, values beside gaps have none
+    unless `data.noise` was added or they differ from `data.clean`, and an image without gaps has some."""
+    groups: bool = True
+    """Whether groups of similar patches restore what the model leaves."""
+    patch_size: Positive | None = None
+    """Side of the patches in groups, in pixels; by the noise level where not given."""
+    n_similar: Positive | None = None
+    """Patches in a group."""
+    window: Positive = 35
+    """Side of the window around a patch in which similar ones are looked for, in pixels."""
+    step: Positive | None = None
+    """Pixels from one group to the next."""
+    n_rounds: Positive | None = None
+    """How often groups are made anew from what came out."""
+    share: Annotated[float, Gt(0), Le(1)] = 1.0
+    """Of what varies in the residual beyond the noise, the part that may belong to the image."""
+
+    def rehearse(self, context: TaskContext, state: TrainingState) -> None:
+        """Merge a few patches, and make a group of one, with gaps and without."""
+        super().rehearse(context, state)
+        n_channels = image_of(context).noisy.shape[2]
+        for value in (0.0, np.nan) if self.groups else ():
+            pilot = np.zeros((2, 2, n_channels))
+            noisy = pilot.copy()
+            noisy[0, 0, 0] = value
+            refined(pilot, noisy, 1.0, Groups((2, 2), 1, 1), SerialCommunicator())
+
+    def merged(self, context: TaskContext, state: TrainingState) -> Floats:
+        """What the model makes of the image; observed values are kept where they have no noise."""
+        image, noisy = super().merged(context, state), image_of(context).noisy
+        return np.where(np.isnan(noisy), image, noisy) if self._keeps_observed(context) else image
+
+    def estimate(self, context: TaskContext, state: TrainingState) -> tuple[Floats, dict[str, Any]]:
+        """The image after the last round; `rounds` with `sigma` and `psnr` after each, `deviation` after the last."""
+        pilot, noisy = self.merged(context, state), image_of(context).noisy
+        if not self.groups or np.isnan(pilot).any():
+            return pilot, {}
+        keeps, clean, comm = self._keeps_observed(context), reference_of(context), context.problem.comm
+        sigma = _noise_level(context, state, pilot)
+        wanted = Wanted(self.patch_size, self.n_similar, self.window, self.step, self.n_rounds, self.share)
+        stages = plan(noisy.shape, sigma, not keeps, bool(np.isnan(noisy).any()), wanted)
+        told: dict[str, list[float]] = {"sigma": [], "psnr": []}
+        for found in rounds(pilot, noisy, sigma, stages, keeps, comm):
+            told["sigma"].append(found.sigma)
+            if clean is not None and comm.is_root:
+                told["psnr"].append(quality(clean, found.image).psnr)
+        numbers = {name: np.array(values) for name, values in told.items() if values}
+        return found.image, {"rounds": numbers, "deviation": found.deviation}
+
+    def finish(self, context: TaskContext, state: TrainingState, folder: Path) -> dict[str, Any]:
+        """As of `denoise`, with the posterior standard deviation as `deviation` and in uncertainty.png, where the
+        largest one is white."""
+        results = super().finish(context, state, folder)
+        deviation = results.get("deviation")
+        if deviation is not None:
+            largest = float(np.nanmax(deviation, initial=0.0)) or 1.0
+            save(folder / "uncertainty.png", deviation * (_WHITE / largest))
+        return results
+
+    def _keeps_observed(self, context: TaskContext) -> bool:
+        dataset = image_of(context)
+        if self.observed_noise is not None:
+            return not self.observed_noise
+        missing = np.isnan(dataset.noisy)
+        return bool(missing.any()) and np.array_equal(dataset.noisy[~missing], dataset.clean[~missing])
+
+
+def _noise_level(context: TaskContext, state: TrainingState, pilot: Floats) -> float:
+    """The learned noise level on the scale of the image; what the estimate leaves, where no single number says it."""
+    for level in learned_noise(context, state).values():
+        if level > 0:
+            return level
+    return float(np.sqrt(np.nanmean((image_of(context).noisy - pilot) ** 2))) or 1.0
