@@ -44,12 +44,8 @@ def tiff_page(path: Path, wanted: Wanted) -> Stored:
         n_pages = sum(each.n_pages for each in groups)
         if n_pages == 0:
             raise DataError(f"{path} holds no picture")
-        number = left = chosen(path, wanted, n_pages)
-        frames = groups[0]
-        for frames in groups:
-            if left < frames.n_pages:
-                break
-            left -= frames.n_pages
+        number = chosen(path, wanted, n_pages)
+        frames, left = _with_page(groups, number)
         series = file.series[frames.series]
         first, by_page = series.keyframe, len(series.pages) == frames.n_pages
         directory = series.pages[left].index if by_page else first.index
@@ -66,7 +62,6 @@ def tiff_page(path: Path, wanted: Wanted) -> Stored:
             shape, np.dtype(np.uint8), 8, orientation, lambda: _by_pillow(path, directory, orientation, "RGB")[0],
             n_pages, number,
         )  # fmt: skip
-    used = _bits_in_use(bits, dtype)
 
     def read() -> NDArray[Any]:
         try:
@@ -83,9 +78,18 @@ def tiff_page(path: Path, wanted: Wanted) -> Stored:
                 ) from error
             is_inverted = photometric == "MINISWHITE" and mode not in _INVERTED_BY_PILLOW
         pixels = pixels.astype(dtype, copy=False)
-        return _turned_round(pixels, used) if is_inverted else pixels
+        return _turned_round(pixels, _bits_in_use(bits, dtype)) if is_inverted else pixels
 
-    return Stored(frames.shape, dtype, used, orientation, read, n_pages, number)
+    return Stored(frames.shape, dtype, _bits_in_use(bits, dtype), orientation, read, n_pages, number)
+
+
+def _with_page(groups: list[_Frames], number: int) -> tuple[_Frames, int]:
+    """The group that holds the page of a number, and the number in it."""
+    for frames in groups:
+        if number < frames.n_pages:
+            return frames, number
+        number -= frames.n_pages
+    raise IndexError(number)
 
 
 def _is_picture(series: Any) -> bool:

@@ -127,11 +127,7 @@ def run(
             if resumed and comm.is_root:
                 _require_same_start(folder, start)
         listener.opened(folder, state.sweep)
-        listener.note(str(parts.plan))
-        if compiled.n_kernels:
-            listener.note(str(compiled))
-        listener.note(f"E-step: {config.learning.chosen_estep.reason}")
-        for note in parts.dataset.notes:
+        for note in _notes(config, parts, compiled):
             listener.note(note)
         is_listened_to = asked is not None and asked.on_sweep is not None
         ended_before = _ended_by_listener(folder, state.sweep, config) if is_listened_to and comm.is_root else None
@@ -141,6 +137,15 @@ def run(
         ending = train(parts, config.training, state, keeper, requests)
         kept.checkpoint(state)
         return _conclude(config, parts, state, kept, ending)
+
+
+def _notes(config: RunConfig, parts: Assembly, compiled: compiling.Tally) -> Iterator[str]:
+    """What the log says before the first sweep."""
+    yield str(parts.plan)
+    if compiled.n_kernels:
+        yield str(compiled)
+    yield f"E-step: {config.learning.chosen_estep.reason}"
+    yield from parts.dataset.notes
 
 
 def _require_same_start(folder: Path, start: str | None) -> None:

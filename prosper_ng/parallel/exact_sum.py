@@ -191,16 +191,9 @@ def _round(folds: Floats, total: Floats) -> None:
 
 @kernel
 def _add(
-    buffer: Floats,
-    starts: Ints,
-    tops: Ints,
-    folds: Floats,
-    special: Floats,
-    reach: Ints,
-    rounders: Floats,
-    begin: int,
+    buffer: Floats, starts: Ints, tops: Ints, folds: Floats, special: Floats, reach: Ints, rounders: Floats, begin: int,
     end: int,
-) -> bool:
+) -> bool:  # fmt: skip
     """Add entries begin..end of a buffer to the bins; whether any of its entries was NaN, infinite or huge."""
     any_special = False
     chunk, bits = np.empty(_CHUNK), buffer.view(np.int64)

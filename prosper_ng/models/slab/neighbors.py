@@ -86,16 +86,9 @@ def _fill(base: float, e: Any, q: Any, mu: Any, log_odds: Any, result: Any) -> N
 
 @kernel(error_model="numpy")
 def fill_neighbors(
-    neighborhood: Any,
-    log_odds: Any,
-    b: Any,
-    mu: Any,
-    gram: Any,
-    elements: Any,
-    by_entry: Any,
-    observed: Any,
+    neighborhood: Any, log_odds: Any, b: Any, mu: Any, gram: Any, elements: Any, by_entry: Any, observed: Any,
     found: Any,
-) -> None:
+) -> None:  # fmt: skip
     """Fill the log joints of the neighbors of a neighborhood.
 
     elements (H, D) and by_entry (D, H) are the same dictionary; observed (n, D), or (0, D) where nothing is missing.
