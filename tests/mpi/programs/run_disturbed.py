@@ -44,7 +44,7 @@ def note_time():
 
 
 def measure(self, setting, state):
-    """Sends the signal from within a sweep, so that it is seen in the next one."""
+    """Sends the signal from within a sweep, at the end of which, or of the next one, it is seen."""
     global is_disturbed
     if setting.problem.comm.rank == rank and state.sweep == sweep and not is_disturbed:
         is_disturbed = True
