@@ -16,6 +16,8 @@ _FALLING = (17.3, 14.1, 10.0, 7.7, 6.3, 5.5, 5.5, 5.5)
 _POLISH = 4.5
 _N_POLISHED = 6
 _OVER_RELAXATION = 0.8
+_LEAST_SIGMA = 0.01
+"""A noise that nobody sees; without any, groups of equal patches would have no covariance at all."""
 
 
 class Stage(NamedTuple):
@@ -81,7 +83,7 @@ def rounds(
     """
     observed = ~np.isnan(noisy)
     for number, stage in enumerate(stages):
-        level = sigma if stage.sigma is None else stage.sigma
+        level = max(_LEAST_SIGMA, sigma if stage.sigma is None else stage.sigma)
         needs_deviation = stage.sigma is None or number == len(stages) - 1
         found = refined(pilot, noisy, level, stage.groups, comm, stage.offset, needs_deviation)
         sigma = found.sigma

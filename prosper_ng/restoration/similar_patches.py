@@ -19,7 +19,7 @@ def similar_patches(
     """Write the corners (n, 2) of the n patches nearest to the one at (top, left), in raster order; how many there are.
 
     `image` is (rows, columns, channels); candidates lie within `reach` pixels up, down, left and right. `distances` has
-    room for all of them. Of equally near ones the first are taken.
+    room for all of them. The patch itself is among them, and of equally near ones the first.
     """
     rows, columns, _ = image.shape
     first_top, last_top = max(0, top - reach), min(rows - height, top + reach)
@@ -30,6 +30,7 @@ def similar_patches(
         for j in range(first_left, last_left + 1):
             place = (i - first_top) * across + j - first_left
             distances[place] = _distance(image, i, j, top, left, height, width)
+    distances[(top - first_top) * across + left - first_left] = -1.0
     n_wanted = min(len(corners), n_candidates)
     limit = np.partition(distances[:n_candidates], n_wanted - 1)[n_wanted - 1]
     n_nearer = 0

@@ -29,9 +29,9 @@ def test_the_nearest_in_the_window_are_found_in_raster_order(top, left, n_channe
     assert (top, left) in nearest
 
 
-def test_of_equally_near_ones_the_first_are_taken_and_there_may_be_fewer_than_wanted():
+def test_of_equally_near_ones_the_first_are_taken_beside_the_patch_itself_and_there_may_be_fewer():
     image = np.zeros((6, 6, 1))
-    assert found(image, 2, 2, (3, 3), 1, 4) == [(1, 1), (1, 2), (1, 3), (2, 1)]
+    assert found(image, 2, 2, (3, 3), 1, 4) == [(1, 1), (1, 2), (1, 3), (2, 2)]
     assert found(image, 0, 0, (6, 6), 5, 4) == [(0, 0)]
 
 
