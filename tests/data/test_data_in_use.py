@@ -36,7 +36,8 @@ def test_data_that_may_not_be_read(open_folder):
 def test_something_else_in_the_place_of_data(tmp_path, what):
     for path, source in data_files(tmp_path).items():
         replaced_by(path, what)
-        with pytest.raises(UserError, match=SAID[what]):
+        said = "has no files" if path.suffix == ".png" and what == "folder" else SAID[what]  # it may hold pictures
+        with pytest.raises(UserError, match=said):
             source.open(0)
 
 
