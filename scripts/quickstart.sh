@@ -6,7 +6,7 @@ set -euo pipefail
 output=runs/quickstart
 
 prepare_environment mpi,image,plot,report
-mpiexec -n 2 prosper-ng run configs/runs/denoise-camera.yaml --output "$output"
+mpiexec -n 2 prosper-ng run configs/runs/restore-camera.yaml --output "$output"
 
 printf '\nThe pictures:\n'
 printf '  %s\n' "$PWD/$output"/*.png

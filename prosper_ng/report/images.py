@@ -14,7 +14,8 @@ from prosper_ng.storage.run_record import RunRecord
 Floats = NDArray[np.float64]
 Images = list[tuple[str, Floats]]
 
-_ORDER = ("clean", "noisy", "masked", "denoised", "inpainted")
+_RESULTS = ("denoised", "restored")
+_ORDER = ("clean", "noisy", "masked", *_RESULTS, "inpainted")
 _SYMBOLS = {"sigma": "σ"}
 
 
@@ -40,7 +41,7 @@ def notes_on(images: Images, results: Mapping[str, Any]) -> list[str]:
         parts = [f"{missing:.1%} of the pixels are missing"] if missing else []
         if clean is not None and name != "clean":
             parts += _quality(clean, image)
-        elif clean is None and name == "denoised":
+        elif clean is None and name in _RESULTS:
             parts += _learned(results)
         notes.append(", ".join(parts))
     return notes

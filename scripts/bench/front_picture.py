@@ -1,4 +1,4 @@
-"""The picture at the top of the README, from the run of quickstart: a noisy photograph, the same denoised, and some of
+"""The picture at the top of the README, from the run of quickstart: a noisy photograph, the same restored, and some of
 the dictionary elements that were learned on the way.
 """
 
@@ -33,7 +33,7 @@ def main() -> None:
     most_used = np.argsort(-use, kind="stable")[:N_SHOWN]
     panels = [
         ("noisy", eight_bit(with_channels(images["noisy"]))),
-        ("denoised", eight_bit(with_channels(images["denoised"]))),
+        ("restored", eight_bit(with_channels(images["restored"]))),
         ("dictionary elements used most", mosaic(tiles(W[:, most_used], patch_shape), n_columns=9)),
     ]
     figure = Figure(figsize=(12, 4.3), layout="constrained")

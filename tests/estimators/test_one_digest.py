@@ -107,7 +107,7 @@ def test_workers_of_joblib_fit_with_an_empty_cache_of_kernels(folder, tmp_path):
     found = script(folder, IN_WORKERS, XDG_CACHE_HOME=str(tmp_path), PYTHONPATH=str(tmp_path / "site"))
     rows = np.load(folder / "rows.npy")
     assert found == [coder(random_state=seed).fit(rows).learned_.digest for seed in (7, 8, 9)]
-    assert any(tmp_path.rglob("*.nbi"))
+    assert any(tmp_path.rglob("*.nbc"))
 
 
 @pytest.mark.slow

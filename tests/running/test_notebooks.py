@@ -86,7 +86,8 @@ def test_a_bar_is_one_output_that_ends_with_the_last_sweep(kernel):
     ["learn()", "learn(n_jobs=2)", "learn(folder=folder + '/a')", "learn(folder=folder + '/b', n_jobs=2)"],
 )
 def test_an_interrupted_kernel_keeps_what_was_learned_and_goes_on(kernel, call):
-    (bar,), (name, _) = kernel(call, interrupt_at="sweep    ")
+    (bar, *said), (name, _) = kernel(call, interrupt_at="sweep    ")
+    assert all(each.startswith("interrupted: it ends after this sweep") for each in said)
     assert (name, bar.startswith("sweep ")) == ("KeyboardInterrupt", True)
     (kept,), _ = kernel("sys.last_value.learned.n_sweeps > 0, state() == before")
     assert kept == "(True, True)"
