@@ -12,6 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 once all is compiled. Raises UserError where there is no such model, or no folder to keep it in."""
+    from prosper_ng.config import ConfigError
     from prosper_ng.errors import UserError
     from prosper_ng.kernel_cache import places
     from prosper_ng.running.first_use import compile_model, kinds
@@ -24,9 +25,13 @@ def run(arguments: argparse.Namespace) -> int:
             "set NUMBA_CACHE_DIR to a folder that can be written to, or start again"
         )
     for kind in models:
-        found = compile_model(kind)
+        try:
+            found = compile_model(kind)
+            said = str(found) if found.n_kernels else "all kernels are there"
+        except ConfigError:
+            said = "has options without a default, and so is compiled in its first run"
         if not arguments.quiet:
-            print(f"{kind:<10} {found if found.n_kernels else 'all kernels are there'}", flush=True)
+            print(f"{kind:<10} {said}", flush=True)
     if not arguments.quiet:
         print(f"kernels are in {folder}")
     return 0

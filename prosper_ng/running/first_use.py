@@ -17,6 +17,8 @@ _N_ROWS, _N_OBSERVED = 70, 6
 _FEW, _MANY = 4, 12
 """Latents whose states are all looked at, and others whose states are searched for."""
 _SHORT = {"n_sweeps": 2, "updates_per_sweep": 2}
+_OPTIONS: dict[str, dict[str, Any]] = {"dsc": {"values": (-1.0, 0.0, 1.0)}}
+"""What models have no default for."""
 _PRESELECTION = {"kind": "preselection", "n_candidates": 3, "max_active": 2}
 
 
@@ -29,12 +31,17 @@ def compile_model(kind: str) -> compiling.Tally:
     with compiling.told() as tally, compiling.alone(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # so few rows are doubtful
         for n_latents, estep in ((_FEW, "auto"), (_MANY, "auto"), (_MANY, _PRESELECTION)):
-            _use({"kind": kind, "n_latents": n_latents}, estep)
+            _use(model_of(kind, n_latents), estep)
     return tally
 
 
-def _use(model: dict[str, Any], estep: Any) -> None:
-    rows = _rows(model)
+def model_of(kind: str, n_latents: int) -> Any:
+    """A model of a kind with options as they are by default; ConfigError where it has others without a default."""
+    return components_of("prosper_ng.models")[kind](n_latents=n_latents, **_OPTIONS.get(kind, {}))
+
+
+def _use(model: Any, estep: Any) -> None:
+    rows = model.support.feasible((_N_ROWS, _N_OBSERVED), stream(0, "rehearsal").generator())
     gaps = rows.copy()
     gaps[::3, 0] = np.nan
     is_default = estep == "auto"
@@ -47,12 +54,6 @@ def _use(model: dict[str, Any], estep: Any) -> None:
                 learned.posterior(values, missing=missing)
                 learned.reconstruct(values, missing=missing)
                 learned.sample(2)
-
-
-def _rows(model: dict[str, Any]) -> Any:
-    given = dict(model)
-    component = components_of("prosper_ng.models")[given.pop("kind")](**given)
-    return component.support.feasible((_N_ROWS, _N_OBSERVED), stream(0, "rehearsal").generator())
 
 
 def kinds(named: list[str]) -> Iterator[str]:

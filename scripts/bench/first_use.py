@@ -16,12 +16,12 @@ PROGRAM = """
 import sys, warnings
 import prosper_ng
 from prosper_ng import compiling
-from prosper_ng.components import components_of
 from prosper_ng.numerics.random_streams import stream
+from prosper_ng.running.first_use import model_of
 
 warnings.simplefilter("ignore")
 kind, n_latents = sys.argv[1], int(sys.argv[2])
-model = components_of("prosper_ng.models")[kind](n_latents=n_latents)
+model = model_of(kind, n_latents)
 rows = model.support.feasible((500, 25), stream(0, "first use").generator())
 with compiling.told() as told:
     prosper_ng.learn(rows, model)

@@ -51,13 +51,20 @@ def test_what_is_warmed_up_compiles_nothing_at_its_first_use(tmp_path):
 
 
 @pytest.mark.heavy
-def test_a_model_is_named_with_what_was_done(capsys):
-    assert main(["warm-up", "tsc"]) == 0
+def test_models_are_named_with_what_was_done(capsys):
+    assert main(["warm-up", "dsc", "tsc"]) == 0
     capsys.readouterr()
-    assert main(["warm-up", "tsc"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "tsc        all kernels are there"
-    assert lines[1].startswith("kernels are in ")
+    assert main(["warm-up", "dsc", "tsc"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert lines == ["dsc        all kernels are there", "tsc        all kernels are there"]
+    assert last.startswith("kernels are in ")
+
+
+def test_a_model_of_which_nobody_knows_the_options_is_left_out(capsys, monkeypatch):
+    monkeypatch.setattr("prosper_ng.running.first_use._OPTIONS", {})
+    assert main(["warm-up", "dsc"]) == 0
+    said = "has options without a default, and so is compiled in its first run"
+    assert capsys.readouterr().out.splitlines()[0] == f"dsc        {said}"
 
 
 def test_a_model_that_is_none_is_named(capsys):
