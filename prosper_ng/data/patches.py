@@ -42,8 +42,8 @@ class PatchGrid:
             )
         self.image_shape = image_shape
         self.patch_shape = (*patch_size, n_channels)
-        self.tops = _corners(height, patch_size[0], stride)
-        self.lefts = _corners(width, patch_size[1], stride)
+        self.tops = corners_along(height, patch_size[0], stride)
+        self.lefts = corners_along(width, patch_size[1], stride)
         self.n_patches = len(self.tops) * len(self.lefts)
         self.n_values = patch_size[0] * patch_size[1] * n_channels
 
@@ -176,11 +176,10 @@ class PatchDataset(PreparedRows):
         return np.where(coverage > 0, sums / np.maximum(coverage, 1), self.noisy)
 
 
-def _corners(length: int, size: int, stride: int) -> NDArray[np.int64]:
-    """Positions 0, stride, ... along one side, and the last that fits."""
-    regular = np.arange(0, length - size + 1, stride)
+def corners_along(length: int, size: int, stride: int, begin: int = 0) -> NDArray[np.int64]:
+    """Positions begin, begin + stride, ... along one side, and the first and the last that fit."""
     last = length - size
-    return regular if regular[-1] == last else np.append(regular, last)
+    return np.unique(np.concatenate([[0], np.arange(min(begin, last), last, stride), [last]]))
 
 
 def _cover(corners: NDArray[np.int64], size: int, length: int) -> Floats:

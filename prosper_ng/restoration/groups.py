@@ -8,9 +8,9 @@ the next round, and the noise level is learned again in each.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from prosper_ng.data.patches import PatchGrid, corners_along
 from prosper_ng.kernels import kernel
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
@@ -60,7 +60,8 @@ def refined(
     observed = ~np.isnan(noisy)
     precision = _precision(noisy - pilot, sigma, groups) if observed.all() else np.zeros((0, 0))
     tops, lefts = (
-        _corners(size, side, groups.step, offset) for size, side in zip(pilot.shape[:2], groups.patch_size, strict=True)
+        corners_along(size, side, groups.step, offset)
+        for size, side in zip(pilot.shape[:2], groups.patch_size, strict=True)
     )
     blocks = RowBlocks(len(tops) * len(lefts), _BLOCK_GROUPS)
     sums, tally = np.zeros((pilot.shape[0], 3, *pilot.shape[1:])), np.zeros(2)
@@ -89,16 +90,12 @@ def refined(
     )
 
 
-def _corners(size: int, side: int, step: int, offset: int) -> Ints:
-    return np.unique(np.concatenate([[0], np.arange(min(offset, size - side), size - side, step), [size - side]]))
-
-
 def _precision(residual: Floats, sigma: float, groups: Groups) -> Floats:
     """The inverse of the noise's covariance plus what patches of the residual (D values) vary by beyond it."""
-    windows = sliding_window_view(residual, groups.patch_size, axis=(0, 1)).transpose(0, 1, 3, 4, 2)
-    n_patches = windows.shape[0] * windows.shape[1]
-    picked = np.unique(np.linspace(0, n_patches - 1, min(n_patches, _MOST_RESIDUALS)).astype(np.int64))
-    patches = windows[picked // windows.shape[1], picked % windows.shape[1]].reshape(len(picked), -1)
+    height, width, n_channels = residual.shape
+    grid = PatchGrid((height, width, n_channels), groups.patch_size, 1)
+    numbers = np.unique(np.linspace(0, grid.n_patches - 1, min(grid.n_patches, _MOST_RESIDUALS)).astype(np.int64))
+    patches = grid.cut(residual, numbers)
     eigenvalues, vectors = np.linalg.eigh(np.cov(patches.T, ddof=0).reshape(patches.shape[1], -1))
     variances = sigma**2 + groups.share * np.maximum(eigenvalues - sigma**2, 0.0)
     return np.ascontiguousarray((vectors / variances) @ vectors.T)

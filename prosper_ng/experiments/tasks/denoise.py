@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import NotComputedWith, component, kind_of
 from prosper_ng.data.dataset import Dataset, ImageDataset
-from prosper_ng.data.images import quality, reference, require_measures, save_png, save_values
+from prosper_ng.data.images import psnr_of, quality, reference, require_measures, save_png, save_values
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Numbers, TaskContext
@@ -64,7 +64,7 @@ class Denoise:
             return {}
         if state.sweep % self.every:
             return {"psnr": np.nan}
-        return {"psnr": quality(clean, self.merged(context, state)).psnr}
+        return {"psnr": psnr_of(clean, self.merged(context, state))}
 
     def merged(self, context: TaskContext, state: TrainingState) -> Floats:
         """The image (height, width, channels) at the present parameters, the same on all ranks."""
@@ -169,10 +169,10 @@ def learned_noise(context: TaskContext, state: TrainingState) -> dict[str, float
     return {_LEARNED + column: value for column, value in headline.items() if column in (name, f"{name}_mean")}
 
 
-def save(path: Path, image: Floats, save: Callable[[Path, Floats], None] = save_png) -> None:
+def save(path: Path, image: Floats, write: Callable[[Path, Floats], None] = save_png) -> None:
     """Write a picture, whole or not at all; raises UserError where the disk does not take it."""
     try:
         with atomic.replacing(path) as temporary:
-            save(temporary, image)
+            write(temporary, image)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}; the same command tries again") from None

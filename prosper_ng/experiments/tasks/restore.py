@@ -8,7 +8,7 @@ from annotated_types import Gt, Le
 from numpy.typing import NDArray
 
 from prosper_ng.components import component
-from prosper_ng.data.images import quality
+from prosper_ng.data.images import psnr_of
 from prosper_ng.experiments.tasks.denoise import Denoise, image_of, learned_noise, reference_of, save
 from prosper_ng.experiments.tasks.interface import TaskContext
 from prosper_ng.parallel.communicator import SerialCommunicator
@@ -77,7 +77,7 @@ class Restore(Denoise):
         for found in rounds(pilot, noisy, sigma, stages, keeps, comm):
             told["sigma"].append(found.sigma)
             if clean is not None and comm.is_root:
-                told["psnr"].append(quality(clean, found.image).psnr)
+                told["psnr"].append(psnr_of(clean, found.image))
         numbers = {name: np.array(values) for name, values in told.items() if values}
         return found.image, {"rounds": numbers, "deviation": found.deviation}
 
