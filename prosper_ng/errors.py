@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from collections.abc import Sequence
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -19,6 +20,12 @@ class NumericalError(UserError):
     """The computation left the real numbers, or a guarantee of the mathematics was violated."""
 
     exit_status = 3
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Names for a sentence: the first ones, and how many more there are than `most`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def warn(sentence: str) -> None:

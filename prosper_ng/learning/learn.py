@@ -14,7 +14,7 @@ from prosper_ng import compiling
 from prosper_ng.config import ConfigError, SourceText
 from prosper_ng.config.mistakes import Place
 from prosper_ng.data.dataset import Dataset
-from prosper_ng.errors import UserError, warn
+from prosper_ng.errors import UserError, listed, warn
 from prosper_ng.inference.learned import Learned
 from prosper_ng.learning.assembly import Assembly, assemble
 from prosper_ng.learning.digest import run_digest
@@ -153,17 +153,13 @@ def given_by(start: Learned | Mapping[str, Any], dataset: Dataset) -> Given:
             "parameters are none of the data as they are"
         )
     names, theirs = start.column_names, dataset.column_names
-    if None not in (names, theirs) and names != theirs:
+    if names is not None and theirs is not None and names != theirs:
+        own, others = (listed([*map(repr, each)], _SHOWN) for each in (names, theirs))
         raise UserError(
-            f"start: {start.origin} has learned from the columns {_listed(names)}, and those of {dataset.where} are "
-            f"{_listed(theirs)}; bring them into its order"
+            f"start: {start.origin} has learned from the columns {own}, and those of {dataset.where} are {others}; "
+            "bring them into its order"
         )
     return Given(start.params, start.never_observed, "start")
-
-
-def _listed(names: tuple[str, ...] | None) -> str:
-    shown = ", ".join(map(repr, (names or ())[:_SHOWN]))
-    return f"{shown} and {len(names) - _SHOWN} more" if names and len(names) > _SHOWN else shown
 
 
 def _digest(parts: Assembly, state: TrainingState, history: History) -> str:

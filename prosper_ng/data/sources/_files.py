@@ -9,6 +9,7 @@ from pathlib import Path
 from prosper_ng import access
 from prosper_ng.data.dataset import DataError
 from prosper_ng.data.sources._file_kinds import N_BYTES, folder_format, other_format, stand_in
+from prosper_ng.errors import listed
 from prosper_ng.paths import path_of
 
 
@@ -60,7 +61,7 @@ def missing(what: str, name: str, where: Path, names: Iterable[str]) -> DataErro
     there = sorted(names)
     near = difflib.get_close_matches(name, there, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    shown = ", ".join(f"'{one}'" for one in there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
+    shown = listed([f"'{one}'" for one in there], 20)
     return DataError(f"{where} has no {what} '{name}'{hint} (it has {shown or 'none'})")
 
 

@@ -8,6 +8,7 @@ import h5py
 
 from prosper_ng.data.dataset import DataError
 from prosper_ng.data.sources._matlab_classes import NUMERIC, not_numbers
+from prosper_ng.errors import listed
 
 _NAMES = {
     4: "szip", 307: "bzip2", 32000: "lzf", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32013: "zfp",
@@ -137,8 +138,7 @@ def _inside(group: h5py.Group, name: str) -> str:
             found.append(f"'{path}' of shape {thing.shape}")
         elif isinstance(thing, h5py.Group) and not key.startswith("#"):
             found.append(f"'{path}' (a group)")
-    more = f" and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
-    return ", ".join(found[:_MOST_SHOWN]) + more or "none"
+    return listed(found, _MOST_SHOWN) or "none"
 
 
 def _text(value: Any) -> str | None:

@@ -9,9 +9,10 @@ from prosper_ng.data.dataset import DataError
 from prosper_ng.data.picture_files import is_picture
 from prosper_ng.data.sources._files import existing_file
 from prosper_ng.data.sources._named_files import doubts_about, files_named
+from prosper_ng.errors import listed
 from prosper_ng.paths import path_of
 
-_SHOWN = 3
+SHOWN = 3
 """So many names of several are told."""
 
 
@@ -47,15 +48,9 @@ def pictures_named(image: str | Sequence[str]) -> Named:
             raise DataError(f"{each} has {what}{hint}")
         names += pictures
         left_out += sorted(set(files) - set(pictures))
-    notes = [f"{len(names)} pictures: {shown(names)}"] if len(names) > 1 else []
-    notes += [f"left out, as no pictures: {shown(left_out)}"] if left_out else []
+    notes = [f"{len(names)} pictures: {listed(names, SHOWN)}"] if len(names) > 1 else []
+    notes += [f"left out, as no pictures: {listed(left_out, SHOWN)}"] if left_out else []
     return Named(names, tuple(notes), doubts_about([name for name in names if Path(name).suffix], "image"))
-
-
-def shown(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def _names_several(name: str) -> bool:

@@ -10,7 +10,8 @@ from prosper_ng.data.picture_pages import Wanted
 from prosper_ng.data.picture_scale import of_type
 from prosper_ng.data.picture_set import PicturePatches, PictureSet
 from prosper_ng.data.sources import _image_damage as damage
-from prosper_ng.data.sources._image_files import Named, shown
+from prosper_ng.data.sources._image_files import SHOWN, Named
+from prosper_ng.errors import listed
 
 if TYPE_CHECKING:
     from prosper_ng.data.sources.image import Image
@@ -31,7 +32,7 @@ def patches_of(source: "Image", named: Named, seed: int) -> PicturePatches:
     hidden, doubts = source.hidden(pages[0].shape)
 
     first = source.reading.picture(pages[0])
-    where = f"image {named.names[0]}" if len(pages) == 1 else f"images {shown(named.names)}"
+    where = f"image {named.names[0]}" if len(pages) == 1 else f"images {listed(named.names, SHOWN)}"
     pictures = PictureSet(
         [_cut_shape(source, page) for page in pages],
         lambda number: source.damaged(source.reading.picture(pages[number]).pixels, hidden, seed, number),
@@ -47,7 +48,7 @@ def patches_of(source: "Image", named: Named, seed: int) -> PicturePatches:
     )  # fmt: skip
     dataset.doubts = (*named.doubts, *first.doubts, *doubts, *chain.from_iterable(of_headers))
     if small:
-        dataset.doubts += (f"smaller than a patch, and left out: {shown(small)}",)
+        dataset.doubts += (f"smaller than a patch, and left out: {listed(small, SHOWN)}",)
     return dataset
 
 

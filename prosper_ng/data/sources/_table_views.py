@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.data.dataset import DataError
+from prosper_ng.errors import listed
 
 if TYPE_CHECKING:
     from prosper_ng.data.sources._arrays import ReadRows, Table
@@ -125,12 +126,11 @@ def joined(files: Sequence[str], table_of: Callable[[str], "Table"]) -> "Table":
         return np.concatenate(found)
 
     where = f"{len(files)} files, from {files[0]} to {files[-1]}"
-    order = f"rows come from {len(files)} files in this order: {', '.join(files[:_SHOWN])}"
-    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    order = f"rows come from {len(files)} files in this order: {listed(files, _SHOWN)}"
     gaps = next((kept(file).gaps for file in files if kept(file).gaps is not None), None)
     return first._replace(
         where=where, shape=(begins[-1], first.shape[1]), rows=rows, stored=None, gaps=gaps, reader_of=None,
-        parts=tuple(parts), notes=(order + more, *notes), doubts=tuple(doubts),
+        parts=tuple(parts), notes=(order, *notes), doubts=tuple(doubts),
     )  # fmt: skip
 
 
@@ -194,9 +194,8 @@ def _unknown(table: "Table", name: str) -> str:
         )
     near = difflib.get_close_matches(name, table.names, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    shown = ", ".join(f"'{one}'" for one in table.names[:_SHOWN])
-    more = f" and {len(table.names) - _SHOWN} more" if len(table.names) > _SHOWN else ""
-    return f"columns: {table.where} has no column '{name}'{hint} (it has {shown}{more})"
+    shown = listed([f"'{one}'" for one in table.names], _SHOWN)
+    return f"columns: {table.where} has no column '{name}'{hint} (it has {shown})"
 
 
 def _require_alike(first: "Table", table: "Table") -> None:
