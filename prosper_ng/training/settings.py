@@ -1,6 +1,7 @@
 """What a user says about training."""
 
 from dataclasses import field
+from functools import cached_property
 from typing import Annotated
 
 from annotated_types import Gt
@@ -53,7 +54,7 @@ class Training:
         """Whether a run of more sweeps would be another one from the start."""
         return self.annealing.depends_on_length or (self.restarts > 1 and self.restart_sweeps is None)
 
-    @property
+    @cached_property
     def tried_sweeps(self) -> int:
         """Sweeps of each restart; 0 where there is one start only, which needs no trying."""
         if self.restarts == 1:

@@ -16,7 +16,7 @@ from prosper_ng import cli
 from prosper_ng.models.bsc import BSC
 from prosper_ng.report.narrator import Narrator
 from prosper_ng.storage.run_record import read_run
-from tests.helpers.small_runs import ANNEALED, SEARCH, Runner, wait_for
+from tests.helpers.small_runs import ANNEALED, RESTARTS, SEARCH, Runner, wait_for
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
 LONG = SEARCH.replace("n_sweeps: 12", "n_sweeps: 60").replace("checkpoint_sweeps: 4", "checkpoint_sweeps: 5")
@@ -85,8 +85,9 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_a_sentence(runner, digest_o
     assert run.history["sweep"].tolist() == list(range(1, n_sweeps + 1))
 
 
-def test_a_run_that_is_stopped_again_and_again(runner, digest_of, monkeypatch):
-    run, original, expected = runner(), Narrator.sweep, digest_of(SEARCH)
+@pytest.mark.parametrize(("text", "n_stops"), [(SEARCH, 5), (RESTARTS, 7)])
+def test_a_run_that_is_stopped_again_and_again(runner, digest_of, monkeypatch, text, n_stops):
+    run, original, expected = runner(text), Narrator.sweep, digest_of(text)
 
     def heard(self, done, *told):
         original(self, done, *told)
@@ -97,8 +98,25 @@ def test_a_run_that_is_stopped_again_and_again(runner, digest_of, monkeypatch):
     while 0 not in statuses:
         statuses.append(run().status)
     # Every start does a sweep, sees the request in the next one, and stops; the last one ends on its own.
-    assert statuses == [75] * 5 + [0]
+    assert statuses == [75] * n_stops + [0]
     assert run.digest == expected
+
+
+def test_killed_in_each_restart_and_between_them(runner, digest_of, monkeypatch):
+    run, original, ends = runner(RESTARTS), Narrator.sweep, [2, 3, 5, 6, 9, 11]
+
+    def heard(self, done, *told):
+        original(self, done, *told)
+        if done == end:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(Narrator, "sweep", heard)
+    for end in ends:
+        assert wait_for(run.fork("output.checkpoint_sweeps=1")) == -signal.SIGKILL
+    end = None
+    assert run().status == 0
+    assert run.digest == digest_of(RESTARTS)
+    assert run.history["restart"][:9].tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 
 def test_a_signal_before_the_first_sweep_is_not_lost(runner, monkeypatch):
