@@ -14,6 +14,7 @@ from tests.helpers.model_cases import cases
 
 shares = st.fractions(min_value="0.001", max_value="0.99", max_denominator=1000).map(float)
 N, D, H = 60, 6, 4
+ONE_OF_EACH = {case.kind: name for name, case in reversed(cases().items())}.values()
 TRAINING = {"n_sweeps": 3, "restarts": 2, "restart_sweeps": 2, "updates_per_sweep": 2, "block_rows": 8}
 
 
@@ -63,12 +64,12 @@ def test_they_are_visited_in_every_sweep_as_they_are():
 
 def test_a_sweep_that_draws_none_of_the_others_learns_from_one():
     point = AnnealingPoint(1.0, False, 0.0, 1e-9, 0.0, {}, False)
-    held_out, blocks = HeldOut(0.5, 5, 16), [range(0, 8), range(8, 16)]
+    held_out, blocks = HeldOut(0.5, 5, 16), [range(8), range(8, 16)]
     rows = np.sort(np.concatenate(list(visited_rows(5, 0, blocks, blocks, point, held_out))))
     assert np.count_nonzero(~held_out.among(rows)) == 1
 
 
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", ONE_OF_EACH)
 @pytest.mark.parametrize("estep", ["search", "preselection"])
 def test_no_model_learns_from_them(name, estep):
     """Also with gaps, restarts, pruned data and noise; but they are told of."""
