@@ -35,6 +35,7 @@ from prosper_ng.training.data_selection import Rows
 from prosper_ng.training.em import Initial, Problem, TrainingState, start
 from prosper_ng.training.held_out import HeldOut
 from prosper_ng.training.requirements import check_model
+from prosper_ng.training.restarts import seed_of
 
 Floats = NDArray[np.float64]
 
@@ -106,6 +107,11 @@ def assemble(
     def begin(seed: int) -> NamedArrays:
         return initial_parameters(replace(settings, seed=seed), problem, given, census.moments)
 
+    if settings.training.restarts > 1 and begin(seed_of(settings.seed, 1)).buffer.tobytes() == initial.buffer.tobytes():
+        warnings += (
+            "training.restarts: all starts begin with the same parameters, which are given; only what is drawn while "
+            "they are learned tells them apart",
+        )
     return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, missing, begin, allocate, warnings)
 
 

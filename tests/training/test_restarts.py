@@ -66,6 +66,13 @@ def test_a_restart_longer_than_the_run_is_refused():
         Training(n_sweeps=8, restarts=2, restart_sweeps=9)
 
 
+def test_starts_that_are_all_the_same_are_warned_of():
+    rows, training = np.random.default_rng(1).normal(size=(N, D)), {"n_sweeps": 2, "restarts": 2}
+    given = {"W": np.eye(D)[:, :2], "pi": 0.3, "sigma": 1.0}
+    with pytest.warns(UserWarning, match="all starts begin with the same parameters"):
+        prosper_ng.learn(rows, {"kind": "bsc", "n_latents": 2, "shared_pi": True}, training=training, start=given)
+
+
 def test_no_rule_ends_a_restart():
     rows = np.random.default_rng(1).normal(size=(N, D))
     training = {"n_sweeps": 30, "restarts": 2, "restart_sweeps": 8, "stopping": {"relative_change": 1e9}}
