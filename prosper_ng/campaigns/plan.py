@@ -311,7 +311,7 @@ def _repeats(
         digest = hashlib.sha256(f"{config.seed}/{of_point}/{repeat}".encode()).hexdigest()
         seed = loaded.value.seed if gives_seed else int(digest[:_SEED_LENGTH], 16)
         full = identity(loaded.lasting | {"seed": seed}, ignored)
-        n_sweeps = loaded.value.training.n_sweeps
+        n_sweeps = loaded.value.training.all_sweeps
         runs.append(KeptRun(full[:_ID_LENGTH], point, repeat, seed, n_sweeps, config.ranks, number))
     return runs
 

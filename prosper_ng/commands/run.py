@@ -53,7 +53,7 @@ def _run(arguments: argparse.Namespace, comm: "Communicator", time_limit: float 
     assert loaded is not None
     config = loaded.value
     folder = arguments.output or config.folder
-    narrator = Narrator(config.training.n_sweeps, comm.is_root, arguments.quiet, arguments.verbose)
+    narrator = Narrator(config.training.all_sweeps, comm.is_root, arguments.quiet, arguments.verbose)
     warn_if_oversubscribed(comm, narrator.say)
     with stop_requests() as requests:
         outcome = carry_out(loaded, folder, comm, narrator, requests, sys.argv, time_limit)

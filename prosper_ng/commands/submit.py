@@ -106,7 +106,7 @@ def _why_not(folder: Path, loaded: "Loaded[RunConfig]") -> str | None:
     if (
         status is not None
         and status.state == "finished"
-        and (status.n_iterations or 0) >= loaded.value.training.n_sweeps
+        and (status.n_iterations or 0) >= loaded.value.training.all_sweeps
     ):
         return f"nothing to submit: {folder} is finished ({status.reason})"
     try:

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self
 
 import numpy as np
+from annotated_types import Gt, Lt
 from numpy.typing import NDArray
 
+from prosper_ng.components import settings
 from prosper_ng.errors import UserError
 from prosper_ng.numerics.named_arrays import NamedArrays
 
@@ -136,11 +138,14 @@ class Source(Protocol):
         ...
 
 
+@settings
 class SourceDefaults:
     """A source that reads no files of numbers, does nothing to its rows, and lacks none of their values."""
 
     suffixes: ClassVar[tuple[str, ...]] = ()
     name_field: ClassVar[str | None] = None
+    held_out: Annotated[float, Gt(0), Lt(1)] | None = None
+    """The share of the rows that is not learned from, drawn by the seed: their free energy is told in every sweep."""
 
     @property
     def may_lack_values(self) -> bool:

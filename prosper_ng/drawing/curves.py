@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from prosper_ng.drawing.style import BLUE, BROWN, GREEN, ORANGE, PALE, RED, SERIES, TEAL, VIOLET, count_on
 from prosper_ng.drawing.units import unit_of
 from prosper_ng.models.rounding import is_rounding
+from prosper_ng.storage.history import HELD_OUT
 from prosper_ng.storage.run_record import parameter_of
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def panels_of(headline: Mapping[str, str], unit_of_data: str = "units of the dat
         for column, role in headline.items()
     ]  # fmt: skip
     first = Panel("free_energy", "free energy\nper row", BLUE, ".4f", "nats")
-    return [first, *named, Panel("psnr", "PSNR", VIOLET, ".2f", "dB")]
+    held_out = Panel(HELD_OUT, "free energy\nheld out", VIOLET, ".4f", "nats")
+    return [first, held_out, *named, Panel("psnr", "PSNR", VIOLET, ".2f", "dB")]
 
 
 def panel_of(column: str, place: int = 0) -> Panel:

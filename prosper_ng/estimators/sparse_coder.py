@@ -29,6 +29,7 @@ from prosper_ng.models.roles import of_role
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.running.learn import learn
 from prosper_ng.training.em import SweepReport
+from prosper_ng.training.settings import Training
 
 Floats = NDArray[np.float64]
 
@@ -39,6 +40,8 @@ _COMMON: dict[str, Any] = {
     "n_updates": 1,
     "tol": 1e-4,
     "annealing": None,
+    "n_init": 1,
+    "validation_fraction": None,
     "warm_start": False,
     "random_state": None,
     "n_jobs": None,
@@ -65,6 +68,8 @@ class SparseCoder(
     n_updates : M-steps in each sweep.
     tol : learning ends where F changed by no more than this share of itself in three sweeps; 0 for never.
     annealing : a mapping as `training.annealing` in a configuration.
+    n_init : starts that are tried, of which that of the largest F is learned to the end.
+    validation_fraction : the share of the rows that is not learned from; `tol` is then about what their F gains.
     warm_start : whether `fit` goes on from the parameters that it found before.
     random_state : an integer is the seed of `prosper_ng.learn`, which gives the same bits.
     n_jobs : threads, by joblib's rules; the numbers do not depend on it.
@@ -106,12 +111,12 @@ class SparseCoder(
         rows = self._rows(X, reset=True)
         settings = self._settings(rows.shape[1])
         start = getattr(self, "learned_", None) if self.warm_start else None
-        root = self._init_callback_context(max_subtasks=self.max_iter)
+        root = self._init_callback_context(max_subtasks=settings.training.all_sweeps)
         root.call_on_fit_task_begin(estimator=self, X=X, y=y)
         try:
             found = learn(
                 rows, settings.model, estep=settings.estep, training=settings.training, seed=settings.seed,
-                missing=_has_gaps(rows), n_jobs=effective_n_jobs(self.n_jobs), start=start,
+                missing=_has_gaps(rows), held_out=settings.held_out, n_jobs=effective_n_jobs(self.n_jobs), start=start,
                 on_sweep=self._listener(root, X, y, settings), progress=False,
             )  # fmt: skip
         except KeyboardInterrupt as interrupt:
@@ -122,7 +127,7 @@ class SparseCoder(
             warnings.warn(message, ConvergenceWarning, stacklevel=2)
         names = getattr(self, "feature_names_in_", None)
         found = dataclasses.replace(found, column_names=None if names is None else tuple(names))
-        for name, value in _attributes(found).items():
+        for name, value in _attributes(found, settings.training).items():
             setattr(self, name, value)
         root.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
@@ -210,13 +215,16 @@ class SparseCoder(
         n_latents = n_features if self.n_components is None else self.n_components
         model = {name: getattr(self, name) for name in self._options} | {"kind": self.kind, "n_latents": n_latents}
         estep = {"kind": "auto", "n_states": self.n_states} if self.estep is None else self.estep
-        stopping = {"relative_change": self.tol} if self.tol else {}
-        training = {"n_sweeps": self.max_iter, "updates_per_sweep": self.n_updates, "stopping": stopping}
+        watched = "relative_change" if self.validation_fraction is None else "held_out_gain"
+        training = {
+            "n_sweeps": self.max_iter, "updates_per_sweep": self.n_updates, "restarts": self.n_init,
+            "stopping": {watched: self.tol} if self.tol else {},
+        }  # fmt: skip
         given: dict[str, Any] = {"model": model, "estep": estep, "training": training}
         if self.annealing is not None:
             training["annealing"] = self.annealing
         try:
-            return LearningSettings(seed=self._seed(), **given)
+            return LearningSettings(seed=self._seed(), held_out=self.validation_fraction, **given)
         except ConfigError as error:
             raise _in_words_of(type(self).__name__, error) from None
 
@@ -238,7 +246,8 @@ class SparseCoder(
                         model=settings.model, params=params.copy(), n_observed=self.n_features_in_,
                         estep=settings.estep, seed=settings.seed, history={"free_energy": np.array(trace)},
                         n_sweeps=report.sweep,
-                    )
+                    ),
+                    settings.training,
                 )  # fmt: skip
 
             return bool(sweep.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=so_far))
@@ -246,15 +255,18 @@ class SparseCoder(
         return on_sweep
 
 
-def _attributes(found: Learned) -> dict[str, Any]:
-    """What `fit` leaves behind."""
+def _attributes(found: Learned, training: Training) -> dict[str, Any]:
+    """What `fit` leaves behind; sweeps are those after restarts, once there are any."""
+    trace = found.history["free_energy"]
+    n_before = training.restarts * training.tried_sweeps
+    trace = trace[n_before if len(trace) > n_before else 0 :]
     dictionary = of_role(found.model.parameters(found.n_observed), "dictionary")
     return {
         "learned_": found,
         "params_": dict(found.params.items()),
         "components_": found.params[cast(str, dictionary)].T,
-        "n_iter_": found.n_sweeps,
-        "free_energy_trace_": found.history["free_energy"],
+        "n_iter_": len(trace),
+        "free_energy_trace_": trace,
     }
 
 
@@ -273,6 +285,9 @@ _WORDS = {
     "`training.n_sweeps`": "`max_iter`",
     "`training.updates_per_sweep`": "`n_updates`",
     "`training.stopping.relative_change`": "`tol`",
+    "`training.stopping.held_out_gain`": "`tol`",
+    "`training.restarts`": "`n_init`",
+    "`held_out`": "`validation_fraction`",
     "`training.annealing": "`annealing",
     "`seed`": "`random_state`",
     "`model.": "`",

@@ -107,13 +107,19 @@ def require_same_computation(
 
 def _of_length(path: Path, stored: RunConfig, found: list[str]) -> str:
     """Why a run of another length is another computation, where positions in it are fractions."""
+    training = stored.training
     if not any(line.startswith("training.n_sweeps: ") for line in found):
         return ""
+    goes_on = f"to learn on from what it has learned, start in another folder with training.initial_file: {path}"
+    if not training.annealing.depends_on_length:
+        return (
+            f"\nn_sweeps counts here, since it bounds the sweeps of restarts where training.restart_sweeps is not "
+            f"given; {goes_on}, and a run that is to be prolonged later says its restart_sweeps"
+        )
     return (
         f"\nn_sweeps counts here, since positions of training.annealing are fractions of the run: with another number "
-        f"of sweeps than {stored.training.n_sweeps} every sweep would be annealed in another way; to learn on from "
-        f"what it has learned, start in another folder with training.initial_file: {path}, and a run that is to be "
-        "prolonged later has its positions in sweeps, without a decimal point"
+        f"of sweeps than {training.n_sweeps} every sweep would be annealed in another way; {goes_on}, and a run that "
+        "is to be prolonged later has its positions in sweeps, without a decimal point"
     )
 
 
@@ -124,10 +130,10 @@ def source_identity(config: RunConfig, resolved: Mapping[str, Any]) -> str:
 
 
 def _prepared(source: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What a resolved data section says of what is done to rows."""
+    """What a resolved data section says of what is done to rows, and of which are learned from."""
     kind = source.get("whiten", "none")
     removes = source.get("mean_per", "patch") if source.get("remove_mean", False) else None
-    return removes, kind, None if kind == "none" else source["whiten_epsilon"]
+    return removes, kind, None if kind == "none" else source["whiten_epsilon"], source.get("held_out")
 
 
 def require_fitting(path: Path, found: Checkpoint, state: TrainingState, parts: Assembly) -> None:

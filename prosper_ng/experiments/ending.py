@@ -65,8 +65,8 @@ class Endings:
         now = time.monotonic()
         self._slowest_sweep = max(self._slowest_sweep, now - self._last - self._kept.io_seconds)
         self._last = now
-        where = f"after sweep {report.sweep} of {self._config.training.n_sweeps}"
-        if report.sweep == self._config.training.n_sweeps:
+        where = f"after sweep {report.sweep} of {self._config.training.all_sweeps}"
+        if report.sweep == self._config.training.all_sweeps:
             return None
         if report.interrupted or self._requests.name is not None:
             by = self._requests.name or "a signal to another rank"

@@ -21,7 +21,7 @@ from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.preprocessing import PreparedRows
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.learning.assembly import assemble, blocks_of
+from prosper_ng.learning.assembly import assemble, blocks_of, held_out_of
 from prosper_ng.learning.census import take_census
 from prosper_ng.learning.memory import Needs, Sizes, needs_of, sizes_of
 from prosper_ng.learning.rehearsal import rehearse
@@ -190,9 +190,10 @@ def estimate(config: RunConfig, n_ranks: int, bandwidth: float = BANDWIDTH) -> E
     config.task.check(dataset, config.model, config.learning.chosen_estep.estep)
     learning = config.learning
     blocks, sizes = blocks_of(learning, dataset.n_rows), sizes_of(learning, dataset.n_observed, dataset)
+    held_out_of(learning, blocks)
     needs = (needs_of(sizes, config.memory, blocks, rank, n_ranks) for rank in range(n_ranks))
     return Estimate(
-        n_ranks, dataset.n_observed, blocks, config.training.n_sweeps, max(needs, key=lambda each: each.total),
+        n_ranks, dataset.n_observed, blocks, config.training.all_sweeps, max(needs, key=lambda each: each.total),
         traffic_of(config, dataset.n_observed, n_ranks), checkpoint_bytes(sizes, blocks),
         _pilot(config, dataset, blocks), bandwidth, _row_fractions(config),
         config.output.checkpoint_sweeps, config.output.checkpoint_minutes,
@@ -201,10 +202,12 @@ def estimate(config: RunConfig, n_ranks: int, bandwidth: float = BANDWIDTH) -> E
 
 def _row_fractions(config: RunConfig) -> tuple[float, ...]:
     """The share of the rows that each sweep visits; nothing where all of them visit all."""
-    annealing, n_sweeps = config.training.annealing, config.training.n_sweeps
+    training, annealing = config.training, config.training.annealing
     if all(value == 1 for _, value in points_of(annealing.row_fraction)):
         return ()
-    return tuple(annealing.at(sweep, n_sweeps).row_fraction for sweep in range(n_sweeps))
+    sweeps = (training.place(n_done)[1] for n_done in range(training.all_sweeps))
+    held = config.learning.held_out or 0.0
+    return tuple(held + (1 - held) * annealing.at(sweep, training.n_sweeps).row_fraction for sweep in sweeps)
 
 
 def traffic_of(config: RunConfig, n_observed: int, n_ranks: int) -> Traffic:
@@ -253,11 +256,12 @@ def _pilot(config: RunConfig, dataset: Dataset, blocks: RowBlocks) -> Costs | st
     n_updates = min(blocks.n_parts, sample.n_blocks)
     training = replace(
         config.training, n_sweeps=1 + _PILOT_SWEEPS, updates_per_sweep=n_updates, block_rows=blocks.block_rows,
-        annealing=Annealing(), stopping=Stopping(),
+        annealing=Annealing(), stopping=Stopping(), restarts=1, restart_sweeps=None,
     )  # fmt: skip
     memory = Memory(precision=config.memory.precision)
+    learning = replace(config.learning, training=training, memory=memory, held_out=None)
     try:
-        parts = assemble(replace(config.learning, training=training, memory=memory), sample, SerialCommunicator())
+        parts = assemble(learning, sample, SerialCommunicator())
     except UserError as error:
         return f"no pilot could be run: {error}"
     reading = _seconds_of(lambda: Content(sample).read(0, sample.n_rows))

@@ -26,6 +26,7 @@ from prosper_ng.paths import nearest, path_of
 from prosper_ng.storage.own_files import require_run_folder
 from prosper_ng.storage.run_file import NAME as RUN_FILE
 from prosper_ng.storage.run_record import read_run
+from prosper_ng.training.stopping import Stopping
 
 _LOOKED_AT = 1 << 26
 """Bytes of rows that are looked at; of larger data the first rows."""
@@ -59,7 +60,8 @@ def preview(loaded: Loaded[RunConfig], folder: Path) -> Preview:
     # The memory is that of all rows, told above; blocks and updates of the first ones need not be those of all.
     settings = replace(config.learning, memory=Memory(precision=config.memory.precision))
     if not is_whole:
-        settings = replace(settings, training=replace(config.training, updates_per_sweep=1, block_rows=None))
+        training = replace(config.training, updates_per_sweep=1, block_rows=None, stopping=Stopping())
+        settings = replace(settings, training=training, held_out=None)
     looked_at = dataset if is_whole else _FirstRows(dataset, n_rows)
     warnings = list(_too_large(config, dataset))
     parts = assemble(settings, looked_at, comm, source=config.data)
@@ -98,7 +100,7 @@ def look_at_folder(loaded: Loaded[RunConfig], folder: Path, data_digest: str | N
     record = read_run(folder)
     before = Before(record.config, record.writer, record.attributes.get(DATA_DIGEST), record.plug_ins)
     require_same_computation(folder, before, loaded, data_digest)
-    return f"{folder} holds {record.sweeps} of the {config.training.n_sweeps} sweeps; run goes on with it"
+    return f"{folder} holds {record.sweeps} of the {config.training.all_sweeps} sweeps; run goes on with it"
 
 
 def _require_place(folder: Path, refusal: str) -> None:

@@ -126,11 +126,11 @@ def run(
         with collectively(comm, ""):
             if resumed and comm.is_root:
                 _require_same_start(folder, start)
-        listener.opened(folder, state.sweep)
+        listener.opened(folder, state.n_done)
         for note in _notes(config, parts, compiled):
             listener.note(note)
         is_listened_to = asked is not None and asked.on_sweep is not None
-        ended_before = _ended_by_listener(folder, state.sweep, config) if is_listened_to and comm.is_root else None
+        ended_before = _ended_by_listener(folder, state.n_done, config) if is_listened_to and comm.is_root else None
         kept.begin(_provenance(parts, argv), _attributes(config, parts, start), resumed)
         endings = Endings(config, kept, requests, began, time_limit, ended_before) if comm.is_root else None
         keeper = _FolderKeeper(config, parts, kept, listener, endings, asked)
@@ -146,6 +146,10 @@ def _notes(config: RunConfig, parts: Assembly, compiled: compiling.Tally) -> Ite
         yield str(compiled)
     yield f"E-step: {config.learning.chosen_estep.reason}"
     yield from parts.dataset.notes
+    held_out = parts.problem.held_out
+    if held_out is not None:
+        fitted = "" if parts.dataset.preprocessing.whitening is None else "; whitening was fitted to all of them"
+        yield f"{len(held_out)} of {held_out.n_rows} rows are held out{fitted}"
 
 
 def _require_same_start(folder: Path, start: str | None) -> None:
@@ -167,7 +171,7 @@ def _ended_by_listener(folder: Path, n_done: int, config: RunConfig) -> Ending |
         before = read_status(folder)
     except StatusError:
         return None
-    ending = ended_by_listener(n_done, config.training.n_sweeps)
+    ending = ended_by_listener(n_done, config.training.all_sweeps)
     return ending if before is not None and (before.state, before.reason) == ("finished", ending.sentence) else None
 
 

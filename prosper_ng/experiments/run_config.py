@@ -78,8 +78,9 @@ class RunConfig:
     def learning(self) -> LearningSettings:
         """The part that learning depends on, besides the rows."""
         return LearningSettings(
-            seed=self.seed, model=self.model, estep=self.estep, training=self.training, memory=self.memory
-        )
+            seed=self.seed, model=self.model, estep=self.estep, training=self.training, memory=self.memory,
+            held_out=getattr(self.data, "held_out", None),
+        )  # fmt: skip
 
 
 def not_science(config: RunConfig) -> tuple[str, ...]:

@@ -139,17 +139,18 @@ class RunFolder:
             attributes["config"], written_by(attributes), attributes.get(DATA_DIGEST), attributes.get(PLUG_INS, {})
         )
         self._tell(require_same(self.path, before, self.loaded, self.parts))
-        n_sweeps = self.loaded.value.training.n_sweeps
-        if found.iteration > n_sweeps:
+        training = self.loaded.value.training
+        if found.iteration > training.all_sweeps:
+            least = training.n_sweeps + found.iteration - training.all_sweeps
             raise UserError(
-                f"{self.path} holds {found.iteration} sweeps of this run, more than training.n_sweeps, which is "
-                f"{n_sweeps}; choose {found.iteration} or more, or another output folder"
+                f"{self.path} holds {least} sweeps of this run, more than training.n_sweeps, which is "
+                f"{training.n_sweeps}; choose {least} or more, or another output folder"
             )
         with collectively(comm, "taking up the checkpoint"):
             require_fitting(self.path, found, state, self.parts)
             self._restore(found, state)
         comm.broadcast_in_place(state.params.buffer)
-        self._last_checkpoint = (state.sweep, time.monotonic())
+        self._last_checkpoint = (state.n_done, time.monotonic())
         return True
 
     def begin(self, provenance: Provenance, attributes: Mapping[str, Any], resumed: bool) -> None:
@@ -173,7 +174,7 @@ class RunFolder:
         model, n_observed = self.problem.model, self.problem.n_observed
         run_file.describe_parameters(roles_of(model, n_observed), axes_of(model, n_observed))
         self.history = run_file.history
-        self._kept = Kept(lock, StatusFile(self.path, self.loaded.value.training.n_sweeps), run_file)
+        self._kept = Kept(lock, StatusFile(self.path, self.loaded.value.training.all_sweeps), run_file)
         for note in run_file.notes:
             self._tell(note)
         self._tell(run_file.flush())
@@ -187,12 +188,12 @@ class RunFolder:
         if self._kept is None:
             return
         every = self._output.parameter_sweeps
-        keep = state.sweep if every is not None and state.sweep % every == 0 else None
-        self._kept.run_file.record(state.sweep, values)
+        keep = state.n_done if every is not None and state.n_done % every == 0 else None
+        self._kept.run_file.record(state.n_done, values)
         params = without_constants(self.problem.model, self.problem.n_observed, state.params)
         self._kept.run_file.set_parameters(params, keep)
         self._tell(self._kept.run_file.flush_when_due())
-        self._standing = {"iteration": state.sweep, "free_energy": values["free_energy"]}
+        self._standing = {"iteration": state.n_done, "free_energy": values["free_energy"]}
         if time.monotonic() - self._last_status >= _STATUS_SECONDS:
             self._write_status()
 
@@ -212,7 +213,7 @@ class RunFolder:
 
     def checkpoint(self, state: TrainingState) -> None:
         """Write a checkpoint, unless the newest one is of this sweep."""
-        if self._last_checkpoint[0] == state.sweep:
+        if self._last_checkpoint[0] == state.n_done:
             return
         began = time.monotonic()
         with collectively(self.problem.comm, "checking the lock"):
@@ -221,7 +222,7 @@ class RunFolder:
         totals = {f"totals/{name}": values for name, values in state.totals.arrays().items()}
         memory = {MEMORY: state.memory} if len(state.memory) else {}
         warning = self.checkpoints.save(
-            state.sweep,
+            state.n_done,
             root={"params": state.params, **memory, **totals, **self.history.to_arrays()},
             rows=state.rows,
             starts=self.problem.blocks.starts(self.problem.comm.size),
@@ -234,7 +235,7 @@ class RunFolder:
             },
         )
         self._tell(warning)
-        self._last_checkpoint = (state.sweep, time.monotonic())
+        self._last_checkpoint = (state.n_done, time.monotonic())
         self.slowest_checkpoint = max(self.slowest_checkpoint, time.monotonic() - began)
         self._answer(CHECKPOINT_FILE)
 
@@ -261,7 +262,9 @@ class RunFolder:
             self._last_status = time.monotonic()
 
     def _restore(self, found: Checkpoint, state: TrainingState) -> None:
-        state.sweep = found.iteration
+        training = self.loaded.value.training
+        n_over, state.sweep = training.place(found.iteration)
+        state.n_before = found.iteration - state.sweep
         _overwrite(state.rows, found.rows)
         if self.problem.comm.is_root:
             params = found.root["params"]
@@ -275,6 +278,8 @@ class RunFolder:
             for name, values in remembered(found).items():
                 state.memory[name] = values
             self.history = History.from_arrays(found.root)
+            ends = self.history.columns()["free_energy"][training.tried_sweeps - 1 :: max(training.tried_sweeps, 1)]
+            state.tried = [float(each) for each in ends[:n_over]]
 
     def _refuse_strangers(self) -> None:
         """A folder without a checkpoint may be begun anew, but not over another run."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,8 +32,10 @@ from prosper_ng.parallel.rows import RowBlocks, default_block_rows, small_blocks
 from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.paths import path_of
 from prosper_ng.training.data_selection import Rows
-from prosper_ng.training.em import Problem, TrainingState, start
+from prosper_ng.training.em import Initial, Problem, TrainingState, start
+from prosper_ng.training.held_out import HeldOut
 from prosper_ng.training.requirements import check_model
+from prosper_ng.training.restarts import seed_of
 
 Floats = NDArray[np.float64]
 
@@ -51,6 +54,8 @@ class Assembly(NamedTuple):
     """The columns of which nothing can be known: no value is observed, and no file of parameters tells of them."""
     missing: bool
     """Whether values are missing."""
+    begin: Initial
+    """Finds other parameters to start from."""
     allocate: Callable[..., Any] = np.empty
     """Makes the arrays of what is kept of rows, by shape and type."""
     warnings: tuple[str, ...] = ()
@@ -79,6 +84,7 @@ def assemble(
     with collectively(comm, "opening the data"):
         _require_names(settings, dataset)
     blocks = blocks_of(settings, dataset.n_rows)
+    held_out = held_out_of(settings, blocks)
     with collectively(comm, "choosing the states"):
         sizes = _require_estep(settings, dataset)
     plan = memory.planned(settings, sizes, blocks, comm, dataset.as_image is not None)
@@ -86,7 +92,7 @@ def assemble(
     content = Content(dataset)
     warm_up(comm, partial(_rehearse_start, settings, dataset.n_observed, blocks))
     values = _read(content, settings, owned, comm, scratch)
-    problem = Problem(settings.model, settings.chosen_estep.estep, values, blocks, comm, settings.seed)
+    problem = Problem(settings.model, settings.chosen_estep.estep, values, blocks, comm, settings.seed, held_out)
     with collectively(comm, "initializing the parameters"):
         given = given_parameters(settings, dataset.n_observed, start)
         told = columns_told(settings, dataset.n_observed, given)
@@ -96,8 +102,17 @@ def assemble(
     unknown = np.setdiff1d(census.never_observed, told)
     warnings = (*dataset.doubts, *_warnings(settings, dataset, source, problem, census, unknown))
     initial = initial_parameters(settings, problem, given, census.moments)
-    missing = bool((census.n_observed < blocks.n_rows).any())
-    return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, missing, allocate, warnings)
+    missing = bool((census.n_observed < problem.n_learned_from).any())
+
+    def begin(seed: int) -> NamedArrays:
+        return initial_parameters(replace(settings, seed=seed), problem, given, census.moments)
+
+    if settings.training.restarts > 1 and begin(seed_of(settings.seed, 1)).buffer.tobytes() == initial.buffer.tobytes():
+        warnings += (
+            "training.restarts: all starts begin with the same parameters, which are given; only what is drawn while "
+            "they are learned tells them apart",
+        )
+    return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, missing, begin, allocate, warnings)
 
 
 def _rehearse_start(settings: LearningSettings, n_observed: int, blocks: RowBlocks) -> None:
@@ -139,10 +154,29 @@ def blocks_of(settings: LearningSettings, n_rows: int) -> RowBlocks:
     return blocks
 
 
+def held_out_of(settings: LearningSettings, blocks: RowBlocks) -> HeldOut | None:
+    """The rows that are not learned from; raises UserError where what is left is too little to learn from."""
+    if settings.held_out is None:
+        if settings.training.stopping.held_out_gain is not None:
+            raise UserError(
+                "training.stopping.held_out_gain waits for what is learned of rows that are held out, and there are "
+                "none; set held_out of the data to a share of the rows, such as 0.2"
+            )
+        return None
+    found = HeldOut.of(settings.held_out, settings.seed, blocks.n_rows)
+    for part in range(blocks.n_parts):
+        if not any(map(found.leaves_some, blocks.pieces(part, range(blocks.n_blocks)))):
+            raise UserError(
+                f"held_out: {settings.held_out:g} leaves update {part + 1} of a sweep no rows to learn from; "
+                "choose a smaller share, fewer training.updates_per_sweep, or larger training.block_rows"
+            )
+    return found
+
+
 def require_fitting_settings(settings: LearningSettings, dataset: Dataset) -> None:
     """Raise UserError where data and settings do not fit together by shapes and names; no row is read for it."""
     _require_names(settings, dataset)
-    blocks_of(settings, dataset.n_rows)
+    held_out_of(settings, blocks_of(settings, dataset.n_rows))
     _require_estep(settings, dataset)
     given_parameters(settings, dataset.n_observed)
 

@@ -17,6 +17,7 @@ from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.training.em import Problem
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 SHOWN = 3
 """Rows or columns that are named before the others are counted."""
@@ -61,7 +62,7 @@ class Census(NamedTuple):
 
 
 def take_census(problem: Problem) -> Census:
-    """Pass twice over the rows; all ranks call it together.
+    """Pass twice over the rows that are learned from; all ranks call it together.
 
     Raises UserError on all ranks where no value was observed, or where those of a column with a noise of its own are so
     small that their squares vanish.
@@ -74,7 +75,7 @@ def take_census(problem: Problem) -> Census:
     mean = total.sums / np.maximum(total.n_observed, 1.0)
     variance = _squares(problem, mean) / np.maximum(total.n_observed, 1.0)
     energy = float(np.sum(total.n_observed * (variance + mean**2)))
-    moments = Moments(problem.blocks.n_rows, mean, variance, _examples(problem, mean))
+    moments = Moments(problem.n_learned_from, mean, variance, _examples(problem, mean))
     first_empty = comm.broadcast(_first(comm.gather(counts.first_empty))) if total.n_empty else ()
     return Census(
         moments, total.n_observed, total.low, total.high, total.n_empty, first_empty, total.n_negative,
@@ -106,8 +107,8 @@ class _Counts:
         self._n_empty = self._n_negative = 0
         self.first_empty: list[int] = []
 
-    def add(self, rows: range, values: Floats) -> None:
-        """Count a block (n, D)."""
+    def add(self, rows: Ints, values: Floats) -> None:
+        """Count rows (n,) of values (n, D)."""
         D = values.shape[1]
         sums, n_observed, low, high = values.sum(axis=0), np.full(D, float(len(values))), values.min(0), values.max(0)
         if np.isnan(sums).any():
@@ -121,10 +122,10 @@ class _Counts:
         self._total.add(self._buffer)
         np.maximum(self._extremes, [-low, high], out=self._extremes)
 
-    def _count_empty(self, rows: range, empty: NDArray[np.intp]) -> None:
+    def _count_empty(self, rows: Ints, empty: NDArray[np.intp]) -> None:
         self._n_empty += len(empty)
         if len(self.first_empty) < SHOWN:
-            self.first_empty += [rows.start + int(row) for row in empty[:SHOWN]]
+            self.first_empty += [int(row) for row in rows[empty[:SHOWN]]]
 
     def _count_negative(self, values: Floats) -> None:
         below = np.fmin(values, 0.0)
@@ -173,25 +174,28 @@ def _examples(problem: Problem, mean: Floats) -> Floats:
     They are the same bits on all ranks and any number of them.
     """
     model: Any = problem.model
-    n_rows = problem.blocks.n_rows
+    n_rows, held_out = problem.n_learned_from, problem.held_out
     wanted = int(model.n_examples(n_rows)) if offers(model, WantsExamples) else 0
     examples = np.zeros((min(max(wanted, 0), n_rows), problem.n_observed))
     if len(examples) == 0:
         return examples
     drawn = stream(problem.seed, "example rows").generator().choice(n_rows, len(examples), replace=False)
+    if held_out is not None:
+        drawn = np.flatnonzero(~held_out.among(np.arange(problem.blocks.n_rows)))[drawn]
     order = np.argsort(drawn)
     ascending = drawn[order]
     for rows, values in _owned(problem, ascending):
-        begin, end = np.searchsorted(ascending, (rows.start, rows.stop))
-        found = values[ascending[begin:end] - rows.start]
+        begin, end = np.searchsorted(ascending, (rows[0], rows[-1] + 1))
+        found = values[np.searchsorted(rows, ascending[begin:end])]
         # A zero that is added makes -0 a 0, as it becomes in the sum where another rank owns the row.
         examples[order[begin:end]] = np.where(np.isnan(found), mean, found) + 0.0
     problem.comm.sum_in_place(examples)
     return examples
 
 
-def _owned(problem: Problem, wanted: NDArray[np.int64] | None = None) -> Iterator[tuple[range, Floats]]:
-    """The global rows of each block of this rank, with their values (n, D) in double precision.
+def _owned(problem: Problem, wanted: Ints | None = None) -> Iterator[tuple[Ints, Floats]]:
+    """The global rows (n,) of each block of this rank that are learned from, with their values (n, D) in double
+    precision.
 
     Where rows are `wanted`, in ascending order, only blocks that hold some of them.
     """
@@ -199,7 +203,12 @@ def _owned(problem: Problem, wanted: NDArray[np.int64] | None = None) -> Iterato
         rows = problem.blocks.rows(block)
         if wanted is not None and np.searchsorted(wanted, rows.start) == np.searchsorted(wanted, rows.stop):
             continue
-        yield rows, np.asarray(problem.values[problem.local(rows)], np.float64)
+        numbers, values = np.arange(rows.start, rows.stop), np.asarray(problem.values[problem.local(rows)], np.float64)
+        if problem.held_out is not None:
+            learned_from = ~problem.held_out.among(numbers)
+            numbers, values = numbers[learned_from], values[learned_from]
+        if len(numbers):
+            yield numbers, values
 
 
 def _squares(problem: Problem, center: Floats) -> Floats:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prosper_ng.storage.history import History
+from prosper_ng.storage.history import HELD_OUT, History
 from prosper_ng.training.stopping import Stopping
 
 
@@ -22,6 +22,7 @@ class _Record(NamedTuple):
     free_energy: float
     entropy_gap: float | None
     settled: bool
+    held_out: float | None
 
 
 def rule_met(rules: Stopping, history: History, elapsed: float, reserve: float) -> Ending | None:
@@ -35,8 +36,12 @@ def _records(history: History, n_last: int) -> list[_Record]:
     if len(history) == 0:
         return []
     columns = history.columns(max(len(history) - n_last, 0))
-    gaps = [None if np.isnan(gap) else float(gap) for gap in columns["entropy_gap"]]
+    unknown = np.full(len(columns["free_energy"]), np.nan)
+    gaps, held = (
+        [None if np.isnan(value) else float(value) for value in columns.get(name, unknown)]
+        for name in ("entropy_gap", HELD_OUT)
+    )
     return [
-        _Record(float(energy), gap, bool(settled))
-        for energy, gap, settled in zip(columns["free_energy"], gaps, columns["settled"], strict=True)
+        _Record(float(energy), gap, bool(settled), held_out)
+        for energy, gap, settled, held_out in zip(columns["free_energy"], gaps, columns["settled"], held, strict=True)
     ]

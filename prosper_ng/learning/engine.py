@@ -8,6 +8,7 @@ import numpy as np
 from prosper_ng.learning.assembly import Assembly
 from prosper_ng.learning.ending import Ending
 from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.storage.history import HELD_OUT, RESTART
 from prosper_ng.training.em import SweepReport, TrainingState, TruncatedEM
 from prosper_ng.training.settings import Training
 
@@ -38,11 +39,12 @@ def train(
     ending = keeper.before()
     if ending is not None:
         return ending
-    for report in TruncatedEM(parts.problem, training, interrupted).sweeps(state):
+    for report in TruncatedEM(parts.problem, training, interrupted, parts.begin).sweeps(state):
         ending = keeper.after(report, state)
         if ending is not None:
             return ending
-    return Ending(True, f"all {training.n_sweeps} sweeps are done")
+    tried = f" after {training.restarts} restarts of {training.tried_sweeps}" if training.restarts > 1 else ""
+    return Ending(True, f"all {training.n_sweeps} sweeps are done{tried}")
 
 
 def history_entry(
@@ -61,6 +63,10 @@ def history_entry(
         "elapsed": elapsed,
         **{f"seconds_{name}": seconds for name, seconds in report.seconds.items()},
     }
+    if report.held_out is not None:
+        values[HELD_OUT] = report.held_out
+    if report.leg.n_starts > 1:
+        values[RESTART] = report.leg.start + 1
     for name, array in params.items():
         if array.ndim == 0:
             values[name] = float(array)

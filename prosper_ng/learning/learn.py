@@ -64,7 +64,7 @@ class Asked(NamedTuple):
         """That of `on_sweep`, where it says so; for root only."""
         if self.on_sweep is None or self.on_sweep(report, params) is not True:
             return None
-        return ended_by_listener(report.sweep, self.settings.training.n_sweeps)
+        return ended_by_listener(report.sweep, self.settings.training.all_sweeps)
 
 
 def ended_by_listener(sweep: int, n_sweeps: int) -> Ending:
@@ -87,7 +87,7 @@ def learn_in_memory(asked: Asked, ranks: Communicator, progress: bool = False) -
                 warn(warning)
         warm_up(ranks, lambda: rehearse(parts))
     state = parts.start()
-    shown = Progress(settings.training.n_sweeps, quiet=not (progress and ranks.is_root))
+    shown = Progress(settings.training.all_sweeps, quiet=not (progress and ranks.is_root))
     keeper = _Keeper(asked, parts, shown)
     try:
         ending = train(parts, settings.training, state, keeper)
@@ -129,7 +129,7 @@ class _Keeper:
 
     def _ending(self, report: SweepReport, params: NamedArrays) -> Ending | None:
         ending = self._asked.ending(report, params)
-        if ending is not None or report.sweep == self._training.n_sweeps:
+        if ending is not None or report.sweep == self._training.all_sweeps:
             return ending
         return rule_met(self._training.stopping, self.history, time.monotonic() - self._began, self._slowest)
 

@@ -13,6 +13,7 @@ from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import small_blocks
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import Problem, TrainingState, TruncatedEM, posteriors, start
+from prosper_ng.training.held_out import HeldOut
 from prosper_ng.training.settings import Training
 
 
@@ -28,7 +29,9 @@ def rehearse(parts: Assembly, then: Callable[[Problem, TrainingState], None] | N
     if parts.missing:
         values[0, 0] = np.nan
     model, estep, seed = parts.problem.model, parts.problem.estep, parts.problem.seed
-    problem = Problem(model, estep, values, blocks, SerialCommunicator(), seed)
+    # One row of two, where each block then has another to learn from.
+    held_out = HeldOut(0.5, seed, blocks.n_rows) if parts.problem.held_out and blocks.block_rows > 1 else None
+    problem = Problem(model, estep, values, blocks, SerialCommunicator(), seed, held_out)
     annealing = Annealing(temperature=((0, 2.0), (1, 1.0)), anneal_prior=False)
     with suppress(UserError):
         state = start(problem, parts.initial.copy())

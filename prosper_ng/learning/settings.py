@@ -3,6 +3,8 @@
 from dataclasses import field
 from typing import Annotated
 
+from annotated_types import Gt, Lt
+
 from prosper_ng.components import OneOf, Seed, settings
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.estep.auto import Auto
@@ -25,6 +27,8 @@ class LearningSettings:
     """How long to learn, what, and from where."""
     memory: Memory = field(default_factory=Memory)
     """What is held in memory, and how."""
+    held_out: Annotated[float, Gt(0), Lt(1)] | None = None
+    """The share of the rows that is not learned from."""
 
     @property
     def chosen_estep(self) -> Choice:

@@ -43,6 +43,7 @@ def learn(
     training: Training | Fields | None = None,
     seed: int = 0,
     missing: bool = False,
+    held_out: float | None = None,
     memory: Memory | Fields | None = None,
     comm: Any = None,
     n_jobs: int | None = None,
@@ -56,7 +57,8 @@ def learn(
     `data` is anything with a shape, a type and slices of rows: an array, a memmap, a dataset of h5py or zarr; a data
     frame, of which the columns keep their names; or a `Dataset` of this package. `model`, `estep`, `training` and
     `memory` are components, or mappings as a configuration has them, or a kind. `start` holds parameters to start from,
-    by symbol, or is an earlier result; what it lacks is found from the data. After each sweep
+    by symbol, or is an earlier result; what it lacks is found from the data. The share `held_out` of the rows is not
+    learned from, and the history has their `held_out_free_energy`. After each sweep
     `on_sweep(report, params)` is called; where it returns True, learning ends. `progress` is shown on terminals and in
     notebooks, always with True, never with False.
 
@@ -78,7 +80,8 @@ def learn(
     is_shown = is_wanted(progress)
 
     def prepare() -> Asked:
-        settings = settings_of(seed=seed, model=model, estep=estep, training=training or {}, memory=memory or {})
+        given = {"model": model, "estep": estep, "training": training or {}, "memory": memory or {}}
+        settings = settings_of(seed=seed, held_out=held_out, **given)
         dataset = dataset_of(data, missing=missing)
         return Asked(settings, dataset, None if start is None else given_by(start, dataset), on_sweep)
 
@@ -122,7 +125,7 @@ def _config_of(asked: Asked, path: Path) -> Loaded[RunConfig]:
         {
             "name": name_from(path.name),
             "seed": settings.seed,
-            "data": Array.of(asked.dataset),
+            "data": {**Array.of(asked.dataset), "held_out": settings.held_out},
             "model": settings.model,
             "estep": settings.estep,
             "training": settings.training,

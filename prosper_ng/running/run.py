@@ -86,7 +86,7 @@ def in_python(
     time_limit: float | None = None,
 ) -> Outcome:
     """A run for Python: warnings are warnings, and the thread of the caller shows, and is shown, what happens."""
-    narrator = Narrator(loaded.value.training.n_sweeps, ranks.is_root, quiet=not is_shown, tell=warn)
+    narrator = Narrator(loaded.value.training.all_sweeps, ranks.is_root, quiet=not is_shown, tell=warn)
     if asked is not None and asked.on_sweep is not None:
         asked = asked._replace(on_sweep=partial(requests.here, asked.on_sweep))
     argv = [f"prosper_ng.{'run' if asked is None else 'learn'}"]

@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 SWEEP = "sweep"
+HELD_OUT = "held_out_free_energy"
+"""Of the rows that are not learned from, per row."""
+RESTART = "restart"
+"""The number, from 1, of the start that was learned from, where there are several."""
 
 
 class History:

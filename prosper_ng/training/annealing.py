@@ -94,6 +94,10 @@ class Annealing:
             for _, points in self._schedules()
         )
 
+    def settled_after(self, n_sweeps: int) -> int:
+        """The sweeps of a run of `n_sweeps` after which the temperature is 1 and nothing changes; all, if never."""
+        return next((sweep for sweep in range(n_sweeps) if self.at(sweep, n_sweeps).settled), n_sweeps)
+
     def check_order(self, n_sweeps: int) -> None:
         """Raise ValueError where sweeps and fractions cross in a run of `n_sweeps`."""
         for name, points in self._schedules():

@@ -12,6 +12,7 @@ from prosper_ng.numerics.truncated_prior import covered
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.selection import largest
 from prosper_ng.training.annealing import AnnealingPoint
+from prosper_ng.training.held_out import HeldOut
 
 Floats = NDArray[np.float64]
 
@@ -45,34 +46,45 @@ def batch_of(rows: NDArray[np.int64], values: Floats) -> Batch:
 
 
 def visited_rows(
-    seed: int, sweep: int, mine: Iterable[range], everyone: Iterable[range], point: AnnealingPoint | None
+    seed: int,
+    sweep: int,
+    mine: Iterable[range],
+    everyone: Iterable[range],
+    point: AnnealingPoint | None,
+    held_out: HeldOut | None = None,
 ) -> Iterator[NDArray[np.int64]]:
-    """The global rows that a sweep visits, block by block of `mine`: each with the probability `row_fraction`.
+    """The global rows that a sweep visits, block by block of `mine`: each with the probability `row_fraction`, those
+    that are held out always, since they are compared from sweep to sweep.
 
-    Where none is drawn among the blocks of `everyone`, to which `mine` belong, the row of the smallest draw is visited
-    after all. A rank needs no other to find that out: draws are a function of the row. It looks at foreign ones only
-    if it has drawn no row of its own, and only up to the first that is drawn, about the 1 / row_fraction-th.
+    Where none to learn from is drawn among the blocks of `everyone`, to which `mine` belong, that of the smallest draw
+    is visited after all. A rank needs no other to find that out: draws are a function of the row. It looks at foreign
+    ones only if it has drawn no row of its own, and only up to the first that is drawn, about the 1 / row_fraction-th.
     """
     fraction = 1.0 if point is None else point.row_fraction
     n_visited, own_rows = 0, []
     for block in mine:
         rows = np.arange(block.start, block.stop)
         if fraction < 1:
-            rows = rows[_draws(seed, sweep, block) < fraction]
-        n_visited += len(rows)
+            draws = _draws(seed, sweep, block, held_out)
+            n_visited += int(np.count_nonzero(draws < fraction))
+            rows = rows[(draws < fraction) | np.isinf(draws)]
+        else:
+            n_visited += len(rows)
         own_rows.append(block)
         yield rows
     if n_visited == 0 and own_rows:
-        substitute = _smallest_draw(seed, sweep, everyone, fraction)
+        substitute = _smallest_draw(seed, sweep, everyone, fraction, held_out)
         if any(substitute in block for block in own_rows):
             yield np.array([substitute])
 
 
-def _smallest_draw(seed: int, sweep: int, blocks: Iterable[range], fraction: float) -> int | None:
+def _smallest_draw(
+    seed: int, sweep: int, blocks: Iterable[range], fraction: float, held_out: HeldOut | None
+) -> int | None:
     """The row of the smallest draw, the first of equal ones; None where some row is drawn."""
     row, smallest = None, np.inf
     for block in blocks:
-        draws = _draws(seed, sweep, block)
+        draws = _draws(seed, sweep, block, held_out)
         if draws.min() < fraction:
             return None
         if draws.min() < smallest:
@@ -80,19 +92,26 @@ def _smallest_draw(seed: int, sweep: int, blocks: Iterable[range], fraction: flo
     return row
 
 
-def _draws(seed: int, sweep: int, block: range) -> Floats:
-    """A number from [0, 1) for each row of a block."""
-    return stream(seed, "visited rows", sweep).generator(block.start).random(len(block))
+def _draws(seed: int, sweep: int, block: range, held_out: HeldOut | None) -> Floats:
+    """A number from [0, 1) for each row of a block that may be learned from, infinity for the others."""
+    draws = stream(seed, "visited rows", sweep).generator(block.start).random(len(block))
+    return draws if held_out is None else np.where(held_out.among(np.arange(block.start, block.stop)), np.inf, draws)
 
 
 def noisy_values(
-    seed: int, sweep: int, rows: NDArray[np.int64], values: Floats, point: AnnealingPoint | None
+    seed: int,
+    sweep: int,
+    rows: NDArray[np.int64],
+    values: Floats,
+    point: AnnealingPoint | None,
+    held_out: HeldOut | None = None,
 ) -> Floats:
-    """The values (n, D) of global rows (n,) plus the noise of this sweep."""
+    """The values (n, D) of global rows (n,) plus the noise of this sweep; rows that are held out have none."""
     if point is None or point.data_noise == 0 or len(rows) == 0:
         return values
     generator = stream(seed, "noise on data", sweep).generator(int(rows[0]))
-    return values + point.data_noise * generator.standard_normal(values.shape)
+    noise = point.data_noise * generator.standard_normal(values.shape)
+    return values + noise if held_out is None else values + np.where(held_out.among(rows)[:, None], 0.0, noise)
 
 
 def best_explained(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,14 +21,19 @@ from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import agree, during
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import AnnealingPoint
+from prosper_ng.training.clock import Clock
 from prosper_ng.training.data_selection import Rows, batch_of, best_explained, noisy_values, visited_rows
+from prosper_ng.training.held_out import HeldOut
 from prosper_ng.training.maximization import Carried, Maximization
 from prosper_ng.training.requirements import check_model
+from prosper_ng.training.restarts import Leg, leg_of, seed_of
 from prosper_ng.training.settings import Training
 from prosper_ng.training.totals import PartTotals, kept_statistics_of, memory_of, statistics_of
 
 Floats = NDArray[np.float64]
 Visit = tuple[Target, Posterior]
+Initial = Callable[[int], NamedArrays]
+"""Gives the parameters that a start begins with, by its seed."""
 
 _KEPT_BYTES = 1 << 28
 """Posteriors of a part up to this size are kept until it is known which rows count; larger ones are made again."""
@@ -45,6 +49,13 @@ class Problem(NamedTuple):
     blocks: RowBlocks
     comm: Communicator
     seed: int
+    held_out: HeldOut | None = None
+    """Rows among these that are not learned from."""
+
+    @property
+    def n_learned_from(self) -> int:
+        """Rows that are not held out."""
+        return self.blocks.n_rows - (0 if self.held_out is None else len(self.held_out))
 
     @property
     def first_row(self) -> int:
@@ -66,7 +77,7 @@ class TrainingState:
     """What training carries from sweep to sweep, and a checkpoint keeps."""
 
     sweep: int
-    """Sweeps done."""
+    """Sweeps done from the present start."""
     params: NamedArrays
     """Parameters, the same on all ranks."""
     rows: RowArrays
@@ -75,6 +86,15 @@ class TrainingState:
     """Statistics by part, on root."""
     memory: NamedArrays = field(default_factory=lambda: NamedArrays({}))
     """What the M-step remembers besides the parameters, on root."""
+    n_before: int = 0
+    """Sweeps of restarts that are over."""
+    tried: list[float] = field(default_factory=list)
+    """The free energies per row that these came to, on root."""
+
+    @property
+    def n_done(self) -> int:
+        """Sweeps done in all."""
+        return self.n_before + self.sweep
 
 
 class SweepReport(NamedTuple):
@@ -101,37 +121,54 @@ class SweepReport(NamedTuple):
     interrupted: bool
     """Whether some rank was asked to stop."""
     notes: tuple[str, ...]
-    """What the M-steps had to say (root)."""
+    """What the M-steps had to say, and restarts that are over (root)."""
+    leg: Leg = Leg(0, False, 1)
+    """The start that was learned from."""
+    held_out: float | None = None
+    """F per row of those held out, as the E-steps of the sweep found it (root); None where there are none."""
 
     @property
     def settled(self) -> bool:
-        """Whether annealing is over."""
-        return self.point.settled
+        """Whether annealing is over, in the sweeps after restarts."""
+        return self.point.settled and not self.leg.is_trial
 
 
 class TruncatedEM:
     """The EM algorithm: `for report in em.sweeps(state)`."""
 
-    def __init__(self, problem: Problem, training: Training, interrupted: Callable[[], bool] = lambda: False) -> None:
-        """Set up buffers; `interrupted` says whether this rank was asked to stop.
+    def __init__(
+        self,
+        problem: Problem,
+        training: Training,
+        interrupted: Callable[[], bool] = lambda: False,
+        initial: Initial | None = None,
+    ) -> None:
+        """Set up buffers; `interrupted` says whether this rank was asked to stop, `initial` is needed for restarts.
 
         Raises UserError where the model does not offer what E-step and training need.
         """
         check_model(problem.model, problem.estep, training)
         self.problem, self.training, self.interrupted = problem, training, interrupted
+        self._seed, self._initial = problem.seed, initial
         shapes = statistics_of(problem.model, problem.n_observed)
-        self._block_sums = NamedArrays(shapes)
-        self._sum = ExactSum(segments(shapes))
-        self._maximization = Maximization(problem.model, problem.estep, training, problem.n_observed, problem.seed)
+        lengths, apart = segments(shapes), [1] if problem.held_out else []
+        self._sum, self._held_out = ExactSum([*lengths, *apart]), 0.0
+        self._summand = np.zeros(sum(lengths) + sum(apart))
+        self._block_sums = NamedArrays(shapes, self._summand[: sum(lengths)])
+        self._leg = Leg(0, False, 1)
 
     def sweeps(self, state: TrainingState) -> Iterator[SweepReport]:
         """Sweep over the data until the last sweep is done; `state` is brought up to date before each report."""
-        comm = self.problem.comm
-        for sweep in range(state.sweep, self.training.n_sweeps):
+        comm, first = self.problem.comm, state.n_done
+        for n_done in range(first, self.training.all_sweeps):
+            n_over, sweep = self.training.place(n_done)
+            if n_done == first or sweep == 0:
+                self._begin(state, n_over, sweep)
             point = self.training.annealing.at(sweep, self.training.n_sweeps)
-            clock = _Clock()
+            clock = Clock()
+            self._held_out = 0.0
             for part in range(self.problem.blocks.n_parts):
-                where = f"of sweep {sweep + 1}, update {part + 1}"
+                where = f"of {self._leg.where}sweep {sweep + 1}, update {part + 1}"
                 with during(f"in the E-step {where}"):
                     seconds = self._expect(state, part, point, clock)
                 with during(f"in the reduction {where}"):
@@ -151,7 +188,23 @@ class TruncatedEM:
                     with during(f"in the M-step {where}"):
                         agree(comm, failure, "updating the parameters" if comm.size > 1 else "")
             state.sweep = sweep + 1
-            yield self._report(sweep, point, clock)
+            yield self._report(state, point, clock)
+
+    def _begin(self, state: TrainingState, n_over: int, sweep: int) -> None:
+        """Learn from the start whose turn it is after some restarts, which are forgotten but for what they came to."""
+        problem = self.problem
+        self._leg = leg = leg_of(self.training, n_over, state.tried, problem.comm)
+        seed = seed_of(self._seed, leg.start)
+        self.problem = problem._replace(seed=seed)
+        self._maximization = Maximization(
+            problem.model, problem.estep, self.training, problem.n_observed, seed, leg.where
+        )
+        if n_over and sweep == 0:
+            assert self._initial is not None, "restarts need first parameters"
+            state.params, state.n_before, state.sweep = self._initial(seed), n_over * self.training.tried_sweeps, 0
+            fill_rows(self.problem, state.params, state.rows)
+            state.totals.clear()
+            state.memory.buffer[:] = 0.0
 
     def _broadcast(self, params: NamedArrays, failure: Exception | None) -> bool:
         """Bring the parameters of root to all ranks; whether it failed instead, which comes along.
@@ -163,29 +216,36 @@ class TruncatedEM:
         params.buffer[:] = message[:-1]
         return bool(message[-1])
 
-    def _expect(self, state: TrainingState, part: int, point: AnnealingPoint, clock: "_Clock") -> float:
+    def _expect(self, state: TrainingState, part: int, point: AnnealingPoint, clock: Clock) -> float:
         """The E-step over this rank's rows of one part, whose statistics are summed exactly; the seconds it took."""
         sums = self._block_sums
         self._sum.clear()
         visited, threshold = self._visit(state, part, point)
-        for _, posterior in visited:
+        held_out = self.problem.held_out
+        for target, posterior in visited:
             kept = None if threshold is None else posterior.free_energy >= threshold
+            if held_out is not None:
+                held = held_out.among(target.batch.rows)
+                kept = ~held if kept is None else kept & ~held
+                self._summand[-1] = np.sum(posterior.free_energy, where=held)
             sums.buffer[:] = 0.0
             posterior.accumulate(kept, sums)
             sums["entropy"] += np.sum(posterior.entropy, where=True if kept is None else kept)
             sums["free_energy"] += np.sum(posterior.free_energy, where=True if kept is None else kept)
-            self._sum.add(sums.buffer)
+            self._sum.add(self._summand)
             clock.counts[:2] += posterior.n_evaluated, posterior.n_accepted
         clock.counts[2] += self.interrupted()
         return clock.lap("e_step")
 
-    def _reduce(self, clock: "_Clock", seconds: float) -> NamedArrays:
+    def _reduce(self, clock: Clock, seconds: float) -> NamedArrays:
         """The statistics of a part over all ranks; this rank's counts and `seconds` of the E-step ride along."""
         extras = np.zeros(3 + self.problem.comm.size)
         extras[:3], extras[3 + self.problem.comm.rank] = clock.counts, seconds
         total, extras = self._sum.reduce(self.problem.comm, extras)
         clock.reduced(extras, seconds)
-        return NamedArrays(self._block_sums.shapes, total)
+        n_statistics = len(self._block_sums.buffer)
+        self._held_out += float(total[n_statistics:].sum())
+        return NamedArrays(self._block_sums.shapes, total[:n_statistics])
 
     def _visit(self, state: TrainingState, part: int, point: AnnealingPoint) -> tuple[Iterable[Visit], float | None]:
         """The posteriors of a part, and the free energy above which a row counts; None where all rows do."""
@@ -194,8 +254,10 @@ class TruncatedEM:
             return visited, None
         found: list[Visit] = []
         free_energies, n_bytes = [np.empty(0)], 0
+        held_out = self.problem.held_out
         for each in visited:
-            free_energies.append(each[1].free_energy)
+            learned_from = slice(None) if held_out is None else ~held_out.among(each[0].batch.rows)
+            free_energies.append(each[1].free_energy[learned_from])
             n_bytes += each[1].n_bytes
             if n_bytes <= _KEPT_BYTES:
                 found.append(each)
@@ -219,12 +281,17 @@ class TruncatedEM:
                 f"{where}, data pruning by the free energies of model {kind_of(model)}: {error}"
             ) from None
 
-    def _report(self, sweep: int, point: AnnealingPoint, clock: "_Clock") -> SweepReport:
-        last, n_rows = self._maximization.last, self.problem.blocks.n_rows
+    def _report(self, state: TrainingState, point: AnnealingPoint, clock: Clock) -> SweepReport:
+        last, n_rows, leg = self._maximization.last, self.problem.blocks.n_rows, self._leg
         notes = tuple(dict.fromkeys(self._maximization.take_notes()))
+        if leg.is_trial and state.sweep == self.training.tried_sweeps:
+            state.tried.append(last.free_energy)
+            notes += (leg.told(state.tried, state.sweep),)
+        held_out = self.problem.held_out
         return SweepReport(
-            sweep + 1, last.free_energy, last.entropy_gap, point, last.n_rows,
+            state.n_done, last.free_energy, last.entropy_gap, point, last.n_rows,
             clock.totals[0] / n_rows, clock.totals[1] / n_rows, clock.seconds, bool(clock.totals[2]), notes,
+            leg, None if held_out is None else self._held_out / len(held_out),
         )  # fmt: skip
 
 
@@ -240,10 +307,17 @@ def start(problem: Problem, params: NamedArrays, allocate: Callable[..., Any] = 
 
 
 def initial_rows(problem: Problem, params: NamedArrays, allocate: Callable[..., Any] = np.empty) -> RowArrays:
-    """First values of what is kept of this rank's rows, made block by block."""
-    draws, activity = stream(problem.seed, "initial state sets"), _activity(problem.model, params)
+    """First values of what is kept of this rank's rows."""
     state = row_state_of(problem.estep, problem.model, problem.n_observed)
     kept = {name: allocate((len(problem.values), *shape), dtype=dtype) for name, (shape, dtype) in state.items()}
+    fill_rows(problem, params, kept)
+    return kept
+
+
+def fill_rows(problem: Problem, params: NamedArrays, kept: RowArrays) -> None:
+    """Put first values in the place of what is kept of this rank's rows, block by block."""
+    draws, activity = stream(problem.seed, "initial state sets"), _activity(problem.model, params)
+    state = row_state_of(problem.estep, problem.model, problem.n_observed)
     blocks = map(problem.blocks.rows, problem.blocks.owned(problem.comm.rank, problem.comm.size))
     for rows in (range(problem.first_row, problem.first_row), *blocks) if state else ():
         numbers = np.array(rows, np.int64)
@@ -251,7 +325,6 @@ def initial_rows(problem: Problem, params: NamedArrays, allocate: Callable[..., 
         require_state(problem.estep, state, first)
         for name, values in first.items():
             kept[name][problem.local(rows)] = values
-    return kept
 
 
 def _activity(model: Any, params: NamedArrays) -> Floats:
@@ -277,9 +350,11 @@ def posteriors(
     streams = stream(problem.seed, "variation", state.sweep)
     mine = _pieces(blocks, part, blocks.owned(problem.comm.rank, problem.comm.size))
     everyone = _pieces(blocks, part, range(blocks.n_blocks))
-    for rows in visited_rows(problem.seed, state.sweep, mine, everyone, point):
+    held_out = problem.held_out
+    for rows in visited_rows(problem.seed, state.sweep, mine, everyone, point, held_out):
         # Fancy indexing copies, so that linear algebra sees the same alignment whoever owns the block.
-        values = noisy_values(problem.seed, state.sweep, rows, problem.values[rows - problem.first_row], point)
+        values = problem.values[rows - problem.first_row]
+        values = noisy_values(problem.seed, state.sweep, rows, values, point, held_out)
         batch = batch_of(rows, values)
         target = Target(
             model, prepared, model.project(prepared, batch), batch, activity, streams, tempering, state.sweep,
@@ -304,32 +379,3 @@ def _places(rows: NDArray[np.int64], first_row: int) -> slice | NDArray[np.int64
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
         return slice(int(rows[0]) - first_row, int(rows[-1]) - first_row + 1)
     return rows - first_row
-
-
-class _Clock:
-    """Where the wall time of a sweep goes."""
-
-    def __init__(self) -> None:
-        self.seconds = dict.fromkeys(("e_step", "imbalance", "m_step", "communication"), 0.0)
-        self.counts = np.zeros(3)
-        self.totals = np.zeros(3)
-        self._last = perf_counter()
-
-    def lap(self, name: str) -> float:
-        """Book the time since the last lap."""
-        now = perf_counter()
-        seconds, self._last = now - self._last, now
-        if name in ("m_step", "communication"):
-            self.seconds[name] += seconds
-        return seconds
-
-    def reduced(self, extras: Floats, own: float) -> None:
-        """Book the counts and E-step times of all ranks, which came with the statistics; `own` is this rank's time."""
-        self.totals += extras[:3]
-        self.counts[:] = 0.0
-        times = extras[3:]
-        self.seconds["e_step"] += float(times.mean())
-        self.seconds["imbalance"] += float(times.max() - times.mean())
-        # What this rank waited for slower ones is imbalance, not communication.
-        waited = float(times.max()) - own
-        self.seconds["communication"] += max(self.lap("reduction") - waited, 0.0)

@@ -50,9 +50,12 @@ class Maximization:
     its E-steps not at all, since what the part gave before is not kept.
     """
 
-    def __init__(self, model: Model, estep: EStep, training: Training, n_observed: int, seed: int) -> None:
-        """`training` says what is learned."""
+    def __init__(
+        self, model: Model, estep: EStep, training: Training, n_observed: int, seed: int, where: str = ""
+    ) -> None:
+        """`training` says what is learned, `where` begins what is said of a sweep."""
         self.model, self.estep, self.n_observed, self.seed = model, estep, n_observed, seed
+        self._where = where
         names = frozenset(learnable(model.parameters(n_observed)))
         self._learn = names if training.learn is None else frozenset(training.learn)
         self._learns_all = self._learn == names
@@ -76,7 +79,7 @@ class Maximization:
         Raises NumericalError where a statistic, a parameter or what is remembered is not finite, or where the free
         energy fell although the mathematics says that it cannot.
         """
-        where = f"sweep {sweep + 1}, update {part + 1}"
+        where = f"{self._where}sweep {sweep + 1}, update {part + 1}"
         params, totals, memory = carried
         self._check_finite("statistic", sums, where, params)
         self._check_estep(params, totals, sums, part, point, where)

@@ -1,6 +1,7 @@
 """What a user says about training."""
 
 from dataclasses import field
+from functools import cached_property
 from typing import Annotated
 
 from annotated_types import Gt
@@ -9,13 +10,20 @@ from prosper_ng.components import FilePath, NotComputedWith, settings
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.stopping import Stopping
 
+_SETTLING_SWEEPS = 20
+"""Of a restart after its annealing: in bars tests the free energies of all starts had their final order by then."""
+
 
 @settings
 class Training:
     """How long to learn, what, and from where."""
 
-    n_sweeps: Annotated[int, Gt(0), NotComputedWith(unless=lambda training: training.annealing.depends_on_length)] = 50
-    """Sweeps over the data, at most."""
+    n_sweeps: Annotated[int, Gt(0), NotComputedWith(unless=lambda training: training.depends_on_length)] = 50
+    """Sweeps over the data, at most; those of restarts come on top."""
+    restarts: Annotated[int, Gt(0)] = 1
+    """How many starts are tried, each for `restart_sweeps`; that of the largest free energy is learned to the end."""
+    restart_sweeps: Annotated[int, Gt(0)] | None = None
+    """Sweeps of each try, the first of `n_sweeps`; where not given until annealing is over and 20 more, at most all."""
     updates_per_sweep: Annotated[int, Gt(0)] = 1
     """M-steps in each sweep; 1 is plain EM, more is incremental EM, which learns faster per sweep."""
     learn: tuple[str, ...] | None = None
@@ -33,5 +41,34 @@ class Training:
     """Rows in a block, the unit that ranks share out; found from the number of rows where not given."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError where sweeps and fractions of the schedules cross."""
+        """Raise ValueError where sweeps and fractions of the schedules cross, or a restart is longer than the run."""
         self.annealing.check_order(self.n_sweeps)
+        if self.restart_sweeps is not None and self.restart_sweeps > self.n_sweeps:
+            raise ValueError(
+                f"restart_sweeps is {self.restart_sweeps}, more than n_sweeps, which is {self.n_sweeps}; a restart "
+                f"tries the first sweeps of a run, so legal are 1 to {self.n_sweeps}"
+            )
+
+    @property
+    def depends_on_length(self) -> bool:
+        """Whether a run of more sweeps would be another one from the start."""
+        return self.annealing.depends_on_length or (self.restarts > 1 and self.restart_sweeps is None)
+
+    @cached_property
+    def tried_sweeps(self) -> int:
+        """Sweeps of each restart; 0 where there is one start only, which needs no trying."""
+        if self.restarts == 1:
+            return 0
+        return self.restart_sweeps or min(self.annealing.settled_after(self.n_sweeps) + _SETTLING_SWEEPS, self.n_sweeps)
+
+    @property
+    def all_sweeps(self) -> int:
+        """Sweeps of all restarts, and those of the run that follows."""
+        return self.restarts * self.tried_sweeps + self.n_sweeps
+
+    def place(self, n_done: int) -> tuple[int, int]:
+        """Where a run stands after some of `all_sweeps`: restarts that are over, and sweeps of what goes on then."""
+        if self.restarts == 1:
+            return 0, n_done
+        n_over = min(n_done // self.tried_sweeps, self.restarts)
+        return n_over, n_done - n_over * self.tried_sweeps

@@ -28,6 +28,11 @@ class SweepRecord(Protocol):
         ...
 
     @property
+    def held_out(self) -> float | None:
+        """F per row of rows that are not learned from; None where there are none."""
+        ...
+
+    @property
     def settled(self) -> bool:
         """Whether annealing was over in this sweep."""
         ...
@@ -36,7 +41,7 @@ class SweepRecord(Protocol):
 class Stop(NamedTuple):
     """Why a run ends before its last sweep."""
 
-    rule: Literal["relative_change", "entropy_gap", "wall_time"]
+    rule: Literal["relative_change", "entropy_gap", "held_out_gain", "wall_time"]
     sentence: str
 
     @property
@@ -57,6 +62,9 @@ class Stopping:
     """Stop when the free energy changes by no more than this share of itself, in each of the last `patience` sweeps."""
     entropy_gap: Annotated[float, Gt(0)] | None = None
     """Stop when free energy and entropy identity differ by less than this per row, in each of the last sweeps."""
+    held_out_gain: Annotated[float, Ge(0)] | None = None
+    """Stop when the free energy of the rows that are held out rises by no more than this share of itself, or falls, in
+    each of the last sweeps; 0 goes on as long as it rises at all."""
     patience: Annotated[int, Ge(1)] = 3
     """The number of consecutive sweeps in which a rule on the free energy must hold."""
     wall_time: str | float | None = None
@@ -82,12 +90,16 @@ class Stopping:
             sentence = f"free energy and entropy identity differ by less than {self.entropy_gap:g} per row"
             return Stop("entropy_gap", f"{sentence} in each of the last {self.patience} sweeps")
         window = history[-self.patience - 1 :]
-        if self.relative_change is None or len(window) <= self.patience or not window[0].settled:
+        if len(window) <= self.patience or not window[0].settled:
             return None
-        values = [record.free_energy for record in window]
-        if all(abs(new - old) <= self.relative_change * abs(new) for old, new in pairwise(values)):
-            sentence = f"the free energy changed by no more than {self.relative_change:g} of itself"
+        most, values = self.relative_change, [record.free_energy for record in window]
+        if most is not None and all(abs(new - old) <= most * abs(new) for old, new in pairwise(values)):
+            sentence = f"the free energy changed by no more than {most:g} of itself"
             return Stop("relative_change", f"{sentence} in each of the last {self.patience} sweeps")
+        least, held = self.held_out_gain, [record.held_out for record in window if record.held_out is not None]
+        if least is not None and len(held) == len(window) and not any(_gains(*pair, least) for pair in pairwise(held)):
+            sentence = f"the free energy of the rows held out rose by no more than {least:g} of itself"
+            return Stop("held_out_gain", f"{sentence} in each of the last {self.patience} sweeps")
         return None
 
     def _is_out_of_time(self, elapsed: float, reserve: float) -> Stop | None:
@@ -114,6 +126,10 @@ def _parse(text: str) -> float:
             f"wall_time {text!r} is not a duration; legal is a number of seconds, or like 90s, 45m, 1h30m, 2d"
         )
     return sum(float(number) * unit for number, unit in zip(match.groups(), _UNITS.values(), strict=True) if number)
+
+
+def _gains(old: float, new: float, share: float) -> bool:
+    return new - old > share * abs(new)
 
 
 def _is_below(gap: float | None, limit: float) -> bool:

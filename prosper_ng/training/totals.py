@@ -60,6 +60,11 @@ class PartTotals:
         self._seen[part] = 1.0
         return NamedArrays(self.shapes, self._high.copy())
 
+    def clear(self) -> None:
+        """Forget all that was seen."""
+        for values in self.arrays().values():
+            values[...] = 0.0
+
     def arrays(self) -> dict[str, Floats]:
         """What a checkpoint must keep."""
         return {"parts": self._parts, "seen": self._seen, "high": self._high, "low": self._low}

@@ -20,6 +20,8 @@ BY_LENGTH = "training.annealing.temperature=[[0, 3.0], [0.5, 1.0]]"
     [
         ("bars-bsc.yaml", [], {"training.n_sweeps"}),
         ("bars-bsc.yaml", [BY_LENGTH], set()),
+        ("bars-bsc.yaml", ["training.restarts=2"], set()),
+        ("bars-bsc.yaml", ["training.restarts=2", "training.restart_sweeps=9"], {"training.n_sweeps"}),
         ("denoise-house.yaml", [], {"training.n_sweeps", "task.every"}),
         ("denoise-house.yaml", [BY_LENGTH], {"task.every"}),
     ],

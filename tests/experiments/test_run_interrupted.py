@@ -16,7 +16,7 @@ from prosper_ng import cli
 from prosper_ng.models.bsc import BSC
 from prosper_ng.report.narrator import Narrator
 from prosper_ng.storage.run_record import read_run
-from tests.helpers.small_runs import ANNEALED, SEARCH, Runner, wait_for
+from tests.helpers.small_runs import ANNEALED, RESTARTS, SEARCH, Runner, wait_for
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
 LONG = SEARCH.replace("n_sweeps: 12", "n_sweeps: 60").replace("checkpoint_sweeps: 4", "checkpoint_sweeps: 5")
@@ -99,6 +99,23 @@ def test_a_run_that_is_stopped_again_and_again(runner, digest_of, monkeypatch):
     # Every start does a sweep, sees the request in the next one, and stops; the last one ends on its own.
     assert statuses == [75] * 5 + [0]
     assert run.digest == expected
+
+
+def test_killed_in_each_restart_and_between_them(runner, digest_of, monkeypatch):
+    run, original, ends = runner(RESTARTS), Narrator.sweep, [11, 6, 5, 3]
+
+    def heard(self, done, *told):
+        original(self, done, *told)
+        if ends and done == ends[-1]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(Narrator, "sweep", heard)
+    while ends:
+        assert wait_for(run.fork("output.checkpoint_sweeps=1")) == -signal.SIGKILL
+        ends.pop()
+    assert run().status == 0
+    assert run.digest == digest_of(RESTARTS)
+    assert run.history["restart"][:9].tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 
 def test_a_signal_before_the_first_sweep_is_not_lost(runner, monkeypatch):

@@ -41,6 +41,23 @@ training:
 output: {figures: false, checkpoint_sweeps: 3}
 """
 
+RESTARTS = """
+name: restarts
+seed: 3
+data: {kind: bars, n_bars: 6, n_rows: 120, missing: 0.1, held_out: 0.2}
+model: {kind: bsc, n_latents: 6}
+estep: {kind: search, n_states: 12}
+training:
+  n_sweeps: 6
+  restarts: 3
+  restart_sweeps: 3
+  updates_per_sweep: 2
+  block_rows: 16
+  annealing: {row_fraction: [[0, 0.5], [5, 1.0]], data_noise: [[0, 0.5], [3, 0.0]], parameter_noise: {W: 0.01}}
+output: {figures: false, checkpoint_sweeps: 2}
+"""
+"""15 sweeps, which know of 24 rows that they do not learn from."""
+
 DENOISE = """
 name: image
 data: {kind: image, image: IMAGE, noise: 25.0, patch_size: 4}

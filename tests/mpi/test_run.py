@@ -12,13 +12,14 @@ import pytest
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.status import read_status
 from tests.conftest import within
-from tests.helpers.small_runs import ANNEALED, DENOISE, SEARCH, newest_checkpoint, write_image
+from tests.helpers.small_runs import ANNEALED, DENOISE, RESTARTS, SEARCH, newest_checkpoint, write_image
 
 PROGRAMS = Path(__file__).parent / "programs"
 COMMAND = (sys.executable, "-m", "prosper_ng")
 TEXTS = {
     "search": SEARCH.replace("updates_per_sweep: 3", "updates_per_sweep: 4"),
     "annealed": ANNEALED,
+    "restarts": RESTARTS,
     "exhaustive": SEARCH.replace("{kind: search, n_states: 12}", "{kind: exhaustive}"),
     "image": DENOISE.replace("kind: denoise", "kind: restore") + "output: {figures: false}\n",
     "pictures": DENOISE.replace("image: IMAGE", "image: [IMAGE, coins], n_patches: 300, missing: 0.1").replace(

@@ -12,6 +12,7 @@ class Record(NamedTuple):
     free_energy: float
     entropy_gap: float | None = None
     settled: bool = True
+    held_out: float | None = None
 
 
 free_energies = st.lists(st.floats(-1e6, -1e-3), max_size=12)
@@ -52,6 +53,17 @@ def test_entropy_gap_is_decided_by_the_largest_of_the_last_gaps(gaps, patience, 
     last = gaps[-patience:]
     expected = len(last) == patience and None not in last and max(map(abs, last)) < limit
     assert (stop is not None) == expected
+
+
+@given(free_energies, st.integers(1, 4), st.floats(0, 1))
+def test_learning_goes_on_as_long_as_rows_that_are_held_out_gain_enough(values, patience, least):
+    history = [Record(-1.0, held_out=value) for value in values]
+    stop = Stopping(held_out_gain=least, patience=patience).should_stop(history, 0.0)
+    gains = [(new - old) / abs(new) for old, new in pairwise(values[-patience - 1 :])]
+    if len(gains) < patience or max(gains) > least * (1 + 1e-12):
+        assert stop is None
+    elif max(gains) < least * (1 - 1e-12) or max(gains) < 0:
+        assert stop.rule == "held_out_gain"
 
 
 def test_the_change_out_of_annealing_is_not_counted():
