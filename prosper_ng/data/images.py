@@ -224,7 +224,7 @@ def save_picture(path: Path, image: Floats, ending: str) -> None:
 
 
 def _is_name(image: str) -> bool:
-    """Whether this is a name in scikit-image or scikit-learn; an existing file, or anything that looks like a path, is none."""
+    """Whether this is a name in scikit-image or scikit-learn; what exists, or looks like a path, is none."""
     if (
         os.path.exists(image)
         or Path(image).suffix

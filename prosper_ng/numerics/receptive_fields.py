@@ -6,11 +6,13 @@ Along the wave u, across it v, both from the center, in pixels:
     DoG        A_1 exp(-q/2) + A_2 exp(-q/2k²),    q = u²/a² + v²/b²
 
 Both have eight parameters, of which two enter linearly; least squares are taken over the other six, with these two at
-their optimum (variable projection). An element is *globular* where the difference of Gaussians leaves no more than the
-Gabor function and the variances of its center, a² and b², differ by less than a factor of 3: the criterion of the program
-behind Bornschein, Henniges and Lücke (PLoS Computational Biology 2013), `find_globulars` in its `dog_fitting.py`, there
-with sums of absolute errors. Two things are added. A blob without a surround is fitted by both, so that a margin decides
-for globular. And where neither explains half of an element, as of noise, it is neither.
+their optimum. n_x = σ_x f is at least 0.1: the shapes below are all the same, and do not tell f.
+
+An element is *globular* where the difference of Gaussians leaves no more than the Gabor function, and the variances of
+its center, a² and b², differ by less than a factor of 3: the criterion of the program behind Bornschein, Henniges and
+Lücke (PLoS Computational Biology 2013), `find_globulars` in its `dog_fitting.py`, which takes sums of absolute errors.
+Two things are added. A blob without a surround is fitted by both, so that a margin decides for globular. And where
+neither explains half of an element, as of noise, it is neither.
 """
 
 from collections.abc import Sequence
@@ -29,6 +31,7 @@ GLOBULAR, GABOR, NEITHER = "globular", "gabor", "neither"
 _N_PARAMETERS = 8
 _LEAST_EXPLAINED = 0.5
 _MARGIN = 0.01
+_LEAST_N_X = 0.1
 _LARGEST_ASPECT = 3.0
 
 
@@ -52,7 +55,7 @@ class ReceptiveFields(NamedTuple):
     orientation: Floats
     """Of the stripes: degrees from the horizontal, counterclockwise, 0 to 180."""
     phase: Floats
-    """At the center, degrees from 0 (even, bright) over 90 (odd) to 180 (even, dark): which side is bright is left out."""
+    """Degrees at the center: 0 even and bright, 90 odd, whichever side is bright, 180 even and dark."""
     sigma_x: Floats
     """Width of the envelope along the wave."""
     sigma_y: Floats
@@ -97,9 +100,9 @@ def receptive_fields(W: Floats, patch_shape: Sequence[int]) -> ReceptiveFields |
     is_blank = ~pictures.any(axis=1)
     gabors, dogs = (best_fits(pictures, family(height, width)) for family in (gabor_family, dog_family))
     found = _table(gabors, dogs, height * width)
-    blank = {"kind": NEITHER, "explained_gabor": 0.0, "explained_dog": 0.0}
-    columns = (np.where(is_blank, blank.get(name, np.nan), values) for name, values in found._asdict().items())
-    return ReceptiveFields(*columns)
+    for values in found[3:]:
+        values[is_blank] = np.nan
+    return found
 
 
 def _gray(elements: Floats) -> Floats:
@@ -126,13 +129,13 @@ def _table(gabors: Fits, dogs: Fits, n_values: int) -> ReceptiveFields:
     cosine, sine = gabors.coefficients.T
     # A wave seen from its other end has minus the phase, so that the sign says nothing where angles end at 180 degrees.
     phase = np.degrees(np.arctan2(np.abs(sine), cosine))
-    explained = [1 - fits.left * (n_values - 1) / (n_values - _N_PARAMETERS) for fits in (gabors, dogs)]
+    of_gabor, of_dog = (1 - fits.left * (n_values - 1) / (n_values - _N_PARAMETERS) for fits in (gabors, dogs))
     is_globular = (dogs.left <= gabors.left + _MARGIN) & (aspect < _LARGEST_ASPECT)
-    kind = np.where(is_globular & (explained[1] >= _LEAST_EXPLAINED), GLOBULAR, NEITHER)
-    kind = np.where(~is_globular & (explained[0] >= _LEAST_EXPLAINED), GABOR, kind)
+    kind = np.where(is_globular & (of_dog >= _LEAST_EXPLAINED), GLOBULAR, NEITHER)
+    kind = np.where(~is_globular & (of_gabor >= _LEAST_EXPLAINED), GABOR, kind)
     at_center = dogs.coefficients.sum(axis=1)
     return ReceptiveFields(
-        kind, *explained, row, column, frequency, (np.degrees(angle) + 90) % 180, phase, sigma_x, sigma_y,
+        kind, of_gabor, of_dog, row, column, frequency, (np.degrees(angle) + 90) % 180, phase, sigma_x, sigma_y,
         sigma_x * frequency, sigma_y * frequency, dog_row, dog_column, width, width * np.exp(log_k), aspect,
         np.sign(at_center),
     )  # fmt: skip
@@ -141,7 +144,6 @@ def _table(gabors: Fits, dogs: Fits, n_values: int) -> ReceptiveFields:
 def gabor_family(height: int, width: int) -> Family:
     """Gabor functions: row and column of the center, angle of the wave, log widths along and across it, frequency."""
     rows, columns = _grid(height, width)
-    longest = max(height, width)
 
     def waves(p: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         u, v = _turned(p, rows, columns)
@@ -162,9 +164,9 @@ def gabor_family(height: int, width: int) -> Family:
 
     def within(p: Floats) -> Floats:
         p = _in_the_picture(p, height, width)
-        # Above that the wave on pixels looks like another one.
+        # Above that a wave on pixels looks like another one.
         fastest = 0.5 / np.maximum(np.abs(np.cos(p[:, 2])), np.abs(np.sin(p[:, 2])))
-        p[:, 5] = np.clip(p[:, 5], 0.25 / longest, fastest)
+        p[:, 5] = np.clip(p[:, 5], _LEAST_N_X / np.exp(p[:, 3]), fastest)
         return p
 
     angles, frequencies = np.arange(8) * np.pi / 8, np.geomspace(0.7 / min(height, width), 0.45, 6)

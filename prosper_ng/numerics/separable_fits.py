@@ -1,8 +1,8 @@
 """Least squares for many pictures at once, of functions in which two of the parameters are linear.
 
-A family gives two pictures for the parameters p that are not linear; what fits best of their span is found in closed form
-(variable projection, Golub and Pereyra 1973), and p by Levenberg and Marquardt's method with Kaufman's Jacobian, within
-bounds. It begins at the best of a bank of starts, all of which are tried on all pictures.
+A family gives two pictures for the parameters p that are not linear; what fits best of their span is found in closed
+form (variable projection, Golub and Pereyra 1973), and p by Levenberg and Marquardt's method with Kaufman's Jacobian,
+within bounds. It begins at the best of a bank of starts, all of which are tried on all pictures.
 """
 
 from collections.abc import Callable
