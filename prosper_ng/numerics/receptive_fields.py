@@ -100,8 +100,9 @@ def receptive_fields(W: Floats, patch_shape: Sequence[int]) -> ReceptiveFields |
     is_blank = ~pictures.any(axis=1)
     gabors, dogs = (best_fits(pictures, family(height, width)) for family in (gabor_family, dog_family))
     found = _table(gabors, dogs, height * width)
-    for values in found[3:]:
-        values[is_blank] = np.nan
+    found.kind[is_blank] = NEITHER
+    for place, values in enumerate(found[1:]):
+        values[is_blank] = 0.0 if place < 2 else np.nan
     return found
 
 
