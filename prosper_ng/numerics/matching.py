@@ -69,10 +69,10 @@ def amari_index(W_true: Floats, W_learned: Floats) -> float | None:
     n_rows, n_elements = W_true.shape
     if W_learned.shape != W_true.shape or not 2 <= n_elements <= n_rows:
         return None
-    P = np.abs(np.linalg.pinv(_unit_columns(W_learned)) @ _unit_columns(W_true))
-    P[P <= 1e-12 * P.max()] = 0.0  # rounding
+    mixed = np.abs(np.linalg.pinv(_unit_columns(W_learned)) @ _unit_columns(W_true))
+    mixed = np.where(mixed > 1e-12 * mixed.max(), mixed, 0.0)  # the others are rounding
     excess = 0.0
-    for shares in (P, P.T):
+    for shares in (mixed, mixed.T):
         largest = shares.max(axis=1, keepdims=True)
         # What holds nothing of any element is mixed up as much as can be.
         excess += np.where(largest > 0, shares / np.where(largest > 0, largest, 1.0), 1.0).sum() - n_elements

@@ -16,6 +16,7 @@ neither explains half of an element, as of noise, it is neither.
 """
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -170,18 +171,12 @@ def gabor_family(height: int, width: int) -> Family:
         p[:, 5] = np.clip(p[:, 5], _LEAST_N_X / np.exp(p[:, 3]), fastest)
         return p
 
-    angles, frequencies = np.arange(8) * np.pi / 8, np.geomspace(0.7 / min(height, width), 0.45, 6)
-    widths = [(n_x, n_y) for n_x in (0.25, 0.5) for n_y in (0.25, 0.6)]
-    groups = [
-        [
-            (*center, angle, np.log(n_x / frequency), np.log(n_y / frequency), frequency)
-            for center in _places(height, width)
-            for n_x, n_y in widths
-        ]
-        for angle in angles
-        for frequency in frequencies
+    shapes = [
+        [(angle, np.log(0.35 / frequency), np.log(0.5 / frequency), frequency)]
+        for angle in np.arange(8) * np.pi / 8
+        for frequency in np.geomspace(0.7 / min(height, width), 0.45, 6)
     ]
-    return Family(pair, slopes, np.array([within(np.array(group)) for group in groups]), within)
+    return Family(pair, slopes, _bank(shapes, height, width), within)
 
 
 def dog_family(height: int, width: int) -> Family:
@@ -210,17 +205,14 @@ def dog_family(height: int, width: int) -> Family:
         p[:, 5] = np.clip(p[:, 5], np.log(1.2), np.log(8.0))
         return p
 
-    widths = np.geomspace(0.7, min(height, width) / 3, 6)
-    groups = [
-        [
-            (*center, angle, np.log(size * stretch), np.log(size / stretch), np.log(k))
-            for center in _places(height, width)
-            for angle, stretch in ((0.0, 1.0), *((turn * np.pi / 4, 1.25) for turn in range(4)))
-        ]
-        for size in widths
+    # Long ones too, since where both widths are equal nothing tells in which direction to turn.
+    stretches = ((0.0, 1.0), *((turn * np.pi / 4, 1.25) for turn in range(4)))
+    shapes = [
+        [(angle, np.log(size * stretch), np.log(size / stretch), np.log(k)) for angle, stretch in stretches]
+        for size in np.geomspace(0.7, min(height, width) / 3, 6)
         for k in (1.6, 4.0)
     ]
-    return Family(pair, slopes, np.array([within(np.array(group)) for group in groups]), within)
+    return Family(pair, slopes, _bank(shapes, height, width), within)
 
 
 def _grid(height: int, width: int) -> tuple[Floats, Floats]:
@@ -228,10 +220,10 @@ def _grid(height: int, width: int) -> tuple[Floats, Floats]:
     return rows, columns
 
 
-def _places(height: int, width: int) -> list[tuple[float, float]]:
-    """Centers to begin at, some two pixels apart, and not more than eight along a side."""
+def _bank(shapes: Sequence[Sequence[tuple[float, ...]]], height: int, width: int) -> Floats:
+    """Each group of shapes at all places, some two pixels apart, but not more than eight along a side."""
     sides = [np.linspace(0.5, side - 1.5, min(8, side // 2)) for side in (height, width)]
-    return [(float(row), float(column)) for row in sides[0] for column in sides[1]]
+    return np.array([[(*place, *shape) for place in product(*sides) for shape in group] for group in shapes])
 
 
 def _turned(p: Floats, rows: Floats, columns: Floats) -> tuple[Floats, Floats]:
