@@ -9,6 +9,8 @@ from prosper_ng.commands._arguments import path_argument
 
 HELP = "draw the pictures of a run"
 _NAMES = ("curves", "dictionary", "recovery", "comparison")
+_ON_REQUEST = ("fields",)
+"""Pictures that take a while, and are drawn where they are named."""
 _FORMATS = ("png", "pdf", "svg")
 _OTHER_FORMATS = ("bmp", "eps", "gif", "htm", "html", "jpeg", "jpg", "pgf", "ps", "svgz", "tif", "tiff", "webp")
 
@@ -40,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ".pdf or .svg",
     )
     parser.add_argument("--format", choices=_FORMATS, help="of the pictures in a folder; png by default")
-    parser.add_argument("--picture", choices=_NAMES, help="draw this one only")
+    parser.add_argument("--picture", choices=_NAMES + _ON_REQUEST, help="draw this one only")
     parser.add_argument(
         "--elements",
         metavar="NUMBERS",
@@ -90,8 +92,8 @@ def _asked(arguments: argparse.Namespace) -> Asked:
         return Asked(output, None, arguments.format or "png", picture)
     if arguments.format not in (None, ending):
         raise UserError(f"{output} is a picture as {ending}, and --format {arguments.format} asks for another one")
-    picture = picture or (output.stem if output.stem in _NAMES else None)
+    picture = picture or (output.stem if output.stem in _NAMES + _ON_REQUEST else None)
     if picture is None:
-        names = f"{', '.join(_NAMES[:-1])} or {_NAMES[-1]}"
+        names = f"{', '.join(_NAMES)} or {_ON_REQUEST[0]}"
         raise UserError(f"{output} is one picture, and a run has several: name one of them, --picture {names}")
     return Asked(output.parent, output.name, ending, picture)

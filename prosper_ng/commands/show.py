@@ -8,17 +8,23 @@ from prosper_ng.commands._arguments import path_argument
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from prosper_ng.storage.run_record import RunRecord
+
 HELP = "show how a run stands and what it came to"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("run", type=path_argument, metavar="RUN", help="the folder of the run")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print JSON")
+    forms.add_argument(
+        "--fields", action="store_true", help="print what was fitted to the receptive fields, one to a line, as CSV"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 once it is printed. Raises UserError where there is no run, or it cannot be read."""
+    """0 once it is printed. Raises UserError where there is no run, it cannot be read, or has no receptive fields."""
     import json
 
     from prosper_ng.campaigns.file_kinds import refuse_campaign
@@ -27,12 +33,31 @@ def run(arguments: argparse.Namespace) -> int:
 
     refuse_campaign(arguments.run)
     record = read_run(arguments.run)
+    if arguments.fields:
+        _print_fields(record)
+        return 0
     found = summary(record)
     if arguments.json:
         print(json.dumps(found, indent=2, allow_nan=False))
     else:
         _print_table(found, silence(record))
     return 0
+
+
+def _print_fields(record: "RunRecord") -> None:
+    import csv
+    import sys
+
+    from prosper_ng.errors import UserError
+    from prosper_ng.report.pictures import ABSENT, fields_of
+
+    found = fields_of(record)
+    if found is None:
+        raise UserError(f"{record.path} has no receptive fields: {ABSENT['fields']}")
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(("element", *found._fields))
+    for element, row in enumerate(zip(*found, strict=True)):
+        writer.writerow((element, row[0], *(f"{value:.6g}" for value in row[1:])))
 
 
 def _print_table(found: dict[str, Any], silent_seconds: float | None) -> None:

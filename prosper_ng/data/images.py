@@ -21,11 +21,13 @@ Channels = Literal["gray", "color"]
 Crop = tuple[int, int, int, int]
 
 SHIPPED = (
-    "astronaut", "brick", "camera", "cat", "cell", "checkerboard", "clock", "coffee", "coins", "colorwheel", "grass",
-    "gravel", "horse", "hubble_deep_field", "immunohistochemistry", "logo", "microaneurysms", "moon", "page", "retina",
-    "rocket", "shepp_logan_phantom", "text",
+    "astronaut", "brick", "camera", "cat", "cell", "checkerboard", "chelsea", "clock", "coffee", "coins", "colorwheel",
+    "grass", "gravel", "horse", "hubble_deep_field", "immunohistochemistry", "logo", "microaneurysms", "moon", "page",
+    "retina", "rocket", "shepp_logan_phantom", "text",
 )  # fmt: skip
 """The images that come with scikit-image; it would download the others."""
+SHIPPED_PHOTOGRAPHS = ("china", "flower")
+"""Those that come with scikit-learn."""
 
 _BAND_VALUES = 1 << 20
 """So many are brought to the 8-bit scale at a time."""
@@ -129,13 +131,16 @@ class Reading:
 
 
 def page_of(image: str, wanted: Wanted = FIRST) -> Page:
-    """The page of an image at a path, or the image of that name in scikit-image.
+    """The page of an image at a path, or the image of that name in scikit-image or scikit-learn.
 
-    Raises DataError where there is no such image, UserError where scikit-image is not installed.
+    Raises DataError where there is no such image, UserError where the package that has it is not installed.
     """
     if not _is_name(image):
         return open_page(image, wanted)
-    pixels = np.asarray(getattr(extra("skimage.data"), image)())
+    if image in SHIPPED_PHOTOGRAPHS:
+        pixels = np.asarray(extra("sklearn.datasets").load_sample_image(f"{image}.jpg"))
+    else:
+        pixels = np.asarray(getattr(extra("skimage.data"), image)())
     pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
     height, width, n_channels = pixels.shape
     chosen(Path(image), wanted, 1)
@@ -219,7 +224,7 @@ def save_picture(path: Path, image: Floats, ending: str) -> None:
 
 
 def _is_name(image: str) -> bool:
-    """Whether this is a name in scikit-image; an existing file, or anything that looks like a path, is none."""
+    """Whether this is a name in scikit-image or scikit-learn; what exists, or looks like a path, is none."""
     if (
         os.path.exists(image)
         or Path(image).suffix
@@ -228,6 +233,6 @@ def _is_name(image: str) -> bool:
         or image.endswith("/")
     ):
         return False
-    if image not in SHIPPED:
+    if image not in SHIPPED + SHIPPED_PHOTOGRAPHS:
         raise missing("image", image, Path("scikit-image"), SHIPPED)
     return True

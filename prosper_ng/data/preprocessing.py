@@ -83,6 +83,11 @@ class Whitening:
         """Differences of rows (n, D), such as the columns of a dictionary, before whitening."""
         return times(np.ascontiguousarray(directions, dtype=np.float64), self.inverse)
 
+    def turned_back(self, directions: Floats) -> Floats:
+        """Directions (D, n) among whitened rows as they would be after ZCA whitening, which keeps pictures pictures."""
+        axes = self.inverse.T / np.linalg.norm(self.inverse, axis=1)
+        return directions if self.kind == "zca" else np.asarray(axes @ directions)
+
 
 @dataclass(frozen=True)
 class Preprocessing:

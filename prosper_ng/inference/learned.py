@@ -163,6 +163,16 @@ class Learned:
         """
         return plots.plot_history(self, names, ax)
 
+    def receptive_fields(self, *, patch_shape: Sequence[int] | None = None) -> dict[str, NDArray[Any]]:
+        """Gabor functions and differences of Gaussians fitted to the dictionary, by column, as a data frame takes them.
+
+        `kind` (H,) is `globular`, `gabor` or `neither`; what the other columns mean stands in
+        `prosper_ng.numerics.receptive_fields`. Elements are pictures of `patch_shape`, (height, width) or (height,
+        width, channels), or of the shape of the rows where that is known. Those of whitened data are fitted as they
+        were learned. Raises UserError where elements are no pictures, or have a side of less than 6 pixels.
+        """
+        return plots.fields_of(self, patch_shape)
+
     def __repr__(self) -> str:
         return description.in_a_line(self)
 

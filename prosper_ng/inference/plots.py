@@ -15,6 +15,7 @@ from prosper_ng.drawing.pixels import patch_shape_of
 from prosper_ng.errors import UserError
 from prosper_ng.models.roles import headline_of, of_role, roles_of
 from prosper_ng.models.rounding import is_rounding
+from prosper_ng.numerics.receptive_fields import LEAST_SIDE, receptive_fields
 from prosper_ng.storage.history import SWEEP
 from prosper_ng.storage.run_record import parameter_of
 
@@ -64,6 +65,28 @@ def plot_history(known: "Learned", names: str | Sequence[str] | None, ax: "Axes 
     explain_shades(ax, known.history)
     ax.set(xlabel="sweeps over the data", ylabel=panels[0].title)
     return ax
+
+
+def fields_of(known: "Learned", patch_shape: Sequence[int] | None) -> dict[str, NDArray[Any]]:
+    """See `Learned.receptive_fields`."""
+    name = of_role(known.model.parameters(known.n_observed), "dictionary")
+    if name is None or known.params[name].ndim != 2:
+        raise UserError(f"model {kind_of(known.model)} has no dictionary to fit receptive fields to")
+    W = known.params[name]
+    shape = _shape_to_draw(known, patch_shape, len(W))
+    if known.preprocessing is None:
+        raise UserError(
+            f"{known.origin} does not say how its data were whitened: whether elements are pictures is unknown"
+        )
+    if known.preprocessing.whitening is not None:
+        W = known.preprocessing.whitening.turned_back(W)
+    found = None if shape is None else receptive_fields(W, shape)
+    if found is None:
+        raise UserError(
+            "receptive fields are fitted to elements that are pictures with sides of at least "
+            f"{LEAST_SIDE} pixels; give patch_shape=(height, width) where they are such pictures"
+        )
+    return found._asdict()
 
 
 def dictionary_of(known: "Learned") -> Floats | None:

@@ -1,4 +1,4 @@
-"""Which of the true dictionary element were learned."""
+"""Which of the true dictionary elements were learned, and how well all of them are told apart."""
 
 from typing import NamedTuple
 
@@ -51,6 +51,32 @@ def recovered(W_true: Floats, W_learned: Floats, threshold: float = 0.9, ignore_
     correlations[elements] = similarity[elements, partners]
     found = int(np.count_nonzero(scores[elements, partners] >= threshold))
     return Recovery(found, assignment, correlations)
+
+
+def amari_index(W_true: Floats, W_learned: Floats) -> float | None:
+    """How far W_learned is from W_true but for the order and the scales of its columns: 0 for not at all, 1 at most.
+
+    With P = pinv(W_learned) W_true, which undoes the learned mixing of the true elements (H, H),
+
+        1 / (2 H (H - 1)) [sum_i (sum_j |P_ij| / max_k |P_ik| - 1) + sum_j (sum_i |P_ij| / max_k |P_kj| - 1)]
+
+    (Amari, Cichocki and Yang, NIPS 1996, divided by its largest value). None where it says nothing: the numbers of
+    elements differ, there are more of them than rows, so that no mixing can be undone, or fewer than two. Raises
+    ValueError where the numbers of rows differ.
+    """
+    if len(W_true) != len(W_learned):
+        raise ValueError(f"expected as many rows, got the shapes {W_true.shape} and {W_learned.shape}")
+    n_rows, n_elements = W_true.shape
+    if W_learned.shape != W_true.shape or not 2 <= n_elements <= n_rows:
+        return None
+    mixed = np.abs(np.linalg.pinv(_unit_columns(W_learned)) @ _unit_columns(W_true))
+    mixed = np.where(mixed > 1e-12 * mixed.max(), mixed, 0.0)  # the others are rounding
+    excess = 0.0
+    for shares in (mixed, mixed.T):
+        largest = shares.max(axis=1, keepdims=True)
+        # What holds nothing of any element is mixed up as much as can be.
+        excess += np.where(largest > 0, shares / np.where(largest > 0, largest, 1.0), 1.0).sum() - n_elements
+    return float(excess / (2 * n_elements * (n_elements - 1)))
 
 
 def _unit_columns(elements: Floats) -> Floats:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.drawing import figures
+from prosper_ng.drawing import figures, receptive_field_figures
 from prosper_ng.drawing.curves import panels_of
 from prosper_ng.drawing.elements import elements_named
 from prosper_ng.drawing.pixels import patch_shape_of
 from prosper_ng.drawing.style import save
 from prosper_ng.errors import UserError
+from prosper_ng.numerics.receptive_fields import LEAST_SIDE, ReceptiveFields, receptive_fields
 from prosper_ng.report.images import images_of, is_comparable, notes_on
 from prosper_ng.storage.run_record import RunRecord, read_run
 
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Drawing = Callable[[], "StyledFigure"]
 
-_ABSENT = {
+ABSENT = {
     "curves": "the run has not finished a sweep yet",
     "dictionary": "it holds no dictionary, or none of finite numbers",
     "recovery": "the run knows no true dictionary, or its data have no shape to look at",
     "comparison": "the run has no images of one size",
+    "fields": f"its elements are no pictures, or have a side of less than {LEAST_SIDE} pixels",
 }
 """Why a picture is not there."""
 
@@ -74,9 +76,12 @@ def drawing_of(record: RunRecord, name: str, elements: str | None = None) -> Dra
             chosen = None if elements is None else elements_named(elements, W.shape[1])
             use, numbered = use_of(record, W.shape[1]), elements is not None
             return partial(figures.dictionary, W, patch_shape, use, chosen, numbered)
+    fields = fields_of(record) if name == "fields" else None
+    if fields is not None:
+        return partial(receptive_field_figures.fields, fields)
     drawing = drawings_of(record).get(name)
     if drawing is None:
-        raise UserError(f"{record.path} has nothing for this picture: {_ABSENT[name]}")
+        raise UserError(f"{record.path} has nothing for this picture: {ABSENT[name]}")
     return drawing
 
 
@@ -100,7 +105,7 @@ def drawings_of(record: RunRecord) -> dict[str, Drawing]:
 
 def _notes(record: RunRecord, found: Mapping[str, Drawing]) -> list[str]:
     """A sentence on each picture that every run has once it has learned, and that there is nothing for."""
-    notes = [f"no curves: {_ABSENT['curves']}"] if "curves" not in found else []
+    notes = [f"no curves: {ABSENT['curves']}"] if "curves" not in found else []
     if "dictionary" not in found:
         as_curves = "; --picture dictionary draws its elements as curves"
         hint = as_curves if elements_to_draw(record)[0] is not None else ""
@@ -146,6 +151,22 @@ def elements_to_draw(record: RunRecord) -> tuple[Floats | None, tuple[int, ...] 
         return None, None
     sides = [int(side) for side in np.atleast_1d(record.attributes.get("patch_shape", ()))]
     return W, patch_shape_of(sides, len(W))
+
+
+def fields_of(record: RunRecord) -> ReceptiveFields | None:
+    """Receptive fields of the dictionary as it was learned, of whitened rows too.
+
+    None where elements are no pictures, these are too small, or an earlier version kept no whitening.
+    """
+    (W, _), sides = elements_of(record), np.atleast_1d(record.attributes.get("patch_shape", ()))
+    preprocessing = record.preprocessing()
+    if W is None or W.ndim != 2 or not np.isfinite(W).all() or preprocessing is None:
+        return None
+    shape = patch_shape_of([int(side) for side in sides], len(W))
+    if shape is None:
+        return None
+    whitening = preprocessing.whitening
+    return receptive_fields(W if whitening is None else whitening.turned_back(W), shape)
 
 
 def _in_units_of_the_data(record: RunRecord) -> Floats:

@@ -11,11 +11,12 @@ from prosper_ng.config.canonical import flatten, inline
 from prosper_ng.drawing import charts
 from prosper_ng.drawing.charts import Chart, Picture
 from prosper_ng.drawing.curves import label_of, panels_of
+from prosper_ng.drawing.receptive_field_figures import field_charts, in_words
 from prosper_ng.models.rounding import is_rounding, without_rounding
 from prosper_ng.progress import duration, duration_in_full
 from prosper_ng.report.images import images_of, notes_on
 from prosper_ng.report.page import render, require_packages
-from prosper_ng.report.pictures import dictionary_of, elements_of, unit_of_data, use_of
+from prosper_ng.report.pictures import dictionary_of, elements_of, fields_of, unit_of_data, use_of
 from prosper_ng.report.run_text import known_parts, learned_activity, sentence
 from prosper_ng.report.summary import silence, summary
 from prosper_ng.storage.run_record import RunRecord
@@ -63,6 +64,7 @@ def run_page(record: RunRecord) -> str:
     record = replace(record, history=_columns(record.history))
     found = summary(record)
     silent = silence(record)
+    fields = fields_of(record)
     settings = [
         SettingLine(name, inline(value), str(record.origins.get(name, "")))
         for name, value in flatten(record.config).items()
@@ -81,6 +83,8 @@ def run_page(record: RunRecord) -> str:
         hottest=float(np.nanmax(record.history.get("temperature", np.ones(1)), initial=1.0)),
         images=_images(record),
         dictionary=_dictionary(record),
+        fields=None if fields is None else in_words(fields),
+        field_charts=[] if fields is None else field_charts(fields),
         activity=_activity(record),
         phases=_phases(record.history),
         parameters=_parameters(found["parameters"]),

@@ -53,7 +53,7 @@ def test_a_file_of_any_name_says_which_picture(make_run, tmp_path, capsys):
     run, path = make_run(patch_shape=(4, 4)), tmp_path / "fig1.svg"
     said = complaint(capsys, "plot", run, "--output", path)
     assert "fig1.svg is one picture, and a run has several" in said
-    assert "--picture curves, dictionary, recovery or comparison" in said
+    assert "--picture curves, dictionary, recovery, comparison or fields" in said
     assert drawn(capsys, run, "--output", path, "--picture", "curves") == [str(path)]
     assert "sweeps over the data" in path.read_text()
 

@@ -77,6 +77,8 @@ def test_transparency_is_blended_over_white(tmp_path):
 
 def test_images_of_scikit_image():
     np.testing.assert_array_equal(load("camera")[:, :, 0], skimage.data.camera())
+    assert load("china").shape == load("flower").shape == (427, 640, 1)
+    np.testing.assert_array_equal(load("chelsea"), load("cat"))
     for name in SHIPPED:
         pixels = load(name)
         assert pixels.ndim == 3

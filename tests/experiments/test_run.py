@@ -11,6 +11,7 @@ from PIL import Image
 
 from prosper_ng import cli
 from prosper_ng.drawing import figures
+from prosper_ng.numerics.matching import amari_index
 from prosper_ng.storage.run_record import read_run
 from tests.helpers.kernel_caches import kernel_folder
 from tests.helpers.small_runs import ANNEALED, DENOISE, SEARCH, Runner, write_image
@@ -76,6 +77,8 @@ def test_what_a_run_leaves_behind(runner):
     assert all(len(values) == 12 for values in record.history.values())
     assert {name: values.shape for name, values in record.parameters.items() if name == "W"} == {"W": (9, 6)}
     assert record.results["recovered"] == {"found": 6, "of": 6}
+    truth = record.results["truth"]["W"]
+    assert record.results["amari_index"] == amari_index(truth, record.parameters["W"]) < 0.1
     assert run.checkpoints == [8, 12]
     assert re.search(r"started before sweep 1 of 12\n(.*\n)*.*sweep 12: free energy -[\d.]+\n", run.log())
     assert run.digest == record.attributes["digest"]

@@ -60,6 +60,24 @@ def test_elements_come_with_their_numbers_the_most_active_first():
         assert (tile == expected[..., None]).all()
 
 
+def test_receptive_fields_of_pictures():
+    rows, columns = np.mgrid[:6, :7]
+    params = random_parameters(BSC(n_latents=2), 42, np.random.default_rng(3))
+    blob = np.exp(-((rows - 2.0) ** 2 + (columns - 3.0) ** 2) / 3)
+    params["W"] = np.stack([blob.ravel(), np.random.default_rng(1).normal(size=42)], axis=1)
+    known = learned(model=BSC(n_latents=2), params=params, n_observed=42)
+    found = known.receptive_fields(patch_shape=(6, 7))
+    assert found["kind"].tolist() == ["globular", "neither"]
+    assert (found["dog_row"][0], found["dog_column"][0]) == pytest.approx((2, 3), abs=1e-3)
+    assert {values.shape for values in found.values()} == {(2,)}
+    with pytest.raises(UserError, match=r"sides of at least 6 pixels; give patch_shape=\(height, width\)"):
+        known.receptive_fields()
+    with pytest.raises(UserError, match="5 x 7 makes 35 values"):
+        known.receptive_fields(patch_shape=(5, 7))
+    with pytest.raises(UserError, match="does not say how its data were whitened"):
+        learned(preprocessing=None, row_shape=(3, 4)).receptive_fields()
+
+
 def test_elements_that_are_chosen_come_in_that_order():
     figure = learned().plot_dictionary([4, -2])
     assert texts(figure)[0] == "Dictionary: 2 of 5 elements"

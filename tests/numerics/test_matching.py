@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prosper_ng.numerics.matching import cosines, recovered
+from prosper_ng.numerics.matching import amari_index, cosines, recovered
 
 FIELDS = np.random.default_rng(1).normal(size=(40, 6))
 
@@ -78,3 +78,44 @@ def test_what_cannot_be_compared_is_refused():
         recovered(FIELDS, FIELDS[:-1])
     with pytest.raises(ValueError, match="not finite"):
         recovered(FIELDS, np.where(FIELDS > 2, np.nan, FIELDS))
+
+
+@given(order=st.permutations(range(6)), scale=st.floats(1e-150, 1e150), sign=st.sampled_from([-1, 1]))
+def test_the_amari_index_does_not_see_order_scale_and_sign(order, scale, sign):
+    scales = np.geomspace(1, 1e3, 6) * [sign, 1, sign, 1, 1, -1]
+    assert amari_index(FIELDS, scale * FIELDS[:, order] * scales) == pytest.approx(0, abs=1e-12)
+
+
+def test_the_amari_index_is_that_of_the_mixture_that_is_left():
+    """W_learned P = W_true, so that P can be had by choice; the formula by loops. It lies in the 0.4s for random P."""
+    rng = np.random.default_rng(2)
+    P = rng.normal(size=(6, 6)) / np.sqrt(6)
+    true = FIELDS @ np.linalg.inv(P) @ np.diag(1 / np.linalg.norm(FIELDS @ np.linalg.inv(P), axis=0))
+    left = np.abs(np.linalg.pinv(true / np.linalg.norm(true, axis=0)) @ (FIELDS / np.linalg.norm(FIELDS, axis=0)))
+    rows = sum(sum(left[i, j] for j in range(6)) / max(left[i]) - 1 for i in range(6))
+    columns = sum(sum(left[i, j] for i in range(6)) / max(left[:, j]) - 1 for j in range(6))
+    assert amari_index(FIELDS, true) == pytest.approx((rows + columns) / 60)
+    at_random = [amari_index(FIELDS, rng.normal(size=(40, 6))) for _ in range(200)]
+    assert 0.35 < np.mean(at_random) < 0.55
+    # Wholly mixed: all entries of P alike.
+    assert amari_index(np.eye(2), np.array([[1.0, 1.0], [1.0, -1.0]])) == pytest.approx(1)
+
+
+def test_the_amari_index_of_elements_that_hold_nothing_is_high():
+    learned = FIELDS.copy()
+    learned[:, 2] = 0
+    # The row of the element counts as 5 of the 60 there are.
+    assert 5 / 60 < amari_index(FIELDS, learned) < 0.2
+    assert amari_index(FIELDS, np.zeros_like(FIELDS)) == 1
+
+
+@pytest.mark.parametrize("shape", [(40, 5), (40, 7)])
+def test_the_amari_index_needs_as_many_elements(shape):
+    assert amari_index(FIELDS, np.ones(shape)) is None
+
+
+def test_the_amari_index_needs_a_mixing_that_can_be_undone():
+    assert amari_index(FIELDS[:5], FIELDS[:5]) is None
+    assert amari_index(FIELDS[:, :1], FIELDS[:, :1]) is None
+    with pytest.raises(ValueError, match="expected as many rows"):
+        amari_index(FIELDS, FIELDS[:39])

@@ -9,7 +9,7 @@ from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Numbers, TaskContext
 from prosper_ng.models.interface import Model
 from prosper_ng.models.roles import of_role
-from prosper_ng.numerics.matching import recovered
+from prosper_ng.numerics.matching import amari_index, recovered
 from prosper_ng.training.em import TrainingState
 
 
@@ -30,7 +30,8 @@ class Train:
     def finish(self, context: TaskContext, state: TrainingState, folder: Path) -> dict[str, Any]:
         """`recovered: {found, of}`: true elements with a learned one of normalized correlation of 0.9 or more; `truth`.
 
-        The sign does not count where the latents have both.
+        The sign does not count where the latents have both. `amari_index` where as many elements were learned as there
+        are true ones, and not more than there are columns.
         """
         model, truth = context.problem.model, context.dataset.truth
         name = of_role(model.parameters(context.problem.n_observed), "dictionary")
@@ -38,7 +39,9 @@ class Train:
             return {}
         signed = bool((model.space.values < 0).any()) or "mu" in truth
         found = recovered(truth[name], state.params[name], ignore_sign=signed).found
-        return {"recovered": {"found": found, "of": truth[name].shape[1]}, "truth": dict(truth)}
+        index = amari_index(truth[name], state.params[name])
+        known = {} if index is None else {"amari_index": index}
+        return {"recovered": {"found": found, "of": truth[name].shape[1]}, **known, "truth": dict(truth)}
 
     def closing_line(self, results: dict[str, Any]) -> str | None:
         """How many true elements were found."""
