@@ -27,8 +27,10 @@ def run(arguments: argparse.Namespace) -> int:
     from prosper_ng.data.memory_settings import bytes_of
     from prosper_ng.errors import UserError
     from prosper_ng.experiments.estimate import estimate
+    from prosper_ng.experiments.left_open import completed
 
-    config = load_run_config(arguments).value
+    loaded = load_run_config(arguments)
+    config = completed(loaded, loaded.value.folder).value
     try:
         bandwidth = bytes_of(arguments.network, "--network")
     except ValueError as error:
