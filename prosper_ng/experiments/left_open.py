@@ -15,7 +15,7 @@ from prosper_ng.config.hints import fields_of
 from prosper_ng.data.dataset import ImageDataset
 from prosper_ng.errors import UserError
 from prosper_ng.restoration.noise_level import noise_level
-from prosper_ng.restoration.sizes import N_SWEEPS, Sizes, sizes_for
+from prosper_ng.restoration.sizes import N_SWEEPS, Given, Sizes, sizes_for
 from prosper_ng.storage.run_record import RunFileError, read_run
 
 if TYPE_CHECKING:
@@ -55,9 +55,10 @@ def left_open(given: Mapping[str, Any]) -> dict[str, Any]:
         found["model.n_latents"] = 1
     if model.get("kind") == "gsc":
         found |= {"estep": {"kind": "auto"}} | ({"model.shared_pi": True} if "model" in given else {})
-        if {"noise", "slab"}.isdisjoint(model) and {"learn", "initial", "initial_file"}.isdisjoint(training):
+        is_plain = (model.get("noise", "scalar"), model.get("slab", "diagonal")) == ("scalar", "diagonal")
+        if is_plain and not any(training.get(name) for name in ("learn", "initial", "initial_file")):
             found |= {"training.learn": None, "training.initial": {}}
-    return {name: stand_in for name, stand_in in found.items() if _at(given, name) is None}
+    return {name: stand_in for name, stand_in in found.items() if _at(given, name) in (None, {})}
 
 
 def completed(loaded: Loaded["RunConfig"], folder: Path) -> Loaded["RunConfig"]:
@@ -71,7 +72,7 @@ def completed(loaded: Loaded["RunConfig"], folder: Path) -> Loaded["RunConfig"]:
         return loaded
     values, how = _kept(folder, loaded), "as this run was begun"
     if values is None:
-        values, how = _found(loaded.value)
+        values, how = _found(loaded)
     resolved = deepcopy(loaded.resolved)
     for name in loaded.left_open:
         section, _, last = name.rpartition(".")
@@ -106,8 +107,9 @@ def _kept(folder: Path, loaded: Loaded["RunConfig"]) -> dict[str, Any] | None:
     return None if nothing else found
 
 
-def _found(config: "RunConfig") -> tuple[dict[str, Any], str]:
+def _found(loaded: Loaded["RunConfig"]) -> tuple[dict[str, Any], str]:
     """All that may be left open, by dotted name, and how it was found."""
+    config = loaded.value
     data: Any = config.data
     dataset = replace(data, patch_size=1, whiten="none").open(config.seed)
     config.task.check(dataset, config.model, config.learning.chosen_estep.estep)
@@ -116,7 +118,12 @@ def _found(config: "RunConfig") -> tuple[dict[str, Any], str]:
     task: Any = config.task
     is_noisy = not task.keeps_observed(image)
     sigma = max(noise_level(image.noisy), _LEAST_SIGMA)
-    sizes = sizes_for(image.noisy.shape, sigma, is_noisy)
+    given = Given(
+        None if "data.patch_size" in loaded.left_open else data.size,
+        None if "data.stride" in loaded.left_open else data.stride,
+        config.training.block_rows,
+    )
+    sizes = sizes_for(image.noisy.shape, sigma, is_noisy, given)
     height, width = image.noisy.shape[:2]
     noise = f"noise level {sigma:.3g}" if is_noisy else "gaps without noise"
     return _settings(sizes, round(sigma, 3) if is_noisy else None), f"{noise} in {height} x {width} pixels"
@@ -141,7 +148,7 @@ def _settings(sizes: Sizes, sigma: float | None) -> dict[str, Any]:
     """The settings that sizes come to; `sigma` is held where it is known."""
     variation = {"kind": "neighborhood", "n_parents": sizes.n_parents, "n_candidates": sizes.n_candidates}
     return {
-        "data.patch_size": sizes.patch_size,
+        "data.patch_size": sizes.patch_size[0],
         "data.stride": sizes.stride,
         "model": {"kind": "gsc", "n_latents": sizes.n_latents, "shared_pi": True},
         "model.n_latents": sizes.n_latents,

@@ -3,22 +3,31 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from prosper_ng.data.patches import PatchGrid
+
 N_SWEEPS = 3
-_UPDATES = 20
-_ROWS_OF_AN_UPDATE = 64
-_ROWS_OF_A_LATENT = 16
-_PIXELS = 100_000
-"""Pixels from which on not every patch is needed."""
+_MOST_UPDATES = 20
+_ROWS_OF_AN_UPDATE, _ROWS_OF_A_LATENT = 64, 16
+_MOST_PIXELS = 100_000
+"""What an image may have of them so that every patch counts."""
 _BY_NOISE = ((0.0, 8, 384), (20.0, 10, 384), (35.0, 12, 384))
 """Noise levels, on the scale 0 to 255, with the side of patches and the number of latents from there on."""
 _OF_GAPS = (7, 192, 2)
 """Side, latents and stride where there are gaps, and no noise."""
 
 
+class Given(NamedTuple):
+    """What is settled already; None for what is not."""
+
+    patch_size: tuple[int, int] | None = None
+    stride: int | None = None
+    block_rows: int | None = None
+
+
 class Sizes(NamedTuple):
     """What is learned from an image, and with what."""
 
-    patch_size: int
+    patch_size: tuple[int, int]
     stride: int
     n_latents: int
     n_updates: int
@@ -28,19 +37,22 @@ class Sizes(NamedTuple):
     n_candidates: int = 12
 
 
-def sizes_for(shape: Sequence[int], sigma: float, is_noisy: bool = True) -> Sizes:
+def sizes_for(shape: Sequence[int], sigma: float, is_noisy: bool = True, given: Given = Given()) -> Sizes:
     """The sizes for an image (height, width, channels) with a noise level of `sigma` on the scale 0 to 255.
 
     The more noise, the larger the patches: it takes more values to tell what they show. Of large images patches lie
-    further apart, at most half a patch, so that each pixel is in at least four; small ones have fewer latents.
+    further apart, at most half a patch, so that each pixel is in several; small ones have fewer latents.
     """
-    height, width = shape[:2]
+    height, width, n_channels = shape
     side, n_latents, stride = next((side, n, 1) for least, side, n in reversed(_BY_NOISE) if sigma >= least)
     if not is_noisy:
         side, n_latents, stride = _OF_GAPS
-    side = min(side, height, width)
-    while height * width > _PIXELS * stride**2 and stride < side // 2:
+    patch = given.patch_size or (min(side, height, width),) * 2
+    farthest = max(1, min(patch) // 2)
+    while height * width > _MOST_PIXELS * stride**2 and stride < farthest:
         stride += 1
-    n_rows = max(1, (height - side) // stride + 1) * max(1, (width - side) // stride + 1)
-    n_latents = max(1, min(n_latents, n_rows // _ROWS_OF_A_LATENT))
-    return Sizes(side, stride, n_latents, max(1, min(_UPDATES, n_rows // _ROWS_OF_AN_UPDATE)))
+    stride = given.stride or min(stride, farthest)
+    n_rows = PatchGrid((height, width, n_channels), patch, stride).n_patches
+    most = min(_MOST_UPDATES, -(-n_rows // (given.block_rows or 1)))
+    n_updates = max(1, min(most, n_rows // _ROWS_OF_AN_UPDATE))
+    return Sizes(patch, stride, max(1, min(n_latents, n_rows // _ROWS_OF_A_LATENT)), n_updates)
