@@ -49,6 +49,7 @@ def left_open(given: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"data.patch_size": 1, "data.stride": 1}
     found |= {"training.n_sweeps": N_SWEEPS, "training.updates_per_sweep": 1}
+    found |= {"task.patch_size": None, "task.n_rounds": None}
     if "model" not in given:
         found["model"] = {"kind": "gsc", "n_latents": 1}
     elif lacks_latents:
@@ -96,6 +97,11 @@ def _at(given: Mapping[str, Any], name: str) -> Any:
     return value
 
 
+def _lacks(given: Mapping[str, Any], name: str) -> bool:
+    section, _, last = name.rpartition(".")
+    return last not in (_at(given, section) or {} if section else given)
+
+
 def _kept(folder: Path, loaded: Loaded["RunConfig"]) -> dict[str, Any] | None:
     """What the run in the folder has in the place of what is left open; None where it lacks any of it."""
     try:
@@ -103,8 +109,7 @@ def _kept(folder: Path, loaded: Loaded["RunConfig"]) -> dict[str, Any] | None:
     except RunFileError:
         return None
     found = {name: _at(config, name) for name in loaded.left_open}
-    nothing = [name for name, value in found.items() if value is None and name != "training.learn"]
-    return None if nothing else found
+    return None if any(_lacks(config, name) for name in loaded.left_open) else found
 
 
 def _found(loaded: Loaded["RunConfig"]) -> tuple[dict[str, Any], str]:
@@ -156,6 +161,8 @@ def _settings(sizes: Sizes, sigma: float | None) -> dict[str, Any]:
         "estep": {"kind": "search", "n_states": sizes.n_states, "variations": [variation]},
         "training.n_sweeps": sizes.n_sweeps,
         "training.updates_per_sweep": sizes.n_updates,
+        "task.patch_size": sizes.group_size,
+        "task.n_rounds": sizes.n_rounds,
         "training.learn": None if sigma is None else list(_LEARNED_BESIDES),
         "training.initial": {} if sigma is None else {"sigma": sigma},
     }

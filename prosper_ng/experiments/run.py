@@ -139,9 +139,7 @@ def run(
         return _conclude(config, parts, state, kept, ending)
 
 
-def _notes(
-    config: RunConfig, parts: Assembly, compiled: compiling.Tally, found: Sequence[str]
-) -> Iterator[str]:
+def _notes(config: RunConfig, parts: Assembly, compiled: compiling.Tally, found: Sequence[str]) -> Iterator[str]:
     """What the log says before the first sweep."""
     yield from found
     yield str(parts.plan)

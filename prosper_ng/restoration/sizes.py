@@ -8,12 +8,14 @@ from prosper_ng.data.patches import PatchGrid
 N_SWEEPS = 3
 _MOST_UPDATES = 20
 _ROWS_OF_AN_UPDATE, _ROWS_OF_A_LATENT = 64, 16
-_MOST_PIXELS = 100_000
+_MOST_PIXELS = 50_000
 """What an image may have of them so that every patch counts."""
-_BY_NOISE = ((0.0, 8, 384), (20.0, 10, 384), (35.0, 12, 384))
-"""Noise levels, on the scale 0 to 255, with the side of patches and the number of latents from there on."""
-_OF_GAPS = (7, 192, 2)
-"""Side, latents and stride where there are gaps, and no noise."""
+_N_LATENTS = 256
+_BY_NOISE = ((0.0, 6, 7, 2), (10.0, 6, 7, 3), (20.0, 6, 8, 3), (35.0, 8, 10, 4))
+"""Noise levels, on the scale 0 to 255, with the sides of patches for the model and in groups and the number of rounds of
+groups from there on."""
+_OF_GAPS = (7, 192, 2, None, None)
+"""Side, latents, stride where there are gaps and no noise; their groups and rounds are those of `rounds.plan`."""
 
 
 class Given(NamedTuple):
@@ -31,6 +33,10 @@ class Sizes(NamedTuple):
     stride: int
     n_latents: int
     n_updates: int
+    group_size: int | None
+    """Side of the patches in groups, and"""
+    n_rounds: int | None
+    """how often these are made; None where that suits gaps, which tell it better."""
     n_sweeps: int = N_SWEEPS
     n_states: int = 20
     n_parents: int = 2
@@ -44,9 +50,10 @@ def sizes_for(shape: Sequence[int], sigma: float, is_noisy: bool = True, given: 
     further apart, at most half a patch, so that each pixel is in several; small ones have fewer latents.
     """
     height, width, n_channels = shape
-    side, n_latents, stride = next((side, n, 1) for least, side, n in reversed(_BY_NOISE) if sigma >= least)
-    if not is_noisy:
-        side, n_latents, stride = _OF_GAPS
+    side, n_latents, stride, group_size, n_rounds = _OF_GAPS
+    if is_noisy:
+        _, side, group_size, n_rounds = next(each for each in reversed(_BY_NOISE) if sigma >= each[0])
+        n_latents, stride = _N_LATENTS, 1
     patch = given.patch_size or (min(side, height, width),) * 2
     farthest = max(1, min(patch) // 2)
     while height * width > _MOST_PIXELS * stride**2 and stride < farthest:
@@ -55,4 +62,5 @@ def sizes_for(shape: Sequence[int], sigma: float, is_noisy: bool = True, given: 
     n_rows = PatchGrid((height, width, n_channels), patch, stride).n_patches
     most = min(_MOST_UPDATES, -(-n_rows // (given.block_rows or 1)))
     n_updates = max(1, min(most, n_rows // _ROWS_OF_AN_UPDATE))
-    return Sizes(patch, stride, max(1, min(n_latents, n_rows // _ROWS_OF_A_LATENT)), n_updates)
+    n_latents = max(1, min(n_latents, n_rows // _ROWS_OF_A_LATENT))
+    return Sizes(patch, stride, n_latents, n_updates, group_size, n_rounds)

@@ -98,7 +98,9 @@ def test_other_models_get_their_latents_and_learn_their_noise():
     assert config.training.learn is None
 
 
-@pytest.mark.parametrize("sections", [{"task": "denoise"}, {"task": "train"}, {"task": "restore", "data": {"kind": "bars"}}])
+@pytest.mark.parametrize(
+    "sections", [{"task": "denoise"}, {"task": "train"}, {"task": "restore", "data": {"kind": "bars"}}]
+)
 def test_other_tasks_and_data_need_them(sections):
     with pytest.raises(ConfigError, match="model"):
         from_mapping({"name": "x", "data": {"kind": "image", "image": "camera"}, **sections}, RunConfig)
@@ -121,7 +123,10 @@ def test_gaps_without_noise_have_sizes_of_their_own():
 
 @pytest.mark.parametrize(
     ("pixels", "words"),
-    [(np.zeros((15, 40)), "15 x 40 pixels, and 16 x 16 are needed"), (np.full((40, 40), 9), "same value everywhere, 9")],
+    [
+        (np.zeros((15, 40)), "15 x 40 pixels, and 16 x 16 are needed"),
+        (np.full((40, 40), 9), "same value everywhere, 9"),
+    ],
 )
 def test_a_picture_that_tells_nothing_is_refused(pixels, words, tmp_path, capsys):
     Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "image.png")

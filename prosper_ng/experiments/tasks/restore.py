@@ -63,14 +63,14 @@ class Restore(Denoise):
     def merged(self, context: TaskContext, state: TrainingState) -> Floats:
         """What the model makes of the image; observed values are kept where they have no noise."""
         image, noisy = super().merged(context, state), image_of(context).noisy
-        return np.where(np.isnan(noisy), image, noisy) if self.keeps_observed(image_of(context)) else image
+        return np.where(np.isnan(noisy), image, noisy) if self._keeps_observed(context) else image
 
     def estimate(self, context: TaskContext, state: TrainingState) -> tuple[Floats, dict[str, Any]]:
         """The image after the last round; `rounds` with `sigma` and `psnr` after each, `deviation` after the last."""
         pilot, noisy = self.merged(context, state), image_of(context).noisy
         if not self.groups or np.isnan(pilot).any():
             return pilot, {}
-        keeps, clean, comm = self.keeps_observed(image_of(context)), reference_of(context), context.problem.comm
+        keeps, clean, comm = self._keeps_observed(context), reference_of(context), context.problem.comm
         sigma = _noise_level(context, state, pilot)
         wanted = Wanted(self.patch_size, self.n_similar, self.window, self.step, self.n_rounds, self.share)
         stages = plan(noisy.shape, sigma, not keeps, bool(np.isnan(noisy).any()), wanted)
@@ -91,6 +91,9 @@ class Restore(Denoise):
             largest = float(np.nanmax(deviation, initial=0.0)) or 1.0
             save(folder / "uncertainty.png", deviation * (_WHITE / largest))
         return results
+
+    def _keeps_observed(self, context: TaskContext) -> bool:
+        return self.keeps_observed(image_of(context))
 
     def keeps_observed(self, dataset: ImageDataset) -> bool:
         """Whether what was observed has no noise."""
