@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from prosper_ng.campaigns.plan import PlannedRun, by_point
 from prosper_ng.errors import UserError
+from prosper_ng.experiments.completion import completed
 from prosper_ng.experiments.estimate import Estimate, estimate
-from prosper_ng.experiments.left_open import completed
 from prosper_ng.experiments.run_config import RunConfig
 
 _SECONDS_OF_A_START = 1.0

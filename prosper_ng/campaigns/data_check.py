@@ -7,7 +7,7 @@ from typing import NamedTuple
 from prosper_ng.campaigns.plan import PlannedRun, by_point
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.left_open import completed
+from prosper_ng.experiments.completion import completed
 from prosper_ng.experiments.preview import open_fitting
 
 _MOST_OPEN = 32

@@ -26,8 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
     """0 once it is printed. Raises UserError where the run could not be run at all."""
     from prosper_ng.data.memory_settings import bytes_of
     from prosper_ng.errors import UserError
+    from prosper_ng.experiments.completion import completed
     from prosper_ng.experiments.estimate import estimate
-    from prosper_ng.experiments.left_open import completed
 
     loaded = load_run_config(arguments)
     config = completed(loaded, loaded.value.folder).value

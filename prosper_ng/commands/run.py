@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _complete(arguments: argparse.Namespace) -> "Loaded[RunConfig]":
-    from prosper_ng.experiments.left_open import completed
+    from prosper_ng.experiments.completion import completed
 
     loaded = load_run_config(arguments)
     return completed(loaded, arguments.output or loaded.value.folder)

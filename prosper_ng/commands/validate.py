@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     """0 where the configuration is valid, and can be run. Raises UserError with what is wrong."""
     loaded = load_run_config(arguments)
     if not arguments.no_data:
-        from prosper_ng.experiments.left_open import completed
+        from prosper_ng.experiments.completion import completed
 
         loaded = completed(loaded, arguments.output or loaded.value.folder)
     found = None if arguments.no_data else _put_together(arguments, loaded)

@@ -11,9 +11,9 @@ _ROWS_OF_AN_UPDATE, _ROWS_OF_A_LATENT = 64, 16
 _MOST_PIXELS = 50_000
 """What an image may have of them so that every patch counts."""
 _N_LATENTS = 256
-_BY_NOISE = ((0.0, 6, 7, 2), (10.0, 6, 7, 3), (20.0, 6, 8, 3), (35.0, 8, 10, 4))
-"""Noise levels, on the scale 0 to 255, with the sides of patches for the model and in groups and the number of rounds of
-groups from there on."""
+_BY_NOISE = ((0.0, 6, 8, 2), (10.0, 7, 8, 3), (20.0, 8, 8, 3), (35.0, 10, 9, 3))
+"""Noise levels, on the scale 0 to 255; from there on the sides of patches for the model and in groups, and how often
+groups are made."""
 _OF_GAPS = (7, 192, 2, None, None)
 """Side, latents, stride where there are gaps and no noise; their groups and rounds are those of `rounds.plan`."""
 
@@ -24,6 +24,9 @@ class Given(NamedTuple):
     patch_size: tuple[int, int] | None = None
     stride: int | None = None
     block_rows: int | None = None
+
+
+NOTHING = Given()
 
 
 class Sizes(NamedTuple):
@@ -43,7 +46,7 @@ class Sizes(NamedTuple):
     n_candidates: int = 12
 
 
-def sizes_for(shape: Sequence[int], sigma: float, is_noisy: bool = True, given: Given = Given()) -> Sizes:
+def sizes_for(shape: Sequence[int], sigma: float, is_noisy: bool = True, given: Given = NOTHING) -> Sizes:
     """The sizes for an image (height, width, channels) with a noise level of `sigma` on the scale 0 to 255.
 
     The more noise, the larger the patches: it takes more values to tell what they show. Of large images patches lie

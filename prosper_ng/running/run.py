@@ -16,7 +16,7 @@ from prosper_ng.config import Loaded, annotated_yaml, from_mapping, load
 from prosper_ng.config.construction import written
 from prosper_ng.drawing.style import absence_of_matplotlib
 from prosper_ng.errors import UserError, warn
-from prosper_ng.experiments.left_open import completed
+from prosper_ng.experiments.completion import completed
 from prosper_ng.experiments.run import Outcome, RunListener
 from prosper_ng.experiments.run import run as run_in_folder
 from prosper_ng.experiments.run_config import RunConfig

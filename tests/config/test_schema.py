@@ -83,7 +83,5 @@ def test_every_hint_can_be_told_in_words(name):
 )
 def test_what_a_picture_tells_is_needed_of_others_only(changes, lacking):
     config = {"name": "x", "data": {"kind": "image", "image": "a.png"}} | changes
-    errors = Draft202012Validator(json_schema(RunConfig)).iter_errors(config)
-    assert (
-        sorted(error.message.split("'")[1] for error in errors if "is a required property" in error.message) == lacking
-    )
+    messages = [error.message for error in Draft202012Validator(json_schema(RunConfig)).iter_errors(config)]
+    assert sorted(each.split("'")[1] for each in messages if "is a required property" in each) == lacking

@@ -1,7 +1,7 @@
 """Configurations that leave their sizes to be found from the picture: what is found, kept, told and refused."""
 
-import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +9,12 @@ from PIL import Image
 
 import prosper_ng
 from prosper_ng import cli
-from prosper_ng.config import ConfigError, from_mapping
-from prosper_ng.experiments import left_open
-from prosper_ng.experiments.left_open import completed
+from prosper_ng.campaigns.cost import cost_of
+from prosper_ng.campaigns.data_check import problems_of
+from prosper_ng.campaigns.plan import freeze, load_plan
+from prosper_ng.config import ConfigError, from_mapping, load
+from prosper_ng.experiments import completion
+from prosper_ng.experiments.completion import completed
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.restoration.sizes import N_SWEEPS, sizes_for
 from prosper_ng.storage.run_record import read_run
@@ -57,7 +60,7 @@ def test_a_begun_run_keeps_its_sizes_when_the_rule_changes(text, tmp_path, capsy
     before = read_run(runner.folder).config
     through = Runner(tmp_path / "through", text, capsys)
     assert through("training.n_sweeps=2").status == 0
-    monkeypatch.setattr(left_open, "sizes_for", lambda *_: sizes_for((30, 34, 1), 90.0)._replace(n_latents=3))
+    monkeypatch.setattr(completion, "sizes_for", lambda *_: sizes_for((30, 34, 1), 90.0)._replace(n_latents=3))
     done = runner("training.n_sweeps=2")
     assert (done.status, done.err) == (0, "")
     after = read_run(runner.folder).config
@@ -74,7 +77,9 @@ def test_a_begun_run_keeps_its_sizes_when_the_rule_changes(text, tmp_path, capsy
 def test_what_is_given_stays():
     model = {"kind": "gsc", "shared_pi": False}
     training = {"n_sweeps": 7, "learn": ["W"]}
-    found = completed(loaded(data={"stride": 3}, model=model, training=training, estep={"n_states": 9}), no_folder())
+    found = completed(
+        loaded(data={"stride": 3}, model=model, training=training, estep={"n_states": 9}), Path("no such folder")
+    )
     config = found.value
     assert (config.data.stride, config.model.shared_pi, config.training.n_sweeps) == (3, False, 7)
     assert (config.training.learn, config.training.initial, config.estep.n_states) == (("W",), {}, 9)
@@ -88,12 +93,12 @@ def test_what_is_given_stays():
 def test_a_configuration_that_lacks_nothing_is_as_it_was():
     whole = loaded(data={"patch_size": 6}, model={"kind": "gsc", "n_latents": 8})
     assert whole.left_open == ()
-    assert completed(whole, no_folder()) is whole
+    assert completed(whole, Path("no such folder")) is whole
     assert whole.value.training.n_sweeps == 50
 
 
 def test_other_models_get_their_latents_and_learn_their_noise():
-    config = completed(loaded(model="bsc"), no_folder()).value
+    config = completed(loaded(model="bsc"), Path("no such folder")).value
     assert config.model.n_latents == sizes_for((64, 64, 1), 5.0).n_latents
     assert config.training.learn is None
 
@@ -107,7 +112,7 @@ def test_other_tasks_and_data_need_them(sections):
 
 
 def test_the_identity_does_not_depend_on_what_is_found(monkeypatch):
-    open_, whole = loaded(), completed(loaded(), no_folder())
+    open_, whole = loaded(), completed(loaded(), Path("no such folder"))
     assert "model" not in open_.lasting
     assert "patch_size" not in open_.lasting["data"]
     assert open_.lasting == from_mapping(open_.resolved, RunConfig).lasting
@@ -116,7 +121,7 @@ def test_the_identity_does_not_depend_on_what_is_found(monkeypatch):
 
 
 def test_gaps_without_noise_have_sizes_of_their_own():
-    config = completed(loaded(data={"missing": 0.5}), no_folder()).value
+    config = completed(loaded(data={"missing": 0.5}), Path("no such folder")).value
     assert config.data.patch_size == sizes_for((64, 64, 1), 0.0, is_noisy=False).patch_size[0]
     assert config.training.learn is None
 
@@ -125,7 +130,7 @@ def test_gaps_without_noise_have_sizes_of_their_own():
     ("pixels", "words"),
     [
         (np.zeros((15, 40)), "15 x 40 pixels, and 16 x 16 are needed"),
-        (np.full((40, 40), 9), "same value everywhere, 9"),
+        (np.full((40, 40), 9), "the same value everywhere"),
     ],
 )
 def test_a_picture_that_tells_nothing_is_refused(pixels, words, tmp_path, capsys):
@@ -148,16 +153,21 @@ def test_validate_and_estimate_know_the_sizes(text, tmp_path, capsys):
     assert "found from the picture when it is run: data.patch_size" in capsys.readouterr().out
 
 
-def test_points_of_a_campaign_have_sizes_of_their_own(text, tmp_path, capsys):
+def test_points_of_a_campaign_have_sizes_of_their_own(text, tmp_path):
     (tmp_path / "base.yaml").write_text(text)
     grid = "grid: {data.noise: [5.0, 60.0]}\nfixed: {data.stride: 4, training.n_sweeps: 1, task.groups: false}\n"
-    (tmp_path / "all.yaml").write_text(f"name: all\nbase: base.yaml\nfolder: {tmp_path / 'all'}\n{grid}")
-    assert cli.main(["campaign", "run", str(tmp_path / "all.yaml"), "--cores", "1"]) == 0
-    capsys.readouterr()
-    assert cli.main(["campaign", "status", str(tmp_path / "all.yaml"), "--json"]) == 0
-    assert {run["state"] for run in json.loads(capsys.readouterr().out)["runs"]} == {"finished"}
-    sides = [read_run(folder).config["data"]["patch_size"] for folder in (tmp_path / "all" / "runs").iterdir()]
-    assert sorted(sides) == [sizes_for((30, 34, 1), sigma).patch_size[0] for sigma in (5.0, 60.0)]
+    (tmp_path / "all.yaml").write_text(f"name: all\nbase: base.yaml\n{grid}")
+    runs = load_plan(tmp_path / "all.yaml", folder=tmp_path / "all").runs
+    frozen = [load(freeze(run), RunConfig) for run in runs]
+    assert [each.left_open for each in frozen] == [run.loaded.left_open for run in runs]
+    assert [each.lasting for each in frozen] == [run.loaded.lasting for run in runs]
+    configs = [completed(each, run.folder).value for each, run in zip(frozen, runs, strict=True)]
+    assert [each.data.patch_size for each in configs] == [
+        sizes_for((30, 34, 1), sigma).patch_size[0] for sigma in (5.0, 60.0)
+    ]
+    assert {each.training.n_sweeps for each in configs} == {run.n_sweeps for run in runs} == {1}
+    assert problems_of(runs) == []
+    assert cost_of(runs, 0.0).problems == ()
 
 
 def test_python_runs_a_mapping_without_sizes(text, tmp_path):
@@ -166,9 +176,3 @@ def test_python_runs_a_mapping_without_sizes(text, tmp_path):
     outcome = prosper_ng.run(config, tmp_path / "run", overrides=["training.n_sweeps=1", "task.groups=false"])
     assert outcome.finished
     assert outcome.learned.model.n_latents == sizes_for((30, 34, 1), 40.0).n_latents
-
-
-def no_folder():
-    from pathlib import Path
-
-    return Path("no such folder")
