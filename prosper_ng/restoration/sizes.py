@@ -11,10 +11,10 @@ _ROWS_OF_AN_UPDATE, _ROWS_OF_A_LATENT = 64, 16
 _MOST_PIXELS = 50_000
 """What an image may have of them so that every patch counts."""
 _N_LATENTS = 256
-_BY_NOISE = ((0.0, 6, 8, 2), (10.0, 7, 8, 3), (20.0, 8, 8, 3), (35.0, 10, 9, 3))
-"""Noise levels, on the scale 0 to 255; from there on the sides of patches for the model and in groups, and how often
-groups are made."""
-_OF_GAPS = (7, 192, 2, None, None)
+_BY_NOISE = ((0.0, 6, 8, 2, 1.0), (10.0, 7, 8, 3, 1.0), (20.0, 8, 8, 3, 1.0), (35.0, 10, 10, 4, 0.5))
+"""Noise levels, on the scale 0 to 255; from there on the sides of patches for the model and in groups, how often groups
+are made, and their share of the residual's covariance."""
+_OF_GAPS = (7, 192, 2, None, None, 1.0)
 """Side, latents, stride where there are gaps and no noise; their groups and rounds are those of `rounds.plan`."""
 
 
@@ -40,6 +40,8 @@ class Sizes(NamedTuple):
     """Side of the patches in groups, and"""
     n_rounds: int | None
     """how often these are made; None where that suits gaps, which tell it better."""
+    share: float
+    """Of the residual's covariance, what all groups get."""
     n_sweeps: int = N_SWEEPS
     n_states: int = 20
     n_parents: int = 2
@@ -53,9 +55,9 @@ def sizes_for(shape: Sequence[int], sigma: float, is_noisy: bool = True, given: 
     further apart, at most half a patch, so that each pixel is in several; small ones have fewer latents.
     """
     height, width, n_channels = shape
-    side, n_latents, stride, group_size, n_rounds = _OF_GAPS
+    side, n_latents, stride, group_size, n_rounds, share = _OF_GAPS
     if is_noisy:
-        _, side, group_size, n_rounds = next(each for each in reversed(_BY_NOISE) if sigma >= each[0])
+        _, side, group_size, n_rounds, share = next(each for each in reversed(_BY_NOISE) if sigma >= each[0])
         n_latents, stride = _N_LATENTS, 1
     patch = given.patch_size or (min(side, height, width),) * 2
     farthest = max(1, min(patch) // 2)
@@ -66,4 +68,4 @@ def sizes_for(shape: Sequence[int], sigma: float, is_noisy: bool = True, given: 
     most = min(_MOST_UPDATES, -(-n_rows // (given.block_rows or 1)))
     n_updates = max(1, min(most, n_rows // _ROWS_OF_AN_UPDATE))
     n_latents = max(1, min(n_latents, n_rows // _ROWS_OF_A_LATENT))
-    return Sizes(patch, stride, n_latents, n_updates, group_size, n_rounds)
+    return Sizes(patch, stride, n_latents, n_updates, group_size, n_rounds, share)
