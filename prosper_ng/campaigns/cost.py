@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from prosper_ng.campaigns.plan import PlannedRun, by_point
 from prosper_ng.errors import UserError
+from prosper_ng.experiments.completion import completed
 from prosper_ng.experiments.estimate import Estimate, estimate
 from prosper_ng.experiments.run_config import RunConfig
 
@@ -45,7 +46,8 @@ def cost_of(runs: Sequence[PlannedRun], patience: float) -> Cost:
         if seconds and time.monotonic() - began > patience:
             break
         try:
-            found = estimate(group[0].loaded.value, group[0].n_ranks)
+            config = completed(group[0].loaded, group[0].folder).value
+            found = estimate(config, group[0].n_ranks)
         except UserError as error:
             problems[str(error)] = None
             continue
@@ -53,7 +55,7 @@ def cost_of(runs: Sequence[PlannedRun], patience: float) -> Cost:
             problems[str(found.costs)] = None
             continue
         seconds += [_SECONDS_OF_A_START + found.sweeps_seconds] * len(group)
-        bytes_ += [_bytes(found, group[0].loaded.value)] * len(group)
+        bytes_ += [_bytes(found, config)] * len(group)
         n_runs_piloted += 1
     n_ranks = runs[0].n_ranks if runs else 1
     mean_seconds = sum(seconds) / len(seconds) if seconds else math.nan

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from prosper_ng.campaigns.plan import PlannedRun, by_point
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.errors import UserError
+from prosper_ng.experiments.completion import completed
 from prosper_ng.experiments.preview import open_fitting
 
 _MOST_OPEN = 32
@@ -41,7 +42,8 @@ def problems_of(runs: Sequence[PlannedRun]) -> list[Problem]:
 
 
 def _require_fitting(run: PlannedRun, opened: dict[str, Dataset | UserError]) -> None:
-    config, source = run.loaded.value, run.loaded.resolved["data"]
+    loaded = completed(run.loaded, run.folder)
+    config, source = loaded.value, loaded.resolved["data"]
     key = json.dumps(source)
     if key not in opened:
         if len(opened) >= _MOST_OPEN:

@@ -238,7 +238,8 @@ class _Pool:
 def _kernels_of(run: PlannedRun) -> str:
     """The choices that may decide which kernels a run compiles: all texts and switches, but for names and paths."""
     resolved = run.load().resolved
-    flat = flatten({name: resolved[name] for name in ("model", "estep", "training", "task", "memory")})
+    sections = ("model", "estep", "training", "task", "memory")
+    flat = flatten({name: resolved[name] for name in sections if name in resolved})
     return repr(sorted((name, value) for name, value in flat.items() if isinstance(value, str | bool)))
 
 

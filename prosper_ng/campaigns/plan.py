@@ -212,7 +212,7 @@ class _Source:
         origins["name"] = f"{self.campaign.path}, point and repeat"
         if not self.points.gives_seed(self.assignments[kept.number]):
             origins["seed"] = f"derived from seed {self.campaign.config.seed} of {self.campaign.path}, point and repeat"
-        return Loaded(value, resolved, origins, "")
+        return Loaded(value, resolved, origins, "", loaded.left_open)
 
 
 def _made(campaign: Campaign, points: Points) -> KeptPlan:

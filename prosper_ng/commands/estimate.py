@@ -26,9 +26,11 @@ def run(arguments: argparse.Namespace) -> int:
     """0 once it is printed. Raises UserError where the run could not be run at all."""
     from prosper_ng.data.memory_settings import bytes_of
     from prosper_ng.errors import UserError
+    from prosper_ng.experiments.completion import completed
     from prosper_ng.experiments.estimate import estimate
 
-    config = load_run_config(arguments).value
+    loaded = load_run_config(arguments)
+    config = completed(loaded, loaded.value.folder).value
     try:
         bandwidth = bytes_of(arguments.network, "--network")
     except ValueError as error:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from prosper_ng.commands._arguments import add_config_arguments, load_run_config, path_argument
 
 if TYPE_CHECKING:
+    from prosper_ng.config import Loaded
+    from prosper_ng.experiments.run_config import RunConfig
     from prosper_ng.parallel.communicator import Communicator
 
 HELP = "train as a configuration says, alone or under mpiexec; the same command continues"
@@ -39,6 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
         return _run(arguments, comm, time_limit)
 
 
+def _complete(arguments: argparse.Namespace) -> "Loaded[RunConfig]":
+    from prosper_ng.experiments.completion import completed
+
+    loaded = load_run_config(arguments)
+    return completed(loaded, arguments.output or loaded.value.folder)
+
+
 def _run(arguments: argparse.Namespace, comm: "Communicator", time_limit: float | None) -> int:
     from prosper_ng.experiments.run import MORE_TO_DO
     from prosper_ng.experiments.signals import stop_requests
@@ -48,7 +57,7 @@ def _run(arguments: argparse.Namespace, comm: "Communicator", time_limit: float 
     from prosper_ng.running.run import carry_out
 
     with collectively(comm, ""):
-        loaded = load_run_config(arguments) if comm.is_root else None
+        loaded = _complete(arguments) if comm.is_root else None
     loaded = comm.broadcast(loaded)
     assert loaded is not None
     config = loaded.value

@@ -32,6 +32,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0 where the configuration is valid, and can be run. Raises UserError with what is wrong."""
     loaded = load_run_config(arguments)
+    if not arguments.no_data:
+        from prosper_ng.experiments.completion import completed
+
+        loaded = completed(loaded, arguments.output or loaded.value.folder)
     found = None if arguments.no_data else _put_together(arguments, loaded)
     quiet, mark = getattr(arguments, "quiet", False), "# " if arguments.verbose else ""
     if not quiet or arguments.verbose:
@@ -44,7 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for warning in found.warnings if found is not None else ():
         print(f"warning: {warning}", file=sys.stderr)
-    if kind_of(loaded.value.estep) == "auto":
+    for note in loaded.notes:
+        print(f"{mark}{note}")
+    if loaded.left_open:
+        print(f"{mark}found from the picture when it is run: {', '.join(loaded.left_open)}")
+    elif kind_of(loaded.value.estep) == "auto":
         print(f"{mark}estep auto: {loaded.value.learning.chosen_estep.reason}")
     if found is not None:
         print(f"{mark}data: {_in_words(found)}")

@@ -1,5 +1,6 @@
 """JSON Schema of a settings class, for editors that check and complete YAML while it is written."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -11,7 +12,35 @@ from prosper_ng.config.hints import fields_of
 
 def json_schema(schema: type) -> dict[str, Any]:
     """JSON Schema (2020-12) of a settings class: fields, limits, defaults, descriptions, and what each `kind` takes."""
-    return TypeAdapter(schema).json_schema(schema_generator=_Generator) | {"$schema": _Generator.schema_dialect}
+    found = TypeAdapter(schema).json_schema(schema_generator=_Generator) | {"$schema": _Generator.schema_dialect}
+    if hasattr(schema, "schema_of_left_open"):
+        _need_unless(found, *schema.schema_of_left_open())
+    return found
+
+
+def kind_is(kind: str) -> dict[str, Any]:
+    """The schema of a component of that kind."""
+    return {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
+
+
+def _need_unless(found: dict[str, Any], condition: dict[str, Any], names: Sequence[str]) -> None:
+    """Have some fields, by dotted name, needed only where a configuration does not meet a condition."""
+    otherwise: dict[str, Any] = {"required": [], "properties": {}}
+    for name in names:
+        section, _, field = name.rpartition(".")
+        if not section:
+            found["required"].remove(field)
+            otherwise["required"].append(field)
+            continue
+        rules = otherwise["properties"].setdefault(section, {"allOf": []})["allOf"]
+        choice = found["properties"][section]
+        choice = choice if "discriminator" in choice else choice["anyOf"][-1]
+        for kind, reference in choice["discriminator"]["mapping"].items():
+            component = found["$defs"][reference.rpartition("/")[2]]
+            if field in component.get("required", ()):
+                component["required"].remove(field)
+                rules.append({"if": kind_is(kind), "then": {"required": [field]}})
+    found |= {"if": condition, "else": otherwise}
 
 
 class _Generator(GenerateJsonSchema):

@@ -3,10 +3,10 @@
 import codecs
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -20,7 +20,7 @@ from prosper_ng.config.first_fields import lasting
 from prosper_ng.config.kinds import write_out_kinds
 from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, listing, printable
 from prosper_ng.config.overrides import apply, read_override
-from prosper_ng.config.tree import ListNode, MappingNode, Node, child, from_plain, plain
+from prosper_ng.config.tree import ListNode, MappingNode, Node, child, copied, from_plain, plain, put
 from prosper_ng.config.yaml_reader import read_yaml
 
 T = TypeVar("T")
@@ -41,6 +41,10 @@ class Loaded(Generic[T]):
     """Where each value of `flatten(resolved)` came from: `run.yaml:12:3`, `--set model.n_latents=64` or `default`."""
     text: str
     """The text of the file."""
+    left_open: tuple[str, ...] = ()
+    """What is to be found from the data, by dotted name: it is not in `resolved`, and anything legal in `value`."""
+    notes: tuple[str, ...] = ()
+    """What the log says of how that was found."""
 
     @cached_property
     def lasting(self) -> dict[str, Any]:
@@ -166,10 +170,12 @@ def checked(root: MappingNode, schema: type[T], mistakes: list[Mistake], text: s
     adapter = adapter_of(schema)
     write_out_kinds(root, schema)
     mistakes = _joined(mistakes, unusable_values(root, schema))
-    value = None
+    value, filled, stand_ins = None, copied(root), _left_open(root, schema)
+    for name, stand_in in stand_ins.items():
+        put(filled, name, stand_in, SourceText(DEFAULT))
     try:
         # JSON is pydantic's strict way in for plain data: lists become tuples, mappings become settings.
-        value = adapter.validate_json(json.dumps(plain(root)))
+        value = adapter.validate_json(json.dumps(plain(filled)))
         # A second pass turns defaults into what the file would have given (1 into 1.0), so that a stored configuration
         # says the same as a written one.
         value = adapter.validate_json(json.dumps(adapter.dump_python(value, mode="json")))
@@ -178,8 +184,21 @@ def checked(root: MappingNode, schema: type[T], mistakes: list[Mistake], text: s
     if mistakes:
         raise ConfigError(mistakes)
     assert value is not None
-    resolved = adapter.dump_python(value, mode="json")
-    return Loaded(value, resolved, _origins(resolved, root), text)
+    resolved = _without(adapter.dump_python(value, mode="json"), stand_ins)
+    return Loaded(value, resolved, _origins(resolved, root), text, tuple(stand_ins))
+
+
+def _left_open(root: MappingNode, schema: type) -> Mapping[str, Any]:
+    """What the schema lets a configuration leave to be found from its data, each with what stands in for it so long."""
+    names = getattr(schema, "left_open", None)
+    return {} if names is None else names(plain(root))
+
+
+def _without(resolved: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    for name in names:
+        *sections, last = name.split(".")
+        reduce(dict.__getitem__, sections, resolved).pop(last)
+    return resolved
 
 
 def prepare(schema: type) -> None:

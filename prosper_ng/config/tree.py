@@ -117,6 +117,17 @@ def copied(node: Node) -> Node:
     return ListNode(node.place, [copied(item) for item in node.items]) if isinstance(node, ListNode) else node
 
 
+def put(root: Node, name: str, value: Any, source: SourceText) -> None:
+    """Set a value by its dotted name in a tree of mappings; sections that are missing are added."""
+    assert isinstance(root, MappingNode)
+    first, _, rest = name.partition(".")
+    if rest:
+        put(root.items.setdefault(first, from_plain({}, source)), rest, value, source)
+    else:
+        root.items[first] = from_plain(value, source)
+    root.keys.setdefault(first, Place(source, width=0))
+
+
 def from_plain(value: Any, source: SourceText) -> Node:
     """The tree of a mapping that no text stands behind. Raises ConfigError for what YAML could not say."""
     return _from_plain(value, Place(source, width=0), ())

@@ -127,7 +127,7 @@ def run(
             if resumed and comm.is_root:
                 _require_same_start(folder, start)
         listener.opened(folder, state.n_done)
-        for note in _notes(config, parts, compiled):
+        for note in _notes(config, parts, compiled, loaded.notes):
             listener.note(note)
         is_listened_to = asked is not None and asked.on_sweep is not None
         ended_before = _ended_by_listener(folder, state.n_done, config) if is_listened_to and comm.is_root else None
@@ -139,8 +139,9 @@ def run(
         return _conclude(config, parts, state, kept, ending)
 
 
-def _notes(config: RunConfig, parts: Assembly, compiled: compiling.Tally) -> Iterator[str]:
+def _notes(config: RunConfig, parts: Assembly, compiled: compiling.Tally, found: Sequence[str]) -> Iterator[str]:
     """What the log says before the first sweep."""
+    yield from found
     yield str(parts.plan)
     if compiled.n_kernels:
         yield str(compiled)

@@ -1,18 +1,21 @@
 """Everything a user says about one run."""
 
+from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt
 
 from prosper_ng.components import FilePath, Name, NotComputedWith, OneOf, Seed, settings
+from prosper_ng.config.editor_schema import kind_is
 from prosper_ng.config.first_fields import not_computed_with
 from prosper_ng.data.dataset import Source
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.support import noise_refused
 from prosper_ng.estep.auto import Auto
 from prosper_ng.estep.interface import EStep
+from prosper_ng.experiments.left_open import MAY_BE_LEFT_OPEN, left_open
 from prosper_ng.experiments.tasks.interface import Task
 from prosper_ng.experiments.tasks.train import Train
 from prosper_ng.learning.settings import LearningSettings
@@ -68,6 +71,18 @@ class RunConfig:
         refusal = noise_refused(self.model, self.data, noise)
         if refusal is not None:
             raise ValueError(refusal)
+
+    @staticmethod
+    def schema_of_left_open() -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The JSON Schema of configurations that leave something open, and what they may lack which others need."""
+        kinds = {"task": "restore", "data": "image"}
+        of_kind = {name: {"anyOf": [{"const": kind}, kind_is(kind)]} for name, kind in kinds.items()}
+        return {"properties": of_kind, "required": ["task"]}, MAY_BE_LEFT_OPEN
+
+    @staticmethod
+    def left_open(given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What such a configuration leaves to be found from its data, each with what stands in for it so long."""
+        return left_open(given)
 
     @property
     def folder(self) -> Path:

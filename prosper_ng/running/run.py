@@ -16,6 +16,7 @@ from prosper_ng.config import Loaded, annotated_yaml, from_mapping, load
 from prosper_ng.config.construction import written
 from prosper_ng.drawing.style import absence_of_matplotlib
 from prosper_ng.errors import UserError, warn
+from prosper_ng.experiments.completion import completed
 from prosper_ng.experiments.run import Outcome, RunListener
 from prosper_ng.experiments.run import run as run_in_folder
 from prosper_ng.experiments.run_config import RunConfig
@@ -62,7 +63,8 @@ def run(
 
     def prepare() -> tuple[Loaded[RunConfig], Path]:
         loaded = _loaded(config, [overrides] if isinstance(overrides, str) else overrides)
-        return loaded, named or loaded.value.folder
+        place = named or loaded.value.folder
+        return completed(loaded, place), place
 
     def task(prepared: tuple[Loaded[RunConfig], Path], ranks: Communicator) -> Outcome:
         return in_python(*ranks.broadcast(prepared), ranks, requests, is_shown, time_limit=seconds)

@@ -2,9 +2,11 @@ import json
 
 import pytest
 from config_example.drawing import Drawing
+from jsonschema import Draft202012Validator
 
 from prosper_ng.config import json_schema
 from prosper_ng.config.hints import describe, fields_of
+from prosper_ng.experiments.run_config import RunConfig
 
 SCHEMA = json_schema(Drawing)
 
@@ -66,3 +68,20 @@ def test_every_hint_can_be_told_in_words(name):
     words = describe(fields_of(Drawing)[name].hint)
     assert words
     assert not any(sign in words for sign in ("typing", "Annotated", "<", "NoneType"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "lacking"),
+    [
+        ({"task": "restore"}, []),
+        ({"task": {"kind": "restore"}, "model": {"kind": "gsc"}}, []),
+        ({}, ["model", "patch_size"]),
+        ({"task": "restore", "data": {"kind": "bars"}}, ["model"]),
+        ({"model": {"kind": "gsc"}}, ["n_latents", "patch_size"]),
+        ({"model": {"kind": "gsc", "n_latents": 4}, "data": {"kind": "image", "image": "a", "patch_size": 4}}, []),
+    ],
+)
+def test_what_a_picture_tells_is_needed_of_others_only(changes, lacking):
+    config = {"name": "x", "data": {"kind": "image", "image": "a.png"}} | changes
+    messages = [error.message for error in Draft202012Validator(json_schema(RunConfig)).iter_errors(config)]
+    assert sorted(each.split("'")[1] for each in messages if "is a required property" in each) == lacking

@@ -22,6 +22,7 @@ TEXTS = {
     "restarts": RESTARTS,
     "exhaustive": SEARCH.replace("{kind: search, n_states: 12}", "{kind: exhaustive}"),
     "image": DENOISE.replace("kind: denoise", "kind: restore") + "output: {figures: false}\n",
+    "left-open": "name: a\ndata: {kind: image, image: IMAGE, noise: 25}\ntask: restore\noutput: {figures: false}\n",
     "pictures": DENOISE.replace("image: IMAGE", "image: [IMAGE, coins], n_patches: 300, missing: 0.1").replace(
         "task: {kind: denoise, every: 3}", "output: {figures: false}"
     ),

@@ -8,6 +8,7 @@ from annotated_types import Gt, Le
 from numpy.typing import NDArray
 
 from prosper_ng.components import component
+from prosper_ng.data.dataset import ImageDataset
 from prosper_ng.data.images import psnr_of
 from prosper_ng.experiments.tasks.denoise import Denoise, image_of, learned_noise, reference_of, save
 from prosper_ng.experiments.tasks.interface import TaskContext
@@ -92,7 +93,10 @@ class Restore(Denoise):
         return results
 
     def _keeps_observed(self, context: TaskContext) -> bool:
-        dataset = image_of(context)
+        return self.keeps_observed(image_of(context))
+
+    def keeps_observed(self, dataset: ImageDataset) -> bool:
+        """Whether what was observed has no noise."""
         if self.observed_noise is not None:
             return not self.observed_noise
         missing = np.isnan(dataset.noisy)

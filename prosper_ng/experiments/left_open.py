@@ -1,0 +1,54 @@
+"""What a configuration may leave to be found from its picture."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from prosper_ng.components import components_of
+from prosper_ng.config.hints import fields_of
+from prosper_ng.restoration.sizes import N_SWEEPS
+
+MAY_BE_LEFT_OPEN = ("model", "data.patch_size", "model.n_latents")
+"""What has no default elsewhere."""
+
+
+def left_open(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that are found from the picture, by dotted name, each with something legal that stands in for it.
+
+    `given` is what a person says. There are some where a picture is to be restored and `patch_size`, the model, or the
+    number of its latents is left out; then so are those that have defaults elsewhere. What is given stays.
+    """
+    data, task, training = (given.get(name, {}) for name in ("data", "task", "training"))
+    model = given.get("model", {"kind": "gsc"})
+    if not all(isinstance(each, Mapping) for each in (data, task, training, model)):
+        return {}
+    if (data.get("kind"), task.get("kind")) != ("image", "restore"):
+        return {}
+    lacks_latents = "n_latents" not in model and _has_latents(model.get("kind"))
+    if "patch_size" in data and not lacks_latents:
+        return {}
+    found: dict[str, Any] = {"data.patch_size": 1, "data.stride": 1}
+    found |= {"training.n_sweeps": N_SWEEPS, "training.updates_per_sweep": 1}
+    found |= {"task.patch_size": None, "task.n_rounds": None, "task.share": 1.0}
+    if "model" not in given:
+        found["model"] = {"kind": "gsc", "n_latents": 1}
+    elif lacks_latents:
+        found["model.n_latents"] = 1
+    if model.get("kind") == "gsc":
+        found |= {"estep": {"kind": "auto"}} | ({"model.shared_pi": True} if "model" in given else {})
+        is_plain = (model.get("noise", "scalar"), model.get("slab", "diagonal")) == ("scalar", "diagonal")
+        if is_plain and not any(training.get(name) for name in ("learn", "initial", "initial_file")):
+            found |= {"training.learn": None, "training.initial": {}}
+    return {name: stand_in for name, stand_in in found.items() if at(given, name) in (None, {})}
+
+
+def _has_latents(kind: Any) -> bool:
+    cls: Any = components_of("prosper_ng.models").get(kind) if isinstance(kind, str) else None
+    return cls is not None and "n_latents" in fields_of(cls)
+
+
+def at(given: Mapping[str, Any], name: str) -> Any:
+    """What is given under a dotted name; None where nothing is."""
+    value: Any = given
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,71 @@
+"""What suits an image that is to be restored: patches, latents and effort, by its noise level and its size."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from prosper_ng.data.patches import PatchGrid
+
+N_SWEEPS = 3
+_MOST_UPDATES = 20
+_ROWS_OF_AN_UPDATE, _ROWS_OF_A_LATENT = 64, 16
+_MOST_PIXELS = 50_000
+"""What an image may have of them so that every patch counts."""
+_N_LATENTS = 256
+_BY_NOISE = ((0.0, 6, 8, 2, 1.0), (10.0, 7, 8, 3, 1.0), (20.0, 8, 8, 3, 1.0), (35.0, 10, 10, 4, 0.5))
+"""Noise levels, on the scale 0 to 255; from there on the sides of patches for the model and in groups, how often groups
+are made, and their share of the residual's covariance."""
+_OF_GAPS = (7, 192, 2, None, None, 1.0)
+"""Side, latents, stride where there are gaps and no noise; their groups and rounds are those of `rounds.plan`."""
+
+
+class Given(NamedTuple):
+    """What is settled already; None for what is not."""
+
+    patch_size: tuple[int, int] | None = None
+    stride: int | None = None
+    block_rows: int | None = None
+
+
+NOTHING = Given()
+
+
+class Sizes(NamedTuple):
+    """What is learned from an image, and with what."""
+
+    patch_size: tuple[int, int]
+    stride: int
+    n_latents: int
+    n_updates: int
+    group_size: int | None
+    """Side of the patches in groups, and"""
+    n_rounds: int | None
+    """how often these are made; None where that suits gaps, which tell it better."""
+    share: float
+    """Of the residual's covariance, what all groups get."""
+    n_sweeps: int = N_SWEEPS
+    n_states: int = 20
+    n_parents: int = 2
+    n_candidates: int = 12
+
+
+def sizes_for(shape: Sequence[int], sigma: float, is_noisy: bool = True, given: Given = NOTHING) -> Sizes:
+    """The sizes for an image (height, width, channels) with a noise level of `sigma` on the scale 0 to 255.
+
+    The more noise, the larger the patches: it takes more values to tell what they show. Of large images patches lie
+    further apart, at most half a patch, so that each pixel is in several; small ones have fewer latents.
+    """
+    height, width, n_channels = shape
+    side, n_latents, stride, group_size, n_rounds, share = _OF_GAPS
+    if is_noisy:
+        _, side, group_size, n_rounds, share = next(each for each in reversed(_BY_NOISE) if sigma >= each[0])
+        n_latents, stride = _N_LATENTS, 1
+    patch = given.patch_size or (min(side, height, width),) * 2
+    farthest = max(1, min(patch) // 2)
+    while height * width > _MOST_PIXELS * stride**2 and stride < farthest:
+        stride += 1
+    stride = given.stride or min(stride, farthest)
+    n_rows = PatchGrid((height, width, n_channels), patch, stride).n_patches
+    most = min(_MOST_UPDATES, -(-n_rows // (given.block_rows or 1)))
+    n_updates = max(1, min(most, n_rows // _ROWS_OF_AN_UPDATE))
+    n_latents = max(1, min(n_latents, n_rows // _ROWS_OF_A_LATENT))
+    return Sizes(patch, stride, n_latents, n_updates, group_size, n_rounds, share)
