@@ -60,13 +60,19 @@ class DSC(LinearModel):
         return self._linear_parameters(n_observed) | {"pi": pi}
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
-        """Parameters at the scale of the data; a latent is active with probability 1/H, its values equally likely."""
+        """Parameters at the scale of the data; a latent is active with probability 1/H, its values equally likely.
+
+        Where values are larger than 2, W is so much smaller that their largest stays within twice that scale: from a W
+        at the scale of the data only the smallest value is of use, and the others would die out.
+        """
         active = 1 / max(self.n_latents, 2)
         n_nonzero = len(self.values) - 1
         pi = np.array([1 - active] + [active / n_nonzero] * n_nonzero)
         if not self.shared_pi:
             pi = np.tile(pi, (self.n_latents, 1))
-        return NamedArrays.of(**self._initial_linear(moments, rng), pi=pi)
+        linear = self._initial_linear(moments, rng)
+        linear["W"] = linear["W"] / max(1.0, float(np.abs(self.space.values).max()) / 2)
+        return NamedArrays.of(**linear, pi=pi)
 
     def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Prepared:
         """Gram matrix and log odds."""

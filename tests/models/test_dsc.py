@@ -52,3 +52,15 @@ def test_alphabets_of_any_size(n_values, n_latents):
         params = model.initial(moments_of(DATA["plain"]), stream(0, "initial parameters").generator())
         reports = list(TruncatedEM(problem, Training(n_sweeps=5)).sweeps(start(problem, params)))
         assert reports[-1].free_energy > reports[0].free_energy
+
+
+def test_the_unit_of_large_values_is_that_of_the_first_dictionary():
+    """Else the largest value explains nothing at first, and the smallest one takes what belongs to all of them."""
+    moments = moments_of(DATA["plain"])
+
+    def first(*values):
+        return DSC(n_latents=3, values=values).initial(moments, stream(0, "initial parameters").generator())["W"]
+
+    np.testing.assert_allclose(4 * first(0.0, 1.0, 6.0, 8.0), first(0.0, 0.25, 1.5, 2.0))
+    np.testing.assert_allclose(40 * first(0.0, -80.0, 10.0), first(0.0, -2.0, 0.25))
+    assert np.array_equal(first(0.0, 1.0, 2.0), first(0.0, 1.0))
