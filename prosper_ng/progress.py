@@ -77,6 +77,7 @@ class Progress:
         self._times: deque[tuple[int, float]] = deque(maxlen=_REMEMBERED_SWEEPS + 1)
         self._last_line = self._next_drawing = -math.inf
         self._undrawn: tuple[int, Mapping[str, float], Sequence[str]] | None = None
+        self._last = self._undrawn
         self._bar = None if quiet else _bar_on(stream or sys.stdout, n_sweeps, n_done)
 
     def update(self, sweep: int, values: Mapping[str, float], headline: Sequence[str] = ()) -> None:
@@ -88,6 +89,7 @@ class Progress:
         self._times.append((sweep, now))
         if self._quiet:
             return
+        self._last = sweep, values, headline
         if self._bar is not None:
             if sweep >= self._n_sweeps or now >= self._next_drawing:
                 self._bar.show(sweep, self._text(sweep, values, headline))
@@ -98,6 +100,16 @@ class Progress:
         elif self._is_due(sweep):
             self._last_line = now
             self._print(self._text(sweep, values, headline))
+
+    def show(self, text: str) -> None:
+        """Show how far what comes after the last sweep has come: beside the full bar, or a line every 10 s."""
+        now = self._clock()
+        if self._bar is not None and now >= self._next_drawing:
+            self._bar.show(self._n_sweeps, text)
+            self._undrawn, self._next_drawing = self._last, now + _BAR_SECONDS
+        elif self._bar is None and not self._quiet and now - self._last_line >= _LINE_SECONDS:
+            self._last_line = now
+            self._print(text)
 
     def close(self, message: str | None = None) -> None:
         """Leave the bar as it was after the last sweep, and say how it ended."""

@@ -74,7 +74,12 @@ class Restore(Denoise):
         wanted = Wanted(self.patch_size, self.n_similar, self.window, self.step, self.n_rounds, self.share)
         stages = plan(noisy.shape, sigma, not keeps, bool(np.isnan(noisy).any()), wanted)
         told: dict[str, list[float]] = {"sigma": [], "psnr": []}
-        for found in rounds(pilot, noisy, sigma, stages, keeps, comm):
+
+        def watch(number: int, share: float) -> bool:
+            context.show(f"groups of similar patches: round {number + 1} of {len(stages)}, {share:.0%}")
+            return context.is_stopped()
+
+        for found in rounds(pilot, noisy, sigma, stages, keeps, comm, watch):
             told["sigma"].append(found.sigma)
             if clean is not None and comm.is_root:
                 told["psnr"].append(psnr_of(clean, found.image))
