@@ -42,6 +42,10 @@ def is_wanted(progress: bool | Auto) -> bool:
     return not is_worker and (_is_terminal(sys.stdout) or _is_notebook(sys.stdout))
 
 
+_Shown = tuple[int, Mapping[str, float], Sequence[str]]
+"""A sweep, its values, and which of them people look at first."""
+
+
 class _Bar(Protocol):
     """Shows how many sweeps are done, and a text beside it."""
 
@@ -76,8 +80,8 @@ class Progress:
         self._stream, self._clock = stream, clock
         self._times: deque[tuple[int, float]] = deque(maxlen=_REMEMBERED_SWEEPS + 1)
         self._last_line = self._next_drawing = -math.inf
-        self._undrawn: tuple[int, Mapping[str, float], Sequence[str]] | None = None
-        self._last = self._undrawn
+        self._last: _Shown | None = None
+        self._undrawn: _Shown | None = None
         self._bar = None if quiet else _bar_on(stream or sys.stdout, n_sweeps, n_done)
 
     def update(self, sweep: int, values: Mapping[str, float], headline: Sequence[str] = ()) -> None:

@@ -19,7 +19,7 @@ from prosper_ng.experiments.ending import Endings
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.run_folder import RunFolder
 from prosper_ng.experiments.signals import StopRequests
-from prosper_ng.experiments.tasks.interface import Task, TaskContext
+from prosper_ng.experiments.tasks.interface import Task, TaskContext, bytes_after
 from prosper_ng.inference.learned import Learned
 from prosper_ng.inference.stored import load
 from prosper_ng.learning.assembly import Assembly, assemble
@@ -194,9 +194,10 @@ def assemble_run(config: RunConfig, comm: Communicator, folder: Path = Path(), a
     with collectively(comm, "opening the data"):
         dataset = config.data.open(config.seed) if asked is None else asked.dataset
         config.task.check(dataset, config.model, config.learning.chosen_estep.estep)
+    held = bytes_after(config.task, dataset)
     if asked is not None:
-        return assemble(config.learning, dataset, comm, folder, start=asked.start)
-    return assemble(config.learning, dataset, comm, folder, config.data)
+        return assemble(config.learning, dataset, comm, folder, start=asked.start, bytes_after=held)
+    return assemble(config.learning, dataset, comm, folder, config.data, bytes_after=held)
 
 
 def _rehearse_task(task: Task, dataset: Dataset, problem: Problem, state: TrainingState) -> None:

@@ -5,7 +5,7 @@ patches. Responsibilities are truncated to the nearest patches in a window. What
 the next round, and the noise level is learned again in each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +51,16 @@ class Groups(NamedTuple):
     share: float = 1.0
     """Of the covariance that the residual holds beyond the noise, what all groups get."""
 
+    def corners(self, shape: Sequence[int], offset: int = 0) -> tuple[Ints, Ints]:
+        """Tops and lefts of the patches of an image (height, width, ...) that groups lie around."""
+        height, width = self.patch_size
+        return corners_along(shape[0], height, self.step, offset), corners_along(shape[1], width, self.step, offset)
+
+    def number(self, shape: Sequence[int]) -> int:
+        """How many groups an image has."""
+        tops, lefts = self.corners(shape)
+        return len(tops) * len(lefts)
+
 
 def refined(
     pilot: Floats, noisy: Floats, sigma: float, groups: Groups, comm: Communicator, offset: int = 0,
@@ -65,10 +75,7 @@ def refined(
     """
     observed = ~np.isnan(noisy)
     precision = _precision(noisy - pilot, sigma, groups) if observed.all() else np.zeros((0, 0))
-    tops, lefts = (
-        corners_along(size, side, groups.step, offset)
-        for size, side in zip(pilot.shape[:2], groups.patch_size, strict=True)
-    )
+    tops, lefts = groups.corners(pilot.shape, offset)
     blocks = RowBlocks(len(tops) * len(lefts), _BLOCK_GROUPS)
     owned = blocks.owned(comm.rank, comm.size)
     sums, tally = np.zeros((pilot.shape[0], 3, *pilot.shape[1:])), np.zeros(3)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from prosper_ng.data.dataset import NO_COLUMNS, Columns, Dataset
 from prosper_ng.estep.interface import EStep
@@ -60,3 +60,21 @@ class Task(Protocol):
     def closing_line(self, results: dict[str, Any]) -> str | None:
         """The results in one line for people; None where there is nothing to say."""
         ...
+
+
+@runtime_checkable
+class Foresees(Protocol):
+    """What a task may say besides: what it takes after the last sweep."""
+
+    def bytes_after(self, dataset: Dataset) -> int:
+        """Bytes that a rank holds then, beyond what the dataset itself is said to hold."""
+        ...
+
+    def seconds_after(self, context: TaskContext, state: TrainingState) -> float:
+        """Seconds on one rank of this machine, in a pilot over some of the rows."""
+        ...
+
+
+def bytes_after(task: Task, dataset: Dataset) -> int:
+    """What the task says of it; 0 where it says nothing."""
+    return task.bytes_after(dataset) if isinstance(task, Foresees) else 0
