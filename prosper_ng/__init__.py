@@ -15,6 +15,7 @@ _PUBLIC = {
     "learn": "prosper_ng.running.learn",
     "load": "prosper_ng.inference.stored",
     "plugin": "prosper_ng.components",
+    "restore": "prosper_ng.running.restore",
     "run": "prosper_ng.running.run",
 }
 """Where the names of the Python interface are defined; imported when they are used."""

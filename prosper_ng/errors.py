@@ -22,6 +22,10 @@ class NumericalError(UserError):
     exit_status = 3
 
 
+class Stopped(Exception):
+    """What was asked to stop has stopped, on all ranks, before it came to anything; no error."""
+
+
 def listed(names: Sequence[str], most: int) -> str:
     """Names for a sentence: the first ones, and how many more there are than `most`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -42,6 +42,10 @@ def is_wanted(progress: bool | Auto) -> bool:
     return not is_worker and (_is_terminal(sys.stdout) or _is_notebook(sys.stdout))
 
 
+_Shown = tuple[int, Mapping[str, float], Sequence[str]]
+"""A sweep, its values, and which of them people look at first."""
+
+
 class _Bar(Protocol):
     """Shows how many sweeps are done, and a text beside it."""
 
@@ -76,7 +80,8 @@ class Progress:
         self._stream, self._clock = stream, clock
         self._times: deque[tuple[int, float]] = deque(maxlen=_REMEMBERED_SWEEPS + 1)
         self._last_line = self._next_drawing = -math.inf
-        self._undrawn: tuple[int, Mapping[str, float], Sequence[str]] | None = None
+        self._last: _Shown | None = None
+        self._undrawn: _Shown | None = None
         self._bar = None if quiet else _bar_on(stream or sys.stdout, n_sweeps, n_done)
 
     def update(self, sweep: int, values: Mapping[str, float], headline: Sequence[str] = ()) -> None:
@@ -88,6 +93,7 @@ class Progress:
         self._times.append((sweep, now))
         if self._quiet:
             return
+        self._last = sweep, values, headline
         if self._bar is not None:
             if sweep >= self._n_sweeps or now >= self._next_drawing:
                 self._bar.show(sweep, self._text(sweep, values, headline))
@@ -98,6 +104,16 @@ class Progress:
         elif self._is_due(sweep):
             self._last_line = now
             self._print(self._text(sweep, values, headline))
+
+    def show(self, text: str) -> None:
+        """Show how far what comes after the last sweep has come: beside the full bar, or a line every 10 s."""
+        now = self._clock()
+        if self._bar is not None and now >= self._next_drawing:
+            self._bar.show(self._n_sweeps, text)
+            self._undrawn, self._next_drawing = self._last, now + _BAR_SECONDS
+        elif self._bar is None and not self._quiet and now - self._last_line >= _LINE_SECONDS:
+            self._last_line = now
+            self._print(text)
 
     def close(self, message: str | None = None) -> None:
         """Leave the bar as it was after the last sweep, and say how it ended."""

@@ -84,10 +84,11 @@ def _whole(found: "Estimate") -> str:
     ranks = "1 rank" if found.n_ranks == 1 else f"{found.n_ranks:,} ranks"
     n_checkpoints = found.n_checkpoints
     checkpoints = "1 checkpoint" if n_checkpoints == 1 else f"{n_checkpoints:,} checkpoints"
+    task = f", {duration(found.task_seconds)} for the task after them" if found.task_seconds else ""
     return (
         f"{duration(found.seconds)} on {ranks}: {duration(found.start_seconds)} to start, "
         f"{duration(found.sweeps_seconds)} for {found.n_sweeps:,} sweeps, {duration(found.checkpoints_seconds)} for "
-        f"{checkpoints}; the task's own results and pictures come on top"
+        f"{checkpoints}{task}; {'pictures' if task else 'the results and pictures of the task'} come on top"
     )
 
 
@@ -111,6 +112,7 @@ def _print_json(found: "Estimate") -> None:
         "sweeps_seconds": found.sweeps_seconds,
         "start_seconds": found.start_seconds,
         "checkpoints_seconds": found.checkpoints_seconds,
+        "task_seconds": found.task_seconds,
         "seconds": found.seconds,
     }
     print(json.dumps(values, indent=2))

@@ -21,6 +21,7 @@ from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.preprocessing import PreparedRows
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.experiments.tasks.interface import Foresees, TaskContext, bytes_after
 from prosper_ng.learning.assembly import assemble, blocks_of, held_out_of
 from prosper_ng.learning.census import take_census
 from prosper_ng.learning.memory import Needs, Sizes, needs_of, sizes_of
@@ -70,6 +71,8 @@ class Costs(NamedTuple):
     """Reading and counting a row."""
     rehearsal: float = 0.0
     """What loads the kernels."""
+    task: float = 0.0
+    """What the task does after the last sweep, on one rank, as far as it foresees that."""
 
     def block_at(self, sweep: int) -> float:
         """The E-step of a block in a sweep."""
@@ -170,10 +173,17 @@ class Estimate(NamedTuple):
         return self.n_checkpoints * (_CHECKPOINT_SECONDS + self.checkpoint_bytes / _DISK)
 
     @property
+    def task_seconds(self) -> float | None:
+        """Seconds of what the task does after the last sweep, as far as it foresees that; None without a pilot."""
+        return None if isinstance(self.costs, str) else self.costs.task / self.n_ranks
+
+    @property
     def seconds(self) -> float | None:
-        """Seconds of the whole run: start, sweeps, checkpoints; None without a pilot."""
-        start, sweeps = self.start_seconds, self.sweeps_seconds
-        return None if start is None or sweeps is None else start + sweeps + self.checkpoints_seconds
+        """Seconds of the whole run: start, sweeps, checkpoints, task; None without a pilot."""
+        start, sweeps, task = self.start_seconds, self.sweeps_seconds, self.task_seconds
+        if start is None or sweeps is None or task is None:
+            return None
+        return start + sweeps + self.checkpoints_seconds + task
 
     @property
     def core_hours(self) -> float | None:
@@ -188,8 +198,8 @@ def estimate(config: RunConfig, n_ranks: int, bandwidth: float = BANDWIDTH) -> E
     if dataset.n_rows == 0:
         raise UserError("the data have no rows; at least one is needed to learn from")
     config.task.check(dataset, config.model, config.learning.chosen_estep.estep)
-    learning = config.learning
-    blocks, sizes = blocks_of(learning, dataset.n_rows), sizes_of(learning, dataset.n_observed, dataset)
+    learning, held = config.learning, bytes_after(config.task, dataset)
+    blocks, sizes = blocks_of(learning, dataset.n_rows), sizes_of(learning, dataset.n_observed, dataset, held)
     held_out_of(learning, blocks)
     needs = (needs_of(sizes, config.memory, blocks, rank, n_ranks) for rank in range(n_ranks))
     return Estimate(
@@ -275,6 +285,8 @@ def _pilot(config: RunConfig, dataset: Dataset, blocks: RowBlocks) -> Costs | st
     local, m_step = (median(each[name] for each in last) / n_updates for name in ("communication", "m_step"))
     by_point = tuple((point, seconds / sample.n_blocks) for point, seconds in zip(points, blocks_at, strict=True))
     n_sweeps = sum(map(len, measured))
+    context = TaskContext(parts.problem, dataset)
+    task = config.task.seconds_after(context, state) if isinstance(config.task, Foresees) else 0.0
     scheduled = by_point if len(points) > 1 else ()
     return Costs(
         prepare,
@@ -286,6 +298,7 @@ def _pilot(config: RunConfig, dataset: Dataset, blocks: RowBlocks) -> Costs | st
         scheduled,
         reading / sample.n_rows,
         rehearsal,
+        task,
     )
 
 

@@ -18,6 +18,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.experiments.continuation import DATA_DIGEST, Before, require_same_computation
 from prosper_ng.experiments.run import files_read_by
 from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.experiments.tasks.interface import bytes_after
 from prosper_ng.learning.assembly import assemble, blocks_of, require_fitting_settings
 from prosper_ng.learning.memory import planned, sizes_of
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -115,7 +116,7 @@ def _require_place(folder: Path, refusal: str) -> None:
 
 def _too_large(config: RunConfig, dataset: Dataset) -> Iterator[str]:
     """Says so where one rank alone would not have the memory here; more ranks, or another machine, may have it."""
-    sizes = sizes_of(config.learning, dataset.n_observed, dataset)
+    sizes = sizes_of(config.learning, dataset.n_observed, dataset, bytes_after(config.task, dataset))
     try:
         blocks, of_image = blocks_of(config.learning, dataset.n_rows), dataset.as_image is not None
         planned(config.learning, sizes, blocks, SerialCommunicator(), of_image)

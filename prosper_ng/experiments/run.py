@@ -11,14 +11,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from prosper_ng import compiling, plugins
+from prosper_ng.components import kind_of
 from prosper_ng.config import Loaded
 from prosper_ng.data.dataset import Dataset
-from prosper_ng.errors import UserError
+from prosper_ng.errors import Stopped, UserError
 from prosper_ng.experiments.ending import Endings
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.run_folder import RunFolder
 from prosper_ng.experiments.signals import StopRequests
-from prosper_ng.experiments.tasks.interface import Task, TaskContext
+from prosper_ng.experiments.tasks.interface import Task, TaskContext, bytes_after
 from prosper_ng.inference.learned import Learned
 from prosper_ng.inference.stored import load
 from prosper_ng.learning.assembly import Assembly, assemble
@@ -65,6 +66,10 @@ class RunListener(Protocol):
 
     def sweep(self, done: int, values: Mapping[str, float], headline: Sequence[str]) -> None:
         """A sweep is done; the values are those of its entry in the history, of which people look at some first."""
+        ...
+
+    def show(self, text: str) -> None:
+        """How far the task has come after the last sweep."""
         ...
 
     def close(self) -> None:
@@ -136,7 +141,8 @@ def run(
         keeper = _FolderKeeper(config, parts, kept, listener, endings, asked)
         ending = train(parts, config.training, state, keeper, requests)
         kept.checkpoint(state)
-        return _conclude(config, parts, state, kept, ending)
+        context = TaskContext(parts.problem, parts.dataset, parts.unknown, kept.path, listener.show, requests)
+        return _conclude(config, context, state, kept, ending, requests)
 
 
 def _notes(config: RunConfig, parts: Assembly, compiled: compiling.Tally, found: Sequence[str]) -> Iterator[str]:
@@ -193,9 +199,10 @@ def assemble_run(config: RunConfig, comm: Communicator, folder: Path = Path(), a
     with collectively(comm, "opening the data"):
         dataset = config.data.open(config.seed) if asked is None else asked.dataset
         config.task.check(dataset, config.model, config.learning.chosen_estep.estep)
+    held = bytes_after(config.task, dataset)
     if asked is not None:
-        return assemble(config.learning, dataset, comm, folder, start=asked.start)
-    return assemble(config.learning, dataset, comm, folder, config.data)
+        return assemble(config.learning, dataset, comm, folder, start=asked.start, bytes_after=held)
+    return assemble(config.learning, dataset, comm, folder, config.data, bytes_after=held)
 
 
 def _rehearse_task(task: Task, dataset: Dataset, problem: Problem, state: TrainingState) -> None:
@@ -227,7 +234,7 @@ class _FolderKeeper:
         self._task, self._kept, self._listener, self._endings = config.task, kept, listener, endings
         self._asked = asked
         self._problem = parts.problem
-        self._context = TaskContext(parts.problem, parts.dataset, parts.unknown)
+        self._context = TaskContext(parts.problem, parts.dataset, parts.unknown, kept.path)
         self._before, self._began = _elapsed(kept.history), time.monotonic()
 
     def before(self) -> Ending | None:
@@ -267,26 +274,33 @@ def _elapsed(history: History) -> float:
     return float(history.columns()["elapsed"][-1]) if len(history) else 0.0
 
 
-def _conclude(config: RunConfig, parts: Assembly, state: TrainingState, kept: RunFolder, ending: Ending) -> Outcome:
+def _conclude(
+    config: RunConfig, context: TaskContext, state: TrainingState, kept: RunFolder, ending: Ending, asked: StopRequests
+) -> Outcome:
     """The task's results where the run is finished, and the last entries in the run folder."""
     results: dict[str, Any] = {}
-    sentence = ending.sentence
+    sentence, problem = ending.sentence, context.problem
     if ending.finished:
-        context = TaskContext(parts.problem, parts.dataset, parts.unknown)
-        results = config.task.finish(context, state, kept.path)
-        results |= _dictionary_to_show(parts, state)
-        line = config.task.closing_line(results) if parts.problem.comm.is_root else None
+        try:
+            results = config.task.finish(context, state, kept.path)
+        except Stopped:
+            by = asked.name or "a signal to another rank"
+            sentence = f"stopped by {by} after the last sweep, before task {kind_of(config.task)} came to its results"
+            ending = Ending(False, sentence)
+    if ending.finished:
+        results |= _dictionary_to_show(problem, context.dataset, state)
+        line = config.task.closing_line(results) if problem.comm.is_root else None
         sentence = line or sentence
     free_energies = kept.history.columns().get("free_energy", np.zeros(0))
-    digest = run_digest(parts.problem, state, free_energies)
+    digest = run_digest(problem, state, free_energies)
     kept.finish("finished" if ending.finished else "stopped", digest, ending.sentence, results)
     return Outcome(ending.finished, sentence, results, kept.path)
 
 
-def _dictionary_to_show(parts: Assembly, state: TrainingState) -> dict[str, Any]:
+def _dictionary_to_show(problem: Problem, dataset: Dataset, state: TrainingState) -> dict[str, Any]:
     """The dictionary in the units of the source, where the rows were whitened."""
-    preprocessing = parts.dataset.preprocessing
-    name = of_role(parts.problem.model.parameters(parts.problem.n_observed), "dictionary")
+    preprocessing = dataset.preprocessing
+    name = of_role(problem.model.parameters(problem.n_observed), "dictionary")
     if name is None or preprocessing.whitening is None:
         return {}
     return {"dictionary": preprocessing.undo_directions(state.params[name].T).T}

@@ -73,10 +73,12 @@ def assemble(
     folder: Path = Path(),
     source: Source | None = None,
     start: Given | None = None,
+    bytes_after: int = 0,
 ) -> Assembly:
     """Data, model and first parameters; each rank reads its own rows. Scratch files go to `folder`.
 
     `source` is the component that the rows come from, where there is one, and `start` holds parameters to start from.
+    `bytes_after` are held after the last sweep, beyond those of the dataset.
     Raises UserError on all ranks where data and settings do not fit together, or into the memory, or where there is
     nothing to learn from.
     """
@@ -86,7 +88,7 @@ def assemble(
     blocks = blocks_of(settings, dataset.n_rows)
     held_out = held_out_of(settings, blocks)
     with collectively(comm, "choosing the states"):
-        sizes = _require_estep(settings, dataset)
+        sizes = _require_estep(settings, dataset, bytes_after)
     plan = memory.planned(settings, sizes, blocks, comm, dataset.as_image is not None)
     owned = blocks.owned_rows(comm.rank, comm.size)
     content = Content(dataset)
@@ -181,10 +183,10 @@ def require_fitting_settings(settings: LearningSettings, dataset: Dataset) -> No
     given_parameters(settings, dataset.n_observed)
 
 
-def _require_estep(settings: LearningSettings, dataset: Dataset) -> memory.Sizes:
+def _require_estep(settings: LearningSettings, dataset: Dataset, bytes_after: int = 0) -> memory.Sizes:
     """The sizes that E-step and model come to; UserError where these do not fit each other."""
     check_model(settings.model, settings.chosen_estep.estep, settings.training)
-    return memory.sizes_of(settings, dataset.n_observed, dataset)
+    return memory.sizes_of(settings, dataset.n_observed, dataset, bytes_after)
 
 
 def _require_names(settings: LearningSettings, dataset: Dataset) -> None:

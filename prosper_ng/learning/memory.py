@@ -10,7 +10,7 @@ parameters, a rank of N_r rows needs, in bytes:
 | block | n (32 D + 8 H (3 (K - 1) + 2) + C (8 w + 8) + 24 L), C states copied or proposed, L of them weighed |
 | statistics | 8 P (12 + 3 for MPI, and on root + 4 for the M-step), on root + 8 P' for each update in a sweep |
 | parameters | 8 * 4 Q, and on root 8 * 4 M for M numbers that the M-step remembers |
-| program | what Python, its libraries and the compiled kernels take, and 160 P for a picture of P values |
+| program | what Python, its libraries and the compiled kernels take; 160 P for a picture of P values, in groups 336 P |
 
 P' entries are kept of each part: P, or 2 where the model learns from one part at a time. `data` and `state sets`
 alone depend on N. The rest is an upper estimate: it is a sum over steps that come one after the other.
@@ -104,8 +104,10 @@ class MemoryPlan(NamedTuple):
         return f"memory: a rank takes up to {self.largest}; host {fullest.host} with {ranks} gives {needed} more{there}"
 
 
-def sizes_of(config: LearningSettings, n_observed: int, dataset: Dataset | None = None) -> Sizes:
+def sizes_of(config: LearningSettings, n_observed: int, dataset: Dataset | None = None, bytes_after: int = 0) -> Sizes:
     """The sizes of a run over rows of D values, those of a dataset where it is given.
+
+    `bytes_after` are held after the last sweep, beyond those of the dataset.
 
     Raises UserError where the E-step refuses the model.
     """
@@ -118,7 +120,7 @@ def sizes_of(config: LearningSettings, n_observed: int, dataset: Dataset | None 
         _n_numbers(statistics_of(model, n_observed)), _n_numbers(specs),
         estep.max_active is not None and bool(np.any(np.asarray(pruning))),
         _n_numbers(kept_statistics_of(model, n_observed)), _n_numbers(memory_of(model, n_observed)),
-        *((dataset.held_bytes, dataset.is_held) if dataset is not None else ()),
+        *((dataset.held_bytes + bytes_after, dataset.is_held) if dataset is not None else ()),
     )  # fmt: skip
 
 

@@ -69,6 +69,11 @@ class Narrator:
         self._progress.update(done, shown, headline)
         self._logger.info("sweep %d: free energy %.9g", done, values["free_energy"])
 
+    def show(self, text: str) -> None:
+        """How far the task has come after the last sweep."""
+        if self._progress is not None:
+            self._progress.show(text)
+
     def close(self) -> None:
         """The run has ended."""
         if self._progress is not None:

@@ -5,12 +5,14 @@ patches. Responsibilities are truncated to the nearest patches in a window. What
 the next round, and the noise level is learned again in each.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.data.patches import PatchGrid, corners_along
+from prosper_ng.errors import Stopped
 from prosper_ng.kernels import kernel
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
@@ -20,6 +22,9 @@ from prosper_ng.restoration.similar_patches import cut_patch, similar_patches
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+Watch = Callable[[float], bool]
+"""Hears which part of this rank's groups is done, and says whether the rank was asked to stop."""
 
 _BLOCK_GROUPS = 64
 _MOST_RESIDUALS = 49_152
@@ -46,28 +51,40 @@ class Groups(NamedTuple):
     share: float = 1.0
     """Of the covariance that the residual holds beyond the noise, what all groups get."""
 
+    def corners(self, shape: Sequence[int], offset: int = 0) -> tuple[Ints, Ints]:
+        """Tops and lefts of the patches of an image (height, width, ...) that groups lie around."""
+        height, width = self.patch_size
+        return corners_along(shape[0], height, self.step, offset), corners_along(shape[1], width, self.step, offset)
+
+    def number(self, shape: Sequence[int]) -> int:
+        """How many groups an image has."""
+        tops, lefts = self.corners(shape)
+        return len(tops) * len(lefts)
+
 
 def refined(
     pilot: Floats, noisy: Floats, sigma: float, groups: Groups, comm: Communicator, offset: int = 0,
-    with_deviation: bool = True,
+    with_deviation: bool = True, watch: Watch = lambda _: False,
 ) -> Round:  # fmt: skip
     """One round: images are (height, width, channels), NaN in `noisy` where nothing was observed; all ranks together.
 
     Groups lie around patches every `step` pixels, begun at `offset`, and at the border. Without gaps they share the
     part of the residual's covariance that the noise of standard deviation `sigma` does not explain. Deviations are NaN
-    where nobody wants them, for with gaps they take most of the time.
+    where nobody wants them, for with gaps they take most of the time. Raises Stopped on all ranks where `watch` says of
+    one that it was asked to.
     """
     observed = ~np.isnan(noisy)
     precision = _precision(noisy - pilot, sigma, groups) if observed.all() else np.zeros((0, 0))
-    tops, lefts = (
-        corners_along(size, side, groups.step, offset)
-        for size, side in zip(pilot.shape[:2], groups.patch_size, strict=True)
-    )
+    tops, lefts = groups.corners(pilot.shape, offset)
     blocks = RowBlocks(len(tops) * len(lefts), _BLOCK_GROUPS)
-    sums, tally = np.zeros((pilot.shape[0], 3, *pilot.shape[1:])), np.zeros(2)
-    total, tallies = ExactSum([sums[0, 0].size] * (3 * pilot.shape[0])), ExactSum([1, 1])
+    owned = blocks.owned(comm.rank, comm.size)
+    sums, tally = np.zeros((pilot.shape[0], 3, *pilot.shape[1:])), np.zeros(3)
+    total, tallies = ExactSum([sums[0, 0].size] * (3 * pilot.shape[0])), ExactSum([1, 1, 1])
     singles, values = pilot.astype(np.float32), np.where(observed, noisy, 0.0)
-    for rows in blocks.pieces(0, blocks.owned(comm.rank, comm.size)):
+    for n_done, rows in enumerate(blocks.pieces(0, owned)):
+        if watch(n_done / len(owned)):
+            tallies.add(np.array([0.0, 0.0, 1.0]))
+            break
         numbers = np.arange(rows.start, rows.stop)
         down, across = tops[numbers // len(lefts)], lefts[numbers % len(lefts)]
         first, last = max(0, down[0] - groups.reach), min(len(pilot), down[-1] + groups.reach + groups.patch_size[0])
@@ -78,8 +95,10 @@ def refined(
         )  # fmt: skip
         total.add(sums.ravel(), first * sums[0].size, last * sums[0].size)
         tallies.add(tally)
+    squares, n_known, n_stopped = tallies.reduce(comm, np.zeros(0))[0]
+    if n_stopped:
+        raise Stopped
     found = total.reduce(comm, np.zeros(0))[0].reshape(sums.shape)
-    squares, n_known = tallies.reduce(comm, np.zeros(0))[0]
     means, weights, variances = found[:, 0], found[:, 1], found[:, 2]
     safe = np.where(weights > 0, weights, 1.0)
     is_known = (weights > 0) & (with_deviation or len(precision) > 0)

@@ -1,6 +1,7 @@
 """Which rounds restore an image, by what is known of its noise and its gaps, and what each comes to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -74,18 +75,19 @@ def _groups(shape: Sequence[int], wanted: Wanted, side: int, n_similar: int, ste
 
 
 def rounds(
-    pilot: Floats, noisy: Floats, sigma: float, stages: Sequence[Stage], keeps_observed: bool, comm: Communicator
-) -> Iterator[Round]:
+    pilot: Floats, noisy: Floats, sigma: float, stages: Sequence[Stage], keeps_observed: bool, comm: Communicator,
+    watch: Callable[[int, float], bool] = lambda number, share: False,
+) -> Iterator[Round]:  # fmt: skip
     """What each round comes to; all ranks go through it together, and get the same bits.
 
     `noisy` (height, width, channels) is NaN where nothing was observed. Where observed values are kept, they have no
-    noise, and no deviation.
+    noise, and no deviation. `watch` is the one of `refined`, with the number of the round before it.
     """
     observed = ~np.isnan(noisy)
     for number, stage in enumerate(stages):
         level = max(_LEAST_SIGMA, sigma if stage.sigma is None else stage.sigma)
         needs_deviation = stage.sigma is None or number == len(stages) - 1
-        found = refined(pilot, noisy, level, stage.groups, comm, stage.offset, needs_deviation)
+        found = refined(pilot, noisy, level, stage.groups, comm, stage.offset, needs_deviation, partial(watch, number))
         sigma = found.sigma
         if keeps_observed:
             image, deviation = np.where(observed, noisy, found.image), np.where(observed, 0.0, found.deviation)

@@ -150,6 +150,10 @@ class _InCallersThread:
         """A sweep is done."""
         self._here(self._narrator.sweep, done, values, headline)
 
+    def show(self, text: str) -> None:
+        """How far the task has come."""
+        self._here(self._narrator.show, text)
+
     def close(self) -> None:
         """The run has ended."""
         self._here(self._narrator.close)

@@ -17,6 +17,7 @@ from prosper_ng.experiments.tasks.interface import Numbers, TaskContext
 from prosper_ng.models.interface import Model
 from prosper_ng.models.roles import headline_of, of_role
 from prosper_ng.parallel.exact_sum import ExactSum
+from prosper_ng.parallel.failure import collectively
 from prosper_ng.storage import atomic
 from prosper_ng.training.em import TrainingState, posteriors
 
@@ -37,6 +38,8 @@ class Denoise:
     """What the image is called that comes out."""
     every: Annotated[Annotated[int, Gt(0)] | None, NotComputedWith()] = None
     """Also measure the quality every N sweeps, not only at the end."""
+    pictures_every: Annotated[Annotated[int, Gt(0)] | None, NotComputedWith()] = None
+    """Also write the image as it is every N sweeps, with the sweep in its name: denoised-0005.png."""
 
     def check(self, dataset: Dataset, model: Model, estep: EStep) -> None:
         """Refuse data that are no patches of an image, models that predict no data, and to begin without a package."""
@@ -58,13 +61,21 @@ class Denoise:
             self.merged(context, state)
 
     def measure(self, context: TaskContext, state: TrainingState) -> Numbers:
-        """`psnr` in dB, in the sweeps that are measured; NaN in others. Nothing without a clean image."""
+        """`psnr` in dB, in the sweeps that are measured; NaN in others. Nothing without a clean image.
+
+        Writes a picture in the sweeps that are to have one.
+        """
         clean = reference_of(context)
-        if self.every is None or clean is None:
+        is_measured = clean is not None and self.every is not None and state.sweep % self.every == 0
+        is_drawn = self.pictures_every is not None and state.sweep % self.pictures_every == 0
+        image = self.merged(context, state) if is_measured or is_drawn else None
+        if is_drawn and image is not None and context.folder is not None:
+            with collectively(context.problem.comm, ""):
+                if context.problem.comm.is_root:
+                    save(context.folder / f"{self.result}-{state.sweep:04d}.png", image)
+        if clean is None or self.every is None:
             return {}
-        if state.sweep % self.every:
-            return {"psnr": np.nan}
-        return {"psnr": psnr_of(clean, self.merged(context, state))}
+        return {"psnr": psnr_of(clean, image) if is_measured and image is not None else np.nan}
 
     def merged(self, context: TaskContext, state: TrainingState) -> Floats:
         """The image (height, width, channels) at the present parameters, the same on all ranks."""

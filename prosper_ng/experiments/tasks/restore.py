@@ -1,5 +1,7 @@
 """Restoring an image from itself alone: without its noise, with its gaps filled in, or both."""
 
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -8,19 +10,23 @@ from annotated_types import Gt, Le
 from numpy.typing import NDArray
 
 from prosper_ng.components import component
-from prosper_ng.data.dataset import ImageDataset
+from prosper_ng.data.dataset import Dataset, ImageDataset
 from prosper_ng.data.images import psnr_of
 from prosper_ng.experiments.tasks.denoise import Denoise, image_of, learned_noise, reference_of, save
 from prosper_ng.experiments.tasks.interface import TaskContext
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.restoration.groups import Groups, refined
-from prosper_ng.restoration.rounds import Wanted, plan, rounds
+from prosper_ng.restoration.rounds import Stage, Wanted, plan, rounds
 from prosper_ng.training.em import TrainingState
 
 Floats = NDArray[np.float64]
 Positive = Annotated[int, Gt(0)]
 
 _WHITE = 255.0
+_SUMMED = 22
+"""Arrays of the size of the image that exact sums over groups take beyond what is there at the end anyway."""
+_TRIED = 96
+"""Pixels of a side of the part of an image in which groups are timed."""
 
 
 @component
@@ -72,15 +78,40 @@ class Restore(Denoise):
             return pilot, {}
         keeps, clean, comm = self._keeps_observed(context), reference_of(context), context.problem.comm
         sigma = _noise_level(context, state, pilot)
-        wanted = Wanted(self.patch_size, self.n_similar, self.window, self.step, self.n_rounds, self.share)
-        stages = plan(noisy.shape, sigma, not keeps, bool(np.isnan(noisy).any()), wanted)
+        stages = self._stages(context, sigma)
         told: dict[str, list[float]] = {"sigma": [], "psnr": []}
-        for found in rounds(pilot, noisy, sigma, stages, keeps, comm):
+
+        def watch(number: int, share: float) -> bool:
+            context.show(f"groups of similar patches: round {number + 1} of {len(stages)}, {share:.0%}")
+            return context.is_stopped()
+
+        for found in rounds(pilot, noisy, sigma, stages, keeps, comm, watch):
             told["sigma"].append(found.sigma)
             if clean is not None and comm.is_root:
                 told["psnr"].append(psnr_of(clean, found.image))
         numbers = {name: np.array(values) for name, values in told.items() if values}
         return found.image, {"rounds": numbers, "deviation": found.deviation}
+
+    def bytes_after(self, dataset: Dataset) -> int:
+        """What the exact sums of groups take, where there are any."""
+        image = dataset.as_image
+        return 8 * _SUMMED * image.noisy.size if self.groups and image is not None else 0
+
+    def seconds_after(self, context: TaskContext, state: TrainingState) -> float:
+        """Of all groups, by those of a part of the image."""
+        if not self.groups:
+            return 0.0
+        self.rehearse(context, state)
+        noisy, seconds = image_of(context).noisy, 0.0
+        pilot = np.nan_to_num(noisy, nan=float(np.nanmean(noisy)))
+        sigma = _noise_level(context, state, pilot)
+        for groups, n_rounds in Counter(stage.groups for stage in self._stages(context, sigma)).items():
+            side, began = max(_TRIED, *groups.patch_size), time.perf_counter()
+            part = noisy[:side, :side]
+            refined(pilot[:side, :side], part, sigma, groups, SerialCommunicator())
+            share = groups.number(noisy.shape) / groups.number(part.shape)
+            seconds += n_rounds * share * (time.perf_counter() - began)
+        return seconds
 
     def finish(self, context: TaskContext, state: TrainingState, folder: Path) -> dict[str, Any]:
         """As of `denoise`, with the posterior standard deviation as `deviation` and in uncertainty.png, where the
@@ -91,6 +122,11 @@ class Restore(Denoise):
             largest = float(np.nanmax(deviation, initial=0.0)) or 1.0
             save(folder / "uncertainty.png", deviation * (_WHITE / largest))
         return results
+
+    def _stages(self, context: TaskContext, sigma: float) -> list[Stage]:
+        noisy = image_of(context).noisy
+        wanted = Wanted(self.patch_size, self.n_similar, self.window, self.step, self.n_rounds, self.share)
+        return plan(noisy.shape, sigma, not self._keeps_observed(context), bool(np.isnan(noisy).any()), wanted)
 
     def _keeps_observed(self, context: TaskContext) -> bool:
         return self.keeps_observed(image_of(context))
