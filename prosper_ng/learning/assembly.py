@@ -19,6 +19,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.learning import memory
 from prosper_ng.learning.census import Census, equal_columns, take_census
 from prosper_ng.learning.census_warnings import Case, warnings_of
+from prosper_ng.learning.elements import first_elements
 from prosper_ng.learning.initial import Given, columns_told, given_parameters, initial_parameters
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.interface import learnable
@@ -95,8 +96,9 @@ def assemble(
     census = take_census(problem)
     unknown = np.setdiff1d(census.never_observed, told)
     warnings = (*dataset.doubts, *_warnings(settings, dataset, source, problem, census, unknown))
-    initial = initial_parameters(settings, problem, given, census.moments)
     missing = bool((census.n_observed < blocks.n_rows).any())
+    moments = census.moments._replace(elements=first_elements(settings, problem, dataset, census.moments, missing))
+    initial = initial_parameters(settings, problem, given, moments)
     return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, missing, allocate, warnings)
 
 

@@ -152,11 +152,14 @@ def _add_with_gaps(
     height, width = size
     mean, variances = np.empty(len(center)), np.zeros(len(center))
     wanted = variances if with_variances else variances[:0]
-    known = np.empty(len(center), np.bool_)
+    known = np.empty(U.shape, np.bool_)
     for t in range(len(U)):
-        cut_patch(observed, corners[t, 0], corners[t, 1], height, width, known)
-        places = np.flatnonzero(known)
-        posterior_with_gaps(U, Y[t][places], places, noise_variance, mean, wanted)
+        cut_patch(observed, corners[t, 0], corners[t, 1], height, width, known[t])
+    n_known = known.sum(axis=1)
+    covariance = U.T @ U / len(U) if n_known.min() <= len(U) else np.empty((0, 0))
+    for t in range(len(U)):
+        places = np.flatnonzero(known[t])
+        posterior_with_gaps(U, covariance, Y[t][places], places, noise_variance, mean, wanted)
         for d in places:
             tally[0] += (Y[t, d] - mean[d]) ** 2 + variances[d]
         tally[1] += len(places)
