@@ -63,20 +63,16 @@ def _by_values(
 ) -> None:
     """By the covariance C_oo + s2 I of the values that were observed: E[x] = C_xo (C_oo + s2 I)^-1 y."""
     n = len(places)
-    factor, a = np.empty((n, n + 1)), np.empty(n)
+    factor = np.empty((n, n + 1))
     for i in range(n):
         row = covariance[places[i]]
         for j in range(i, n):
             factor[i, j] = row[places[j]]
         factor[i, i] += noise_variance
         factor[i, n] = y[i]
-    _eliminate(factor)
+    a = _solve(factor)
     mean[:] = 0.0
-    for i in range(n - 1, -1, -1):
-        left = factor[i, n]
-        for j in range(i + 1, n):
-            left -= factor[i, j] * a[j]
-        a[i] = left / factor[i, i]
+    for i in range(n):
         row = covariance[places[i]]
         for d in range(len(mean)):
             mean[d] += a[i] * row[d]
@@ -91,12 +87,42 @@ def _by_values(
 
 
 @kernel(fastmath=True)
-def _eliminate(factor: Floats) -> None:
-    """Replace the upper triangle of A and what stands right of it (n, more), X, by R with R'R = A, and by R'^-1 X.
+def _by_patches(U: Floats, y: Floats, places: Any, noise_variance: float, mean: Floats, variances: Floats) -> None:
+    """By the coefficients of the patches of the group: x = m + U'a / sqrt(g) with a ~ N(0, I)."""
+    g, n_values = U.shape
+    scale = 1.0 / np.sqrt(g)
+    observed = np.empty((g, len(places)))
+    for r in range(g):
+        for o in range(len(places)):
+            observed[r, o] = U[r, places[o]] * scale
+    factor = np.empty((g, g + 1))
+    factor[:, :g] = observed @ observed.T
+    factor[:, g] = observed @ y
+    for r in range(g):
+        factor[r, r] += noise_variance
+    a = _solve(factor)
+    mean[:] = 0.0
+    for r in range(g):
+        for d in range(n_values):
+            mean[d] += scale * U[r, d] * a[r]
+    if len(variances):
+        R = U * scale
+        _forward(factor[:, :g].T, R)
+        variances[:] = 0.0
+        for r in range(g):
+            for d in range(n_values):
+                variances[d] += noise_variance * R[r, d] * R[r, d]
+
+
+@kernel(fastmath=True)
+def _solve(factor: Floats) -> Any:
+    """A^-1 y (n,) for the upper triangle of A, with y in the column right of it (n, n + 1); R with R'R = A takes its
+    place.
 
     Four rows at a time, for these matrices are small and lie in the nearest cache.
     """
-    for i in range(len(factor)):
+    n = len(factor)
+    for i in range(n):
         row, together = factor[i, i:], i - i % 4
         for p in range(0, together, 4):
             f0, f1, f2, f3 = factor[p, i:], factor[p + 1, i:], factor[p + 2, i:], factor[p + 3, i:]
@@ -110,34 +136,13 @@ def _eliminate(factor: Floats) -> None:
         scale = 1.0 / np.sqrt(row[0])
         for j in range(len(row)):
             row[j] *= scale
-
-
-@kernel(fastmath=True)
-def _by_patches(
-    U: Floats, y: Floats, places: Any, noise_variance: float, mean: Floats, variances: Floats
-) -> None:
-    """By the coefficients of the patches of the group: x = m + U'a / sqrt(g) with a ~ N(0, I)."""
-    g, n_values = U.shape
-    scale = 1.0 / np.sqrt(g)
-    observed = np.empty((g, len(places)))
-    for r in range(g):
-        for o in range(len(places)):
-            observed[r, o] = U[r, places[o]] * scale
-    factor = np.linalg.cholesky(observed @ observed.T + noise_variance * np.eye(g))
-    a = (observed @ y).reshape(g, 1)
-    _forward(factor, a)
-    _backward(factor, a)
-    mean[:] = 0.0
-    for r in range(g):
-        for d in range(n_values):
-            mean[d] += scale * U[r, d] * a[r, 0]
-    if len(variances):
-        R = U * scale
-        _forward(factor, R)
-        variances[:] = 0.0
-        for r in range(g):
-            for d in range(n_values):
-                variances[d] += noise_variance * R[r, d] * R[r, d]
+    a = np.empty(n)
+    for i in range(n - 1, -1, -1):
+        left = factor[i, n]
+        for j in range(i + 1, n):
+            left -= factor[i, j] * a[j]
+        a[i] = left / factor[i, i]
+    return a
 
 
 @kernel(fastmath=True)
@@ -147,16 +152,5 @@ def _forward(factor: Any, X: Floats) -> None:
         for j in range(i):
             for d in range(X.shape[1]):
                 X[i, d] -= factor[i, j] * X[j, d]
-        for d in range(X.shape[1]):
-            X[i, d] /= factor[i, i]
-
-
-@kernel(fastmath=True)
-def _backward(factor: Floats, X: Floats) -> None:
-    """Replace X (g, n) by L'^-1 X for a lower triangle L."""
-    for i in range(len(factor) - 1, -1, -1):
-        for j in range(i + 1, len(factor)):
-            for d in range(X.shape[1]):
-                X[i, d] -= factor[j, i] * X[j, d]
         for d in range(X.shape[1]):
             X[i, d] /= factor[i, i]

@@ -31,6 +31,8 @@ class Restore(Denoise):
     """
 
     result: ClassVar[str] = "restored"
+    start_with_gaps: ClassVar[str] = "rows"
+    """`training.start` where values are missing and it is not set."""
     observed_noise: bool | None = None
     """Whether what was observed has noise; if not, it is kept as it is. Where not given, values beside gaps have none
     unless `data.noise` was added or they differ from `data.clean`, and an image without gaps has some."""
@@ -72,7 +74,7 @@ class Restore(Denoise):
         keeps, clean, comm = self._keeps_observed(context), reference_of(context), context.problem.comm
         sigma = _noise_level(context, state, pilot)
         wanted = Wanted(self.patch_size, self.n_similar, self.window, self.step, self.n_rounds, self.share)
-        stages = plan(noisy.shape, sigma, not keeps, bool(np.isnan(noisy).any()), wanted)
+        stages = plan(noisy.shape, sigma, not keeps, 1.0 - float(np.isnan(noisy).mean()), wanted)
         told: dict[str, list[float]] = {"sigma": [], "psnr": []}
         for found in rounds(pilot, noisy, sigma, stages, keeps, comm):
             told["sigma"].append(found.sigma)
