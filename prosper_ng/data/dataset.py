@@ -183,6 +183,13 @@ class ImageDataset(Dataset, Protocol):
     scale: "Scale | None"
     """The values that the image has in its file, where it has others than 0 to 255."""
 
+    def closed(self, numbers: NDArray[np.int64]) -> Floats:
+        """The rows (n, D) of these numbers as they are learned from, after gaps in the image were closed crudely.
+
+        NaN only in columns of which nothing can be known.
+        """
+        ...
+
     def rows_of_pixels(self, start: int, stop: int) -> range:
         """The rows of the image that raw rows start..stop lie in."""
         ...

@@ -15,6 +15,7 @@ from prosper_ng.data.dataset import (
     require_finite,
     require_rows,
 )
+from prosper_ng.data.interpolation import interpolated
 from prosper_ng.data.picture_scale import Scale
 from prosper_ng.data.preprocessing import Kind, PreparedRows, fit
 from prosper_ng.kernels import kernel
@@ -149,6 +150,10 @@ class PatchDataset(PreparedRows):
     def raw(self, start: int, stop: int) -> Floats:
         """Patches start..stop as rows (stop - start, D) on the 8-bit scale, NaN where a pixel is missing."""
         return self.grid.extract(self.noisy, start, stop)
+
+    def closed(self, numbers: NDArray[np.int64]) -> Floats:
+        """The rows (n, D) of these numbers as they are learned from, after gaps in the picture were closed crudely."""
+        return self.preprocessing.apply(self.grid.cut(interpolated(self.noisy), numbers))
 
     def rows_of_pixels(self, start: int, stop: int) -> range:
         """The rows of the image that patches start..stop lie in."""

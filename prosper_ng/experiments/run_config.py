@@ -1,7 +1,7 @@
 """Everything a user says about one run."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -91,9 +91,12 @@ class RunConfig:
 
     @property
     def learning(self) -> LearningSettings:
-        """The part that learning depends on, besides the rows."""
+        """The part that learning depends on, besides the rows; with the start that suits the task where none is set."""
+        training = self.training
+        if training.start is None and self.data.may_lack_values:
+            training = replace(training, start=getattr(self.task, "start_with_gaps", None))
         return LearningSettings(
-            seed=self.seed, model=self.model, estep=self.estep, training=self.training, memory=self.memory,
+            seed=self.seed, model=self.model, estep=self.estep, training=training, memory=self.memory,
             held_out=getattr(self.data, "held_out", None),
         )  # fmt: skip
 

@@ -20,6 +20,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.learning import memory
 from prosper_ng.learning.census import Census, equal_columns, take_census
 from prosper_ng.learning.census_warnings import Case, warnings_of
+from prosper_ng.learning.elements import first_elements
 from prosper_ng.learning.initial import Given, columns_told, given_parameters, initial_parameters
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.interface import learnable
@@ -103,12 +104,14 @@ def assemble(
     census = take_census(problem)
     unknown = np.setdiff1d(census.never_observed, told)
     warnings = (*dataset.doubts, *_warnings(settings, dataset, source, problem, census, unknown))
-    initial = initial_parameters(settings, problem, given, census.moments)
     missing = bool((census.n_observed < problem.n_learned_from).any())
 
     def begin(seed: int) -> NamedArrays:
-        return initial_parameters(replace(settings, seed=seed), problem, given, census.moments)
+        seeded = replace(settings, seed=seed)
+        elements = first_elements(seeded, problem, dataset, census.moments, missing)
+        return initial_parameters(seeded, problem, given, census.moments._replace(elements=elements))
 
+    initial = begin(settings.seed)
     if settings.training.restarts > 1 and begin(seed_of(settings.seed, 1)).buffer.tobytes() == initial.buffer.tobytes():
         warnings += (
             "training.restarts: all starts begin with the same parameters, which are given; only what is drawn while "

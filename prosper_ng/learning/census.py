@@ -169,28 +169,36 @@ def equal_columns(problem: Problem, census: Census) -> Columns:
 
 
 def _examples(problem: Problem, mean: Floats) -> Floats:
-    """(R, D) different rows at random, as many as the model asks for; what they miss is at its mean (D,).
-
-    They are the same bits on all ranks and any number of them.
-    """
+    """(R, D) different rows at random, as many as the model asks for; what they miss is at its mean (D,)."""
     model: Any = problem.model
+    wanted = int(model.n_examples(problem.n_learned_from)) if offers(model, WantsExamples) else 0
+    return rows_of_numbers(problem, mean, drawn_numbers(problem, wanted, problem.seed, "example rows"))
+
+
+def drawn_numbers(problem: Problem, wanted: int, seed: int, purpose: str) -> Ints:
+    """The numbers of different rows at random that are learned from, `wanted` of them, or as many as there are."""
     n_rows, held_out = problem.n_learned_from, problem.held_out
-    wanted = int(model.n_examples(n_rows)) if offers(model, WantsExamples) else 0
-    examples = np.zeros((min(max(wanted, 0), n_rows), problem.n_observed))
-    if len(examples) == 0:
-        return examples
-    drawn = stream(problem.seed, "example rows").generator().choice(n_rows, len(examples), replace=False)
-    if held_out is not None:
-        drawn = np.flatnonzero(~held_out.among(np.arange(problem.blocks.n_rows)))[drawn]
-    order = np.argsort(drawn)
-    ascending = drawn[order]
+    drawn = stream(seed, purpose).generator().choice(n_rows, min(max(wanted, 0), n_rows), replace=False)
+    return drawn if held_out is None else np.flatnonzero(~held_out.among(np.arange(problem.blocks.n_rows)))[drawn]
+
+
+def rows_of_numbers(problem: Problem, mean: Floats, numbers: Ints) -> Floats:
+    """(R, D) the rows of these numbers, in this order; what they miss is at its mean (D,).
+
+    They are the same bits on all ranks and any number of them; all ranks call it together.
+    """
+    found = np.zeros((len(numbers), problem.n_observed))
+    if len(found) == 0:
+        return found
+    order = np.argsort(numbers)
+    ascending = numbers[order]
     for rows, values in _owned(problem, ascending):
         begin, end = np.searchsorted(ascending, (rows[0], rows[-1] + 1))
-        found = values[np.searchsorted(rows, ascending[begin:end])]
+        own = values[np.searchsorted(rows, ascending[begin:end])]
         # A zero that is added makes -0 a 0, as it becomes in the sum where another rank owns the row.
-        examples[order[begin:end]] = np.where(np.isnan(found), mean, found) + 0.0
-    problem.comm.sum_in_place(examples)
-    return examples
+        found[order[begin:end]] = np.where(np.isnan(own), mean, own) + 0.0
+    problem.comm.sum_in_place(found)
+    return found
 
 
 def _owned(problem: Problem, wanted: Ints | None = None) -> Iterator[tuple[Ints, Floats]]:

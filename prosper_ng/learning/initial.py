@@ -12,7 +12,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.interface import Moments, learnable
 from prosper_ng.models.roles import legal_value, telling_parameter
-from prosper_ng.numerics.constraints import LARGEST
+from prosper_ng.numerics.constraints import LARGEST, Covariance
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.paths import path_of
@@ -20,6 +20,10 @@ from prosper_ng.storage.parameter_file import read_parameters, unknown_columns
 from prosper_ng.training.em import Problem
 
 Floats = NDArray[np.float64]
+
+_LEFT_BY_ROWS = 1 / 3
+"""Of the noise that learning else starts from, what there is to start from where dictionary elements are rows: these
+explain much already, and with more noise states would be so few that all elements become alike."""
 
 
 class Given(NamedTuple):
@@ -78,6 +82,8 @@ def initial_parameters(settings: LearningSettings, problem: Problem, given: Give
         raise UserError(f"model {kind_of(settings.model)}: `initial` gives no {', '.join(lacking)}, which it has to")
     for name, spec in settings.model.parameters(problem.n_observed).items():
         value: Any = params[name]
+        if spec.role == "noise" and len(moments.elements):
+            value = value * (_LEFT_BY_ROWS**2 if isinstance(spec.constraint, Covariance) else _LEFT_BY_ROWS)
         origin = f"the start found from the data: {name}"
         if name in given.arrays:
             value, origin = given.arrays[name], given.where.format(name)

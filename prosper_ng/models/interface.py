@@ -52,6 +52,8 @@ class Moments(NamedTuple):
 
     An entry that was not observed holds the mean of its dimension.
     """
+    elements: Floats = np.empty((0, 0))
+    """(H, D) rows to start from as dictionary elements; none where these are noise."""
 
     @property
     def spread(self) -> float:
@@ -89,15 +91,20 @@ class Moments(NamedTuple):
     def dictionary(self, n_latents: int, rng: np.random.Generator, scale: Floats | None = None) -> Floats:
         """(D, H) elements to start from: noise of a quarter of the data's standard deviation around their mean.
 
-        Or of a quarter of a `scale` (D,) for each dimension, where that is given.
+        Or of a quarter of a `scale` (D,) for each dimension, where that is given; or `elements`, where there are any.
 
         With more noise there are some that no row resembles, and annealing ends with these unused.
         """
+        if len(self.elements):
+            return self.elements.T.copy()
         scales = np.full(len(self.mean), self.scale) if scale is None else scale
         return self.mean[:, None] + scales[:, None] * self.directions(n_latents, rng)
 
     def directions(self, n_latents: int, rng: np.random.Generator) -> Floats:
-        """(D, H) the noise of `dictionary`, in units of the data's standard deviation."""
+        """(D, H) the noise of `dictionary`, or what `elements` differ from the mean by, in units of the data's standard
+        deviation."""
+        if len(self.elements):
+            return (self.elements - self.mean).T / self.spread
         return 0.25 * rng.standard_normal((len(self.mean), n_latents))
 
 

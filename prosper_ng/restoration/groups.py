@@ -64,14 +64,15 @@ class Groups(NamedTuple):
 
 def refined(
     pilot: Floats, noisy: Floats, sigma: float, groups: Groups, comm: Communicator, offset: int = 0,
-    with_deviation: bool = True, watch: Watch = lambda _: False,
+    with_deviation: bool = True, only_gaps: bool = False, watch: Watch = lambda _: False,
 ) -> Round:  # fmt: skip
     """One round: images are (height, width, channels), NaN in `noisy` where nothing was observed; all ranks together.
 
     Groups lie around patches every `step` pixels, begun at `offset`, and at the border. Without gaps they share the
     part of the residual's covariance that the noise of standard deviation `sigma` does not explain. Deviations are NaN
-    where nobody wants them, for with gaps they take most of the time. Raises Stopped on all ranks where `watch` says of
-    one that it was asked to.
+    where nobody wants them, for with gaps they take most of the time. With `only_gaps` patches without any are passed
+    over, so that the image may stay the pilot where something was observed. Raises Stopped on all ranks where `watch`
+    says of one that it was asked to.
     """
     observed = ~np.isnan(noisy)
     precision = _precision(noisy - pilot, sigma, groups) if observed.all() else np.zeros((0, 0))
@@ -91,7 +92,7 @@ def refined(
         sums[first:last] = tally[...] = 0.0
         _add_groups(
             singles, pilot, values, observed, down, across, groups.patch_size, groups.n_similar, groups.reach,
-            sigma**2, precision, with_deviation, sums, tally,
+            sigma**2, precision, with_deviation, only_gaps, sums, tally,
         )  # fmt: skip
         total.add(sums.ravel(), first * sums[0].size, last * sums[0].size)
         tallies.add(tally)
@@ -123,7 +124,8 @@ def _precision(residual: Floats, sigma: float, groups: Groups) -> Floats:
 @kernel(fastmath=True)
 def _add_groups(
     singles: Any, pilot: Floats, values: Floats, observed: Any, tops: Ints, lefts: Ints, size: Any, n_similar: int,
-    reach: int, noise_variance: float, precision: Floats, with_variances: bool, sums: Floats, tally: Floats,
+    reach: int, noise_variance: float, precision: Floats, with_variances: bool, only_gaps: bool, sums: Floats,
+    tally: Floats,
 ) -> None:  # fmt: skip
     """Add weighted means, weights and variances of the patches of some groups, and squares left with their number."""
     height, width = size
@@ -131,7 +133,10 @@ def _add_groups(
     distances = np.empty((2 * reach + 1) ** 2, np.float32)
     corners = np.empty((n_similar, 2), np.int64)
     for number in range(len(tops)):
-        g = similar_patches(singles, tops[number], lefts[number], height, width, reach, distances, corners)
+        top, left = tops[number], lefts[number]
+        if only_gaps and observed[top : top + height, left : left + width].all():
+            continue
+        g = similar_patches(singles, top, left, height, width, reach, distances, corners)
         U, Y = np.empty((g, n_values)), np.empty((g, n_values))
         center = np.zeros(n_values)
         for t in range(g):
@@ -144,7 +149,9 @@ def _add_groups(
         if len(precision):
             _add_complete(U, Y, center, corners, size, noise_variance, precision, sums, tally)
         else:
-            _add_with_gaps(U, Y, center, observed, corners, size, noise_variance, with_variances, sums, tally)
+            _add_with_gaps(
+                U, Y, center, observed, corners, size, noise_variance, with_variances, only_gaps, sums, tally
+            )
 
 
 @kernel(fastmath=True)
@@ -166,16 +173,21 @@ def _add_complete(
 @kernel(fastmath=True)
 def _add_with_gaps(
     U: Floats, Y: Floats, center: Floats, observed: Any, corners: Ints, size: Any, noise_variance: float,
-    with_variances: bool, sums: Floats, tally: Floats,
+    with_variances: bool, only_gaps: bool, sums: Floats, tally: Floats,
 ) -> None:  # fmt: skip
     height, width = size
     mean, variances = np.empty(len(center)), np.zeros(len(center))
     wanted = variances if with_variances else variances[:0]
-    known = np.empty(len(center), np.bool_)
+    known = np.empty(U.shape, np.bool_)
     for t in range(len(U)):
-        cut_patch(observed, corners[t, 0], corners[t, 1], height, width, known)
-        places = np.flatnonzero(known)
-        posterior_with_gaps(U, Y[t][places], places, noise_variance, mean, wanted)
+        cut_patch(observed, corners[t, 0], corners[t, 1], height, width, known[t])
+    n_known = known.sum(axis=1)
+    covariance = U.T @ U / len(U) if n_known.min() <= len(U) else np.empty((0, 0))
+    for t in range(len(U)):
+        if only_gaps and n_known[t] == len(center):
+            continue
+        places = np.flatnonzero(known[t])
+        posterior_with_gaps(U, covariance, Y[t][places], places, noise_variance, mean, wanted)
         for d in places:
             tally[0] += (Y[t, d] - mean[d]) ** 2 + variances[d]
         tally[1] += len(places)

@@ -12,11 +12,28 @@ from prosper_ng.restoration.groups import Groups, Round, refined
 
 Floats = NDArray[np.float64]
 
-_FALLING = (17.3, 14.1, 10.0, 7.7, 6.3, 5.5, 5.5, 5.5)
-"""Noise levels, on the scale 0 to 255, at which gaps are closed by and by where observed values have no noise."""
-_POLISH = 4.5
-_N_POLISHED = 6
-_OVER_RELAXATION = 0.8
+
+class _Closing(NamedTuple):
+    """A round that closes gaps where observed values have no noise."""
+
+    sigma: float
+    """The noise level to take, on the scale 0 to 255."""
+    least_side: int
+    """Of patches, in pixels."""
+    n_observed: int
+    """How many observed values a patch should have, as far as it does not become too large for that."""
+    step: int
+    over_relaxation: float
+
+
+_CLOSING = (
+    *(_Closing(level, 8, 38, 6, 2.0) for level in (17.3, 14.1, 11.0)),
+    _Closing(7.7, 6, 21, 4, 1.8), _Closing(6.3, 6, 21, 4, 1.5), _Closing(5.0, 6, 21, 4, 1.5),
+    _Closing(3.9, 6, 21, 4, 1.0), _Closing(3.2, 6, 21, 3, 0.5), _Closing(2.8, 6, 21, 3, 0.0),
+)  # fmt: skip
+_LARGEST_SIDE = 12
+_N_CLOSING = 48
+"""Patches in a group that closes gaps: few values of each are known."""
 _LEAST_SIGMA = 0.01
 """A noise that nobody sees; without any, groups of equal patches would have no covariance at all."""
 
@@ -43,24 +60,28 @@ class Wanted(NamedTuple):
     share: float = 1.0
 
 
-def plan(shape: Sequence[int], sigma: float, is_noisy: bool, has_gaps: bool, wanted: Wanted) -> list[Stage]:
+def plan(shape: Sequence[int], sigma: float, is_noisy: bool, share_observed: float, wanted: Wanted) -> list[Stage]:
     """The rounds for an image (height, width, channels) with a noise level of `sigma` on the scale 0 to 255.
 
     Patches are larger where there is more noise: it takes more values to tell alike ones. Gaps in values without noise
-    are closed at noise levels that fall, beyond each step, and then once more with smaller patches.
+    are closed at noise levels that fall, each going beyond its step, by patches that become smaller; they are larger
+    the fewer values of the image were observed.
     """
-    if has_gaps and not is_noisy:
-        n_falling = len(_FALLING) if wanted.n_rounds is None else max(wanted.n_rounds - _N_POLISHED, 1)
-        n_polished = _N_POLISHED if wanted.n_rounds is None else wanted.n_rounds - n_falling
-        wide, fine = _groups(shape, wanted, 8, 40, 6), _groups(shape, wanted, 7, 32, 4)
-        levels = [_FALLING[min(i, len(_FALLING) - 1)] for i in range(n_falling)]
-        stages = [Stage(wide, level, _OVER_RELAXATION) for level in levels]
-        stages += [Stage(fine, _POLISH, _OVER_RELAXATION * (i < n_polished - 2)) for i in range(n_polished)]
+    if share_observed < 1 and not is_noisy:
+        n_rounds = wanted.n_rounds or len(_CLOSING)
+        chosen = np.linspace(len(_CLOSING) - 1, 0, n_rounds)[::-1].round().astype(int)
+        stages = [_closing(_CLOSING[i], shape, share_observed, wanted) for i in chosen]
     else:
         side = 9 if sigma < 20 else 10 if sigma < 35 else 12
-        n_rounds = (6 if has_gaps else 3) if wanted.n_rounds is None else wanted.n_rounds
+        n_rounds = wanted.n_rounds or (3 if share_observed == 1 else 6)
         stages = [Stage(_groups(shape, wanted, side, 32, 4))] * n_rounds
     return [stage._replace(offset=(i % 2) * (stage.groups.step // 2)) for i, stage in enumerate(stages)]
+
+
+def _closing(one: _Closing, shape: Sequence[int], share_observed: float, wanted: Wanted) -> Stage:
+    side = round(float(np.sqrt(one.n_observed / (share_observed * shape[2]))))
+    groups = _groups(shape, wanted, min(max(side, one.least_side), _LARGEST_SIDE), _N_CLOSING, one.step)
+    return Stage(groups, one.sigma, one.over_relaxation)
 
 
 def _groups(shape: Sequence[int], wanted: Wanted, side: int, n_similar: int, step: int) -> Groups:
@@ -87,7 +108,10 @@ def rounds(
     for number, stage in enumerate(stages):
         level = max(_LEAST_SIGMA, sigma if stage.sigma is None else stage.sigma)
         needs_deviation = stage.sigma is None or number == len(stages) - 1
-        found = refined(pilot, noisy, level, stage.groups, comm, stage.offset, needs_deviation, partial(watch, number))
+        found = refined(
+            pilot, noisy, level, stage.groups, comm, stage.offset, needs_deviation, keeps_observed,
+            partial(watch, number),
+        )  # fmt: skip
         sigma = found.sigma
         if keeps_observed:
             image, deviation = np.where(observed, noisy, found.image), np.where(observed, 0.0, found.deviation)

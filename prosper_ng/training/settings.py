@@ -2,7 +2,7 @@
 
 from dataclasses import field
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Gt
 
@@ -33,6 +33,9 @@ class Training:
     covariance its diagonal."""
     initial_file: FilePath | None = None
     """A run folder, run.h5 or npz file with parameters to start from; `initial` goes before it."""
+    start: Literal["noise", "rows"] | None = None
+    """What dictionary elements are at first: noise around the mean of the data, or rows of them, of a picture with gaps
+    after these were closed by interpolation. Where not given, noise, but rows for task restore with gaps."""
     annealing: Annealing = field(default_factory=Annealing)
     """Values that change over the sweeps."""
     stopping: Annotated[Stopping, NotComputedWith()] = field(default_factory=Stopping)

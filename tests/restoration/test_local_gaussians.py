@@ -33,7 +33,7 @@ def test_patches_with_gaps(places):
     places = np.array(places, dtype=np.int64)
     signal = U.T @ U / 4
     mean, variances = np.empty(9), np.empty(9)
-    posterior_with_gaps(U, Y[0][places], places, NOISE_VARIANCE, mean, variances)
+    posterior_with_gaps(U, signal, Y[0][places], places, NOISE_VARIANCE, mean, variances)
     seen = signal[np.ix_(places, places)] + NOISE_VARIANCE * np.eye(len(places))
     gain = np.linalg.solve(seen, signal[places]).T
     np.testing.assert_allclose(mean, gain @ Y[0][places], atol=1e-10)

@@ -38,6 +38,8 @@ class Restore(Denoise):
     """
 
     result: ClassVar[str] = "restored"
+    start_with_gaps: ClassVar[str] = "rows"
+    """`training.start` where values are missing and it is not set."""
     observed_noise: bool | None = None
     """Whether what was observed has noise; if not, it is kept as it is. Where not given, values beside gaps have none
     unless `data.noise` was added or they differ from `data.clean`, and an image without gaps has some."""
@@ -69,14 +71,14 @@ class Restore(Denoise):
     def merged(self, context: TaskContext, state: TrainingState) -> Floats:
         """What the model makes of the image; observed values are kept where they have no noise."""
         image, noisy = super().merged(context, state), image_of(context).noisy
-        return np.where(np.isnan(noisy), image, noisy) if self._keeps_observed(context) else image
+        return np.where(np.isnan(noisy), image, noisy) if self.keeps_observed(image_of(context)) else image
 
     def estimate(self, context: TaskContext, state: TrainingState) -> tuple[Floats, dict[str, Any]]:
         """The image after the last round; `rounds` with `sigma` and `psnr` after each, `deviation` after the last."""
         pilot, noisy = self.merged(context, state), image_of(context).noisy
         if not self.groups or np.isnan(pilot).any():
             return pilot, {}
-        keeps, clean, comm = self._keeps_observed(context), reference_of(context), context.problem.comm
+        keeps, clean, comm = self.keeps_observed(image_of(context)), reference_of(context), context.problem.comm
         sigma = _noise_level(context, state, pilot)
         stages = self._stages(context, sigma)
         told: dict[str, list[float]] = {"sigma": [], "psnr": []}
@@ -124,12 +126,10 @@ class Restore(Denoise):
         return results
 
     def _stages(self, context: TaskContext, sigma: float) -> list[Stage]:
-        noisy = image_of(context).noisy
+        dataset = image_of(context)
         wanted = Wanted(self.patch_size, self.n_similar, self.window, self.step, self.n_rounds, self.share)
-        return plan(noisy.shape, sigma, not self._keeps_observed(context), bool(np.isnan(noisy).any()), wanted)
-
-    def _keeps_observed(self, context: TaskContext) -> bool:
-        return self.keeps_observed(image_of(context))
+        share_observed = 1.0 - float(np.isnan(dataset.noisy).mean())
+        return plan(dataset.noisy.shape, sigma, not self.keeps_observed(dataset), share_observed, wanted)
 
     def keeps_observed(self, dataset: ImageDataset) -> bool:
         """Whether what was observed has no noise."""
