@@ -197,6 +197,7 @@ def test_restarts_and_rows_held_out_are_the_same_from_every_face(tmp_path):
         assert same(prosper_ng.learn(ROWS, held_out=0.25, folder=tmp_path / "a", **settings), expected)
     config = as_file(tmp_path) | settings
     config["data"] |= {"held_out": 0.25}
+    config["memory"] = {"data_budget": "1kB", "states_budget": "1kB"}
     assert prosper_ng.run(config, tmp_path / "b").learned.digest == expected.digest
     with pytest.raises(UserError, match=r"data.held_out: 0.25 -> 0.5"):
         prosper_ng.learn(ROWS, held_out=0.5, folder=tmp_path / "a", **settings)
