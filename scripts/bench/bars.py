@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from textwrap import fill
 from typing import Any, NamedTuple
 
 from prosper_ng.environment import prepare_environment
@@ -129,7 +130,9 @@ def row(results: list[Result]) -> str:
 def label_of(results: list[Result]) -> str:
     """What the runs of a line have in common."""
     test, model, changes, restarts, *_ = results[0]
-    return ", ".join(filter(None, [MODELS[model], test if test != "ten" else "", changes, f"{restarts} starts"]))
+    pairs = (change.split("=", 1) for change in changes.split())
+    others = [f"{name.rpartition('.')[2]} = {value}" for name, value in pairs]
+    return ", ".join(filter(None, [MODELS[model], test if test != "ten" else "", *others, f"{restarts} starts"]))
 
 
 def told(results: list[Result]) -> Iterator[tuple[int, int, float, float]]:
@@ -148,14 +151,14 @@ def draw(tables: list[list[Result]], file: Path) -> None:
     """The shares with their intervals, from one start and with restarts."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7.0, 0.9 + 0.34 * len(tables)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8.0, 0.9 + 0.34 * len(tables)), layout="constrained")
     for place, results in enumerate(tables):
         for (n, of, low, high), shift, color in zip(told(results), (0.14, -0.14), ("#8c8c8c", "#1f5fa8"), strict=True):
             label = ("one start", "with restarts")[shift < 0] if place == 0 else None
             y = len(tables) - place + shift
             axes.plot([100 * low, 100 * high], [y, y], color=color, linewidth=1.5)
             axes.plot(100 * n / of, y, "o", color=color, markersize=5, label=label)
-    axes.set_yticks(range(len(tables), 0, -1), map(label_of, tables))
+    axes.set_yticks(range(len(tables), 0, -1), [fill(label_of(each), 36) for each in tables])
     axes.set_xlabel("runs that find all bars (%), with 95 % intervals")
     axes.set_xlim(-2, 102)
     axes.grid(True, axis="x", alpha=0.3)
