@@ -115,6 +115,8 @@ class Estimate(NamedTuple):
     """The share of the rows that each sweep visits."""
     checkpoint_sweeps: int | None = None
     checkpoint_minutes: float | None = None
+    places: tuple[int, ...] = ()
+    """The number of each sweep among those of its start, where there are restarts."""
 
     @property
     def most_blocks(self) -> int:
@@ -150,7 +152,8 @@ class Estimate(NamedTuple):
         in_part = math.ceil(self.most_blocks / self.blocks.n_parts)
         full = self.blocks.n_parts * in_part
         fractions = self.row_fractions or (1.0,) * self.n_sweeps
-        e_steps = sum(full * fraction * costs.block_at(sweep) for sweep, fraction in enumerate(fractions))
+        places = self.places or range(self.n_sweeps)
+        e_steps = sum(full * visited * costs.block_at(sweep) for sweep, visited in zip(places, fractions, strict=True))
         return e_steps + self.n_sweeps * (seconds - full * costs.block)
 
     @property
@@ -202,22 +205,22 @@ def estimate(config: RunConfig, n_ranks: int, bandwidth: float = BANDWIDTH) -> E
     blocks, sizes = blocks_of(learning, dataset.n_rows), sizes_of(learning, dataset.n_observed, dataset, held)
     held_out_of(learning, blocks)
     needs = (needs_of(sizes, config.memory, blocks, rank, n_ranks) for rank in range(n_ranks))
+    training = config.training
+    places = tuple(training.place(n_done)[1] for n_done in range(training.all_sweeps))
     return Estimate(
-        n_ranks, dataset.n_observed, blocks, config.training.all_sweeps, max(needs, key=lambda each: each.total),
+        n_ranks, dataset.n_observed, blocks, training.all_sweeps, max(needs, key=lambda each: each.total),
         traffic_of(config, dataset.n_observed, n_ranks), checkpoint_bytes(sizes, blocks),
-        _pilot(config, dataset, blocks), bandwidth, _row_fractions(config),
-        config.output.checkpoint_sweeps, config.output.checkpoint_minutes,
+        _pilot(config, dataset, blocks), bandwidth, _row_fractions(config, places),
+        config.output.checkpoint_sweeps, config.output.checkpoint_minutes, places,
     )  # fmt: skip
 
 
-def _row_fractions(config: RunConfig) -> tuple[float, ...]:
+def _row_fractions(config: RunConfig, places: tuple[int, ...]) -> tuple[float, ...]:
     """The share of the rows that each sweep visits; nothing where all of them visit all."""
-    training, annealing = config.training, config.training.annealing
+    annealing, n_sweeps, held = config.training.annealing, config.training.n_sweeps, config.learning.held_out or 0.0
     if all(value == 1 for _, value in points_of(annealing.row_fraction)):
         return ()
-    sweeps = (training.place(n_done)[1] for n_done in range(training.all_sweeps))
-    held = config.learning.held_out or 0.0
-    return tuple(held + (1 - held) * annealing.at(sweep, training.n_sweeps).row_fraction for sweep in sweeps)
+    return tuple(held + (1 - held) * annealing.at(sweep, n_sweeps).row_fraction for sweep in places)
 
 
 def traffic_of(config: RunConfig, n_observed: int, n_ranks: int) -> Traffic:
@@ -225,8 +228,9 @@ def traffic_of(config: RunConfig, n_observed: int, n_ranks: int) -> Traffic:
     bins.
     """
     sizes, n_updates = sizes_of(config.learning, n_observed), config.training.updates_per_sweep
-    n_segments = len(segments(config.model.statistics(n_observed))) + 2
-    n_numbers = message_length(sizes.n_statistics, n_segments, 3 + n_ranks)
+    n_apart = int(config.learning.held_out is not None)
+    n_segments = len(segments(config.model.statistics(n_observed))) + 2 + n_apart
+    n_numbers = message_length(sizes.n_statistics + n_apart, n_segments, 3 + n_ranks)
     return Traffic(8 * n_numbers * n_updates, 8 * (sizes.n_parameters + 1) * n_updates)
 
 

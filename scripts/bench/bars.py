@@ -7,15 +7,17 @@ Prints a table, with 95 % intervals of Wilson. A bar is recovered where its one-
 dictionary elements has a normalized correlation of 0.9 or more. What one start comes to is told by the starts that were
 tried, as they stand when they are compared. Seconds are those of the processor, the median of the runs.
 
-Results are added to the file, run by run; what it holds already is not learned again. Without `--seeds` it is only
-told.
+Results are added to the file, run by run; what it holds already is not learned again. Without `--seeds` all that it
+holds is told.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
+from textwrap import fill
 from typing import Any, NamedTuple
 
 from prosper_ng.environment import prepare_environment
@@ -122,8 +124,15 @@ def row(results: list[Result]) -> str:
     )
     of_sigma, of_pi = ("" if np.isnan(error) else f"{100 * error:.1f} %" for error in (sigma, pi))
     seconds = float(np.median([result.seconds for result in results]))
-    label = " ".join(filter(None, [MODELS[results[0].model], results[0].changes]))
-    return f"| {label} | {one} | {last} | {of_sigma} | {of_pi} | {seconds:.1f} |"
+    return f"| {label_of(results)} | {one} | {last} | {of_sigma} | {of_pi} | {seconds:.1f} |"
+
+
+def label_of(results: list[Result]) -> str:
+    """What the runs of a line have in common."""
+    test, model, changes, restarts, *_ = results[0]
+    pairs = (change.split("=", 1) for change in changes.split())
+    others = [f"{name.rpartition('.')[2]} = {value}" for name, value in pairs]
+    return ", ".join(filter(None, [MODELS[model], test if test != "ten" else "", *others, f"{restarts} starts"]))
 
 
 def told(results: list[Result]) -> Iterator[tuple[int, int, float, float]]:
@@ -142,15 +151,14 @@ def draw(tables: list[list[Result]], file: Path) -> None:
     """The shares with their intervals, from one start and with restarts."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7.0, 0.9 + 0.34 * len(tables)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8.0, 0.9 + 0.34 * len(tables)), layout="constrained")
     for place, results in enumerate(tables):
         for (n, of, low, high), shift, color in zip(told(results), (0.14, -0.14), ("#8c8c8c", "#1f5fa8"), strict=True):
             label = ("one start", "with restarts")[shift < 0] if place == 0 else None
             y = len(tables) - place + shift
             axes.plot([100 * low, 100 * high], [y, y], color=color, linewidth=1.5)
             axes.plot(100 * n / of, y, "o", color=color, markersize=5, label=label)
-    names = [f"{MODELS[each[0].model]}{'' if each[0].test == 'ten' else f', {each[0].test}'}" for each in tables]
-    axes.set_yticks(range(len(tables), 0, -1), names)
+    axes.set_yticks(range(len(tables), 0, -1), [fill(label_of(each), 36) for each in tables])
     axes.set_xlabel("runs that find all bars (%), with 95 % intervals")
     axes.set_xlim(-2, 102)
     axes.grid(True, axis="x", alpha=0.3)
@@ -170,14 +178,14 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     arguments: Any = parser.parse_args()
     before, tables = known(arguments.results), []
-    wanted = [(test, model) for test in arguments.test for model in arguments.models]
+    asked = product(arguments.test, arguments.models, [" ".join(arguments.changes)], [arguments.restarts])
+    wanted = asked if arguments.seeds else dict.fromkeys(each[:4] for each in before)
     print("| model | all bars, one start | all bars, with restarts | error of sigma | error of pi | CPU s a run |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for test, model in wanted:
-        kind = (test, model, " ".join(arguments.changes), arguments.restarts)
-        results = [each for each in before if each[:4] == kind]
+    for test, model, changes, restarts in wanted:
+        results = [each for each in before if each[:4] == (test, model, changes, restarts)]
         for seed in sorted(set(range(arguments.seeds)) - {each.seed for each in results}):
-            results.append(run(test, model, arguments.changes, arguments.restarts, seed))
+            results.append(run(test, model, arguments.changes, restarts, seed))
             if arguments.results is not None:
                 with arguments.results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(results[-1]._asdict()) + "\n")

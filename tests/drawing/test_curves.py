@@ -39,7 +39,7 @@ def test_a_column_that_rounding_alone_moves_is_drawn_flat():
 def test_every_curve_has_its_unit():
     labels = [panel.label_in_lines for panel in panels_of({"sigma": "noise", "pi": "activity", "n_kept": ""})]
     assert labels == [
-        "free energy\nper row (nats)", "noise level σ\n(units of the data)", "mean activity π\n(probability)", "n kept",
-        "PSNR (dB)",
+        "free energy\nper row (nats)", "free energy\nheld out (nats)", "noise level σ\n(units of the data)",
+        "mean activity π\n(probability)", "n kept", "PSNR (dB)",
     ]  # fmt: skip
-    assert panels_of({"sigma": "noise"}, "8-bit scale")[1].title == "noise level σ (8-bit scale)"
+    assert panels_of({"sigma": "noise"}, "8-bit scale")[2].title == "noise level σ (8-bit scale)"

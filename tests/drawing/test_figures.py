@@ -109,7 +109,7 @@ PANELS = curves.panels_of({"sigma": "noise", "pi": "activity"})
 def history(n_sweeps, **columns):
     sweeps = np.arange(1.0, n_sweeps + 1)
     base = {"sweep": sweeps, "free_energy": -100 / sweeps, "sigma": 25 + 1 / sweeps, "pi": np.full(n_sweeps, 0.02)}
-    return base | columns
+    return base | {"held_out_free_energy": -101 / sweeps} | columns
 
 
 @pytest.mark.parametrize("n_sweeps", [1, 2, 40, 10_000])
@@ -118,7 +118,7 @@ def test_curves_of_any_length(tmp_path, n_sweeps, anneals):
     temperature = np.linspace(3 if anneals else 1, 1, n_sweeps)
     save(figures.curves(history(n_sweeps, temperature=temperature), PANELS), tmp_path / "a.png")
     picture = pixels(tmp_path / "a.png")
-    for panel in PANELS[:3]:
+    for panel in PANELS[:4]:
         assert (picture == list(bytes.fromhex(panel.color[1:]))).all(axis=2).any()
     orange = (picture[..., 0] > picture[..., 2].astype(int) + 12) & (picture[..., 2] > 150)
     assert (orange.mean() > 0.1) == anneals

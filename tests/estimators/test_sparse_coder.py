@@ -69,6 +69,17 @@ def _yaml(value):
     return str(list(value) if isinstance(value, tuple) else value).lower()
 
 
+def test_starts_are_tried_and_rows_held_out(X):
+    coder = BSC(3, max_iter=30, tol=0.0, n_init=3, validation_fraction=0.2, random_state=2).fit(X)
+    training = {"n_sweeps": 30, "restarts": 3}
+    found = prosper_ng.learn(X, {"kind": "bsc", "n_latents": 3}, training=training, seed=2, held_out=0.2)
+    assert coder.learned_.digest == found.digest
+    assert coder.n_iter_ == len(coder.free_energy_trace_) == 30
+    assert (coder.free_energy_trace_ == found.history["free_energy"][-30:]).all()
+    stopped = BSC(3, max_iter=30, tol=1.0, validation_fraction=0.2, random_state=2).fit(X)
+    assert (stopped.n_iter_, stopped.learned_.ending.startswith("the free energy of the rows held out")) == (4, True)
+
+
 def test_codes_bring_back_the_data(X):
     coder = BSC(3, random_state=1, max_iter=60).fit(X)
     codes = coder.transform(X)

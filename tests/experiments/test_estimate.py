@@ -82,6 +82,18 @@ def test_bytes_of_a_sweep_are_exact(model):
     assert found.count(min(found)) >= 3
 
 
+def test_rows_held_out_add_a_number_to_what_is_sent_and_restarts_their_sweeps():
+    whole = config(data={"kind": "bars", "n_bars": 8, "n_rows": 300, "held_out": 0.2})
+    found = traffic_of_sweeps(whole, SerialCommunicator())
+    assert min(found) == traffic_of(whole, 16, 1)
+    assert min(found)[0] > traffic_of(config(), 16, 1)[0]
+    annealing = {"row_fraction": [[0, 0.25], [2, 1.0]]}
+    training = {"n_sweeps": 4, "restarts": 2, "restart_sweeps": 3, "block_rows": 32, "annealing": annealing}
+    asked = estimate(config(training=training), 1)
+    assert asked.places == (0, 1, 2, 0, 1, 2, 0, 1, 2, 3)
+    assert asked.row_fractions == (0.25, 0.625, 1.0, 0.25, 0.625, 1.0, 0.25, 0.625, 1.0, 1.0)
+
+
 SECTIONS = {
     "name": "estimated",
     "data": {"kind": "bars", "n_bars": 8, "n_rows": 6000},

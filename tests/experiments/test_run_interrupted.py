@@ -116,6 +116,10 @@ def test_killed_in_each_restart_and_between_them(runner, digest_of, monkeypatch)
     assert run().status == 0
     assert run.digest == digest_of(RESTARTS)
     assert run.history["restart"][:9].tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    first = run.history["free_energy"]
+    assert run("training.n_sweeps=7").status == 0
+    assert run.history["free_energy"][:-1].tolist() == first.tolist()
+    assert run("training.n_sweeps=6").status == 2
 
 
 def test_a_signal_before_the_first_sweep_is_not_lost(runner, monkeypatch):

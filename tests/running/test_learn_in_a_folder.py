@@ -185,3 +185,21 @@ def test_a_class_that_no_file_could_name_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"learn\(...\): folder must be a path, not int"):
         in_folder(3)
     assert not (tmp_path / "a").exists()
+
+
+def test_restarts_and_rows_held_out_are_the_same_from_every_face(tmp_path):
+    training = {"n_sweeps": 4, "restarts": 2, "restart_sweeps": 2, "stopping": {"held_out_gain": 0.0}}
+    settings = {**SETTINGS, "training": training}
+    expected = prosper_ng.learn(ROWS, held_out=0.25, **settings)
+    assert expected.history["restart"][:4].tolist() == [1, 1, 2, 2]
+    assert np.isfinite(expected.history["held_out_free_energy"]).all()
+    for _ in range(2):
+        assert same(prosper_ng.learn(ROWS, held_out=0.25, folder=tmp_path / "a", **settings), expected)
+    config = as_file(tmp_path) | settings
+    config["data"] |= {"held_out": 0.25}
+    config["memory"] = {"data_budget": "1kB", "states_budget": "1kB"}
+    assert prosper_ng.run(config, tmp_path / "b").learned.digest == expected.digest
+    with pytest.raises(UserError, match=r"data.held_out: 0.25 -> 0.5"):
+        prosper_ng.learn(ROWS, held_out=0.5, folder=tmp_path / "a", **settings)
+    with pytest.raises(UserError, match=r"data.held_out: 0.25 -> null"):
+        prosper_ng.learn(ROWS, folder=tmp_path / "a", **(settings | {"training": training | {"stopping": {}}}))

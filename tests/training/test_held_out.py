@@ -69,8 +69,9 @@ def test_a_sweep_that_draws_none_of_the_others_learns_from_one():
     assert np.count_nonzero(~held_out.among(rows)) == 1
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH)
-@pytest.mark.parametrize("estep", ["search", "preselection"])
+@pytest.mark.parametrize(
+    ("name", "estep"), [*((name, "preselection") for name in ONE_OF_EACH), ("bsc", "search"), ("noisy-or", "search")]
+)
 def test_no_model_learns_from_them(name, estep):
     """Also with gaps, restarts, pruned data and noise; but they are told of."""
     model = cases()[name].make(H)
