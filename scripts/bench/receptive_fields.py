@@ -159,11 +159,11 @@ def behind_filter(picture: Floats) -> Floats:
 
 
 def draw(results: list[Result], path: Path) -> None:
-    """The first elements of each dictionary, side by side; those that are globular have an orange frame."""
+    """The first elements of each dictionary, side by side."""
     side = int(np.sqrt(len(results[0].W)))
     pictures = [mosaic(tiles(result.W[:, :_SHOWN], (side, side, 1)), _COLUMNS) for result in results]
     height, width = pictures[0].shape[:2]
-    n_columns, head, gap = 3, 60, 30
+    n_columns, head, gap = 2 if len(results) <= 4 else 3, 60, 30
     n_rows = -(-len(results) // n_columns)
     total = n_rows * (height // 2 + head + gap)
     with drawn(n_columns * (width // 2 + gap) + gap, total) as figure:
