@@ -24,6 +24,7 @@ prepare_environment()
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 from scipy.ndimage import convolve
 
 import prosper_ng
@@ -43,7 +44,7 @@ from prosper_ng.storage.run_record import read_run
 Floats = NDArray[np.float64]
 
 CONFIG = Path(__file__).parents[2] / "configs" / "runs" / "receptive-fields.yaml"
-_SHOWN = 140
+_SHOWN = 100
 _COLUMNS = 20
 
 
@@ -178,6 +179,9 @@ def draw(results: list[Result], path: Path) -> None:
             axes.set_title(f"{result.name}, N = {result.n_rows:,}: {share:.1%} globular", loc="left", fontsize=8)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
+    with PillowImage.open(path) as picture_of_all:
+        small = picture_of_all.convert("L").quantize(16)
+    small.save(path, optimize=True)
 
 
 if __name__ == "__main__":
