@@ -61,13 +61,16 @@ def amari_index(W_true: Floats, W_learned: Floats) -> float | None:
         1 / (2 H (H - 1)) [sum_i (sum_j |P_ij| / max_k |P_ik| - 1) + sum_j (sum_i |P_ij| / max_k |P_kj| - 1)]
 
     (Amari, Cichocki and Yang, NIPS 1996, divided by its largest value). None where it says nothing: the numbers of
-    elements differ, there are more of them than rows, so that no mixing can be undone, or fewer than two. Raises
-    ValueError where the numbers of rows differ.
+    elements differ, there are fewer than two, or the true mixing cannot be undone, as where there are more elements
+    than rows, or in the bars test, whose rows of bars add up to what its columns add up to. Raises ValueError where the
+    numbers of rows differ.
     """
     if len(W_true) != len(W_learned):
         raise ValueError(f"expected as many rows, got the shapes {W_true.shape} and {W_learned.shape}")
-    n_rows, n_elements = W_true.shape
-    if W_learned.shape != W_true.shape or not 2 <= n_elements <= n_rows:
+    n_elements = W_true.shape[1]
+    if W_learned.shape != W_true.shape or n_elements < 2:
+        return None
+    if np.linalg.matrix_rank(_unit_columns(W_true)) < n_elements:
         return None
     mixed = np.abs(np.linalg.pinv(_unit_columns(W_learned)) @ _unit_columns(W_true))
     mixed = np.where(mixed > 1e-12 * mixed.max(), mixed, 0.0)  # the others are rounding

@@ -58,6 +58,30 @@ def assert_same_results(run, record):
             assert found.history[name].tobytes() == values.tobytes(), name
 
 
+SAMPLE = """
+name: sample
+seed: 2
+data:
+  kind: sample
+  n_rows: 500
+  model: {kind: bsc, n_latents: 3}
+  parameters: {W: [[5, 0, 0], [5, 5, 0], [0, 5, 0], [0, 0, 5]], sigma: 0.5, pi: [0.3, 0.3, 0.3]}
+model: {kind: bsc, n_latents: 3}
+estep: exhaustive
+training: {n_sweeps: 30}
+output: {figures: false}
+"""
+
+
+def test_the_amari_index_where_the_true_mixing_can_be_undone(runner):
+    run = runner(SAMPLE)
+    assert run().out.splitlines()[-1] == "recovered 3 of 3 dictionary elements"
+    record = read_run(run.folder)
+    truth, learned = record.results["truth"]["W"], record.parameters["W"]
+    assert record.results["amari_index"] == amari_index(truth, learned)
+    assert 0 < amari_index(truth, learned) < 0.05
+
+
 def test_what_a_run_leaves_behind(runner):
     run = runner(SEARCH.replace("figures: false", "figures: true"))
     done = run()
@@ -77,8 +101,7 @@ def test_what_a_run_leaves_behind(runner):
     assert all(len(values) == 12 for values in record.history.values())
     assert {name: values.shape for name, values in record.parameters.items() if name == "W"} == {"W": (9, 6)}
     assert record.results["recovered"] == {"found": 6, "of": 6}
-    truth = record.results["truth"]["W"]
-    assert record.results["amari_index"] == amari_index(truth, record.parameters["W"]) < 0.1
+    assert "amari_index" not in record.results  # six bars lie in five dimensions
     assert run.checkpoints == [8, 12]
     assert re.search(r"started before sweep 1 of 12\n(.*\n)*.*sweep 12: free energy -[\d.]+\n", run.log())
     assert run.digest == record.attributes["digest"]

@@ -116,6 +116,8 @@ def test_the_amari_index_needs_as_many_elements(shape):
 
 def test_the_amari_index_needs_a_mixing_that_can_be_undone():
     assert amari_index(FIELDS[:5], FIELDS[:5]) is None
+    bars = np.concatenate([np.kron(np.eye(3), np.ones((1, 3))), np.kron(np.ones((1, 3)), np.eye(3))]).T
+    assert amari_index(bars, bars) is None
     assert amari_index(FIELDS[:, :1], FIELDS[:, :1]) is None
     with pytest.raises(ValueError, match="expected as many rows"):
         amari_index(FIELDS, FIELDS[:39])

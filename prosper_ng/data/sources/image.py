@@ -31,8 +31,9 @@ class Image(Prepares, SourceDefaults):
     """
 
     image: str | tuple[str, ...]
-    """A file relative to the working directory, or an image that comes with scikit-image, such as camera; a folder, a
-    pattern such as photos/*.jpg, or a list of all these, whose patches are one data set."""
+    """A file relative to the working directory, or an image that comes with scikit-image, such as camera, or with
+    scikit-learn: china, flower; a folder, a pattern such as photos/*.jpg, or a list of all these, whose patches are one
+    data set."""
     page: int | None = None
     """Which picture of a file that holds several, counted from 0; -1 is the last."""
     low: float | None = None

@@ -31,7 +31,7 @@ class Train:
         """`recovered: {found, of}`: true elements with a learned one of normalized correlation of 0.9 or more; `truth`.
 
         The sign does not count where the latents have both. `amari_index` where as many elements were learned as there
-        are true ones, and not more than there are columns.
+        are true ones, and the true mixing can be undone.
         """
         model, truth = context.problem.model, context.dataset.truth
         name = of_role(model.parameters(context.problem.n_observed), "dictionary")
