@@ -2,7 +2,7 @@
 there, and which one is there in each frame, held against the truth.
 
     python scripts/bench/discrete_signals.py [--seeds 5] [--starts 4] [--frames 2000] [--picture FILE.png]
-    python scripts/bench/discrete_signals.py --write FOLDER    # spikes.npy, the rows of seed 0
+    python scripts/bench/discrete_signals.py --write FOLDER    # spikes.npy, truth.npz of seed 0
 
 The trace is cut into frames of 48 samples. In each frame each of eight neurons is silent or fires once, with a template
 of its own that lies at its own place, and what they do adds up. Of some starts that of the highest free energy counts.
@@ -155,7 +155,9 @@ def main() -> None:
     parser.add_argument("--write", type=Path)
     asked: Any = parser.parse_args()
     if asked.write:
-        np.save(asked.write / "spikes.npy", recording(0, asked.frames).rows)
+        written = recording(0, asked.frames)
+        np.save(asked.write / "spikes.npy", written.rows)
+        np.savez(asked.write / "truth.npz", templates=written.templates, amplitudes=written.amplitudes)
         return
     true = [recording(seed, asked.frames) for seed in range(asked.seeds)]
     print_seeds(true, asked.starts)
