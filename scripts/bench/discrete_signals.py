@@ -53,6 +53,8 @@ class Recording(NamedTuple):
 class Score(NamedTuple):
     """What was learned, neurons in the order of the truth."""
 
+    templates: Floats
+    """(48, H)."""
     cosines: Floats
     """(H,)."""
     scales: Floats
@@ -106,7 +108,15 @@ def score(true: Recording, n_starts: int, rows: Floats | None = None, unit: floa
     cosines = recovered(true.templates, W).correlations
     lengths = np.linalg.norm(W[:, partners], axis=0) / (unit * NORM)
     seconds = time.process_time() - began
-    return Score(cosines, lengths, learned.params["pi"], float(learned.params["sigma"]), states[:, partners], seconds)
+    return Score(
+        W[:, partners],
+        cosines,
+        lengths,
+        learned.params["pi"],
+        float(learned.params["sigma"]),
+        states[:, partners],
+        seconds,
+    )
 
 
 def confusion(true: Floats, decoded: Floats) -> Floats:
@@ -115,7 +125,7 @@ def confusion(true: Floats, decoded: Floats) -> Floats:
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
 
 
-def draw(true: Recording, learned: Score, W: Floats, file: Path) -> None:
+def draw(true: Recording, learned: Score, file: Path) -> None:
     """The trace with what was decoded, and the templates beside the true ones."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -126,7 +136,9 @@ def draw(true: Recording, learned: Score, W: Floats, file: Path) -> None:
     axes = upper.subplots()
     n_shown = 10
     axes.plot(true.trace[: n_shown * N_SAMPLES], color="#888888", linewidth=0.7, label="trace")
-    axes.plot((learned.decoded[:n_shown] @ W.T).ravel(), color="#1f4e79", linewidth=1.3, label="decoded")
+    axes.plot(
+        (learned.decoded[:n_shown] @ learned.templates.T).ravel(), color="#1f4e79", linewidth=1.3, label="decoded"
+    )
     places = np.abs(true.templates).argmax(axis=0)
     top = axes.get_ylim()[1]
     for frame in range(n_shown):
@@ -141,7 +153,7 @@ def draw(true: Recording, learned: Score, W: Floats, file: Path) -> None:
     axes.legend(loc="lower right", ncols=2, frameon=False)
     for neuron, panel in enumerate(lower.subplots(1, N_NEURONS, sharey=True)):
         panel.plot(true.templates[:, neuron], color="#c8690a", linewidth=3, alpha=0.5, label="true")
-        panel.plot(W[:, neuron], color=f"C{neuron}", linewidth=1.2, label="learned")
+        panel.plot(learned.templates[:, neuron], color=f"C{neuron}", linewidth=1.2, label="learned")
         panel.set_title(f"cosine {learned.cosines[neuron]:.3f}", fontsize=8)
     figure.savefig(file, dpi=100)
 
@@ -211,9 +223,7 @@ def print_ways(true: Recording, asked: Any) -> None:
             flush=True,
         )
     if asked.picture:
-        learned, found = learn(true.rows, asked.starts), score(true, asked.starts)
-        partners = recovered(true.templates, learned.params["W"]).assignment
-        draw(true, found, learned.params["W"][:, partners], asked.picture)
+        draw(true, score(true, asked.starts), asked.picture)
 
 
 if __name__ == "__main__":
