@@ -131,18 +131,18 @@ def sounds(n_rows: int) -> Floats:
 
 
 def draw(file: Path) -> None:
-    """The sounds, what two of four microphones hear, and what GSC makes of it."""
+    """The sounds, what the microphones hear, and what TSC makes of it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     clean, mixtures, A = recorded()
-    unmixing = by_model(METHODS["GSC"], mixtures, 0)
+    unmixing = by_model(METHODS["TSC"], mixtures, 0)
     partners = np.abs(unmixing @ A).argmax(axis=0)
     found = (mixtures - mixtures.mean(axis=0)) @ unmixing[partners].T
     found *= np.sign(np.diagonal(unmixing[partners] @ A)) / found.std(axis=0)
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
-    columns = {"sources": clean, "mixtures": mixtures, "found by GSC": found}
+    columns = {"sources": clean, "mixtures": mixtures, "found by TSC": found}
     for axes, (title, signals) in zip(figure.subplots(1, 3), columns.items(), strict=True):
         for number, signal in enumerate(signals.T):
             axes.plot(np.arange(8000) / 8.0, signal[:8000] / np.abs(signal).max() - 2.1 * number, linewidth=0.4)
