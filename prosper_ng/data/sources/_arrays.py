@@ -219,7 +219,11 @@ def table_shape(
     if dtype.kind not in "biuf":
         raise DataError(f"{where} holds {_plainly(dtype)}; only real numbers can be learned from")
     if len(shape) != 2 and not (flatten and len(shape) > 2):
-        hint = f"; save it as ({shape[0]}, 1) if every number is a data point" if len(shape) == 1 else ""
+        hint = (
+            f"; save it as ({shape[0]}, 1) if every number is a data point, cut into windows if it is a trace"
+            if len(shape) == 1
+            else ""
+        )
         if len(shape) > 2:
             how = "flatten each data point to one row" if flatten is None else "`flatten: true` makes a row of each"
             hint = f"; {how}, if the {shape[0]} entries of the first axis are the data points"
