@@ -23,7 +23,7 @@ class Noise(NamedTuple):
     sigma: float
     """Its standard deviation."""
     visible: float
-    """The share of the directions of small patches in which the image stands out of it: 0 for noise alone, 1 for none."""
+    """The share of the directions of small patches in which the image stands out of it: 0 for noise alone."""
 
 
 def noise_of(image: Floats) -> Noise:

@@ -51,7 +51,7 @@ class Sizes(NamedTuple):
 
 
 def sizes_for(shape: Sequence[int], noise: Noise | None, given: Given = NOTHING) -> Sizes:
-    """The sizes for an image (height, width, channels) with this noise on the scale 0 to 255; None for gaps without any.
+    """The sizes for an image (height, width, channels) with this noise, sigma from 0 to 255; None for gaps without any.
 
     The less stands out of the noise, the larger the patches: it takes more values to tell what they show. Of large
     images patches lie further apart, at most half a patch, so that each pixel is in several; small ones have fewer
