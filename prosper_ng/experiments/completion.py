@@ -21,6 +21,8 @@ from prosper_ng.storage.run_record import RunFileError, read_run
 _LEAST_SIDE = 16
 _LEAST_SIGMA = 0.5
 """A noise below that of rounding to 8 bits tells nothing."""
+_MOST_MISSING = 0.5
+"""Up to here the noise level is found so well that it need not be learned."""
 _LEARNED_BESIDES = ("W", "pi", "mu", "psi")
 """What GSC learns where its noise level is known."""
 
@@ -82,7 +84,7 @@ def _found(loaded: Loaded[RunConfig]) -> tuple[dict[str, Any], str]:
         return _settings(sizes, None), f"gaps without noise {where}"
     sigma = round(max(noise.sigma, _LEAST_SIGMA), 3)
     found = f"noise level {sigma:.3g} {where}, out of which {noise.visible:.0%} of the directions of patches stand"
-    return _settings(sizes, sigma), found
+    return _settings(sizes, sigma if np.isnan(image.noisy).mean() <= _MOST_MISSING else None), found
 
 
 def _require_telling(image: ImageDataset) -> None:

@@ -9,8 +9,8 @@ from prosper_ng.restoration.noise_level import Noise
 N_SWEEPS = 3
 _MOST_UPDATES = 20
 _ROWS_OF_AN_UPDATE, _ROWS_OF_A_LATENT = 64, 16
-_MOST_PIXELS = 50_000
-"""What an image may have of them so that every patch counts."""
+_BY_PIXELS = ((600_000, 3), (50_000, 2), (0, 1))
+"""Pixels of an image, and from there on those from one patch to the next."""
 _N_LATENTS = 256
 _BY_VISIBLE = ((0.3, 6, 8, 3, 1.0), (0.125, 8, 8, 3, 1.0), (0.0, 10, 10, 4, 0.5))
 """Shares of directions in which the image stands out of the noise; from there on the sides of patches for the model and
@@ -65,8 +65,7 @@ def sizes_for(shape: Sequence[int], noise: Noise | None, given: Given = NOTHING)
         n_rounds = _ROUNDS_OF_LITTLE if noise.sigma < _LITTLE_NOISE else n_rounds
     patch = given.patch_size or (min(side, height, width),) * 2
     farthest = max(1, min(patch) // 2)
-    while height * width > _MOST_PIXELS * stride**2 and stride < farthest:
-        stride += 1
+    stride = max(stride, next(apart for least, apart in _BY_PIXELS if height * width >= least))
     stride = given.stride or min(stride, farthest)
     n_rows = PatchGrid((height, width, n_channels), patch, stride).n_patches
     most = min(_MOST_UPDATES, -(-n_rows // (given.block_rows or 1)))

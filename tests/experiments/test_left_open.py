@@ -130,6 +130,20 @@ def test_gaps_without_noise_have_sizes_of_their_own():
 
 
 @pytest.mark.parametrize(
+    ("data", "model"),
+    [
+        ({"whiten": "zca"}, None),
+        ({"missing": 0.7, "noise": 20}, None),
+        ({}, {"kind": "gsc", "noise": "diagonal"}),
+        ({}, {"kind": "gsc", "slab": "full"}),
+    ],
+)
+def test_the_noise_level_is_held_only_where_it_is_known_in_the_units_of_the_rows(data, model):
+    config = completed(loaded(data=data, **({} if model is None else {"model": model})), Path("no such folder")).value
+    assert (config.training.learn, config.training.initial) == (None, {})
+
+
+@pytest.mark.parametrize(
     ("pixels", "words"),
     [
         (np.zeros((15, 40)), "15 x 40 pixels, and 16 x 16 are needed"),
