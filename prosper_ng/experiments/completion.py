@@ -83,7 +83,9 @@ def _found(loaded: Loaded[RunConfig]) -> tuple[dict[str, Any], str]:
     if noise is None:
         return _settings(sizes, None), f"gaps without noise {where}"
     sigma = round(max(noise.sigma, _LEAST_SIGMA), 3)
-    found = f"noise level {sigma:.3g} {where}, out of which {noise.visible:.0%} of the directions of patches stand"
+    found = (
+        f"noise level {sigma:.3g} {where}, which stand out of it in {noise.visible:.0%} of the directions of patches"
+    )
     return _settings(sizes, sigma if np.isnan(image.noisy).mean() <= _MOST_MISSING else None), found
 
 
