@@ -11,10 +11,9 @@ _MOST_UPDATES = 20
 _ROWS_OF_AN_UPDATE, _ROWS_OF_A_LATENT = 64, 16
 _BY_PIXELS = ((600_000, 3), (50_000, 2), (0, 1))
 """Pixels of an image, and from there on those from one patch to the next."""
-_N_LATENTS = 256
-_BY_VISIBLE = ((0.3, 6, 8, 3, 1.0), (0.125, 8, 8, 3, 1.0), (0.0, 10, 10, 4, 0.5))
-"""Shares of directions in which the image stands out of the noise; from there on the sides of patches for the model and
-in groups, how often groups are made, and their share of the residual's covariance."""
+_BY_VISIBLE = ((0.3, 6, 256, 8, 3, 1.0), (0.125, 8, 256, 8, 3, 1.0), (0.0, 14, 384, 12, 4, 0.5))
+"""Shares of directions in which the image stands out of the noise; from there on side of patches and latents of the
+model, side of patches in groups, how often groups are made, and their share of the residual's covariance."""
 _LITTLE_NOISE, _ROUNDS_OF_LITTLE = 10.0, 2
 _OF_GAPS = (7, 192, 2, None, None, 1.0)
 """Side, latents, stride where there are gaps and no noise; their groups and rounds are those of `rounds.plan`."""
@@ -60,8 +59,9 @@ def sizes_for(shape: Sequence[int], noise: Noise | None, given: Given = NOTHING)
     height, width, n_channels = shape
     side, n_latents, stride, group_size, n_rounds, share = _OF_GAPS
     if noise is not None:
-        _, side, group_size, n_rounds, share = next(each for each in _BY_VISIBLE if noise.visible >= each[0])
-        n_latents, stride = _N_LATENTS, 1
+        suits = next(each for each in _BY_VISIBLE if noise.visible >= each[0])
+        _, side, n_latents, group_size, n_rounds, share = suits
+        stride = 1
         n_rounds = _ROUNDS_OF_LITTLE if noise.sigma < _LITTLE_NOISE else n_rounds
     patch = given.patch_size or (min(side, height, width),) * 2
     farthest = max(1, min(patch) // 2)
