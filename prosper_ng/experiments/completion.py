@@ -14,13 +14,15 @@ from prosper_ng.data.dataset import ImageDataset
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.left_open import at
 from prosper_ng.experiments.run_config import RunConfig
-from prosper_ng.restoration.noise_level import noise_level
+from prosper_ng.restoration.noise_level import noise_of
 from prosper_ng.restoration.sizes import Given, Sizes, sizes_for
 from prosper_ng.storage.run_record import RunFileError, read_run
 
 _LEAST_SIDE = 16
 _LEAST_SIGMA = 0.5
 """A noise below that of rounding to 8 bits tells nothing."""
+_MOST_MISSING = 0.5
+"""Up to here the noise level is found so well that it need not be learned."""
 _LEARNED_BESIDES = ("W", "pi", "mu", "psi")
 """What GSC learns where its noise level is known."""
 
@@ -69,17 +71,22 @@ def _found(loaded: Loaded[RunConfig]) -> tuple[dict[str, Any], str]:
     image = dataset.as_image
     _require_telling(image)
     task: Any = config.task
-    is_noisy = not task.keeps_observed(image)
-    sigma = max(noise_level(image.noisy), _LEAST_SIGMA)
+    noise = None if task.keeps_observed(image) else noise_of(image.noisy)
     given = Given(
         None if "data.patch_size" in loaded.left_open else data.size,
         None if "data.stride" in loaded.left_open else data.stride,
         config.training.block_rows,
     )
-    sizes = sizes_for(image.noisy.shape, sigma, is_noisy, given)
+    sizes = sizes_for(image.noisy.shape, noise, given)
     height, width = image.noisy.shape[:2]
-    noise = f"noise level {sigma:.3g}" if is_noisy else "gaps without noise"
-    return _settings(sizes, round(sigma, 3) if is_noisy else None), f"{noise} in {height} x {width} pixels"
+    where = f"in {height} x {width} pixels"
+    if noise is None:
+        return _settings(sizes, None), f"gaps without noise {where}"
+    sigma = round(max(noise.sigma, _LEAST_SIGMA), 3)
+    found = (
+        f"noise level {sigma:.3g} {where}, which stand out of it in {noise.visible:.0%} of the directions of patches"
+    )
+    return _settings(sizes, sigma if np.isnan(image.noisy).mean() <= _MOST_MISSING else None), found
 
 
 def _require_telling(image: ImageDataset) -> None:

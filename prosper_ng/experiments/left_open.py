@@ -35,8 +35,13 @@ def left_open(given: Mapping[str, Any]) -> dict[str, Any]:
         found["model.n_latents"] = 1
     if model.get("kind") == "gsc":
         found |= {"estep": {"kind": "auto"}} | ({"model.shared_pi": True} if "model" in given else {})
-        is_plain = (model.get("noise", "scalar"), model.get("slab", "diagonal")) == ("scalar", "diagonal")
-        if is_plain and not any(training.get(name) for name in ("learn", "initial", "initial_file")):
+        plain = {"noise": "scalar", "slab": "diagonal"}
+        is_plain = all(model.get(name, usual) == usual for name, usual in plain.items())
+        if (
+            is_plain
+            and data.get("whiten", "none") == "none"
+            and not any(training.get(name) for name in ("learn", "initial", "initial_file"))
+        ):
             found |= {"training.learn": None, "training.initial": {}}
     return {name: stand_in for name, stand_in in found.items() if at(given, name) in (None, {})}
 

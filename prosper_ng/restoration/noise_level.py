@@ -1,4 +1,6 @@
-"""The noise level of an image, found from the image alone before anything is learned from it."""
+"""The noise of an image, found from the image alone before anything is learned from it."""
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +13,26 @@ _LARGEST_SIDE, _SMALLEST_SIDE, _SIDES_IN_IMAGE = 8, 3, 10
 _MOST_PATCHES = 49_152
 
 
-def noise_level(image: Floats) -> float:
-    """The standard deviation of white noise in an image (height, width, channels) of at least 3 x 3 pixels.
+_STANDS_OUT = 1.25
+"""How many times the noise variance is more than chance makes of it."""
+
+
+class Noise(NamedTuple):
+    """What patches tell of the noise of an image."""
+
+    sigma: float
+    """Its standard deviation."""
+    visible: float
+    """The share of the directions of small patches in which the image stands out of it: 0 for noise alone."""
+
+
+def noise_of(image: Floats) -> Noise:
+    """The white noise in an image (height, width, channels) of at least 3 x 3 pixels.
 
     Patches of an image without noise lie near a plane of few dimensions, so that the small eigenvalues of the
     covariance of noisy ones are all the noise variance: of the smallest, as many as have a mean no larger than their
     median (Chen, Zhu and Heng, ICCV 2015). NaN marks what is missing; entries of the covariance are then those of the
-    patches that have both values. 0 where no two values are known, or all are equal.
+    patches that have both values. `sigma` is 0 where no two values are known, or all are equal.
     """
     height, width, n_channels = image.shape
     side = min(_LARGEST_SIDE, max(_SMALLEST_SIDE, min(height, width) // _SIDES_IN_IMAGE))
@@ -31,4 +46,5 @@ def noise_level(image: Floats) -> float:
     n_pairs = observed.T.astype(np.float64) @ observed
     eigenvalues = np.linalg.eigvalsh(centered.T @ centered / np.maximum(n_pairs, 1.0))
     n_of_noise = next(n for n in range(side**2, 0, -1) if eigenvalues[:n].mean() <= np.median(eigenvalues[:n]))
-    return float(np.sqrt(max(eigenvalues[:n_of_noise].mean(), 0.0)))
+    variance = max(float(eigenvalues[:n_of_noise].mean()), 0.0)
+    return Noise(variance**0.5, float(np.mean(eigenvalues > _STANDS_OUT * variance)))

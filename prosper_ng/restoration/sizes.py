@@ -1,19 +1,20 @@
-"""What suits an image that is to be restored: patches, latents and effort, by its noise level and its size."""
+"""What suits an image that is to be restored: patches, latents and effort, by its noise and its size."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from prosper_ng.data.patches import PatchGrid
+from prosper_ng.restoration.noise_level import Noise
 
 N_SWEEPS = 3
 _MOST_UPDATES = 20
 _ROWS_OF_AN_UPDATE, _ROWS_OF_A_LATENT = 64, 16
-_MOST_PIXELS = 50_000
-"""What an image may have of them so that every patch counts."""
-_N_LATENTS = 256
-_BY_NOISE = ((0.0, 6, 8, 2, 1.0), (10.0, 7, 8, 3, 1.0), (20.0, 8, 8, 3, 1.0), (35.0, 10, 10, 4, 0.5))
-"""Noise levels, on the scale 0 to 255; from there on the sides of patches for the model and in groups, how often groups
-are made, and their share of the residual's covariance."""
+_BY_PIXELS = ((600_000, 3), (50_000, 2), (0, 1))
+"""Pixels of an image, and from there on those from one patch to the next."""
+_BY_VISIBLE = ((0.3, 6, 256, 8, 3, 1.0), (0.125, 8, 256, 8, 3, 1.0), (0.0, 14, 384, 12, 4, 0.5))
+"""Shares of directions in which the image stands out of the noise; from there on side of patches and latents of the
+model, side of patches in groups, how often groups are made, and their share of the residual's covariance."""
+_LITTLE_NOISE, _ROUNDS_OF_LITTLE = 10.0, 2
 _OF_GAPS = (7, 192, 2, None, None, 1.0)
 """Side, latents, stride where there are gaps and no noise; their groups and rounds are those of `rounds.plan`."""
 
@@ -48,21 +49,23 @@ class Sizes(NamedTuple):
     n_candidates: int = 12
 
 
-def sizes_for(shape: Sequence[int], sigma: float, is_noisy: bool = True, given: Given = NOTHING) -> Sizes:
-    """The sizes for an image (height, width, channels) with a noise level of `sigma` on the scale 0 to 255.
+def sizes_for(shape: Sequence[int], noise: Noise | None, given: Given = NOTHING) -> Sizes:
+    """The sizes for an image (height, width, channels) with this noise, sigma from 0 to 255; None for gaps without any.
 
-    The more noise, the larger the patches: it takes more values to tell what they show. Of large images patches lie
-    further apart, at most half a patch, so that each pixel is in several; small ones have fewer latents.
+    The less stands out of the noise, the larger the patches: it takes more values to tell what they show. Of large
+    images patches lie further apart, at most half a patch, so that each pixel is in several; small ones have fewer
+    latents.
     """
     height, width, n_channels = shape
     side, n_latents, stride, group_size, n_rounds, share = _OF_GAPS
-    if is_noisy:
-        _, side, group_size, n_rounds, share = next(each for each in reversed(_BY_NOISE) if sigma >= each[0])
-        n_latents, stride = _N_LATENTS, 1
+    if noise is not None:
+        suits = next(each for each in _BY_VISIBLE if noise.visible >= each[0])
+        _, side, n_latents, group_size, n_rounds, share = suits
+        stride = 1
+        n_rounds = _ROUNDS_OF_LITTLE if noise.sigma < _LITTLE_NOISE else n_rounds
     patch = given.patch_size or (min(side, height, width),) * 2
     farthest = max(1, min(patch) // 2)
-    while height * width > _MOST_PIXELS * stride**2 and stride < farthest:
-        stride += 1
+    stride = max(stride, next(apart for least, apart in _BY_PIXELS if height * width >= least))
     stride = given.stride or min(stride, farthest)
     n_rows = PatchGrid((height, width, n_channels), patch, stride).n_patches
     most = min(_MOST_UPDATES, -(-n_rows // (given.block_rows or 1)))

@@ -30,6 +30,8 @@ from prosper_ng.data.images import load, psnr_of, save_png, save_values
 Floats = NDArray[np.float64]
 
 PICTURES = ("camera", "astronaut", "chelsea", "coffee", "china", "flower")
+NAMES = {"chelsea": "cat"}
+"""Pictures that scikit-image has under another name."""
 OF_SCIKIT_LEARN = ("china", "flower")
 
 
@@ -49,7 +51,7 @@ class Key(NamedTuple):
 
 def clean_picture(key: Key, house: Path | None) -> Floats:
     """The middle of a photograph (height, width, 1 or 3) on the scale 0 to 255, gray by the program's own weights."""
-    source: Any = key.picture
+    source = NAMES.get(key.picture, key.picture)
     if key.picture == "house":
         source = str(house)
     if key.picture in OF_SCIKIT_LEARN:

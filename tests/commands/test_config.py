@@ -99,7 +99,8 @@ def test_other_commands_share_the_arguments(path):
 def test_schema_covers_a_run(capsys):
     assert run(schema) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert set(printed["required"]) == {"name", "data", "model"}
+    assert set(printed["required"]) == {"name", "data"}
+    assert printed["else"]["required"] == ["model"]
     assert "bsc" in printed["properties"]["model"]["discriminator"]["mapping"]
     assert printed["properties"]["model"]["description"]
     assert {"enum": ["auto", "exhaustive", "preselection", "search"]} in printed["properties"]["estep"]["anyOf"]

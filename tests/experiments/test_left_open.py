@@ -13,14 +13,17 @@ from prosper_ng.campaigns.cost import cost_of
 from prosper_ng.campaigns.data_check import problems_of
 from prosper_ng.campaigns.plan import freeze, load_plan
 from prosper_ng.config import ConfigError, from_mapping, load
+from prosper_ng.data.images import load as load_image
 from prosper_ng.experiments import completion
 from prosper_ng.experiments.completion import completed
 from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.restoration.noise_level import noise_of
 from prosper_ng.restoration.sizes import N_SWEEPS, sizes_for
 from prosper_ng.storage.run_record import read_run
 from tests.helpers.small_runs import Runner, complaint, write_image
 
 OPEN = "name: open\ndata: {kind: image, image: IMAGE, noise: 25}\ntask: restore\noutput: {figures: false}\n"
+SIZES = sizes_for((64, 64, 1), noise_of(load_image("camera", crop=(0, 0, 64, 64))))
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def test_a_picture_and_the_task_are_a_whole_configuration(text, tmp_path, capsys
     done = runner()
     assert (done.status, done.err) == (0, "")
     record = read_run(runner.folder)
-    sizes = sizes_for((30, 34, 1), 25.0)
+    sizes = sizes_for((30, 34, 1), noise_of(record.results["images"]["noisy"]))
     assert record.config["data"]["patch_size"] == sizes.patch_size[0]
     assert record.config["model"]["n_latents"] == sizes.n_latents
     assert record.config["training"]["n_sweeps"] == N_SWEEPS == record.sweeps
@@ -60,7 +63,7 @@ def test_a_begun_run_keeps_its_sizes_when_the_rule_changes(text, tmp_path, capsy
     before = read_run(runner.folder).config
     through = Runner(tmp_path / "through", text, capsys)
     assert through("training.n_sweeps=2").status == 0
-    monkeypatch.setattr(completion, "sizes_for", lambda *_: sizes_for((30, 34, 1), 90.0)._replace(n_latents=3))
+    monkeypatch.setattr(completion, "sizes_for", lambda *_: sizes_for((30, 34, 1), None)._replace(n_latents=3))
     done = runner("training.n_sweeps=2")
     assert (done.status, done.err) == (0, "")
     after = read_run(runner.folder).config
@@ -83,7 +86,7 @@ def test_what_is_given_stays():
     config = found.value
     assert (config.data.stride, config.model.shared_pi, config.training.n_sweeps) == (3, False, 7)
     assert (config.training.learn, config.training.initial, config.estep.n_states) == (("W",), {}, 9)
-    assert config.data.patch_size == sizes_for((64, 64, 1), 5.0).patch_size[0]
+    assert config.data.patch_size == SIZES.patch_size[0]
     assert found.left_open == ()
     assert found.origins["training.n_sweeps"] == loaded(training=training).origins["training.n_sweeps"]
     assert "noise level" in found.origins["model.n_latents"]
@@ -99,7 +102,7 @@ def test_a_configuration_that_lacks_nothing_is_as_it_was():
 
 def test_other_models_get_their_latents_and_learn_their_noise():
     config = completed(loaded(model="bsc"), Path("no such folder")).value
-    assert config.model.n_latents == sizes_for((64, 64, 1), 5.0).n_latents
+    assert config.model.n_latents == SIZES.n_latents
     assert config.training.learn is None
 
 
@@ -122,8 +125,22 @@ def test_the_identity_does_not_depend_on_what_is_found(monkeypatch):
 
 def test_gaps_without_noise_have_sizes_of_their_own():
     config = completed(loaded(data={"missing": 0.5}), Path("no such folder")).value
-    assert config.data.patch_size == sizes_for((64, 64, 1), 0.0, is_noisy=False).patch_size[0]
+    assert config.data.patch_size == sizes_for((64, 64, 1), None).patch_size[0]
     assert config.training.learn is None
+
+
+@pytest.mark.parametrize(
+    ("data", "model"),
+    [
+        ({"whiten": "zca"}, None),
+        ({"missing": 0.7, "noise": 20}, None),
+        ({}, {"kind": "gsc", "noise": "diagonal"}),
+        ({}, {"kind": "gsc", "slab": "full"}),
+    ],
+)
+def test_the_noise_level_is_held_only_where_it_is_known_in_the_units_of_the_rows(data, model):
+    config = completed(loaded(data=data, **({} if model is None else {"model": model})), Path("no such folder")).value
+    assert (config.training.learn, config.training.initial) == (None, {})
 
 
 @pytest.mark.parametrize(
@@ -162,9 +179,8 @@ def test_points_of_a_campaign_have_sizes_of_their_own(text, tmp_path):
     assert [each.left_open for each in frozen] == [run.loaded.left_open for run in runs]
     assert [each.lasting for each in frozen] == [run.loaded.lasting for run in runs]
     configs = [completed(each, run.folder).value for each, run in zip(frozen, runs, strict=True)]
-    assert [each.data.patch_size for each in configs] == [
-        sizes_for((30, 34, 1), sigma).patch_size[0] for sigma in (5.0, 60.0)
-    ]
+    assert [each.task.n_rounds for each in configs] == [2, 3]
+    assert 4 < configs[0].training.initial["sigma"] < 15 < 45 < configs[1].training.initial["sigma"] < 75
     assert {each.training.n_sweeps for each in configs} == {run.n_sweeps for run in runs} == {1}
     assert problems_of(runs) == []
     assert cost_of(runs, 0.0).problems == ()
@@ -175,4 +191,5 @@ def test_python_runs_a_mapping_without_sizes(text, tmp_path):
     config = {"name": "open", "data": data, "task": "restore", "output": {"figures": False}}
     outcome = prosper_ng.run(config, tmp_path / "run", overrides=["training.n_sweeps=1", "task.groups=false"])
     assert outcome.finished
-    assert outcome.learned.model.n_latents == sizes_for((30, 34, 1), 40.0).n_latents
+    assert outcome.learned.n_observed == outcome.learned.params["W"].shape[0] > 1
+    assert outcome.learned.model.n_latents > 1
