@@ -106,9 +106,10 @@ class Restore(Denoise):
         pilot = np.nan_to_num(noisy, nan=float(np.nanmean(noisy)))
         sigma = _noise_level(context, state, pilot)
         for groups, n_rounds in Counter(stage.groups for stage in self._stages(context, sigma)).items():
-            side, began = max(_TRIED, *groups.patch_size), time.perf_counter()
-            part = noisy[:side, :side]
-            refined(pilot[:side, :side], part, sigma, groups, SerialCommunicator())
+            side = max(_TRIED, *groups.patch_size)
+            part, estimate = (np.ascontiguousarray(image[:side, :side]) for image in (noisy, pilot))
+            began = time.perf_counter()
+            refined(estimate, part, sigma, groups, SerialCommunicator())
             share = groups.number(noisy.shape) / groups.number(part.shape)
             seconds += n_rounds * share * (time.perf_counter() - began)
         return seconds
