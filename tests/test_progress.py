@@ -52,6 +52,20 @@ def test_lines_come_at_most_every_ten_seconds():
     assert len(lines(20, 60.0)) == 21
 
 
+def test_what_comes_after_the_last_sweep_is_shown_every_ten_seconds():
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(2, stream=stream, clock=clock)
+    for sweep in (1, 2):
+        progress.update(sweep, VALUES)
+    for share in range(100):
+        clock.time += 0.5
+        progress.show(f"groups: {share}%")
+    found = stream.getvalue().splitlines()
+    assert found[2:] == [f"groups: {share}%" for share in (19, 39, 59, 79, 99)]
+    Progress(2, quiet=True, stream=stream, clock=clock).show("silence")
+    assert len(stream.getvalue().splitlines()) == len(found)
+
+
 def test_verbose_says_more_and_quiet_nothing():
     found = lines(50, 0.1, verbose=True)
     assert len(found) == 51

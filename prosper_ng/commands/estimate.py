@@ -84,11 +84,13 @@ def _whole(found: "Estimate") -> str:
     ranks = "1 rank" if found.n_ranks == 1 else f"{found.n_ranks:,} ranks"
     n_checkpoints = found.n_checkpoints
     checkpoints = "1 checkpoint" if n_checkpoints == 1 else f"{n_checkpoints:,} checkpoints"
-    task = f", {duration(found.task_seconds)} for the task after them" if found.task_seconds else ""
+    task, rest = "", "the task's own results and pictures"
+    if found.task_seconds:
+        task, rest = f", {duration(found.task_seconds)} for the task after them", "pictures"
     return (
         f"{duration(found.seconds)} on {ranks}: {duration(found.start_seconds)} to start, "
         f"{duration(found.sweeps_seconds)} for {found.n_sweeps:,} sweeps, {duration(found.checkpoints_seconds)} for "
-        f"{checkpoints}{task}; {'pictures' if task else 'the results and pictures of the task'} come on top"
+        f"{checkpoints}{task}; {rest} come on top"
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from prosper_ng.config import Loaded, from_mapping
 from prosper_ng.config.canonical import inline
 from prosper_ng.data.images import page_of
+from prosper_ng.data.patches import PatchGrid
+from prosper_ng.data.picture_files import Page
 from prosper_ng.data.picture_pages import Wanted
 from prosper_ng.data.preprocessing import Preprocessing
 from prosper_ng.data.sources.image import Image
@@ -18,6 +20,7 @@ from prosper_ng.inference.learned import Learned
 from prosper_ng.inference.stored import load
 from prosper_ng.models.interface import learnable
 from prosper_ng.models.roles import of_role
+from prosper_ng.parallel.rows import SMALLEST_BLOCK
 from prosper_ng.paths import name_from
 
 _UPDATES = 20
@@ -54,10 +57,17 @@ def restoring(run: Path, picture: str, n_sweeps: int = 0, overrides: Sequence[st
     }
     loaded = from_mapping(mapping, RunConfig, "restore", overrides)
     data: Any = loaded.value.data
-    if isinstance(data, Image):
-        _require_same_preparation(known, data, patches)
-        _require_channels(known, data, picture, "data.channels" in "".join(overrides))
-    return loaded
+    if not isinstance(data, Image):
+        return loaded
+    _require_same_preparation(known, data, patches)
+    page = page_of(picture, Wanted(data.page))
+    _require_channels(known, data, page, loaded.origins["data.channels"].startswith("--set"))
+    height, width = page.shape[:2] if data.crop is None else data.crop[2:]
+    n_blocks = -(-PatchGrid((height, width, 1), data.size, data.stride).n_patches // SMALLEST_BLOCK)
+    if n_blocks >= _UPDATES:
+        return loaded
+    training["updates_per_sweep"] = n_blocks
+    return from_mapping(mapping, RunConfig, "restore", overrides)
 
 
 def _patches_of(known: Learned) -> dict[str, Any]:
@@ -87,9 +97,10 @@ def _preparation_of(preprocessing: Preprocessing) -> dict[str, Any]:
 
 def _require_same_preparation(known: Learned, data: Image, patches: dict[str, Any]) -> None:
     """Raise UserError where patches would not be what the dictionary is made of."""
-    needed = {"remove_mean": patches["remove_mean"], "mean_per": patches["mean_per"], "whiten": "none"}
+    needed = {"whiten": "none"} | {name: value for name, value in patches.items() if name != "channels"}
+    given = {**data.preparation, "patch_size": [*data.size]}
     for name, value in needed.items():
-        asked = data.preparation.get(name, value)
+        asked = given.get(name, value)
         if asked != value:
             raise UserError(
                 f"data.{name} is {inline(asked)}, and {known.origin} has learned with {inline(value)}, which belongs "
@@ -97,9 +108,8 @@ def _require_same_preparation(known: Learned, data: Image, patches: dict[str, An
             )
 
 
-def _require_channels(known: Learned, data: Image, picture: str, is_told: bool) -> None:
+def _require_channels(known: Learned, data: Image, page: Page, is_told: bool) -> None:
     """Raise UserError where the picture has color and the dictionary none, which is told, or the other way round."""
-    page = page_of(picture, Wanted(data.page))
     has_color = page.shape[2] >= 3
     if data.channels == "color" and not has_color:
         raise UserError(

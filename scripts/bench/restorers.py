@@ -207,7 +207,7 @@ def measured(output: Path, methods: dict[str, Restorer], cases: list[Case]) -> N
 
 
 def show(output: Path) -> None:
-    """Tables in Markdown: means over the seeds."""
+    """Tables in Markdown: means over the seeds, or over those that are done."""
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(output.glob("*.json"))]
     for methods, damages, column in ((DENOISING, NOISES, 1), (INPAINTING, GAPS, 2)):
         columns = list(product(PICTURES, damages))
@@ -224,7 +224,8 @@ def show(output: Path) -> None:
             for picture, damage in columns:
                 of_case = [each for each in of_method if each["case"][0] == picture and each["case"][column] == damage]
                 psnrs = [each["psnr"] for each in of_case]
-                cells.append(f"{np.mean(psnrs):.2f}" if len(psnrs) == len(SEEDS) else "")
+                few = f" ({len(psnrs)} of {len(SEEDS)})" if len(psnrs) < len(SEEDS) else ""
+                cells.append(f"{np.mean(psnrs):.2f}{few}" if psnrs else "")
             seconds = [each["seconds"] for each in of_method]
             span = f"{min(seconds):.1f} to {max(seconds):.1f}" if seconds else ""
             print(f"| {method} | " + " | ".join(cells) + f" | {span} |")
@@ -253,13 +254,13 @@ def draw(output: Path, path: Path) -> None:
         if (output / f"{name}.npy").exists():
             psnr = json.loads((output / f"{name}.json").read_text(encoding="utf-8"))["psnr"]
             shown.append((f"{method}\n{psnr:.2f} dB", np.load(output / f"{name}.npy")))
-    figure, grid = plt.subplots(2, 5, figsize=(13, 5.8))
+    figure, grid = plt.subplots(2, 5, figsize=(13, 6.4))
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, (title, image) in zip(grid.flat, shown, strict=False):
         axes.imshow(image[20:180, 60:220], cmap="gray", vmin=0, vmax=_WHITE, interpolation="nearest")
         axes.set_title(title, fontsize=9)
-    figure.tight_layout()
+    figure.tight_layout(h_pad=2.0)
     figure.savefig(path, dpi=80)
 
 

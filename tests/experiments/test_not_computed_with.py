@@ -22,8 +22,8 @@ BY_LENGTH = "training.annealing.temperature=[[0, 3.0], [0.5, 1.0]]"
         ("bars-bsc.yaml", [BY_LENGTH], set()),
         ("bars-bsc.yaml", ["training.restarts=2"], set()),
         ("bars-bsc.yaml", ["training.restarts=2", "training.restart_sweeps=9"], {"training.n_sweeps"}),
-        ("denoise-house.yaml", [], {"training.n_sweeps", "task.every"}),
-        ("denoise-house.yaml", [BY_LENGTH], {"task.every"}),
+        ("denoise-house.yaml", [], {"training.n_sweeps", "task.every", "task.pictures_every"}),
+        ("denoise-house.yaml", [BY_LENGTH], {"task.every", "task.pictures_every"}),
     ],
 )
 def test_the_marks_name_how_far_how_often_and_where_to_and_nothing_else(file, overrides, more):

@@ -116,6 +116,26 @@ def test_the_command_under_a_launcher(mpiexec, alone, tmp_path):
     assert read_run(tmp_path / "run").provenance["n_ranks"] == 2
 
 
+@pytest.mark.parametrize("n_ranks", [2, 3])
+def test_another_picture_is_restored_with_the_bits_of_a_single_process(mpiexec, alone, tmp_path, n_ranks):
+    write_image(tmp_path / "other.png", (20, 22))
+    words = (
+        "restore",
+        alone / "image",
+        tmp_path / "other.png",
+        "--set",
+        "data.noise=40",
+        "--set",
+        "output.figures=false",
+    )
+    for each in (1, n_ranks):
+        done = mpiexec(each, *COMMAND, *words, "--output", tmp_path / f"{each}.png", timeout=240)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines()[-1] == f"the picture is {tmp_path / f'{each}.png'}"
+    assert_same_bits(tmp_path / "1", tmp_path / str(n_ranks))
+    assert (tmp_path / "1.png").read_bytes() == (tmp_path / f"{n_ranks}.png").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("how", "rank", "n_ranks", "n_later"),
     [("SIGINT", 2, 3, 2), ("launcher:SIGUSR1", 0, 2, 5), ("launcher:SIGINT", 1, 2, 1)],

@@ -108,22 +108,32 @@ class Restore(Denoise):
         pilot = np.nan_to_num(noisy, nan=float(np.nanmean(noisy)))
         sigma = _noise_level(context, state, pilot)
         for groups, n_rounds in Counter(stage.groups for stage in self._stages(context, sigma)).items():
-            side, began = max(_TRIED, *groups.patch_size), time.perf_counter()
-            part = noisy[:side, :side]
-            refined(pilot[:side, :side], part, sigma, groups, SerialCommunicator())
+            side = max(_TRIED, *groups.patch_size)
+            part, estimate = (np.ascontiguousarray(image[:side, :side]) for image in (noisy, pilot))
+            began = time.perf_counter()
+            refined(estimate, part, sigma, groups, SerialCommunicator())
             share = groups.number(noisy.shape) / groups.number(part.shape)
             seconds += n_rounds * share * (time.perf_counter() - began)
         return seconds
 
     def finish(self, context: TaskContext, state: TrainingState, folder: Path) -> dict[str, Any]:
         """As of `denoise`, with the posterior standard deviation as `deviation` and in uncertainty.png, where the
-        largest one is white."""
+        largest one is white, or one gray level where all are below it."""
         results = super().finish(context, state, folder)
         deviation = results.get("deviation")
         if deviation is not None:
-            largest = float(np.nanmax(deviation, initial=0.0)) or 1.0
+            largest = float(np.nanmax(deviation, initial=1.0))
             save(folder / "uncertainty.png", deviation * (_WHITE / largest))
         return results
+
+    def closing_line(self, results: dict[str, Any]) -> str | None:
+        """As of `denoise`; and that observed values were kept, where nobody has said whether they have noise."""
+        line, images = super().closing_line(results), results["images"]
+        observed = ~np.isnan(images["noisy"])
+        is_kept = not observed.all() and np.array_equal(images[self.result][observed], images["noisy"][observed])
+        if line is None or not is_kept or self.observed_noise is not None:
+            return line
+        return f"{line}; what was observed is kept as it is (with noise in it: task.observed_noise=true)"
 
     def _stages(self, context: TaskContext, sigma: float) -> list[Stage]:
         dataset = image_of(context)
