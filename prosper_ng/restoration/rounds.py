@@ -22,14 +22,16 @@ class _Closing(NamedTuple):
     n_observed: int
     """How many observed values a patch should have, as far as it does not become too large for that."""
     step: int
-    over_relaxation: float
+    over_relaxation: float = 0.8
+    """Beyond 1 smooth pictures swing."""
 
 
 _CLOSING = (
-    *(_Closing(level, 8, 38, 6, 2.0) for level in (17.3, 14.1, 11.0)),
-    _Closing(7.7, 6, 21, 4, 1.8), _Closing(6.3, 6, 21, 4, 1.5), _Closing(5.0, 6, 21, 4, 1.5),
-    _Closing(3.9, 6, 21, 4, 1.0), _Closing(3.2, 6, 21, 3, 0.5), _Closing(2.8, 6, 21, 3, 0.0),
-)  # fmt: skip
+    *(_Closing(level, 8, 38, 6) for level in (17.3, 14.1, 11.0, 8.9)),
+    *(_Closing(level, 6, 21, 4) for level in (7.7, 6.3, 5.0, 3.9)),
+    _Closing(3.2, 6, 21, 3, 0.5),
+    _Closing(2.8, 6, 21, 3, 0.0),
+)
 _LARGEST_SIDE = 12
 _N_CLOSING = 48
 """Patches in a group that closes gaps: few values of each are known."""
