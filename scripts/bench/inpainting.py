@@ -1,8 +1,9 @@
-"""Pictures with missing values: restored as configs/runs/restore-gaps.yaml says, and by scikit-image's biharmonic inpainting.
+"""Pictures with missing values: restored as configs/runs/restore-gaps.yaml says, and by biharmonic inpainting.
 
 Masks are numpy's `default_rng(0..).random(shape) < share`, each value of a color picture for itself. Every run is a
 process of its own; its processor seconds are all that it takes (`prosper-ng warm-up` first, so that nothing is compiled
-in them). A table of Markdown comes out; what is done is kept in the output folder.
+in them). The other one is scikit-image's, channel by channel. A table of Markdown comes out; what is done is kept in
+the output folder.
 """
 
 import argparse
