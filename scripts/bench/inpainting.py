@@ -74,7 +74,7 @@ def biharmonic(clean: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, float]:
 
     began = time.process_time()
     channels = [
-        inpaint_biharmonic(np.where(hidden, 0.0, channel), hidden)
+        inpaint_biharmonic(np.where(hidden, 0.0, channel), np.ascontiguousarray(hidden))
         for channel, hidden in zip(np.moveaxis(clean, 2, 0), np.moveaxis(mask, 2, 0), strict=True)
     ]
     return np.clip(np.stack(channels, axis=2), 0, 255), time.process_time() - began
