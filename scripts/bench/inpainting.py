@@ -115,7 +115,7 @@ def draw(folder: Path, found: dict[str, float], into: Path) -> None:
         axis.set_title(titles[name])
         axis.axis("off")
     figure.tight_layout()
-    figure.savefig(into, dpi=90)
+    figure.savefig(into, dpi=60)
 
 
 def main() -> None:
