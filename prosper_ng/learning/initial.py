@@ -83,7 +83,8 @@ def initial_parameters(settings: LearningSettings, problem: Problem, given: Give
     for name, spec in settings.model.parameters(problem.n_observed).items():
         value: Any = params[name]
         if spec.role == "noise" and len(moments.elements):
-            value = value * (_LEFT_BY_ROWS**2 if isinstance(spec.constraint, Covariance) else _LEFT_BY_ROWS)
+            less = _LEFT_BY_ROWS**2 if isinstance(spec.constraint, Covariance) else _LEFT_BY_ROWS
+            value = spec.constraint.nearest(less * value)
         origin = f"the start found from the data: {name}"
         if name in given.arrays:
             value, origin = given.arrays[name], given.where.format(name)

@@ -16,22 +16,26 @@ Floats = NDArray[np.float64]
 class _Closing(NamedTuple):
     """A round that closes gaps where observed values have no noise."""
 
-    sigma: float
-    """The noise level to take, on the scale 0 to 255."""
+    noise: float
+    """The noise level to take, as a part of the one that was learned: what the model left unexplained."""
     least_side: int
     """Of patches, in pixels."""
     n_observed: int
     """How many observed values a patch should have, as far as it does not become too large for that."""
     step: int
-    over_relaxation: float
+    over_relaxation: float = 0.8
+    """Beyond 1 smooth pictures swing."""
 
 
 _CLOSING = (
-    *(_Closing(level, 8, 38, 6, 2.0) for level in (17.3, 14.1, 11.0)),
-    _Closing(7.7, 6, 21, 4, 1.8), _Closing(6.3, 6, 21, 4, 1.5), _Closing(5.0, 6, 21, 4, 1.5),
-    _Closing(3.9, 6, 21, 4, 1.0), _Closing(3.2, 6, 21, 3, 0.5), _Closing(2.8, 6, 21, 3, 0.0),
-)  # fmt: skip
+    *(_Closing(noise, 8, 38, 6) for noise in (1.4, 1.13, 0.88, 0.71)),
+    *(_Closing(noise, 6, 21, 4) for noise in (0.62, 0.5, 0.4, 0.31)),
+    _Closing(0.25, 6, 21, 3, 0.5),
+    _Closing(0.22, 6, 21, 3, 0.0),
+)
 _LARGEST_SIDE = 12
+_LEVELS = (1.0, 25.0)
+"""Learned noise levels, on the scale 0 to 255, beyond which others are not believed."""
 _N_CLOSING = 48
 """Patches in a group that closes gaps: few values of each are known."""
 _LEAST_SIGMA = 0.01
@@ -70,7 +74,7 @@ def plan(shape: Sequence[int], sigma: float, is_noisy: bool, share_observed: flo
     if share_observed < 1 and not is_noisy:
         n_rounds = wanted.n_rounds or len(_CLOSING)
         chosen = np.linspace(len(_CLOSING) - 1, 0, n_rounds)[::-1].round().astype(int)
-        stages = [_closing(_CLOSING[i], shape, share_observed, wanted) for i in chosen]
+        stages = [_closing(_CLOSING[i], shape, sigma, share_observed, wanted) for i in chosen]
     else:
         side = 9 if sigma < 20 else 10 if sigma < 35 else 12
         n_rounds = wanted.n_rounds or (3 if share_observed == 1 else 6)
@@ -78,10 +82,11 @@ def plan(shape: Sequence[int], sigma: float, is_noisy: bool, share_observed: flo
     return [stage._replace(offset=(i % 2) * (stage.groups.step // 2)) for i, stage in enumerate(stages)]
 
 
-def _closing(one: _Closing, shape: Sequence[int], share_observed: float, wanted: Wanted) -> Stage:
+def _closing(one: _Closing, shape: Sequence[int], sigma: float, share_observed: float, wanted: Wanted) -> Stage:
     side = round(float(np.sqrt(one.n_observed / (share_observed * shape[2]))))
     groups = _groups(shape, wanted, min(max(side, one.least_side), _LARGEST_SIDE), _N_CLOSING, one.step)
-    return Stage(groups, one.sigma, one.over_relaxation)
+    level = one.noise * min(max(sigma, _LEVELS[0]), _LEVELS[1])
+    return Stage(groups, level, one.over_relaxation)
 
 
 def _groups(shape: Sequence[int], wanted: Wanted, side: int, n_similar: int, step: int) -> Groups:

@@ -1,10 +1,15 @@
 """Pictures restored from themselves alone: what groups of similar patches add, what is kept, what is told."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from prosper_ng import cli
 from prosper_ng.config import load
+from prosper_ng.data.interpolation import interpolated
 from prosper_ng.experiments.estimate import estimate
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.signals import StopRequests
@@ -22,11 +27,12 @@ RESTORE = DENOISE.replace("kind: denoise", "kind: restore")
 def restore(tmp_path, capsys):
     """A function (changes) -> the Runner of a finished run on a small picture, and its last line."""
 
-    def run(*changes, text=RESTORE, name="run"):
+    def run(*changes, text=RESTORE, name="run", doubts=""):
         write_image(tmp_path / "image.png", (30, 34))
         runner = Runner(tmp_path / name, text.replace("IMAGE", str(tmp_path / "image.png")), capsys)
         done = runner("training.n_sweeps=3", "output.figures=false", *changes)
-        assert (done.status, done.err) == (0, "")
+        assert done.status == 0
+        assert (doubts in done.err) if doubts else (done.err == "")
         return runner, done.out.splitlines()[-1]
 
     return run
@@ -138,3 +144,99 @@ def test_what_groups_take_is_estimated(restore, capsys):
     capsys.readouterr()
     assert cli.main(["estimate", str(run.file)]) == 0
     assert "for the task after them; pictures come on top" in capsys.readouterr().out
+
+
+def picture_with(tmp_path, gaps, channels=3):
+    """A float picture in a file, with NaN where `gaps` (30, 34, 3) are, and what was there."""
+    write_image(tmp_path / "whole.png", (30, 34))
+    values = np.repeat(np.asarray(Image.open(tmp_path / "whole.png"), np.float32)[..., None], 3, axis=2)
+    values = (values * np.array([1.0, 0.7, 0.4], np.float32))[..., :channels]
+    kind = "rgb" if channels == 3 else "minisblack"
+    tifffile.imwrite(
+        tmp_path / "holey.tif", np.squeeze(np.where(gaps[..., :channels], np.nan, values)), photometric=kind
+    )
+    tifffile.imwrite(tmp_path / "clean.tif", np.squeeze(values), photometric=kind)
+    holes = f"data.image={tmp_path / 'holey.tif'}", f"data.clean={tmp_path / 'clean.tif'}", "data.mask=nan"
+    return *holes, "data.peak=255", "data.noise=0", "task.n_rounds=3", "training.n_sweeps=2"
+
+
+def gaps_of(kind):
+    """(30, 34, 3) which values are missing."""
+    gaps = np.zeros((30, 34, 3), bool)
+    places = {
+        "a row": np.s_[11],
+        "the border": np.s_[:, -3:],
+        "a hole larger than patches and windows": np.s_[5:27, 4:30],
+        "values of one channel": np.s_[::2, ::3, 1],
+        "nearly all": np.s_[2:, 5:],
+    }
+    gaps[places[kind]] = True
+    return gaps
+
+
+@pytest.mark.parametrize(
+    "kind", ["a row", "the border", "a hole larger than patches and windows", "values of one channel", "nearly all"]
+)
+def test_whatever_is_missing_is_filled_in_and_all_else_is_kept(restore, tmp_path, kind):
+    gaps = gaps_of(kind)
+    doubts = "rows hold no observed value" if gaps.mean() > 0.3 else ""
+    run, _ = restore(*picture_with(tmp_path, gaps), "data.channels=color", "task.window=9", doubts=doubts)
+    images = read_run(run.folder).results["images"]
+    np.testing.assert_array_equal(images["restored"][~gaps], images["clean"][~gaps])
+    assert np.isfinite(images["restored"]).all()
+    observed = images["clean"][~gaps]
+    assert (np.abs(images["restored"][gaps] - observed.mean()) < 2 * np.ptp(observed)).all()
+
+
+def test_a_gray_picture_with_a_row_missing_is_nearer_than_its_interpolation(restore, tmp_path):
+    gaps = np.repeat(np.random.default_rng(0).random((30, 34, 1)) < 0.3, 3, axis=2)
+    gaps[12] = True
+    run, _ = restore(*picture_with(tmp_path, gaps, 1))
+    images = read_run(run.folder).results["images"]
+    hidden = np.isnan(images["noisy"])
+    crude = interpolated(images["noisy"])
+    assert np.std((images["restored"] - images["clean"])[hidden]) < np.std((crude - images["clean"])[hidden])
+
+
+def test_a_channel_that_is_missing_as_a_whole_stays_so_and_the_last_line_says_it(restore, tmp_path):
+    gaps = np.zeros((30, 34, 3), bool)
+    gaps[..., 2] = True
+    gaps[::3, ::4, 0] = True
+    run, line = restore(*picture_with(tmp_path, gaps), "data.channels=color", doubts="observed")
+    restored = read_run(run.folder).results["images"]["restored"]
+    np.testing.assert_array_equal(np.isnan(restored), np.broadcast_to([False, False, True], restored.shape))
+    assert f"{30 * 34} of the {30 * 34 * 3} values were missing and have no estimate" in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (("data.mask=nan", "data.image=HOLEY"), "has no pixel that is not missing; at least one is needed"),
+        (
+            ("data.patch_size=[4, 40]", "data.missing=0.5"),
+            "patches of 4 x 40 pixels do not fit into an image of 30 x 34",
+        ),
+    ],
+)
+def test_what_cannot_be_restored_is_one_sentence(tmp_path, capsys, changes, sentence):
+    write_image(tmp_path / "image.png", (30, 34))
+    tifffile.imwrite(tmp_path / "holey.tif", np.full((30, 34), np.nan, np.float32))
+    runner = Runner(tmp_path / "run", RESTORE.replace("IMAGE", str(tmp_path / "image.png")), capsys)
+    done = runner(*(change.replace("HOLEY", str(tmp_path / "holey.tif")) for change in changes), "data.noise=0")
+    assert done.status == 2
+    assert sentence in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.slow
+def test_a_picture_with_four_fifths_of_its_values_missing(tmp_path, capsys):
+    """A small crop of a photograph, 4 dB better than crude interpolation."""
+    text = (Path(__file__).parents[2] / "configs" / "runs" / "restore-gaps.yaml").read_text()
+    runner = Runner(tmp_path / "run", text, capsys)
+    done = runner("data.crop=[40, 150, 128, 128]", "output.figures=false", "training.updates_per_sweep=4")
+    assert (done.status, done.err) == (0, "")
+    images = read_run(runner.folder).results["images"]
+    crude, restored = (
+        np.mean((each - images["clean"]) ** 2) for each in (interpolated(images["noisy"]), images["restored"])
+    )
+    assert 10 * np.log10(crude / restored) > 4

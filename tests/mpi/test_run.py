@@ -24,7 +24,8 @@ TEXTS = {
     "image": DENOISE.replace("kind: denoise", "kind: restore") + "output: {figures: false}\n",
     "left-open": "name: a\ndata: {kind: image, image: IMAGE, noise: 25}\ntask: restore\noutput: {figures: false}\n",
     "pictures": DENOISE.replace("image: IMAGE", "image: [IMAGE, coins], n_patches: 300, missing: 0.1").replace(
-        "task: {kind: denoise, every: 3}", "output: {figures: false}"
+        "updates_per_sweep: 4}\ntask: {kind: denoise, every: 3}",
+        "updates_per_sweep: 4, start: rows}\noutput: {figures: false}",
     ),
     "noisy-or": SEARCH.replace("n_bars: 6", "n_bars: 6, observable: bernoulli, amplitude: 0.9, noise: 0.05")
     .replace("{kind: bsc, n_latents: 6}", "{kind: noisy_or, n_latents: 8, leak: true}")

@@ -56,15 +56,35 @@ def test_gaps_are_filled_from_what_was_observed(image):
     assert found.deviation[hidden].mean() > found.deviation[~hidden].mean()
 
 
-@pytest.mark.parametrize("share_missing", [0.0, 0.3])
-def test_the_bits_do_not_depend_on_the_ranks(image, share_missing):
+def test_patches_without_gaps_can_be_passed_over(image):
+    noisy, pilot = image.copy(), blurred(image)
+    noisy[15:20, 20:23] = np.nan
+    some, every = (
+        refined(pilot, noisy, 5.0, GROUPS, SerialCommunicator(), only_gaps=only_gaps) for only_gaps in (True, False)
+    )
+    far = np.ones(image.shape, bool)
+    far[2:34, 7:37] = False  # no patch with a gap that a group here could find reaches so far
+    np.testing.assert_array_equal(some.image[far], pilot[far])
+    assert (every.image[far] != pilot[far]).any()
+    hidden = np.isnan(noisy)
+    assert (some.image[hidden] != pilot[hidden]).all()
+    np.testing.assert_allclose(some.image[hidden], every.image[hidden], atol=12)
+    noisy[np.random.default_rng(0).random(noisy.shape) < 0.6] = np.nan  # a gap in every patch
+    some, every = (
+        refined(pilot, noisy, 5.0, GROUPS, SerialCommunicator(), only_gaps=only_gaps) for only_gaps in (True, False)
+    )
+    np.testing.assert_array_equal(some.image, every.image)
+
+
+@pytest.mark.parametrize(("share_missing", "only_gaps"), [(0.0, False), (0.3, False), (0.02, True)])
+def test_the_bits_do_not_depend_on_the_ranks(image, share_missing, only_gaps):
     rng = np.random.default_rng(2)
     color = np.concatenate([image, 0.5 * image, 255 - image], axis=2)
     noisy = color + SIGMA * rng.standard_normal(color.shape)
     noisy[rng.random(noisy.shape) < share_missing] = np.nan
-    alone = refined(color, noisy, SIGMA, GROUPS, SerialCommunicator(), offset=2)
+    alone = refined(color, noisy, SIGMA, GROUPS, SerialCommunicator(), 2, True, only_gaps)
     for size in (2, 3):
-        for found in on_team(size, lambda ranks: refined(color, noisy, SIGMA, GROUPS, ranks, offset=2)):
+        for found in on_team(size, lambda ranks: refined(color, noisy, SIGMA, GROUPS, ranks, 2, True, only_gaps)):
             np.testing.assert_array_equal(found.image, alone.image)
             np.testing.assert_array_equal(found.deviation, alone.deviation)
             assert found.sigma == alone.sigma

@@ -16,13 +16,40 @@ def test_patches_grow_with_the_noise(sigma, side):
     assert len(stages) == 3
 
 
-def test_gaps_without_noise_are_closed_at_levels_that_fall():
-    stages = plan(SHAPE, 3.0, False, 0.2, Wanted())
+@pytest.mark.parametrize("n_rounds", [None, 1, 2, 7, 20])
+def test_gaps_without_noise_are_closed_at_levels_that_fall(n_rounds):
+    stages = plan(SHAPE, 10.0, False, 0.2, Wanted(n_rounds=n_rounds))
     levels = [stage.sigma for stage in stages]
     assert levels == sorted(levels, reverse=True)
-    assert stages[0].over_relaxation > 0 == stages[-1].over_relaxation
-    for n_rounds in (1, 2, 7, 20):
-        assert len(plan(SHAPE, 3.0, False, 0.2, Wanted(n_rounds=n_rounds))) == n_rounds
+    assert stages[-1].over_relaxation == 0
+    assert max(stage.over_relaxation for stage in stages) < 1
+    assert n_rounds is None or len(stages) == n_rounds
+    assert levels == [2 * stage.sigma for stage in plan(SHAPE, 5.0, False, 0.2, Wanted(n_rounds=n_rounds))]
+
+
+def test_the_fewer_values_there_are_the_larger_are_the_patches_that_close_gaps():
+    sides = {
+        (n_channels, share): [
+            stages[place].groups.patch_size[0]
+            for stages in [plan((99, 99, n_channels), 9.0, False, share, Wanted())]
+            for place in (0, -1)
+        ]
+        for n_channels in (1, 3)
+        for share in (0.1, 0.2, 0.5, 0.99)
+    }
+    assert sides[3, 0.2] == [8, 6]
+    assert sides[1, 0.2] == [12, 10]
+    for n_channels in (1, 3):
+        ordered = [sides[n_channels, share] for share in (0.1, 0.2, 0.5, 0.99)]
+        assert ordered == sorted(ordered, reverse=True)
+
+
+def test_a_picture_of_which_a_single_value_is_known_has_rounds_as_well():
+    noisy = np.full((8, 9, 1), np.nan)
+    noisy[3, 3] = 70.0
+    pilot = np.full(noisy.shape, 70.0)
+    for found in rounds(pilot, noisy, 0.0, plan(noisy.shape, 0.0, False, 1 / 72, Wanted()), True, SerialCommunicator()):
+        np.testing.assert_allclose(found.image, 70.0, atol=1e-9)
 
 
 def test_what_is_wanted_counts_and_fits_into_the_picture():
