@@ -40,6 +40,11 @@ from prosper_ng.training.restarts import seed_of
 
 Floats = NDArray[np.float64]
 
+_ALL_ALIKE = (
+    "training.restarts: all starts begin with the same parameters, which are given; only what is drawn while they are "
+    "learned tells them apart"
+)
+
 
 class Assembly(NamedTuple):
     """Everything that learning needs, found to fit together."""
@@ -113,10 +118,7 @@ def assemble(
 
     initial = begin(settings.seed)
     if settings.training.restarts > 1 and begin(seed_of(settings.seed, 1)).buffer.tobytes() == initial.buffer.tobytes():
-        warnings += (
-            "training.restarts: all starts begin with the same parameters, which are given; only what is drawn while "
-            "they are learned tells them apart",
-        )
+        warnings += (_ALL_ALIKE,)
     return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, missing, begin, allocate, warnings)
 
 

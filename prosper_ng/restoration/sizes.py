@@ -15,8 +15,8 @@ _BY_VISIBLE = ((0.3, 6, 256, 8, 3, 1.0), (0.125, 8, 256, 8, 3, 1.0), (0.0, 14, 3
 """Shares of directions in which the image stands out of the noise; from there on side of patches and latents of the
 model, side of patches in groups, how often groups are made, and their share of the residual's covariance."""
 _LITTLE_NOISE, _ROUNDS_OF_LITTLE = 10.0, 2
-_OF_GAPS = (7, 192, 2, None, None, 1.0)
-"""Side, latents, stride where there are gaps and no noise; their groups and rounds are those of `rounds.plan`."""
+_OF_GAPS, _OF_GAPS_IN_COLOR = (8, 192, 2, 6), (7, 192, 3, 6)
+"""Side, latents, stride, updates where there are gaps and no noise; their groups are those of `rounds.plan`."""
 
 
 class Given(NamedTuple):
@@ -57,18 +57,21 @@ def sizes_for(shape: Sequence[int], noise: Noise | None, given: Given = NOTHING)
     latents.
     """
     height, width, n_channels = shape
-    side, n_latents, stride, group_size, n_rounds, share = _OF_GAPS
-    if noise is not None:
+    if noise is None:
+        side, n_latents, stride, most = _OF_GAPS if n_channels == 1 else _OF_GAPS_IN_COLOR
+        group_size = n_rounds = None
+        share = 1.0
+    else:
         suits = next(each for each in _BY_VISIBLE if noise.visible >= each[0])
         _, side, n_latents, group_size, n_rounds, share = suits
-        stride = 1
+        stride, most = 1, _MOST_UPDATES
         n_rounds = _ROUNDS_OF_LITTLE if noise.sigma < _LITTLE_NOISE else n_rounds
     patch = given.patch_size or (min(side, height, width),) * 2
     farthest = max(1, min(patch) // 2)
     stride = max(stride, next(apart for least, apart in _BY_PIXELS if height * width >= least))
     stride = given.stride or min(stride, farthest)
     n_rows = PatchGrid((height, width, n_channels), patch, stride).n_patches
-    most = min(_MOST_UPDATES, -(-n_rows // (given.block_rows or 1)))
+    most = min(most, -(-n_rows // (given.block_rows or 1)))
     n_updates = max(1, min(most, n_rows // _ROWS_OF_AN_UPDATE))
     n_latents = max(1, min(n_latents, n_rows // _ROWS_OF_A_LATENT))
     return Sizes(patch, stride, n_latents, n_updates, group_size, n_rounds, share)

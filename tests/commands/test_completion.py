@@ -46,7 +46,7 @@ def completed(script, folder, *words):
     ("words", "offered"),
     [
         (["va"], {"validate"}),
-        (["re"], {"reconstruct", "report"}),
+        (["re"], {"reconstruct", "report", "restore"}),
         (["infer", "--top"], {"--top-k"}),
         (["--quiet", "infer", "--ad"], {"--adaptive"}),
         (["campaign", "col"], {"collect"}),

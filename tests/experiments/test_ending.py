@@ -101,7 +101,7 @@ def test_what_is_reserved_was_measured(monkeypatch):
         name = None
 
     class Training:
-        n_sweeps = 10
+        all_sweeps = 10
 
         class stopping:
             wall_time, patience = None, 3
