@@ -195,6 +195,13 @@ def reference(clean: Floats, noisy: Floats) -> Floats | None:
     return None if noisy is clean or np.array_equal(clean, noisy) else clean
 
 
+def missing_in_words(image: Floats) -> str:
+    """How many pixels of (height, width, channels) are missing, or values where pixels lack only some; else nothing."""
+    gaps = np.isnan(image)
+    share, of_pixels = gaps.mean(), gaps.any(axis=2).mean()
+    return "" if share == 0 else f"{share:.1%} of the {'pixels' if share == of_pixels else 'values'}"
+
+
 def shown(image: Floats, missing: float = 0.0) -> Floats:
     """The image with missing values (NaN) in the shade `missing`, black where not given."""
     return np.where(np.isnan(image), missing, image)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.data.images import quality, reference
+from prosper_ng.data.images import missing_in_words, quality, reference
 from prosper_ng.drawing.pixels import with_channels
 from prosper_ng.errors import UserError
 from prosper_ng.storage.run_record import RunRecord
@@ -37,8 +37,8 @@ def notes_on(images: Images, results: Mapping[str, Any]) -> list[str]:
     clean = next((image for name, image in images if name == "clean"), None)
     notes = []
     for name, image in images:
-        missing = np.isnan(image).any(axis=2).mean()
-        parts = [f"{missing:.1%} of the pixels are missing"] if missing else []
+        missing = missing_in_words(image)
+        parts = [f"{missing} are missing"] if missing else []
         if clean is not None and name != "clean":
             parts += _quality(clean, image)
         elif clean is None and name in _RESULTS:

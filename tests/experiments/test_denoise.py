@@ -86,7 +86,7 @@ def test_hidden_pixels_are_compared_with_what_they_are(denoise, noise):
     assert results["psnr"] == {"after": pytest.approx(10 * np.log10(255**2 / error))}
     assert set(results["ssim"]) == {"after"}
     after, share = results["psnr"]["after"], hidden.mean()
-    assert line == f"PSNR {after:.2f} dB over all pixels, {share:.1%} of which were missing"
+    assert line == f"PSNR {after:.2f} dB over the whole image; {share:.1%} of the pixels were missing"
     assert run.history["psnr"][-1] == after
     assert cli.main(["--quiet", "report", str(run.folder)]) == 0
     page = Page(run.folder / "report.html")

@@ -71,7 +71,7 @@ def test_what_was_observed_without_noise_is_kept_and_the_gaps_are_filled(restore
     np.testing.assert_array_equal(results["deviation"][~hidden], 0.0)
     assert (results["deviation"][hidden] > 0).all()
     assert np.std(images["restored"][hidden] - images["clean"][hidden]) < np.std(images["clean"])
-    assert f"{hidden.mean():.1%} of which were missing; what was observed is kept as it is" in line
+    assert f"{hidden.mean():.1%} of the pixels were missing; what was observed is kept as it is" in line
 
 
 @pytest.mark.parametrize("changes", [("data.noise=20",), ("data.noise=0", "task.observed_noise=true")])

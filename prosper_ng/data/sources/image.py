@@ -8,7 +8,7 @@ import numpy as np
 
 from prosper_ng.components import Seed, component
 from prosper_ng.data.dataset import DataError, Dataset, SourceDefaults
-from prosper_ng.data.images import Channels, Picture, Reading, page_of
+from prosper_ng.data.images import Channels, Picture, Reading, missing_in_words, page_of
 from prosper_ng.data.patches import PatchDataset, PatchGrid
 from prosper_ng.data.picture_files import Page
 from prosper_ng.data.picture_pages import Wanted
@@ -151,7 +151,7 @@ class Image(Prepares, SourceDefaults):
             clean = picture.pixels if self.mask is None else noisy
         notes = (*named.notes, *picture.notes)
         if self.mask is not None:
-            notes = (*notes, f"{np.isnan(noisy).any(axis=2).mean():.1%} of the pixels are missing")
+            notes = (*notes, f"{missing_in_words(noisy) or 'none of the pixels'} are missing")
         return PatchDataset(
             clean, noisy, grid, self.remove_mean, self.whiten, self.whiten_epsilon, self.may_lack_values,
             f"image {name}", self.mean_per == "channel", None if picture.is_eight_bit else picture.scale, notes,

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import NotComputedWith, component, kind_of
 from prosper_ng.data.dataset import Dataset, ImageDataset
-from prosper_ng.data.images import psnr_of, quality, reference, require_measures, save_png, save_values
+from prosper_ng.data.images import (
+    missing_in_words,
+    psnr_of,
+    quality,
+    reference,
+    require_measures,
+    save_png,
+    save_values,
+)
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Numbers, TaskContext
@@ -112,12 +120,12 @@ class Denoise:
             learned = [name for name in results if name.startswith(_LEARNED)]
             noise = "".join(f" with a {name.replace('_', ' ')} of {results[name]:.4g}" for name in learned)
             return f"{self.result}{noise}: see noisy.png and {self.result}.png (no PSNR without a clean image)"
-        n_missing, n_left = (int(np.isnan(images[name]).sum()) for name in ("noisy", self.result))
+        missing, n_left = missing_in_words(images["noisy"]), int(np.isnan(images[self.result]).sum())
         if n_left:
             return f"no PSNR: {n_left} of the {images['clean'].size} values were missing and have no estimate"
         after = f"{psnr['after']:.2f} dB" if "after" in psnr else "infinite, every value is right"
-        if n_missing:
-            return f"PSNR {after} over all pixels, {n_missing / images['clean'].size:.1%} of which were missing"
+        if missing:
+            return f"PSNR {after} over the whole image; {missing} were missing"
         if len(psnr) < 2:
             return f"PSNR {after}"
         gain = round(psnr["after"] - psnr["before"], 2) + 0.0  # not -0.00
