@@ -19,6 +19,10 @@ from tests.helpers.scheduling import LANES, LanesAtTheEnd
 # Before anything imports numpy or numba.
 prepare_environment()
 
+# A shell that starts something in the background has it ignore Ctrl-C, which tests wait for.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # The first example of a test may compile kernels, and machines are shared: no example is too slow.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
