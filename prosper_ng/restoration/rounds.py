@@ -62,6 +62,7 @@ class Wanted(NamedTuple):
     step: int | None = None
     n_rounds: int | None = None
     share: float = 1.0
+    learn_noise: bool = True
 
 
 def plan(shape: Sequence[int], sigma: float, is_noisy: bool, share_observed: float, wanted: Wanted) -> list[Stage]:
@@ -78,7 +79,7 @@ def plan(shape: Sequence[int], sigma: float, is_noisy: bool, share_observed: flo
     else:
         side = 9 if sigma < 20 else 10 if sigma < 35 else 12
         n_rounds = wanted.n_rounds or (3 if share_observed == 1 else 6)
-        stages = [Stage(_groups(shape, wanted, side, 32, 4))] * n_rounds
+        stages = [Stage(_groups(shape, wanted, side, 32, 4), None if wanted.learn_noise else sigma)] * n_rounds
     return [stage._replace(offset=(i % 2) * (stage.groups.step // 2)) for i, stage in enumerate(stages)]
 
 

@@ -11,9 +11,15 @@ _MOST_UPDATES = 20
 _ROWS_OF_AN_UPDATE, _ROWS_OF_A_LATENT = 64, 16
 _BY_PIXELS = ((600_000, 3), (50_000, 2), (0, 1))
 """Pixels of an image, and from there on those from one patch to the next."""
-_BY_VISIBLE = ((0.3, 6, 256, 8, 3, 1.0), (0.125, 8, 256, 8, 3, 1.0), (0.0, 14, 384, 12, 4, 0.5))
+_BY_VISIBLE = (
+    (0.3, 6, 256, 8, 3, 1.0, True),
+    (0.15, 10, 384, 10, 3, 0.5, True),
+    (0.12, 10, 384, 10, 4, 1.0, False),
+    (0.0, 14, 384, 12, 4, 1.0, False),
+)
 """Shares of directions in which the image stands out of the noise; from there on side of patches and latents of the
-model, side of patches in groups, how often groups are made, and their share of the residual's covariance."""
+model, side of patches in groups, how often groups are made, their share of the residual's covariance, and whether the
+noise level is learned again with each."""
 _LITTLE_NOISE, _ROUNDS_OF_LITTLE = 10.0, 2
 _OF_GAPS, _OF_GAPS_IN_COLOR = (8, 192, 2, 6), (7, 192, 3, 6)
 """Side, latents, stride, updates where there are gaps and no noise; their groups are those of `rounds.plan`."""
@@ -43,6 +49,8 @@ class Sizes(NamedTuple):
     """how often these are made; None where that suits gaps, which tell it better."""
     share: float
     """Of the residual's covariance, what all groups get."""
+    learn_noise: bool
+    """Whether the noise level is learned again with groups."""
     n_sweeps: int = N_SWEEPS
     n_states: int = 20
     n_parents: int = 2
@@ -60,10 +68,10 @@ def sizes_for(shape: Sequence[int], noise: Noise | None, given: Given = NOTHING)
     if noise is None:
         side, n_latents, stride, most = _OF_GAPS if n_channels == 1 else _OF_GAPS_IN_COLOR
         group_size = n_rounds = None
-        share = 1.0
+        share, learn_noise = 1.0, True
     else:
         suits = next(each for each in _BY_VISIBLE if noise.visible >= each[0])
-        _, side, n_latents, group_size, n_rounds, share = suits
+        _, side, n_latents, group_size, n_rounds, share, learn_noise = suits
         stride, most = 1, _MOST_UPDATES
         n_rounds = _ROUNDS_OF_LITTLE if noise.sigma < _LITTLE_NOISE else n_rounds
     patch = given.patch_size or (min(side, height, width),) * 2
@@ -74,4 +82,4 @@ def sizes_for(shape: Sequence[int], noise: Noise | None, given: Given = NOTHING)
     most = min(most, -(-n_rows // (given.block_rows or 1)))
     n_updates = max(1, min(most, n_rows // _ROWS_OF_AN_UPDATE))
     n_latents = max(1, min(n_latents, n_rows // _ROWS_OF_A_LATENT))
-    return Sizes(patch, stride, n_latents, n_updates, group_size, n_rounds, share)
+    return Sizes(patch, stride, n_latents, n_updates, group_size, n_rounds, share, learn_noise)

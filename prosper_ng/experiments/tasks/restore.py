@@ -57,6 +57,8 @@ class Restore(Denoise):
     """How often groups are made anew from what came out."""
     share: Annotated[float, Gt(0), Le(1)] = 1.0
     """Of what varies in the residual beyond the noise, the part that may belong to the image."""
+    learn_noise: bool = True
+    """Whether the noise level is learned again in each round; else it stays as it was learned before, or given."""
 
     def rehearse(self, context: TaskContext, state: TrainingState) -> None:
         """Merge a few patches, and make a group of one, with gaps and without."""
@@ -137,7 +139,9 @@ class Restore(Denoise):
 
     def _stages(self, context: TaskContext, sigma: float) -> list[Stage]:
         dataset = image_of(context)
-        wanted = Wanted(self.patch_size, self.n_similar, self.window, self.step, self.n_rounds, self.share)
+        wanted = Wanted(
+            self.patch_size, self.n_similar, self.window, self.step, self.n_rounds, self.share, self.learn_noise
+        )
         share_observed = 1.0 - float(np.isnan(dataset.noisy).mean())
         return plan(dataset.noisy.shape, sigma, not self.keeps_observed(dataset), share_observed, wanted)
 
