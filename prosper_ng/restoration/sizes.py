@@ -10,11 +10,13 @@ N_SWEEPS = 3
 _MOST_UPDATES = 20
 _ROWS_OF_AN_UPDATE, _ROWS_OF_A_LATENT = 64, 16
 _BY_PIXELS = ((600_000, 3), (50_000, 2), (0, 1))
-"""Pixels of an image, and from there on those from one patch to the next."""
+"""Pixels of an image, and from there on those from one patch to the next,"""
+_SMOOTH, _DENSE = 0.12, 2
+"""of this many times as many pixels where the image stands out of the noise in fewer directions than these."""
 _BY_VISIBLE = (
     (0.3, 6, 256, 8, 3, 1.0, True),
     (0.15, 10, 384, 10, 3, 0.5, True),
-    (0.12, 10, 384, 10, 4, 1.0, False),
+    (_SMOOTH, 10, 384, 10, 4, 1.0, False),
     (0.0, 14, 384, 12, 4, 1.0, False),
 )
 """Shares of directions in which the image stands out of the noise; from there on side of patches and latents of the
@@ -76,7 +78,8 @@ def sizes_for(shape: Sequence[int], noise: Noise | None, given: Given = NOTHING)
         n_rounds = _ROUNDS_OF_LITTLE if noise.sigma < _LITTLE_NOISE else n_rounds
     patch = given.patch_size or (min(side, height, width),) * 2
     farthest = max(1, min(patch) // 2)
-    stride = max(stride, next(apart for least, apart in _BY_PIXELS if height * width >= least))
+    n_pixels = height * width / (_DENSE if noise is not None and noise.visible < _SMOOTH else 1)
+    stride = max(stride, next(apart for least, apart in _BY_PIXELS if n_pixels >= least))
     stride = given.stride or min(stride, farthest)
     n_rows = PatchGrid((height, width, n_channels), patch, stride).n_patches
     most = min(most, -(-n_rows // (given.block_rows or 1)))
