@@ -58,7 +58,8 @@ def noise_of(image: Floats) -> Noise:
 def _amid_smooth_blocks(patches: Floats, rough: Floats, variance: float) -> float:
     """The noise variance of the patches (n, D) whose roughness (n,), in units of the most that noise of variance 1
     looks like, is no more than it should be."""
-    least = np.partition(rough, min(_LEAST_SMOOTH, len(rough)) - 1)[min(_LEAST_SMOOTH, len(rough)) - 1]
+    last = min(_LEAST_SMOOTH, len(rough)) - 1
+    least = np.partition(rough, last)[last]
     for _ in range(_ROUNDS):
         before, variance = variance, _noise_variance(_eigenvalues(patches[rough <= max(variance, least)]))
         if abs(variance - before) <= _SETTLED * before:
