@@ -13,18 +13,32 @@ _BY_PIXELS = ((600_000, 3), (50_000, 2), (0, 1))
 """Pixels of an image, and from there on those from one patch to the next,"""
 _SMOOTH, _DENSE = 0.12, 2
 """of this many times as many pixels where the image stands out of the noise in fewer directions than these."""
-_BY_VISIBLE = (
-    (0.3, 6, 256, 8, 3, 1.0, True),
-    (0.15, 10, 384, 10, 3, 0.5, True),
-    (_SMOOTH, 10, 384, 10, 4, 1.0, False),
-    (0.0, 14, 384, 12, 4, 1.0, False),
-)
-"""Shares of directions in which the image stands out of the noise; from there on side of patches and latents of the
-model, side of patches in groups, how often groups are made, their share of the residual's covariance, and whether the
-noise level is learned again with each."""
 _LITTLE_NOISE, _ROUNDS_OF_LITTLE = 10.0, 2
-_OF_GAPS, _OF_GAPS_IN_COLOR = (8, 192, 2, 6), (7, 192, 3, 6)
-"""Side, latents, stride, updates where there are gaps and no noise; their groups are those of `rounds.plan`."""
+
+
+class _Suits(NamedTuple):
+    """What suits images that stand out of the noise in a share of directions of patches."""
+
+    visible: float
+    """The least share."""
+    side: int
+    n_latents: int
+    group_size: int | None = None
+    n_rounds: int | None = None
+    share: float = 1.0
+    learn_noise: bool = True
+    stride: int = 1
+    n_updates: int = _MOST_UPDATES
+
+
+_BY_VISIBLE = (
+    _Suits(0.3, 6, 256, 8, 3, 1.0, True),
+    _Suits(0.15, 10, 384, 10, 3, 0.5, True),
+    _Suits(_SMOOTH, 10, 384, 10, 4, 1.0, False),
+    _Suits(0.0, 14, 384, 12, 4, 1.0, False),
+)
+_OF_GAPS, _OF_GAPS_IN_COLOR = (_Suits(0.0, side, 192, stride=apart, n_updates=6) for side, apart in ((8, 2), (7, 3)))
+"""Where there are gaps and no noise; groups are those of `rounds.plan`."""
 
 
 class Given(NamedTuple):
@@ -67,22 +81,17 @@ def sizes_for(shape: Sequence[int], noise: Noise | None, given: Given = NOTHING)
     latents.
     """
     height, width, n_channels = shape
-    if noise is None:
-        side, n_latents, stride, most = _OF_GAPS if n_channels == 1 else _OF_GAPS_IN_COLOR
-        group_size = n_rounds = None
-        share, learn_noise = 1.0, True
-    else:
-        suits = next(each for each in _BY_VISIBLE if noise.visible >= each[0])
-        _, side, n_latents, group_size, n_rounds, share, learn_noise = suits
-        stride, most = 1, _MOST_UPDATES
-        n_rounds = _ROUNDS_OF_LITTLE if noise.sigma < _LITTLE_NOISE else n_rounds
-    patch = given.patch_size or (min(side, height, width),) * 2
+    suits = _OF_GAPS if n_channels == 1 else _OF_GAPS_IN_COLOR
+    if noise is not None:
+        suits = next(each for each in _BY_VISIBLE if noise.visible >= each.visible)
+        suits = suits._replace(n_rounds=_ROUNDS_OF_LITTLE) if noise.sigma < _LITTLE_NOISE else suits
+    patch = given.patch_size or (min(suits.side, height, width),) * 2
     farthest = max(1, min(patch) // 2)
     n_pixels = height * width / (_DENSE if noise is not None and noise.visible < _SMOOTH else 1)
-    stride = max(stride, next(apart for least, apart in _BY_PIXELS if n_pixels >= least))
+    stride = max(suits.stride, next(apart for least, apart in _BY_PIXELS if n_pixels >= least))
     stride = given.stride or min(stride, farthest)
     n_rows = PatchGrid((height, width, n_channels), patch, stride).n_patches
-    most = min(most, -(-n_rows // (given.block_rows or 1)))
+    most = min(suits.n_updates, -(-n_rows // (given.block_rows or 1)))
     n_updates = max(1, min(most, n_rows // _ROWS_OF_AN_UPDATE))
-    n_latents = max(1, min(n_latents, n_rows // _ROWS_OF_A_LATENT))
-    return Sizes(patch, stride, n_latents, n_updates, group_size, n_rounds, share, learn_noise)
+    n_latents = max(1, min(suits.n_latents, n_rows // _ROWS_OF_A_LATENT))
+    return Sizes(patch, stride, n_latents, n_updates, suits.group_size, suits.n_rounds, suits.share, suits.learn_noise)
