@@ -61,9 +61,9 @@ def at_least(matrix: Floats, least: Floats, before: Floats | None = None) -> Flo
     scale = np.sqrt(least)
     bound = 1.0
     if before is not None:
-        bound = min(1.0, float(linalg.eigvalsh(before / scale[:, None] / scale, subset_by_index=(0, 0))[0]))
+        bound = min(1.0, float(linalg.eigvalsh(before / scale[:, None] / scale, driver="evd")[0]))
     symmetric = 0.5 * (matrix + matrix.T)
-    eigenvalues, vectors = linalg.eigh(symmetric / scale[:, None] / scale)
+    eigenvalues, vectors = linalg.eigh(symmetric / scale[:, None] / scale, driver="evd")
     if eigenvalues[0] >= bound:
         return symmetric
     raised = (vectors * np.maximum(eigenvalues, bound)) @ vectors.T

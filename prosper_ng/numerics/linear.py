@@ -74,18 +74,23 @@ def solve_least_change(moment: Floats, right: Floats, old: Floats) -> Floats:
     scale = np.sqrt(np.diagonal(moment))
     # Rows that are zero, or subnormal, say nothing; rescaling makes "singular" independent of how active latents are.
     known = scale > 1e-150
-    inverse_scale = np.where(known, 1.0 / np.where(known, scale, 1.0), 0.0)
+    if not known.all():
+        found = old.copy()
+        if known.any():
+            found[:, known] = solve_least_change(moment[np.ix_(known, known)], right[:, known], old[:, known])
+        return found
+    inverse_scale = 1.0 / scale
     scaled = moment * inverse_scale[:, None] * inverse_scale
     residual = (right - old @ moment) * inverse_scale
-    if known.all():
-        try:
-            factor = linalg.cho_factor(scaled, lower=True, check_finite=False)
-        except linalg.LinAlgError:
-            pass
-        else:
-            if np.min(np.diagonal(factor[0])) > 1e-4:
-                return old + linalg.cho_solve(factor, residual.T, check_finite=False).T * inverse_scale
-    eigenvalues, vectors = linalg.eigh(scaled)
+    try:
+        factor = linalg.cho_factor(scaled, lower=True, check_finite=False)
+    except linalg.LinAlgError:
+        pass
+    else:
+        if np.min(np.diagonal(factor[0])) > 1e-4:
+            return old + linalg.cho_solve(factor, residual.T, check_finite=False).T * inverse_scale
+    # Not LAPACK's default, which fails on some matrices that are nearly the identity.
+    eigenvalues, vectors = linalg.eigh(scaled, driver="evd")
     keep = eigenvalues > 1e-11 * max(eigenvalues[-1], 0.0)
     vectors = vectors[:, keep]
     return old + ((residual @ vectors) / eigenvalues[keep]) @ vectors.T * inverse_scale
