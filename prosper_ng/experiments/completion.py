@@ -118,7 +118,6 @@ def _settings(sizes: Sizes, sigma: float | None) -> dict[str, Any]:
         "training.updates_per_sweep": sizes.n_updates,
         "task.patch_size": sizes.group_size,
         "task.n_rounds": sizes.n_rounds,
-        "task.share": sizes.share,
         "task.learn_noise": sizes.learn_noise,
         "training.learn": None if sigma is None else list(_LEARNED_BESIDES),
         "training.initial": {} if sigma is None else {"sigma": sigma},

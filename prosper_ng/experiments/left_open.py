@@ -28,7 +28,7 @@ def left_open(given: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"data.patch_size": 1, "data.stride": 1}
     found |= {"training.n_sweeps": N_SWEEPS, "training.updates_per_sweep": 1}
-    found |= {"task.patch_size": None, "task.n_rounds": None, "task.share": 1.0, "task.learn_noise": True}
+    found |= {"task.patch_size": None, "task.n_rounds": None, "task.learn_noise": True}
     if "model" not in given:
         found["model"] = {"kind": "gsc", "n_latents": 1}
     elif lacks_latents:

@@ -48,8 +48,6 @@ class Groups(NamedTuple):
     n_similar: int = 32
     reach: int = 17
     step: int = 4
-    share: float = 1.0
-    """Of the covariance that the residual holds beyond the noise, what all groups get."""
 
     def corners(self, shape: Sequence[int], offset: int = 0) -> tuple[Ints, Ints]:
         """Tops and lefts of the patches of an image (height, width, ...) that groups lie around."""
@@ -117,7 +115,7 @@ def _precision(residual: Floats, sigma: float, groups: Groups) -> Floats:
     numbers = np.unique(np.linspace(0, grid.n_patches - 1, min(grid.n_patches, _MOST_RESIDUALS)).astype(np.int64))
     patches = grid.cut(residual, numbers)
     eigenvalues, vectors = np.linalg.eigh(np.cov(patches.T, ddof=0).reshape(patches.shape[1], -1))
-    variances = sigma**2 + groups.share * np.maximum(eigenvalues - sigma**2, 0.0)
+    variances = sigma**2 + np.maximum(eigenvalues - sigma**2, 0.0)
     return np.ascontiguousarray((vectors / variances) @ vectors.T)
 
 

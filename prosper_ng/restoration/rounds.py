@@ -61,7 +61,6 @@ class Wanted(NamedTuple):
     window: int = 35
     step: int | None = None
     n_rounds: int | None = None
-    share: float = 1.0
     learn_noise: bool = True
 
 
@@ -97,7 +96,6 @@ def _groups(shape: Sequence[int], wanted: Wanted, side: int, n_similar: int, ste
         wanted.n_similar or n_similar,
         wanted.window // 2,
         wanted.step or min(step, side),
-        wanted.share,
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from prosper_ng.data.patches import PatchGrid
 from prosper_ng.restoration.noise_level import Noise
 
@@ -11,8 +13,8 @@ _MOST_UPDATES = 20
 _ROWS_OF_AN_UPDATE, _ROWS_OF_A_LATENT = 64, 16
 _BY_PIXELS = ((600_000, 3), (50_000, 2), (0, 1))
 """Pixels of an image, and from there on those from one patch to the next,"""
-_SMOOTH, _DENSE = 0.12, 2
-"""of this many times as many pixels where the image stands out of the noise in fewer directions than these."""
+_DENSE = 2
+"""of this many times as many pixels where the image is smooth."""
 _LITTLE_NOISE, _ROUNDS_OF_LITTLE = 10.0, 2
 
 
@@ -25,17 +27,17 @@ class _Suits(NamedTuple):
     n_latents: int
     group_size: int | None = None
     n_rounds: int | None = None
-    share: float = 1.0
     learn_noise: bool = True
+    smooth_below: float = 0.0
+    """The noise level up to which such images are smooth: texture that is left shows beside more noise."""
     stride: int = 1
     n_updates: int = _MOST_UPDATES
 
 
 _BY_VISIBLE = (
-    _Suits(0.3, 6, 256, 8, 3, 1.0, True),
-    _Suits(0.15, 10, 384, 10, 3, 0.5, True),
-    _Suits(_SMOOTH, 10, 384, 10, 4, 1.0, False),
-    _Suits(0.0, 14, 384, 12, 4, 1.0, False),
+    _Suits(0.3, 6, 256, 8, 3),
+    _Suits(0.15, 10, 384, 10, 3, smooth_below=30.0),
+    _Suits(0.0, 14, 384, 12, 4, learn_noise=False, smooth_below=np.inf),
 )
 _OF_GAPS, _OF_GAPS_IN_COLOR = (_Suits(0.0, side, 192, stride=apart, n_updates=6) for side, apart in ((8, 2), (7, 3)))
 """Where there are gaps and no noise; groups are those of `rounds.plan`."""
@@ -63,8 +65,6 @@ class Sizes(NamedTuple):
     """Side of the patches in groups, and"""
     n_rounds: int | None
     """how often these are made; None where that suits gaps, which tell it better."""
-    share: float
-    """Of the residual's covariance, what all groups get."""
     learn_noise: bool
     """Whether the noise level is learned again with groups."""
     n_sweeps: int = N_SWEEPS
@@ -87,11 +87,11 @@ def sizes_for(shape: Sequence[int], noise: Noise | None, given: Given = NOTHING)
         suits = suits._replace(n_rounds=_ROUNDS_OF_LITTLE) if noise.sigma < _LITTLE_NOISE else suits
     patch = given.patch_size or (min(suits.side, height, width),) * 2
     farthest = max(1, min(patch) // 2)
-    n_pixels = height * width / (_DENSE if noise is not None and noise.visible < _SMOOTH else 1)
+    n_pixels = height * width / (_DENSE if noise is not None and noise.sigma < suits.smooth_below else 1)
     stride = max(suits.stride, next(apart for least, apart in _BY_PIXELS if n_pixels >= least))
     stride = given.stride or min(stride, farthest)
     n_rows = PatchGrid((height, width, n_channels), patch, stride).n_patches
     most = min(suits.n_updates, -(-n_rows // (given.block_rows or 1)))
     n_updates = max(1, min(most, n_rows // _ROWS_OF_AN_UPDATE))
     n_latents = max(1, min(suits.n_latents, n_rows // _ROWS_OF_A_LATENT))
-    return Sizes(patch, stride, n_latents, n_updates, suits.group_size, suits.n_rounds, suits.share, suits.learn_noise)
+    return Sizes(patch, stride, n_latents, n_updates, suits.group_size, suits.n_rounds, suits.learn_noise)

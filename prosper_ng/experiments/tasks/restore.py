@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from annotated_types import Gt, Le
+from annotated_types import Gt
 from numpy.typing import NDArray
 
 from prosper_ng.components import component
@@ -55,8 +55,6 @@ class Restore(Denoise):
     """Pixels from one group to the next."""
     n_rounds: Positive | None = None
     """How often groups are made anew from what came out."""
-    share: Annotated[float, Gt(0), Le(1)] = 1.0
-    """Of what varies in the residual beyond the noise, the part that may belong to the image."""
     learn_noise: bool = True
     """Whether the noise level is learned again in each round; else it stays as it was learned before, or given."""
 
@@ -139,9 +137,7 @@ class Restore(Denoise):
 
     def _stages(self, context: TaskContext, sigma: float) -> list[Stage]:
         dataset = image_of(context)
-        wanted = Wanted(
-            self.patch_size, self.n_similar, self.window, self.step, self.n_rounds, self.share, self.learn_noise
-        )
+        wanted = Wanted(self.patch_size, self.n_similar, self.window, self.step, self.n_rounds, self.learn_noise)
         share_observed = 1.0 - float(np.isnan(dataset.noisy).mean())
         return plan(dataset.noisy.shape, sigma, not self.keeps_observed(dataset), share_observed, wanted)
 
