@@ -55,29 +55,17 @@ class Case(NamedTuple):
         return clean, clean + self.noise * rng.standard_normal(clean.shape)
 
 
-def settings(case: Case) -> dict[str, Any]:
-    """Sizes for prosper_ng, by the noise."""
-    side, n_latents, n_sweeps = (7, 192, 3) if case.missing else (10, 384, 3) if case.noise < 35 else (16, 512, 4)
-    return {
-        "data": {"patch_size": side},
-        "model": {"kind": "gsc", "n_latents": n_latents, "shared_pi": True},
-        "training": {"n_sweeps": n_sweeps, "updates_per_sweep": 20},
-        "task": "restore",
-    }
-
-
 def by_prosper(damaged: Floats, case: Case, folder: Path) -> Floats:
-    """The task as it is, which is not told the noise level."""
+    """The task as it is, with nothing set and not told the noise level."""
     import tifffile
 
     import prosper_ng
 
     folder.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(folder / "damaged.tif", damaged.astype(np.float32))
-    config = settings(case)
-    data = {"kind": "image", "image": str(folder / "damaged.tif"), "peak": _WHITE, **config["data"]}
+    data: dict[str, Any] = {"kind": "image", "image": str(folder / "damaged.tif"), "low": 0, "peak": _WHITE}
     data |= {"mask": "nan"} if case.missing else {}
-    config |= {"name": case.name, "data": data, "output": {"figures": False}}
+    config = {"name": case.name, "data": data, "task": "restore", "output": {"figures": False}}
     outcome = prosper_ng.run(config, folder / "run", progress=False)
     return np.asarray(outcome.results["images"]["restored"][:, :, 0])
 
