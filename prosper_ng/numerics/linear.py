@@ -12,6 +12,8 @@ from prosper_ng.kernels import kernel
 Floats = NDArray[np.float64]
 
 _SQUARE = 32
+_LEAST_PIVOT, _NEGLIGIBLE = 1e-4, 1e-11
+"""Of a Cholesky factor where it can be trusted; and variances that are rounding errors, beside others of 1."""
 
 
 def symmetric(lower: Floats) -> Floats:
@@ -82,15 +84,38 @@ def solve_least_change(moment: Floats, right: Floats, old: Floats) -> Floats:
     inverse_scale = 1.0 / scale
     scaled = moment * inverse_scale[:, None] * inverse_scale
     residual = (right - old @ moment) * inverse_scale
+    return old + _least_solution(scaled, residual) * inverse_scale
+
+
+def _least_solution(moment: Floats, right: Floats) -> Floats:
+    """The smallest X (D, H) with X moment = right; `moment` (H, H) is positive semi-definite with a diagonal of 1."""
     try:
-        factor = linalg.cho_factor(scaled, lower=True, check_finite=False)
+        factor = linalg.cho_factor(moment, lower=True, check_finite=False)
     except linalg.LinAlgError:
         pass
     else:
-        if np.min(np.diagonal(factor[0])) > 1e-4:
-            return old + linalg.cho_solve(factor, residual.T, check_finite=False).T * inverse_scale
+        if np.min(np.diagonal(factor[0])) > _LEAST_PIVOT:
+            return np.asarray(linalg.cho_solve(factor, right.T, check_finite=False).T)
+    factor, pivots, rank, _ = linalg.lapack.dpstrf(moment, lower=1, tol=_NEGLIGIBLE)
+    if rank < len(moment) and np.min(np.diagonal(factor)[:rank]) > _LEAST_PIVOT:
+        return _among_dependent(factor[:rank, :rank], factor[rank:, :rank], pivots - 1, right)
     # Not LAPACK's default, which fails on some matrices that are nearly the identity.
-    eigenvalues, vectors = linalg.eigh(scaled, driver="evd")
-    keep = eigenvalues > 1e-11 * max(eigenvalues[-1], 0.0)
+    eigenvalues, vectors = linalg.eigh(moment, driver="evd")
+    keep = eigenvalues > _NEGLIGIBLE * max(eigenvalues[-1], 0.0)
     vectors = vectors[:, keep]
-    return old + ((residual @ vectors) / eigenvalues[keep]) @ vectors.T * inverse_scale
+    return np.asarray(((right @ vectors) / eigenvalues[keep]) @ vectors.T)
+
+
+def _among_dependent(lower: Floats, beside: Floats, order: NDArray[np.int32], right: Floats) -> Floats:
+    """The smallest solution where the rows `order[r:]` of a moment depend on those of `order[:r]`.
+
+    `lower` (r, r) is the Cholesky factor of the latter, and `beside` (H - r, r) what it goes on with. A solution of
+    the latter alone, less its part in the null space, takes no more than one factorization.
+    """
+    kept, others = order[: len(lower)], order[len(lower) :]
+    found = np.zeros_like(right)
+    some = linalg.cho_solve((lower, True), right[:, kept].T, check_finite=False).T
+    null = linalg.solve_triangular(lower, -beside.T, lower=True, trans="T", check_finite=False)
+    part = linalg.solve(np.eye(len(others)) + null.T @ null, (some @ null).T, assume_a="pos").T
+    found[:, kept], found[:, others] = some - part @ null.T, -part
+    return found
