@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 _SQUARE = 32
 _LEAST_PIVOT, _NEGLIGIBLE = 1e-4, 1e-11
 """Of a Cholesky factor where it can be trusted; and variances that are rounding errors, beside others of 1."""
+_MOST_LEVERAGE = 1e3
+"""Of a latent in what others are made of, beyond which that is mostly rounding."""
 
 
 def symmetric(lower: Floats) -> Floats:
@@ -97,8 +99,11 @@ def _least_solution(moment: Floats, right: Floats) -> Floats:
         if np.min(np.diagonal(factor[0])) > _LEAST_PIVOT:
             return np.asarray(linalg.cho_solve(factor, right.T, check_finite=False).T)
     factor, pivots, rank, _ = linalg.lapack.dpstrf(moment, lower=1, tol=_NEGLIGIBLE)
-    if rank < len(moment) and np.min(np.diagonal(factor)[:rank]) > _LEAST_PIVOT:
-        return _among_dependent(factor[:rank, :rank], factor[rank:, :rank], pivots - 1, right)
+    lower, beside = factor[:rank, :rank], factor[rank:, :rank]
+    if rank < len(moment) and np.min(np.diagonal(lower)) > _LEAST_PIVOT:
+        null = linalg.solve_triangular(lower, -beside.T, lower=True, trans="T", check_finite=False)
+        if np.abs(null).max() < _MOST_LEVERAGE:
+            return _among_dependent(lower, null, pivots - 1, right)
     # Not LAPACK's default, which fails on some matrices that are nearly the identity.
     eigenvalues, vectors = linalg.eigh(moment, driver="evd")
     keep = eigenvalues > _NEGLIGIBLE * max(eigenvalues[-1], 0.0)
@@ -106,16 +111,15 @@ def _least_solution(moment: Floats, right: Floats) -> Floats:
     return np.asarray(((right @ vectors) / eigenvalues[keep]) @ vectors.T)
 
 
-def _among_dependent(lower: Floats, beside: Floats, order: NDArray[np.int32], right: Floats) -> Floats:
-    """The smallest solution where the rows `order[r:]` of a moment depend on those of `order[:r]`.
+def _among_dependent(lower: Floats, null: Floats, order: NDArray[np.int32], right: Floats) -> Floats:
+    """The smallest solution where the rows `order[r:]` of a moment are -nullᵀ (H - r, r) times those of `order[:r]`.
 
-    `lower` (r, r) is the Cholesky factor of the latter, and `beside` (H - r, r) what it goes on with. A solution of
-    the latter alone, less its part in the null space, takes no more than one factorization.
+    `lower` (r, r) is the Cholesky factor of the latter. A solution of these alone, less its part in the null space,
+    takes no more than one factorization.
     """
     kept, others = order[: len(lower)], order[len(lower) :]
     found = np.zeros_like(right)
     some = linalg.cho_solve((lower, True), right[:, kept].T, check_finite=False).T
-    null = linalg.solve_triangular(lower, -beside.T, lower=True, trans="T", check_finite=False)
     part = linalg.solve(np.eye(len(others)) + null.T @ null, (some @ null).T, assume_a="pos").T
     found[:, kept], found[:, others] = some - part @ null.T, -part
     return found

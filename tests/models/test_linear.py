@@ -65,6 +65,17 @@ def test_latents_that_no_state_used_keep_exactly_what_they_had():
     assert found[:, [0, 2]] == pytest.approx(used, rel=1e-9)
 
 
+@pytest.mark.parametrize("width", [1.0, 3.0, 10.0, 30.0])
+def test_latents_that_all_nearly_depend_on_each_other_never_make_the_fit_worse(width):
+    """Moments such as a Gaussian kernel have eigenvalues of all sizes, down to rounding errors."""
+    places, rng = np.arange(60.0), np.random.default_rng(0)
+    moment = np.exp(-0.5 * ((places[:, None] - places) / width) ** 2)
+    right, old = rng.standard_normal((3, 60)) @ moment, rng.standard_normal((3, 60))
+    found = solve_least_change(moment, right, old)
+    assert objective(found, moment, right) <= objective(old, moment, right)
+    assert found @ moment == pytest.approx(right, abs=1e-4)
+
+
 def test_nothing_at_all_was_used():
     old = np.arange(6.0).reshape(2, 3)
     assert (solve_least_change(np.zeros((3, 3)), np.zeros((2, 3)), old) == old).all()
