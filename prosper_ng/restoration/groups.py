@@ -28,6 +28,7 @@ Watch = Callable[[float], bool]
 
 _BLOCK_GROUPS = 64
 _MOST_RESIDUALS = 49_152
+_SIDE_IN_COLOR = 0.75
 
 
 class Round(NamedTuple):
@@ -58,6 +59,11 @@ class Groups(NamedTuple):
         """How many groups an image has."""
         tops, lefts = self.corners(shape)
         return len(tops) * len(lefts)
+
+
+def side_of_groups(side: int, n_channels: int) -> int:
+    """What suits images with so many channels where `side` suits gray ones: few patches tell little of many values."""
+    return side if n_channels == 1 else round(_SIDE_IN_COLOR * side)
 
 
 def refined(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.parallel.communicator import Communicator
-from prosper_ng.restoration.groups import Groups, Round, refined
+from prosper_ng.restoration.groups import Groups, Round, refined, side_of_groups
 
 Floats = NDArray[np.float64]
 
@@ -76,7 +76,7 @@ def plan(shape: Sequence[int], sigma: float, is_noisy: bool, share_observed: flo
         chosen = np.linspace(len(_CLOSING) - 1, 0, n_rounds)[::-1].round().astype(int)
         stages = [_closing(_CLOSING[i], shape, sigma, share_observed, wanted) for i in chosen]
     else:
-        side = 9 if sigma < 20 else 10 if sigma < 35 else 12
+        side = side_of_groups(9 if sigma < 20 else 10 if sigma < 35 else 12, shape[2])
         n_rounds = wanted.n_rounds or (3 if share_observed == 1 else 6)
         stages = [Stage(_groups(shape, wanted, side, 32, 4), None if wanted.learn_noise else sigma)] * n_rounds
     return [stage._replace(offset=(i % 2) * (stage.groups.step // 2)) for i, stage in enumerate(stages)]

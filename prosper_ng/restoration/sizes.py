@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prosper_ng.data.patches import PatchGrid
+from prosper_ng.restoration.groups import side_of_groups
 from prosper_ng.restoration.noise_level import Noise
 
 N_SWEEPS = 3
@@ -36,7 +37,7 @@ class _Suits(NamedTuple):
 
 _BY_VISIBLE = (
     _Suits(0.3, 6, 256, 8, 3),
-    _Suits(0.15, 10, 384, 10, 3, smooth_below=30.0),
+    _Suits(0.13, 10, 384, 10, 3, smooth_below=30.0),
     _Suits(0.0, 14, 384, 12, 4, learn_noise=False, smooth_below=np.inf),
 )
 _OF_GAPS, _OF_GAPS_IN_COLOR = (_Suits(0.0, side, 192, stride=apart, n_updates=6) for side, apart in ((8, 2), (7, 3)))
@@ -94,4 +95,5 @@ def sizes_for(shape: Sequence[int], noise: Noise | None, given: Given = NOTHING)
     most = min(suits.n_updates, -(-n_rows // (given.block_rows or 1)))
     n_updates = max(1, min(most, n_rows // _ROWS_OF_AN_UPDATE))
     n_latents = max(1, min(suits.n_latents, n_rows // _ROWS_OF_A_LATENT))
-    return Sizes(patch, stride, n_latents, n_updates, suits.group_size, suits.n_rounds, suits.learn_noise)
+    group_size = None if suits.group_size is None else side_of_groups(suits.group_size, n_channels)
+    return Sizes(patch, stride, n_latents, n_updates, group_size, suits.n_rounds, suits.learn_noise)

@@ -38,3 +38,18 @@ def test_a_larger_picture_has_patches_no_nearer_and_no_fewer_latents(height, wid
     one, four = (sizes_for((scale * height, scale * width, 1), noise) for scale in (1, 2))
     assert one.stride <= four.stride
     assert one.n_latents <= four.n_latents
+
+
+@given(SIDES, SIDES, NOISE)
+def test_groups_have_smaller_patches_in_color(height, width, noise):
+    gray, color = (sizes_for((height, width, n_channels), noise) for n_channels in (1, 3))
+    assert 0 < color.group_size < gray.group_size
+
+
+def test_smooth_pictures_are_learned_from_all_their_patches():
+    found = {
+        (sigma, visible): sizes_for((256, 256, 1), Noise(sigma, visible)).stride
+        for sigma in (20.0, 50.0)
+        for visible in (0.05, 0.2, 0.5)
+    }
+    assert [key for key, stride in found.items() if stride == 1] == [(20.0, 0.05), (20.0, 0.2), (50.0, 0.05)]
