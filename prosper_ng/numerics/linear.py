@@ -77,7 +77,7 @@ def solve_least_change(moment: Floats, right: Floats, old: Floats) -> Floats:
     """
     scale = np.sqrt(np.diagonal(moment))
     # Rows that are zero, or subnormal, say nothing; rescaling makes "singular" independent of how active latents are.
-    known = scale > 1e-150
+    known = ~(scale <= 1e-150)  # what is not a number is not passed over
     if not known.all():
         found = old.copy()
         if known.any():
@@ -98,7 +98,7 @@ def _least_solution(moment: Floats, right: Floats) -> Floats:
     else:
         if np.min(np.diagonal(factor[0])) > _LEAST_PIVOT:
             return np.asarray(linalg.cho_solve(factor, right.T, check_finite=False).T)
-    factor, pivots, rank, _ = linalg.lapack.dpstrf(moment, lower=1, tol=_NEGLIGIBLE)
+    factor, pivots, rank, _ = linalg.lapack.dpstrf(np.asarray_chkfinite(moment), lower=1, tol=_NEGLIGIBLE)
     lower, beside = factor[:rank, :rank], factor[rank:, :rank]
     if rank < len(moment) and np.min(np.diagonal(lower)) > _LEAST_PIVOT:
         null = linalg.solve_triangular(lower, -beside.T, lower=True, trans="T", check_finite=False)

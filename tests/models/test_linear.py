@@ -76,6 +76,14 @@ def test_latents_that_all_nearly_depend_on_each_other_never_make_the_fit_worse(w
     assert found @ moment == pytest.approx(right, abs=1e-4)
 
 
+@pytest.mark.parametrize("place", [(0, 0), (2, 1)])
+def test_what_is_not_a_number_is_not_passed_over(place):
+    moment = np.eye(4)
+    moment[place] = moment[place[::-1]] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        solve_least_change(moment, np.ones((2, 4)), np.zeros((2, 4)))
+
+
 def test_nothing_at_all_was_used():
     old = np.arange(6.0).reshape(2, 3)
     assert (solve_least_change(np.zeros((3, 3)), np.zeros((2, 3)), old) == old).all()
