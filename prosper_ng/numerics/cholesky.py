@@ -59,7 +59,7 @@ def at_least(matrix: Floats, least: Floats, before: Floats | None = None) -> Flo
     `before`, so that the result is never worse than this one.
     """
     scale = np.sqrt(least)
-    bound = 1.0
+    bound = 1.0  # "evd", as LAPACK's default fails on some matrices that are nearly the identity
     if before is not None:
         bound = min(1.0, float(linalg.eigvalsh(before / scale[:, None] / scale, driver="evd")[0]))
     symmetric = 0.5 * (matrix + matrix.T)

@@ -121,8 +121,7 @@ def _precision(residual: Floats, sigma: float, groups: Groups) -> Floats:
     numbers = np.unique(np.linspace(0, grid.n_patches - 1, min(grid.n_patches, _MOST_RESIDUALS)).astype(np.int64))
     patches = grid.cut(residual, numbers)
     eigenvalues, vectors = np.linalg.eigh(np.cov(patches.T, ddof=0).reshape(patches.shape[1], -1))
-    variances = sigma**2 + np.maximum(eigenvalues - sigma**2, 0.0)
-    return np.ascontiguousarray((vectors / variances) @ vectors.T)
+    return np.ascontiguousarray((vectors / np.maximum(eigenvalues, sigma**2)) @ vectors.T)
 
 
 @kernel(fastmath=True)
