@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.data.patches import PatchGrid, corners_along
+from prosper_ng.data.patches import corners_along
 from prosper_ng.errors import Stopped
 from prosper_ng.kernels import kernel
 from prosper_ng.parallel.communicator import Communicator
@@ -19,6 +19,7 @@ from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.restoration.local_gaussians import complete_posterior, posterior_with_gaps
 from prosper_ng.restoration.similar_patches import cut_patch, similar_patches
+from prosper_ng.restoration.unexplained import precisions_by_class
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -27,7 +28,6 @@ Watch = Callable[[float], bool]
 """Hears which part of this rank's groups is done, and says whether the rank was asked to stop."""
 
 _BLOCK_GROUPS = 64
-_MOST_RESIDUALS = 49_152
 _SIDE_IN_COLOR = 0.75
 
 
@@ -72,14 +72,16 @@ def refined(
 ) -> Round:  # fmt: skip
     """One round: images are (height, width, channels), NaN in `noisy` where nothing was observed; all ranks together.
 
-    Groups lie around patches every `step` pixels, begun at `offset`, and at the border. Without gaps they share the
-    part of the residual's covariance that the noise of standard deviation `sigma` does not explain. Deviations are NaN
-    where nobody wants them, for with gaps they take most of the time. With `only_gaps` patches without any are passed
-    over, so that the image may stay the pilot where something was observed. Raises Stopped on all ranks where `watch`
-    says of one that it was asked to.
+    Groups lie around patches every `step` pixels, begun at `offset`, and at the border. Without gaps those of a class
+    share the part of the residual's covariance that the noise of standard deviation `sigma` does not explain.
+    Deviations are NaN where nobody wants them, for with gaps they take most of the time. With `only_gaps` patches
+    without any are passed over, so that the image may stay the pilot where something was observed. Raises Stopped on
+    all ranks where `watch` says of one that it was asked to.
     """
     observed = ~np.isnan(noisy)
-    precision = _precision(noisy - pilot, sigma, groups) if observed.all() else np.zeros((0, 0))
+    precisions, classes = np.zeros((0, 0, 0)), np.zeros((0, 0), np.int64)
+    if observed.all():
+        precisions, classes = precisions_by_class(noisy - pilot, sigma, groups.patch_size)
     tops, lefts = groups.corners(pilot.shape, offset)
     blocks = RowBlocks(len(tops) * len(lefts), _BLOCK_GROUPS)
     owned = blocks.owned(comm.rank, comm.size)
@@ -96,7 +98,7 @@ def refined(
         sums[first:last] = tally[...] = 0.0
         _add_groups(
             singles, pilot, values, observed, down, across, groups.patch_size, groups.n_similar, groups.reach,
-            sigma**2, precision, with_deviation, only_gaps, sums, tally,
+            sigma**2, precisions, classes, with_deviation, only_gaps, sums, tally,
         )  # fmt: skip
         total.add(sums.ravel(), first * sums[0].size, last * sums[0].size)
         tallies.add(tally)
@@ -106,7 +108,7 @@ def refined(
     found = total.reduce(comm, np.zeros(0))[0].reshape(sums.shape)
     means, weights, variances = found[:, 0], found[:, 1], found[:, 2]
     safe = np.where(weights > 0, weights, 1.0)
-    is_known = (weights > 0) & (with_deviation or len(precision) > 0)
+    is_known = (weights > 0) & (with_deviation or len(precisions) > 0)
     return Round(
         np.where(weights > 0, means / safe, pilot),
         np.sqrt(np.where(is_known, variances / safe, np.nan)),
@@ -114,21 +116,11 @@ def refined(
     )
 
 
-def _precision(residual: Floats, sigma: float, groups: Groups) -> Floats:
-    """The inverse of the noise's covariance plus what patches of the residual (D values) vary by beyond it."""
-    height, width, n_channels = residual.shape
-    grid = PatchGrid((height, width, n_channels), groups.patch_size, 1)
-    numbers = np.unique(np.linspace(0, grid.n_patches - 1, min(grid.n_patches, _MOST_RESIDUALS)).astype(np.int64))
-    patches = grid.cut(residual, numbers)
-    eigenvalues, vectors = np.linalg.eigh(np.cov(patches.T, ddof=0).reshape(patches.shape[1], -1))
-    return np.ascontiguousarray((vectors / np.maximum(eigenvalues, sigma**2)) @ vectors.T)
-
-
 @kernel(fastmath=True)
 def _add_groups(
     singles: Any, pilot: Floats, values: Floats, observed: Any, tops: Ints, lefts: Ints, size: Any, n_similar: int,
-    reach: int, noise_variance: float, precision: Floats, with_variances: bool, only_gaps: bool, sums: Floats,
-    tally: Floats,
+    reach: int, noise_variance: float, precisions: Floats, classes: Ints, with_variances: bool, only_gaps: bool,
+    sums: Floats, tally: Floats,
 ) -> None:  # fmt: skip
     """Add weighted means, weights and variances of the patches of some groups, and squares left with their number."""
     height, width = size
@@ -149,7 +141,8 @@ def _add_groups(
         center /= g
         U -= center
         Y -= center
-        if len(precision):
+        if len(precisions):
+            precision = precisions[classes[top, left]]
             _add_complete(U, Y, center, corners, size, noise_variance, precision, sums, tally)
         else:
             _add_with_gaps(
