@@ -132,7 +132,8 @@ def label_of(results: list[Result]) -> str:
     test, model, changes, restarts, *_ = results[0]
     pairs = (change.split("=", 1) for change in changes.split())
     others = [f"{name.rpartition('.')[2]} = {value}" for name, value in pairs]
-    return ", ".join(filter(None, [MODELS[model], test if test != "ten" else "", *others, f"{restarts} starts"]))
+    starts = f"{restarts} starts" if restarts > 1 else "one start"
+    return ", ".join(filter(None, [MODELS[model], test if test != "ten" else "", *others, starts]))
 
 
 def told(results: list[Result]) -> Iterator[tuple[int, int, float, float]]:
