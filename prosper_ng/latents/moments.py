@@ -19,7 +19,7 @@ def mean_states(space: LatentSpace, codes: Codes, weights: Floats) -> Floats:
 
 
 def add_moments(codes: Any, weights: Any, alphabet: Any, layout: Layout, means: Any, counts: Any, second: Any) -> None:
-    """Fill <s> (n, H) of each row; add to the counts (H, K - 1) and to the lower triangle of sum <s sᵀ> (H, H)."""
+    """Fill <s> (n, H) of each row; add to the counts (H, K - 1) and to the lower triangle of sum <s sᵀ>, packed."""
     if len(alphabet) == 2 and alphabet[1] == 1:
         _add_binary(codes, weights, means, counts, second)
     else:
@@ -28,7 +28,7 @@ def add_moments(codes: Any, weights: Any, alphabet: Any, layout: Layout, means: 
 
 @kernel(error_model="numpy")
 def _add_binary(codes: Any, weights: Any, means: Any, counts: Any, second: Any) -> None:
-    n_latents, zero = second.shape[0], np.uint64(0)
+    n_latents, zero, one = counts.shape[0], np.uint64(0), np.uint64(1)
     latents, active = np.empty(n_latents, np.int64), np.zeros(n_latents)
     for n in range(codes.shape[0]):
         for h in range(n_latents):
@@ -40,13 +40,14 @@ def _add_binary(codes: Any, weights: Any, means: Any, counts: Any, second: Any) 
             for i in range(unpack_binary(codes[n], s, latents)):
                 place = np.uint64(latents[i])
                 means[n, place] += weight
+                row = place * (place + one) >> one
                 for j in range(i):
-                    second[place, np.uint64(latents[j])] += weight
+                    second[row + np.uint64(latents[j])] += weight
         for h in range(n_latents):
             active[h] += means[n, h]
     for h in range(n_latents):
         counts[h, zero] += active[h]
-        second[h, h] += active[h]
+        second[h * (h + 3) // 2] += active[h]
 
 
 @kernel
@@ -64,8 +65,9 @@ def _add(codes: Any, weights: Any, alphabet: Any, layout: Layout, means: Any, co
                 counts[h, indices[i] - 1] += weight
                 weighted = weight * alphabet[indices[i]]
                 means[n, h] += weighted
+                row = h * (h + 1) // 2
                 for j in range(i + 1):
-                    second[h, latents[j]] += weighted * alphabet[indices[j]]
+                    second[row + latents[j]] += weighted * alphabet[indices[j]]
 
 
 @kernel

@@ -8,12 +8,13 @@ parameters, a rank of N_r rows needs, in bytes:
 | data | p N_r D, p = 8 or, in single precision, 4; nothing where rows stay in a file, or beyond 1 GiB in a picture |
 | state sets | N_r R, R bytes that the E-step keeps of each row: S (8 w + 8) for S states with their log joints |
 | block | n (32 D + 8 H (3 (K - 1) + 2) + C (8 w + 8) + 24 L), C states copied or proposed, L of them weighed |
-| statistics | 8 P (12 + 3 for MPI, and on root + 4 for the M-step), on root + 8 P' for each update in a sweep |
+| statistics | 8 P (12 + 3 for MPI), and on root + 40 U for the M-step and 8 P' for each update in a sweep |
 | parameters | 8 * 4 Q, and on root 8 * 4 M for M numbers that the M-step remembers |
 | program | what Python, its libraries and the compiled kernels take; 160 P for a picture of P values, in groups 336 P |
 
-P' entries are kept of each part: P, or 2 where the model learns from one part at a time. `data` and `state sets`
-alone depend on N. The rest is an upper estimate: it is a sum over steps that come one after the other.
+P' entries are kept of each part: P, or 2 where the model learns from one part at a time. U is P with triangles
+unpacked, about H^2 / 2 more. `data` and `state sets` alone depend on N. The rest is an upper estimate: it is a sum
+over steps that come one after the other.
 """
 
 import math
@@ -27,7 +28,7 @@ from prosper_ng.data.memory_settings import Memory, text_of
 from prosper_ng.errors import UserError
 from prosper_ng.estep.kept_rows import row_bytes, row_state_of
 from prosper_ng.learning.settings import LearningSettings
-from prosper_ng.numerics.named_arrays import Shape
+from prosper_ng.numerics.named_arrays import Shape, Triangle
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.memory import HostMemory, host_memory, peak_memory
@@ -52,6 +53,8 @@ class Sizes(NamedTuple):
     """Of a row while it is worked on, besides its values."""
     n_statistics: int
     """P."""
+    n_unpacked: int
+    """U, as many with the matrices that the M-step makes of triangles."""
     n_parameters: int
     """Q."""
     prunes: bool
@@ -114,10 +117,10 @@ def sizes_of(config: LearningSettings, n_observed: int, dataset: Dataset | None 
     model, estep = config.model, config.chosen_estep.estep
     estep.check(model)
     specs = {name: spec.shape for name, spec in model.parameters(n_observed).items()}
-    pruning = config.training.annealing.data_pruning
+    statistics, pruning = statistics_of(model, n_observed), config.training.annealing.data_pruning
     return Sizes(
         n_observed, row_bytes(row_state_of(estep, model, n_observed)), estep.working_bytes(model),
-        _n_numbers(statistics_of(model, n_observed)), _n_numbers(specs),
+        _n_numbers(statistics), _n_unpacked(statistics), _n_numbers(specs),
         estep.max_active is not None and bool(np.any(np.asarray(pruning))),
         _n_numbers(kept_statistics_of(model, n_observed)), _n_numbers(memory_of(model, n_observed)),
         *((dataset.held_bytes + bytes_after, dataset.is_held) if dataset is not None else ()),
@@ -128,6 +131,10 @@ def _n_numbers(shapes: Mapping[str, Shape]) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
 
 
+def _n_unpacked(shapes: Mapping[str, Shape]) -> int:
+    return sum(shape.n**2 if isinstance(shape, Triangle) else math.prod(shape) for shape in shapes.values())
+
+
 def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: int) -> Needs:
     """The memory of one of `size` ranks."""
     n_rows, n_together = len(blocks.owned_rows(rank, size)), min(blocks.block_rows, blocks.n_rows)
@@ -135,13 +142,13 @@ def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: i
     states = n_rows * sizes.row_bytes
     of_row = 32 * sizes.n_observed + sizes.working_bytes
     kept = min(_KEPT_POSTERIORS, n_rows * of_row) + 40 * n_rows if sizes.prunes else 0
-    n_buffers, is_root = 12 + 3 * (size > 1) + 4 * (rank == 0), rank == 0
+    n_buffers, is_root = 12 + 3 * (size > 1), rank == 0
     keeps_data = not memory.cuts_data(data) if sizes.is_held else memory.keeps_data(data)
     return Needs(
         data * keeps_data,
         states if memory.keeps_states(states) else 0,
         n_together * of_row + kept,
-        8 * (sizes.n_statistics * n_buffers + sizes.n_kept * blocks.n_parts * is_root),
+        8 * (sizes.n_statistics * n_buffers + (5 * sizes.n_unpacked + sizes.n_kept * blocks.n_parts) * is_root),
         8 * 4 * (sizes.n_parameters + sizes.n_remembered * is_root),
         PROGRAM + sizes.held_bytes,
     )

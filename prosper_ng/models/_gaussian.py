@@ -13,8 +13,8 @@ from scipy import linalg
 from prosper_ng.models.interface import SCALE, SMALLEST_SCALE, Floats, MStep, ParameterSpec
 from prosper_ng.numerics.cholesky import at_least, positive_definite
 from prosper_ng.numerics.constraints import COVARIANCE, REAL, interval
-from prosper_ng.numerics.linear import diagonal_of_packed, packed, packed_size, times_symmetric, unpacked
-from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+from prosper_ng.numerics.linear import diagonal_of_packed, packed, times_symmetric, unpacked
+from prosper_ng.numerics.named_arrays import NamedArrays, Shape, Triangle, packed_size
 
 SMALLEST_VARIANCE = 1e-200
 UNUSED = 1e-12
@@ -214,7 +214,7 @@ class GaussianNoise:
         The bound |<z_h z_k>|² <= <z_h²> <z_k²> spares a product of large matrices.
         """
         W, y_y = params["W"], self._own_squares(sums)
-        predicted = (np.abs(W) @ np.sqrt(np.diagonal(sums["szsz"]))) ** 2
+        predicted = (np.abs(W) @ np.sqrt(diagonal_of_packed(sums["szsz"]))) ** 2
         if self.noise != "full":
             together = y_y + (predicted if self.noise == "diagonal" else predicted.sum())
             return float(np.sum(together / params["sigma"] ** 2))
@@ -261,7 +261,7 @@ class GaussianSlabs:
 
     def _slab_statistics(self) -> dict[str, Shape]:
         H = self.n_latents
-        shapes: dict[str, Shape] = {"s": (H,), "sz": (H,), "szsz": (H, H)}
+        shapes: dict[str, Shape] = {"s": (H,), "sz": (H,), "szsz": Triangle(H)}
         return shapes | ({"z": (H,), "zz": (H, H)} if self.slab == "full" else {})
 
     def _slab_variances(self, params: NamedArrays) -> Floats:
@@ -282,7 +282,7 @@ class GaussianSlabs:
             new["mu"] = np.where(used, sums["sz"] / n_active, new["mu"])
         if "psi" in step.learn:
             # A difference of nearly equal numbers is not trusted below a share of them.
-            least = np.minimum(_NARROWEST * np.diagonal(sums["szsz"]) / n_active, new["psi"])
+            least = np.minimum(_NARROWEST * diagonal_of_packed(sums["szsz"]) / n_active, new["psi"])
             least = np.maximum(least, SMALLEST_VARIANCE)
             new["psi"] = np.where(used, np.maximum(_deviation(new["mu"], sums) / n_active, least), new["psi"])
 
@@ -318,7 +318,7 @@ class GaussianSlabs:
             lengths = np.sqrt(np.diagonal(sums["zz"]) + sums["n"] * params["mu"] ** 2)
             inverse = linalg.cho_solve((cholesky(params["Psi"]), True), np.eye(self.n_latents))
             return float(lengths @ np.abs(inverse) @ lengths)
-        return float(np.sum((np.diagonal(sums["szsz"]) + sums["s"] * params["mu"] ** 2) / params["psi"]))
+        return float(np.sum((diagonal_of_packed(sums["szsz"]) + sums["s"] * params["mu"] ** 2) / params["psi"]))
 
     def _draw_slabs(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> Floats:
         """(n, H) amplitudes."""
@@ -330,7 +330,7 @@ class GaussianSlabs:
 
 def _deviation(mu: Floats, sums: NamedArrays) -> Floats:
     """(H,) sum <s_h (z_h - mu_h)²>."""
-    return np.diagonal(sums["szsz"]) - 2 * mu * sums["sz"] + mu**2 * sums["s"]
+    return diagonal_of_packed(sums["szsz"]) - 2 * mu * sums["sz"] + mu**2 * sums["s"]
 
 
 def _joint_deviation(mu: Floats, sums: NamedArrays) -> Floats:

@@ -48,8 +48,8 @@ from prosper_ng.models.slab.kernels import add_means, add_moments, log_joint_of_
 from prosper_ng.models.slab.neighbors import fill_neighbors
 from prosper_ng.numerics.cholesky import positive_definite
 from prosper_ng.numerics.constraints import REAL
-from prosper_ng.numerics.linear import packed, solve_least_change, symmetric
-from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+from prosper_ng.numerics.linear import packed, scale_packed, solve_least_change, symmetric, unpacked
+from prosper_ng.numerics.named_arrays import NamedArrays, Shape, packed_size
 from prosper_ng.numerics.special import log_odds
 
 _EPS = float(np.finfo(float).eps)
@@ -104,7 +104,7 @@ class _Moments(NamedTuple):
     counts: Floats
     """(H,) sum <s>."""
     second: Floats
-    """(H, H) sum <z zᵀ>, lower triangle."""
+    """sum <z zᵀ>, packed lower triangle."""
     log_determinant: float
     """sum <log |B|>, twice the information that the rows hold about the slabs."""
     shift: Floats
@@ -159,7 +159,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         }
 
     def statistics(self, n_observed: int) -> dict[str, Shape]:
-        """Moments of states, active slabs and data; `szsz` is a lower triangle, `z` and `zz` are about all slabs."""
+        """Moments of states, active slabs and data; `szsz` is a packed triangle, `z` and `zz` are about all slabs."""
         shapes: dict[str, Shape] = {"n": (), "hidden_entropy": (), "y_sz": (n_observed, self.n_latents)}
         return shapes | self._slab_statistics() | self._noise_statistics(n_observed)
 
@@ -258,7 +258,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
                 sums["y_y"] += self._squares(values[piece.rows])
                 sums["y_sz"] += values[piece.rows].T @ found.means
             else:
-                second = symmetric(found.second)
+                second = unpacked(found.second)
                 y_y, y_sz = completed(piece, values[piece.rows], prepared.W, found.means, second, n_rows)
                 sums["y_y"] += packed(y_y)
                 sums["y_sz"] += y_sz
@@ -315,7 +315,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         new = params.copy()
         self._maximize_pi(new, params, sums["s"] / sums["n"], step)
         if "W" in step.learn:
-            new["W"] = solve_least_change(symmetric(sums["szsz"]), sums["y_sz"], params["W"])
+            new["W"] = solve_least_change(unpacked(sums["szsz"]), sums["y_sz"], params["W"])
         self._maximize_slabs(new, sums, step)
         if step.learn & {"sigma", "Sigma"}:
             self._maximize_noise(new, sums)
@@ -384,7 +384,7 @@ def _moments(prepared: Prepared, projected: Projected, piece: Piece, codes: Code
     arguments, root = _slab_arguments(prepared, projected, piece), prepared.root
     D, H = prepared.W.shape
     D_missing, H_joint = len(arguments[-1]) and D, len(prepared.Psi)
-    means, counts, second = np.zeros((len(codes), H)), np.zeros(H), np.zeros((H, H))
+    means, counts, second = np.zeros((len(codes), H)), np.zeros(H), np.zeros(packed_size(H))
     shift, spread = np.zeros(H_joint), np.zeros((H_joint, H_joint))
     y_y, y_sz = np.zeros(D_missing), np.zeros((D_missing, H))
     log_determinant = add_moments(
@@ -393,5 +393,5 @@ def _moments(prepared: Prepared, projected: Projected, piece: Piece, codes: Code
     if D_missing:
         y_y *= prepared.factor**2
         y_sz *= np.outer(prepared.factor, root)
-    second *= np.outer(root, root)
+    scale_packed(second, root)
     return _Moments(means * root, counts, second, log_determinant, shift, symmetric(spread), y_y, y_sz)

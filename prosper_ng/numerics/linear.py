@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from prosper_ng.kernels import kernel
+from prosper_ng.numerics.named_arrays import packed_size
 
 Floats = NDArray[np.float64]
 
@@ -36,37 +37,74 @@ def _mirror(lower: Any, whole: Any) -> None:
                     whole[i, j] = whole[j, i] = lower[i, j]
 
 
-def packed_size(n: int) -> int:
-    """The number of entries of the lower triangle of an (n, n) matrix."""
-    return n * (n + 1) // 2
-
-
 def packed(matrix: Floats) -> Floats:
     """The lower triangle of a matrix (n, n), row by row: entry (i, j) lies at i (i + 1) / 2 + j."""
-    return np.asarray(matrix[np.tril_indices(len(matrix))])
+    triangle = np.empty(packed_size(len(matrix)))
+    _pack(matrix, triangle)
+    return triangle
 
 
 def unpacked(triangle: Floats) -> Floats:
     """The symmetric matrix of which this is the lower triangle, row by row."""
-    n = _side(triangle)
-    lower = np.zeros((n, n))
-    lower[np.tril_indices(n)] = triangle
-    return symmetric(lower)
+    lower = _lower(triangle)
+    _mirror(lower, lower)
+    return lower
+
+
+def packed_diagonal(n: int) -> NDArray[np.int64]:
+    """(n,) where the diagonal of an (n, n) matrix lies in its lower triangle, row by row."""
+    return np.cumsum(np.arange(1, n + 1)) - 1
 
 
 def diagonal_of_packed(triangle: Floats) -> Floats:
     """(n,) the diagonal of the matrix of which this is the lower triangle, row by row."""
-    return triangle[np.cumsum(np.arange(1, _side(triangle) + 1)) - 1]
+    return triangle[packed_diagonal(_side(triangle))]
+
+
+@kernel
+def scale_packed(triangle: Floats, scale: Floats) -> None:
+    """Multiply entry (i, j) of a lower triangle, row by row, by scale_i scale_j."""
+    place = 0
+    for i in range(scale.size):
+        for j in range(i + 1):
+            triangle[place + j] *= scale[i] * scale[j]
+        place += i + 1
+
+
+def times_symmetric(left: Floats, triangle: Floats) -> Floats:
+    """left (D, H) @ S (H, H), where S is symmetric and `triangle` its lower triangle, row by row."""
+    # BLAS counts columns first, so it sees transposes: the lower triangle is its upper one, and S stands on the left.
+    return np.asarray(linalg.blas.dsymm(1.0, _lower(triangle).T, left.T, lower=0).T)
 
 
 def _side(triangle: Floats) -> int:
     return (isqrt(8 * len(triangle) + 1) - 1) // 2
 
 
-def times_symmetric(left: Floats, lower: Floats) -> Floats:
-    """left (D, H) @ S (H, H), where S is symmetric and `lower` its lower triangle; what lies above is not looked at."""
-    # BLAS counts columns first, so it sees transposes: the lower triangle is its upper one, and S stands on the left.
-    return np.asarray(linalg.blas.dsymm(1.0, lower.T, left.T, lower=0).T)
+def _lower(triangle: Floats) -> Floats:
+    """A matrix (n, n) with this lower triangle; what lies above is not set."""
+    n = _side(triangle)
+    lower = np.empty((n, n))
+    _unpack(triangle, lower)
+    return lower
+
+
+@kernel
+def _pack(matrix: Any, triangle: Any) -> None:
+    place = 0
+    for i in range(matrix.shape[0]):
+        for j in range(i + 1):
+            triangle[place + j] = matrix[i, j]
+        place += i + 1
+
+
+@kernel
+def _unpack(triangle: Any, lower: Any) -> None:
+    place = 0
+    for i in range(lower.shape[0]):
+        for j in range(i + 1):
+            lower[i, j] = triangle[place + j]
+        place += i + 1
 
 
 def solve_least_change(moment: Floats, right: Floats, old: Floats) -> Floats:
@@ -84,7 +122,8 @@ def solve_least_change(moment: Floats, right: Floats, old: Floats) -> Floats:
             found[:, known] = solve_least_change(moment[np.ix_(known, known)], right[:, known], old[:, known])
         return found
     inverse_scale = 1.0 / scale
-    scaled = moment * inverse_scale[:, None] * inverse_scale
+    scaled = moment * inverse_scale[:, None]
+    scaled *= inverse_scale
     residual = (right - old @ moment) * inverse_scale
     return old + _least_solution(scaled, residual) * inverse_scale
 

@@ -9,6 +9,34 @@ from numpy.typing import ArrayLike, NDArray
 Shape = tuple[int, ...]
 
 
+class Triangle(tuple[int, ...]):
+    """The shape of the lower triangle of a symmetric (n, n) matrix, row by row: one vector of n (n + 1) / 2 numbers.
+
+    Beside a square it is half as large to keep, to add up and to send, and its rows have scales of their own as those
+    of a matrix have.
+
+    >>> Triangle(3)
+    (6,)
+    """
+
+    n: int
+    """Rows of the matrix."""
+
+    def __new__(cls, n: int) -> "Triangle":
+        """Of a matrix with so many rows."""
+        self = super().__new__(cls, (packed_size(n),))
+        self.n = n
+        return self
+
+    def __getnewargs__(self) -> tuple[int]:
+        return (self.n,)
+
+
+def packed_size(n: int) -> int:
+    """The number of entries of the lower triangle of an (n, n) matrix."""
+    return n * (n + 1) // 2
+
+
 class NamedArrays(Mapping[str, NDArray[np.float64]]):
     """Arrays with names that lie one behind the other in a single float64 buffer.
 
@@ -26,7 +54,9 @@ class NamedArrays(Mapping[str, NDArray[np.float64]]):
 
         Raises ValueError where the buffer is not a contiguous float64 vector of the right length.
         """
-        self.shapes: dict[str, Shape] = {name: tuple(shape) for name, shape in shapes.items()}
+        self.shapes: dict[str, Shape] = {
+            name: shape if isinstance(shape, Triangle) else tuple(shape) for name, shape in shapes.items()
+        }
         size = sum(math.prod(shape) for shape in self.shapes.values())
         self.buffer = np.zeros(size) if buffer is None else buffer
         if self.buffer.shape != (size,) or self.buffer.dtype != np.float64 or not self.buffer.flags.c_contiguous:
@@ -82,9 +112,13 @@ class NamedArrays(Mapping[str, NDArray[np.float64]]):
 def segments(shapes: Mapping[str, Shape]) -> list[int]:
     """The lengths of the pieces of a buffer whose entries may be thought of as of one scale.
 
-    Each entry of a vector is a piece, and each row of a matrix: columns of the data, and latents, have their own units.
+    Each entry of a vector is a piece, and each row of a matrix or triangle: columns of the data, and latents, have
+    their own units.
     """
     lengths: list[int] = []
     for shape in shapes.values():
+        if isinstance(shape, Triangle):
+            lengths += range(1, shape.n + 1)
+            continue
         lengths += [shape[-1]] * math.prod(shape[:-1]) if len(shape) > 1 else [1] * math.prod(shape)
     return lengths

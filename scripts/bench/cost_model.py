@@ -23,6 +23,7 @@ from prosper_ng.experiments.estimate import Traffic, checkpoint_bytes, traffic_o
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.learning.memory import needs_of, sizes_of
 from prosper_ng.models.interface import MStep
+from prosper_ng.numerics.linear import packed
 from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.rows import RowBlocks
@@ -108,14 +109,14 @@ def statistics_like(kind: str, shapes, params, rng, D: int, H: int):
     n_rows = 4 * H
     s = (rng.random((n_rows, H)) < 0.125).astype(float)
     y = s @ params["W"].T + rng.standard_normal((n_rows, D))
-    sums, moment = NamedArrays(shapes), np.tril(s.T @ s)
+    sums, moment = NamedArrays(shapes), s.T @ s
     sums["n"] = n_rows
     sums["y_y"] = float(np.vdot(y, y))
     if kind == "bsc":
-        sums["counts"], sums["y_s"], sums["s_s"] = s.sum(axis=0)[:, None], y.T @ s, moment
+        sums["counts"], sums["y_s"], sums["s_s"] = s.sum(axis=0)[:, None], y.T @ s, packed(moment)
     else:
         sums["s"], sums["sz"], sums["y_sz"] = s.sum(axis=0), s.sum(axis=0), y.T @ s
-        sums["szsz"] = moment + 0.1 * np.diag(s.sum(axis=0))
+        sums["szsz"] = packed(moment + 0.1 * np.diag(s.sum(axis=0)))
     return sums
 
 

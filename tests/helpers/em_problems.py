@@ -10,6 +10,7 @@ from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.search import Search
 from prosper_ng.models.bsc import BSC
 from prosper_ng.models.interface import Moments
+from prosper_ng.numerics.linear import packed
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import SerialCommunicator
@@ -63,7 +64,7 @@ def dense_statistics(values: np.ndarray, states: np.ndarray, weights: np.ndarray
         "n": np.float64(weights.any(axis=1).sum()),
         "counts": (weights @ states).sum(axis=0)[:, None],
         "y_s": values.T @ (weights @ states),
-        "s_s": np.tril(np.einsum("ns,si,sj->ij", weights, states, states)),
+        "s_s": packed(np.einsum("ns,si,sj->ij", weights, states, states)),
         "y_y": (values[weights.any(axis=1)] ** 2).sum(),
         "entropy": entropy,
     }

@@ -56,14 +56,16 @@ def test_sizes_in_words():
 def test_the_formula():
     """By hand: N = 1000, D = 9, H = 70 (2 words), S = 20, on 2 ranks of 512 and 488 rows, one update."""
     sizes = sizes_of(config(H=70, memory={"precision": "single"}).learning, 9)
-    P = 4 + 70 + 9 * 70 + 70 * 70 + 1
-    assert (sizes.n_statistics, sizes.n_parameters, sizes.row_bytes) == (P, 9 * 70 + 1 + 70, 20 * 24)
+    P = 4 + 70 + 9 * 70 + 70 * 71 // 2 + 1
+    U = P + 70 * 69 // 2
+    assert (sizes.n_statistics, sizes.n_unpacked) == (P, U)
+    assert (sizes.n_parameters, sizes.row_bytes) == (9 * 70 + 1 + 70, 20 * 24)
     blocks = RowBlocks(1000, 64)
     first, second = (needs_of(sizes, Memory(precision="single"), blocks, rank, 2) for rank in (0, 1))
     assert (first.data, second.data) == (4 * 512 * 9, 4 * 488 * 9)
     assert (first.states, second.states) == (512 * 480, 488 * 480)
     assert first.block == second.block == 64 * (32 * 9 + 8 * 70 * 5 + (20 + 2 * 10) * 24 + 24 * 20)
-    assert (first.statistics, second.statistics) == (8 * P * 20, 8 * P * 15)
+    assert (first.statistics, second.statistics) == (8 * (P * 16 + U * 5), 8 * P * 15)
     assert first.total == sum(first) == first.data + first.states + first.block + first.statistics + 32 * 701 + PROGRAM
     in_files = needs_of(sizes, Memory(data_budget="1kB", states_budget="1kB"), blocks, 0, 2)
     assert (in_files.data, in_files.states) == (0, 0)

@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 from prosper_ng.numerics.linear import (
     diagonal_of_packed,
     packed,
-    packed_size,
+    scale_packed,
     solve_least_change,
     symmetric,
     times_symmetric,
     unpacked,
 )
+from prosper_ng.numerics.named_arrays import packed_size
 
 CASES = settings(deadline=None, max_examples=100)
 SEEDS = st.integers(0, 2**32)
@@ -143,7 +144,7 @@ def test_of_a_symmetric_matrix_only_the_lower_triangle_is_looked_at(n_observed, 
     whole = lower + np.tril(lower, -1).T
     lower[np.triu_indices(n_latents, 1)] = np.nan
     assert np.array_equal(symmetric(lower), whole)
-    assert times_symmetric(left, lower) == pytest.approx(left @ whole, rel=1e-12, abs=1e-12)
+    assert times_symmetric(left, packed(lower)) == pytest.approx(left @ whole, rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7])
@@ -154,4 +155,8 @@ def test_a_packed_triangle_is_its_matrix(n):
     assert triangle.shape == (packed_size(n),)
     assert (unpacked(triangle) == np.tril(matrix) + np.tril(matrix, -1).T).all()
     assert (diagonal_of_packed(triangle) == np.diagonal(matrix)).all()
+    scale = np.arange(1.0, n + 1)
+    scale_packed(triangle, scale)
+    assert (triangle == packed(matrix * np.outer(scale, scale))).all()
+    triangle = packed(matrix)
     assert all(triangle[i * (i + 1) // 2 + j] == matrix[i, j] for i in range(n) for j in range(i + 1))

@@ -11,6 +11,7 @@ from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
 from prosper_ng.models.bsc import BSC
 from prosper_ng.models.interface import Moments
+from prosper_ng.numerics.linear import diagonal_of_packed
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import TruncatedEM, start
@@ -47,7 +48,7 @@ class WrongFields(BSC):
 
     def maximize(self, params, sums, step):
         new = super().maximize(params, sums, step)
-        new["W"] = sums["y_s"] / np.maximum(np.diagonal(sums["s_s"]), 1e-9)
+        new["W"] = sums["y_s"] / np.maximum(diagonal_of_packed(sums["s_s"]), 1e-9)
         return new
 
 

@@ -8,6 +8,7 @@ import pytest
 from prosper_ng.errors import NumericalError
 from prosper_ng.estep.search import Search
 from prosper_ng.models.bsc import BSC
+from prosper_ng.numerics.linear import diagonal_of_packed
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import TruncatedEM, start
 from prosper_ng.training.settings import Training
@@ -174,7 +175,7 @@ class WrongPartBSC(PartBSC):
 
     def maximize(self, params, sums, step):
         new = super().maximize(params, sums, step)
-        new["W"] = sums["y_s"] / np.maximum(np.diagonal(sums["s_s"]), 1e-9)
+        new["W"] = sums["y_s"] / np.maximum(diagonal_of_packed(sums["s_s"]), 1e-9)
         return new
 
 

@@ -43,8 +43,8 @@ from prosper_ng.models.linear.kernels import (
 from prosper_ng.models.linear.neighbors import fill_neighbors
 from prosper_ng.models.linear.preselection import LinearPosterior
 from prosper_ng.numerics.constraints import REAL
-from prosper_ng.numerics.linear import solve_least_change, symmetric, times_symmetric
-from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+from prosper_ng.numerics.linear import diagonal_of_packed, solve_least_change, times_symmetric, unpacked
+from prosper_ng.numerics.named_arrays import NamedArrays, Shape, Triangle
 from prosper_ng.numerics.special import gaussian_entropy
 
 _EPS = float(np.finfo(float).eps)
@@ -103,14 +103,14 @@ class LinearModel:
         return specs
 
     def statistics(self, n_observed: int) -> dict[str, Shape]:
-        """Moments of the states and of the data with them; `s_s` is a lower triangle."""
+        """Moments of the states and of the data with them; `s_s` is a packed triangle."""
         shapes: dict[str, Shape] = {
             "n": (),
             "hidden_entropy": (),
             "y_y": (),
             "counts": (self.n_latents, self.space.n_values - 1),
             "y_s": (n_observed, self.n_latents),
-            "s_s": (self.n_latents, self.n_latents),
+            "s_s": Triangle(self.n_latents),
         }
         return shapes | ({"y": (n_observed,)} if self.data_mean else {})
 
@@ -212,7 +212,7 @@ class LinearModel:
     def _maximize_linear(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """W, mu and sigma: the maximum of the expected log likelihood over what is learned."""
         new = params.copy()
-        first, second = self._mean_states(sums), symmetric(sums["s_s"])
+        first, second = self._mean_states(sums), unpacked(sums["s_s"])
         means = [name for name in ("W", "mu") if name in params and name in step.learn]
         if means == ["W", "mu"]:
             # The data mean is the weight of one more latent that is always 1.
@@ -294,7 +294,7 @@ class LinearModel:
         The bound |<s_h s_k>|² <= <s_h²> <s_k²> spares a product of large matrices.
         """
         n_values = float(sums["n"]) * len(params["W"])
-        predicted, sigma = np.abs(params["W"]) @ np.sqrt(np.diagonal(sums["s_s"])), float(params["sigma"])
+        predicted, sigma = np.abs(params["W"]) @ np.sqrt(diagonal_of_packed(sums["s_s"])), float(params["sigma"])
         squares = float(sums["y_y"] + predicted @ predicted)
         if not self.data_mean:
             return 256 * _EPS * (n_values + squares / sigma**2)

@@ -10,6 +10,7 @@ from prosper_ng.latents.posterior import Mask, Tempering
 from prosper_ng.models.interface import Batch, Floats
 from prosper_ng.models.linear.kernels import Prepared, Projected, centered
 from prosper_ng.models.linear.tree import Marginals, Quadratic, add_pairs, marginals
+from prosper_ng.numerics.linear import packed_diagonal
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.special import gaussian_entropy
 
@@ -56,7 +57,7 @@ class LinearPosterior:
             masses, means, values = masses * kept[:, None, None], means * kept[:, None], values * kept[:, None]
         counts = masses.sum(axis=0)
         sums["counts"] += counts
-        sums["s_s"].flat[:: len(counts) + 1] += counts @ self.alphabet[1:] ** 2
+        sums["s_s"][packed_diagonal(len(counts))] += counts @ self.alphabet[1:] ** 2
         add_pairs(self.chosen.candidates, rows, self.marginals.pairs, sums["s_s"])
         sums["n"] += np.count_nonzero(rows)
         sums["y_y"] += np.vdot(values, values)

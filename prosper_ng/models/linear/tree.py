@@ -270,12 +270,12 @@ def _marginalize(
 
 @kernel
 def add_pairs(candidates: Any, kept: Any, pairs: Any, second: Any) -> None:
-    """Add <s_i s_j> of the candidates of the rows that are kept to the lower triangle of sum <s sᵀ> (H, H)."""
+    """Add <s_i s_j> of the candidates of the rows that are kept to the lower triangle of sum <s sᵀ>, packed."""
     for n in range(candidates.shape[0]):
         if kept[n]:
             place = 0
             for i in range(candidates.shape[1]):
                 for j in range(i + 1, candidates.shape[1]):
-                    a, b = candidates[n, i], candidates[n, j]
-                    second[max(a, b), min(a, b)] += pairs[n, place]
+                    a, b = max(candidates[n, i], candidates[n, j]), min(candidates[n, i], candidates[n, j])
+                    second[a * (a + 1) // 2 + b] += pairs[n, place]
                     place += 1

@@ -145,7 +145,8 @@ def _add_states(k: int, n_lanes: int, lanes: Any, means: Any, counts: Any, secon
         for j in range(i + 1):
             for lane in range(n_lanes):
                 moment = weighted[i, lane] * mean[j, lane] + weight[lane] * covariance[i, j, lane]
-                second[latents[i, lane], latents[j, lane]] += moment
+                h = latents[i, lane]
+                second[h * (h + 1) // 2 + latents[j, lane]] += moment
 
 
 @kernel
@@ -190,7 +191,7 @@ def add_moments(
 ) -> float:  # fmt: skip
     """Add the posterior moments of codes (n, S, words) with weights (n, S); sum of weights times log |B|.
 
-    means (n, H) <s z> of each row, counts (H,) <s>, second (H, H) lower triangle of <(s z)(s z)ᵀ>; with Psi also
+    means (n, H) <s z> of each row, counts (H,) <s>, second the packed lower triangle of <(s z)(s z)ᵀ>; with Psi also
     shift (H,) and the lower triangle spread (H, H), sums of t and T; with missing entries also what they add to
     sum y_d² (D,) and sum y <s z>ᵀ (D, H), in units of the noise. The other arguments are those of
     `log_joint_of_states`. States of `together` rows are worked on side by side.
@@ -237,7 +238,7 @@ def add_means(
     """
     n_latents, n_joint, missing = mu.shape[0], Psi.shape[0], observed.shape[0] > 0
     n_missing = elements.shape[1] if missing else 0
-    counts, second = np.zeros(n_latents), np.zeros((n_latents, n_latents))
+    counts, second = np.zeros(n_latents), np.zeros(n_latents * (n_latents + 1) // 2)
     shift, spread = np.zeros(n_joint), np.zeros((n_joint, n_joint))
     y_y, y_sz = np.zeros(n_missing), np.zeros((n_missing, n_latents))
     largest = count_active(codes, weights, np.empty(codes.shape[:2], np.int64))

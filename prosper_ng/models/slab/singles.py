@@ -72,5 +72,5 @@ def add_singles(
             if sizes[n, s] <= 1:
                 sizes[n, s] = -1
     for h in range(gram.shape[0]):
-        second[h, h] += squares[h]
+        second[h * (h + 3) // 2] += squares[h]
     return total
