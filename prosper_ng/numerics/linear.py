@@ -130,13 +130,40 @@ def solve_least_change(moment: Floats, right: Floats, old: Floats) -> Floats:
 
 def _least_solution(moment: Floats, right: Floats) -> Floats:
     """The smallest X (D, H) with X moment = right; `moment` (H, H) is positive semi-definite with a diagonal of 1."""
+    first = _first_equal(moment)
+    kept, places, counts = np.unique(first, return_inverse=True, return_counts=True)
+    is_repeated = len(kept) < len(moment)
+    some = _solution(moment[np.ix_(kept, kept)] if is_repeated else moment, right[:, kept] if is_repeated else right)
+    if some is not None and is_repeated:
+        # Equal latents, or opposite ones, share evenly what one of them would have.
+        return (some / counts)[:, places] * np.sign(moment[np.arange(len(moment)), first])
+    return _of_dependent(moment, right) if some is None else some
+
+
+@kernel
+def _first_equal(moment: Any) -> NDArray[np.int64]:
+    """(H,) for each latent the first one that it equals but for the sign, itself where there is none."""
+    first = np.arange(moment.shape[0])
+    for i in range(moment.shape[0]):
+        for j in range(i):
+            if abs(moment[i, j]) >= 1.0 - 0.5 * _NEGLIGIBLE and first[j] == j:
+                first[i] = j
+                break
+    return first
+
+
+def _solution(moment: Floats, right: Floats) -> Floats | None:
+    """X with X moment = right, where Cholesky's factor can be trusted."""
     try:
         factor = linalg.cho_factor(moment, lower=True, check_finite=False)
     except linalg.LinAlgError:
-        pass
-    else:
-        if np.min(np.diagonal(factor[0])) > _LEAST_PIVOT:
-            return np.asarray(linalg.cho_solve(factor, right.T, check_finite=False).T)
+        return None
+    is_trusted = np.min(np.diagonal(factor[0])) > _LEAST_PIVOT  # NaN is not
+    return np.asarray(linalg.cho_solve(factor, right.T, check_finite=False).T) if is_trusted else None
+
+
+def _of_dependent(moment: Floats, right: Floats) -> Floats:
+    """As `_least_solution`, where latents depend on several others."""
     factor, pivots, rank, _ = linalg.lapack.dpstrf(np.asarray_chkfinite(moment), lower=1, tol=_NEGLIGIBLE)
     lower, beside = factor[:rank, :rank], factor[rank:, :rank]
     if rank < len(moment) and np.min(np.diagonal(lower)) > _LEAST_PIVOT:

@@ -90,6 +90,24 @@ def test_nothing_at_all_was_used():
     assert (solve_least_change(np.zeros((3, 3)), np.zeros((2, 3)), old) == old).all()
 
 
+@CASES
+@given(
+    n_observed=st.integers(1, 4),
+    signs=st.lists(st.sampled_from([-3.0, -1.0, 1.0, 2.0]), min_size=3, max_size=9),
+    seed=SEEDS,
+)
+def test_equal_and_opposite_latents_share_evenly_in_units_of_their_own(n_observed, signs, seed):
+    """Repeated with other signs and scales, of whatever unit, the change is that of the pseudo-inverse."""
+    rng = np.random.default_rng(seed)
+    sources = rng.integers(0, 3, len(signs))
+    states = rng.standard_normal((40, 3))[:, sources] * np.array(signs)
+    moment, old = second_moment(states), rng.standard_normal((n_observed, len(signs)))
+    right, scale = rng.standard_normal((n_observed, 40)) @ states, np.sqrt(np.diagonal(moment))
+    found = solve_least_change(moment, right, old)
+    change = (right - old @ moment) / scale @ np.linalg.pinv(moment / np.outer(scale, scale), hermitian=True, rtol=1e-9)
+    assert (found - old) * scale == pytest.approx(change, abs=1e-9 * (1 + np.abs(change).max()))
+
+
 @pytest.mark.parametrize("n_copies", [2, 5])
 def test_latents_that_are_only_ever_used_together_share_what_was_learned(n_copies):
     rng = np.random.default_rng(1)
