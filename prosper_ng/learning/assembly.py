@@ -23,7 +23,8 @@ from prosper_ng.learning.census_warnings import Case, warnings_of
 from prosper_ng.learning.elements import first_elements
 from prosper_ng.learning.initial import Given, columns_told, given_parameters, initial_parameters
 from prosper_ng.learning.settings import LearningSettings
-from prosper_ng.models.interface import learnable
+from prosper_ng.models.capabilities import offers
+from prosper_ng.models.interface import DiscreteLatents, learnable
 from prosper_ng.models.roles import noise_covariance
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
@@ -150,8 +151,10 @@ def _read(content: Content, settings: LearningSettings, owned: range, comm: Comm
 
 def blocks_of(settings: LearningSettings, n_rows: int) -> RowBlocks:
     """The blocks that the rows of a run are cut into; raises UserError where there are more updates than blocks."""
+    model: Any = settings.model
+    n_latents = model.space.n_latents if offers(model, DiscreteLatents) else 0
     n_parts = settings.training.updates_per_sweep
-    block_rows = settings.training.block_rows or default_block_rows(n_rows, n_parts)
+    block_rows = settings.training.block_rows or default_block_rows(n_rows, n_parts, n_latents)
     blocks = RowBlocks(n_rows, block_rows, n_parts)
     if blocks.n_blocks < n_parts:
         raise UserError(

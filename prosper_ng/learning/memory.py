@@ -32,7 +32,7 @@ from prosper_ng.numerics.named_arrays import Shape, Triangle
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.memory import HostMemory, host_memory, peak_memory
-from prosper_ng.parallel.rows import RowBlocks
+from prosper_ng.parallel.rows import MOST_TOGETHER, RowBlocks
 from prosper_ng.training.totals import kept_statistics_of, memory_of, statistics_of
 
 PROGRAM = 240 << 20
@@ -137,7 +137,7 @@ def _n_unpacked(shapes: Mapping[str, Shape]) -> int:
 
 def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: int) -> Needs:
     """The memory of one of `size` ranks."""
-    n_rows, n_together = len(blocks.owned_rows(rank, size)), min(blocks.block_rows, blocks.n_rows)
+    n_rows, n_together = len(blocks.owned_rows(rank, size)), min(blocks.block_rows, MOST_TOGETHER, blocks.n_rows)
     data = n_rows * sizes.n_observed * np.dtype(memory.dtype).itemsize
     states = n_rows * sizes.row_bytes
     of_row = 32 * sizes.n_observed + sizes.working_bytes

@@ -45,6 +45,18 @@ class Stream(NamedTuple):
         key = np.array([self.seed, self.purpose], dtype=np.uint64)
         return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
+    def uniform(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(n,) the first number of each row's stream, from [0, 1)."""
+        found = np.empty(len(rows))
+        _fill_uniform(rows, self.words(), found)
+        return found
+
+    def normal(self, rows: NDArray[np.int64], n_values: int) -> NDArray[np.float64]:
+        """(n, n_values) standard normal numbers, by the method of Box and Muller."""
+        found = np.empty((len(rows), n_values))
+        _fill_normal(rows, self.words(), found)
+        return found
+
 
 def stream(seed: int, purpose: str, sweep: int = 0, stage: int = 0) -> Stream:
     """The streams for a purpose, which is any text; other purposes are independent of it."""
@@ -107,3 +119,23 @@ def next_uniform(state: Any) -> Any:
 def next_below(state: Any, limit: Any) -> Any:
     """A uniform integer in [0, limit), as int64; the bias is below limit / 2^64."""
     return np.int64(multiply_high(next_word(state), np.uint64(limit)))
+
+
+@kernel
+def _fill_uniform(rows: Any, words: Any, found: Any) -> None:
+    state = open_stream(words)
+    for n in range(rows.shape[0]):
+        seek(state, rows[n])
+        found[n] = next_uniform(state)
+
+
+@kernel
+def _fill_normal(rows: Any, words: Any, found: Any) -> None:
+    state, n_values = open_stream(words), found.shape[1]
+    for n in range(rows.shape[0]):
+        seek(state, rows[n])
+        for d in range(0, n_values, 2):
+            radius, angle = np.sqrt(-2.0 * np.log1p(-next_uniform(state))), 2.0 * np.pi * next_uniform(state)
+            found[n, d] = radius * np.cos(angle)
+            if d + 1 < n_values:
+                found[n, d + 1] = radius * np.sin(angle)

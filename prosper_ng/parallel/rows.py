@@ -3,26 +3,36 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 SMALLEST_BLOCK = 32
-LARGEST_BLOCK = 1024
+MOST_TOGETHER = 1024
+"""Rows that are worked on together; those of a larger block one after the other, into the same sums."""
 _BLOCKS_PER_PART = 16
 _FEWEST_BLOCKS, _SMALL_BLOCK = 4, 256
 
 
-def default_block_rows(n_rows: int, n_parts: int) -> int:
-    """Rows in a block: a power of two from 32 to 1024 that leaves every part about 16 blocks where it can.
+def default_block_rows(n_rows: int, n_parts: int, n_latents: int = 0) -> int:
+    """Rows in a block: a power of two from 32 to 1024, or to H, that leaves every part about 16 blocks where it can.
 
-    It depends on the data and the number of updates in a sweep only, never on the ranks. Many blocks balance the ranks
-    well; large ones spread what a block costs over more rows. Few rows that are one part make four blocks, since they
-    are not worth more ranks than that.
+    It depends on the data, the latents and the number of updates in a sweep only, never on the ranks. Many blocks
+    balance the ranks well; large ones spread what a block costs, which grows with H^2, over more rows. Few rows that
+    are one part make four blocks, since they are not worth more ranks than that.
     """
     wanted = n_rows / (_BLOCKS_PER_PART * n_parts)
     if n_parts == 1:
         wanted = max(wanted, min(n_rows / _FEWEST_BLOCKS, _SMALL_BLOCK))
     size = SMALLEST_BLOCK
-    while size < LARGEST_BLOCK and wanted >= 1.5 * size:
+    while size < max(MOST_TOGETHER, n_latents) and wanted >= 1.5 * size:
         size *= 2
     return size
+
+
+def together(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """The rows of a block that are worked on together; of a block without any, none once."""
+    for start in range(0, max(len(rows), 1), MOST_TOGETHER):
+        yield rows[start : start + MOST_TOGETHER]
 
 
 @dataclass(frozen=True)

@@ -94,8 +94,9 @@ def _smallest_draw(
 
 def _draws(seed: int, sweep: int, block: range, held_out: HeldOut | None) -> Floats:
     """A number from [0, 1) for each row of a block that may be learned from, infinity for the others."""
-    draws = stream(seed, "visited rows", sweep).generator(block.start).random(len(block))
-    return draws if held_out is None else np.where(held_out.among(np.arange(block.start, block.stop)), np.inf, draws)
+    rows = np.arange(block.start, block.stop)
+    draws = stream(seed, "visited rows", sweep).uniform(rows)
+    return draws if held_out is None else np.where(held_out.among(rows), np.inf, draws)
 
 
 def noisy_values(
@@ -109,8 +110,7 @@ def noisy_values(
     """The values (n, D) of global rows (n,) plus the noise of this sweep; rows that are held out have none."""
     if point is None or point.data_noise == 0 or len(rows) == 0:
         return values
-    generator = stream(seed, "noise on data", sweep).generator(int(rows[0]))
-    noise = point.data_noise * generator.standard_normal(values.shape)
+    noise = point.data_noise * stream(seed, "noise on data", sweep).normal(rows, values.shape[1])
     return values + noise if held_out is None else values + np.where(held_out.among(rows)[:, None], 0.0, noise)
 
 

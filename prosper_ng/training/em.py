@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import agree, during
-from prosper_ng.parallel.rows import RowBlocks
+from prosper_ng.parallel.rows import RowBlocks, together
 from prosper_ng.training.annealing import AnnealingPoint
 from prosper_ng.training.clock import Clock
 from prosper_ng.training.data_selection import Rows, batch_of, best_explained, noisy_values, visited_rows
@@ -218,24 +219,33 @@ class TruncatedEM:
 
     def _expect(self, state: TrainingState, part: int, point: AnnealingPoint, clock: Clock) -> float:
         """The E-step over this rank's rows of one part, whose statistics are summed exactly; the seconds it took."""
-        sums = self._block_sums
+        sums, held_out, block_rows = self._block_sums, self.problem.held_out, self.problem.blocks.block_rows
         self._sum.clear()
         visited, threshold = self._visit(state, part, point)
-        held_out = self.problem.held_out
+        last = None
         for target, posterior in visited:
+            block = target.batch.rows[0] // block_rows if len(target.batch.rows) else last
+            if block != last:
+                self._add_block(last)
+                last = block
             kept = None if threshold is None else posterior.free_energy >= threshold
             if held_out is not None:
                 held = held_out.among(target.batch.rows)
                 kept = ~held if kept is None else kept & ~held
-                self._summand[-1] = np.sum(posterior.free_energy, where=held)
-            sums.buffer[:] = 0.0
+                self._summand[-1] += np.sum(posterior.free_energy, where=held)
             posterior.accumulate(kept, sums)
             sums["entropy"] += np.sum(posterior.entropy, where=True if kept is None else kept)
             sums["free_energy"] += np.sum(posterior.free_energy, where=True if kept is None else kept)
-            self._sum.add(self._summand)
             clock.counts[:2] += posterior.n_evaluated, posterior.n_accepted
+        self._add_block(last)
         clock.counts[2] += self.interrupted()
         return clock.lap("e_step")
+
+    def _add_block(self, block: int | None) -> None:
+        """Add what a block gave, and begin with the next one."""
+        if block is not None:
+            self._sum.add(self._summand)
+        self._summand[:] = 0.0
 
     def _reduce(self, clock: Clock, seconds: float) -> NamedArrays:
         """The statistics of a part over all ranks; this rank's counts and `seconds` of the E-step ride along."""
@@ -351,7 +361,8 @@ def posteriors(
     mine = _pieces(blocks, part, blocks.owned(problem.comm.rank, problem.comm.size))
     everyone = _pieces(blocks, part, range(blocks.n_blocks))
     held_out = problem.held_out
-    for rows in visited_rows(problem.seed, state.sweep, mine, everyone, point, held_out):
+    visited = visited_rows(problem.seed, state.sweep, mine, everyone, point, held_out)
+    for rows in chain.from_iterable(map(together, visited)):
         # Fancy indexing copies, so that linear algebra sees the same alignment whoever owns the block.
         values = problem.values[rows - problem.first_row]
         values = noisy_values(problem.seed, state.sweep, rows, values, point, held_out)

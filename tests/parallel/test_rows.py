@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prosper_ng.parallel.rows import LARGEST_BLOCK, SMALLEST_BLOCK, RowBlocks, default_block_rows
+from prosper_ng.parallel.rows import MOST_TOGETHER, SMALLEST_BLOCK, RowBlocks, default_block_rows
 
 blocks = st.builds(RowBlocks, n_rows=st.integers(0, 5000), block_rows=st.integers(1, 300), n_parts=st.integers(1, 30))
 sizes = st.integers(1, 40)
@@ -46,7 +46,7 @@ def test_a_part_is_the_same_rows_on_any_number_of_ranks(blocks, size):
 @given(st.integers(1, 10**9), st.integers(1, 200))
 def test_default_blocks_leave_every_part_enough_of_them(n_rows, n_parts):
     block_rows = default_block_rows(n_rows, n_parts)
-    assert SMALLEST_BLOCK <= block_rows <= LARGEST_BLOCK
+    assert SMALLEST_BLOCK <= block_rows <= MOST_TOGETHER
     fewest = 10 * n_parts if n_parts > 1 or block_rows > 256 else 3
     assert block_rows == SMALLEST_BLOCK or RowBlocks(n_rows, block_rows, n_parts).n_blocks >= fewest
 
@@ -58,6 +58,9 @@ def test_default_blocks_of_common_sizes():
     assert default_block_rows(62001, 60) == 64
     assert default_block_rows(10**6, 1) == 1024
     assert default_block_rows(3, 1) == 32
+    assert default_block_rows(10**6, 1, 1000) == 1024
+    assert default_block_rows(10**6, 1, 3000) == 4096
+    assert default_block_rows(40_000, 1, 3000) == 2048
 
 
 def test_fewer_blocks_than_ranks_leave_ranks_without_rows():

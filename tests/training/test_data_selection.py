@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.stats import kstest
 
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import Annealing
-from prosper_ng.training.data_selection import visited_rows
+from prosper_ng.training.data_selection import noisy_values, visited_rows
 
 BLOCKS = RowBlocks(50, 4, 2)
 
@@ -38,3 +39,25 @@ def test_the_row_visited_after_all_is_the_first_that_a_larger_share_would_visit(
     for sweep in range(10):
         rows = next(rows for n in range(1, 1000) if len(rows := visits(sweep, 0, 1, n / 1000)[0]))
         assert visits(sweep, 0, 1, 1e-12)[0][0] in rows
+
+
+@pytest.mark.parametrize("block_rows", [1, 3, 50])
+def test_draws_are_those_of_rows_whatever_the_blocks(block_rows):
+    point, blocks = Annealing(row_fraction=0.4, data_noise=2.0).at(0, 1), RowBlocks(50, block_rows)
+    rows = np.concatenate(list(visited_rows(7, 3, blocks.pieces(0, range(blocks.n_blocks)), (), point)))
+    whole = np.concatenate(list(visited_rows(7, 3, [range(50)], (), point)))
+    assert rows.tolist() == whole.tolist()
+    assert 10 < len(rows) < 30
+    values = np.zeros((50, 3))
+    noise = noisy_values(7, 3, np.arange(50), values, point)
+    in_blocks = [
+        noisy_values(7, 3, np.array(each), values[each], point) for each in blocks.pieces(0, range(blocks.n_blocks))
+    ]
+    assert (np.concatenate(in_blocks) == noise).all()
+
+
+def test_noise_is_normal():
+    noise = noisy_values(1, 0, np.arange(4000), np.zeros((4000, 5)), Annealing(data_noise=0.5).at(0, 1))
+    assert kstest(noise.ravel() / 0.5, "norm").pvalue > 0.01
+    assert np.abs(np.corrcoef(noise, rowvar=False) - np.eye(5)).max() < 0.06
+    assert len(np.unique(noise)) == noise.size

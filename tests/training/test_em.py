@@ -14,6 +14,7 @@ from prosper_ng.models.bsc import BSC
 from prosper_ng.models.interface import MStep
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.rows import RowBlocks
+from prosper_ng.parallel.team import on_team
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import TruncatedEM, posteriors, start
 from prosper_ng.training.settings import Training
@@ -76,6 +77,22 @@ def test_data_pruning_keeps_the_rows_that_few_latents_explain_best(n_parts, prun
     assert report.n_rows_used == n_kept
     expected = dense_statistics(problem.values, few, weights)
     assert_statistics(total_of(state), expected | {"free_energy": free_energies[weights.any(axis=1)].sum()})
+
+
+def test_large_blocks_are_worked_on_in_pieces_that_one_summand_takes():
+    smaller, params = make(n_rows=5000, block_rows=1000)
+    expected = total_of(train(smaller, params, 1)[0])
+    larger, params = make(n_rows=5000, block_rows=2500)
+    pieces = [len(task.batch.rows) for task, _ in posteriors(larger, start(larger, params.copy()))]
+    assert pieces == [1024, 1024, 452] * 2
+    assert_statistics(total_of(train(larger, params, 1)[0]), expected)
+    whole = train(larger, params, 2)[0].params.buffer
+
+    def on_a_rank(comm):
+        own = larger.values[slice(*larger.blocks.starts(2)[comm.rank : comm.rank + 2])]
+        return train(larger._replace(values=own, comm=comm), params, 2)[0].params.buffer
+
+    assert all((found == whole).all() for found in on_team(2, on_a_rank))
 
 
 def test_a_sweep_learns_from_its_share_of_the_rows():
