@@ -26,7 +26,7 @@ from prosper_ng.models.interface import MStep
 from prosper_ng.numerics.linear import packed
 from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.parallel.exact_sum import ExactSum
-from prosper_ng.parallel.rows import RowBlocks
+from prosper_ng.parallel.rows import RowBlocks, default_block_rows
 from prosper_ng.training.em import statistics_of
 
 SMALL = Size(N=2048, D=64, H=256, S=60, active=3, block_rows=512)
@@ -142,18 +142,18 @@ def show_constants(kind: str, found: Constants) -> None:
 
 
 def predict(kind: str, found: Constants, options: argparse.Namespace) -> None:
-    """A table over H; D = 256, S = 60, 8 active causes, blocks of 1,024 rows."""
+    """A table over H; D = 256, S = 60, 8 active causes, blocks as large as they are by default."""
     N, R, D, S = int(options.rows), options.ranks, 256, 60
     print(f"\n{kind.upper()}, N = {N:.0e}, {R} ranks, D = {D}, S = {S}, 8 active causes; seconds of an iteration")
     names = ("rows", "blocks", "prepare", "M-step", "local", "10 Gb/s", "100 Gb/s", "efficiency")
     print(f"{'H':>6} " + " ".join(f"{name:>{max(len(name), 7)}}" for name in names) + "    reduced, memory, checkpoint")
     for H in (100, 300, 1000, 3000, 10000):
         config = run_config(kind, N, H, S)
-        sizes, blocks = sizes_of(config.learning, D), RowBlocks(N, 1024)
+        sizes, blocks = sizes_of(config.learning, D), RowBlocks(N, block_rows_of(H))
         n_blocks = len(blocks.owned(R // 2, R))
-        size = Size(N // R, D, H, S, 8, 1024)
+        size = Size(N // R, D, H, S, 8, blocks.block_rows)
         *per_row, per_block = found.e_step * features(size, sizes.n_statistics, 8)
-        of_rows, of_blocks = sum(per_row), per_block * n_blocks / -(-size.N // 1024)
+        of_rows, of_blocks = sum(per_row), per_block * n_blocks / -(-size.N // size.block_rows)
         prepare, m_step = 1e-9 * found.prepare * D * H**2, 1e-9 * found.m_step * (H**3 + D * H**2)
         local = 1e-9 * found.reduction * sizes.n_statistics
         traffic = traffic_of(config, D, R)
@@ -192,8 +192,13 @@ def serial(kind: str, found: Constants, what: str | float, D: int, H: int) -> fl
 
 
 def rows_of(kind: str, found: Constants, n_rows: int, D: int, H: int, S: int) -> float:
-    size = Size(n_rows, D, H, S, 8, 1024)
+    size = Size(n_rows, D, H, S, 8, block_rows_of(H))
     return float(found.e_step @ features(size, n_statistics_of(kind, D, H), 8))
+
+
+def block_rows_of(H: int) -> int:
+    """Where there are many rows."""
+    return default_block_rows(10**9, 1, H)
 
 
 def run_config(kind: str, n_rows: int, H: int, S: int) -> RunConfig:
