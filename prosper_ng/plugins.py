@@ -292,9 +292,11 @@ def assume_none_installed() -> None:
 @cache
 def _entries() -> dict[str, list["EntryPoint"]]:
     """What installed packages offer, by group; each time it is looked for takes some milliseconds."""
-    from importlib.metadata import EntryPoints, entry_points
+    if _none_installed:
+        return {group: [] for group in GROUPS}
+    from importlib.metadata import entry_points
 
-    found = EntryPoints() if _none_installed else entry_points()
+    found = entry_points()
     return {group: list(found.select(group=f"prosper_ng.{group}")) for group in GROUPS}
 
 
