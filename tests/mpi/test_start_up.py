@@ -6,6 +6,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from prosper_ng import cli
 from tests.helpers.small_runs import SEARCH
 
@@ -47,6 +49,7 @@ if found:
 )
 
 
+@pytest.mark.heavy
 def test_a_warm_rank_reads_no_sources_and_writes_nothing_where_all_ranks_look(mpiexec, tmp_path):
     config = tmp_path / "run.yaml"
     config.write_text(SEARCH, encoding="utf-8")
