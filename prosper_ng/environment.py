@@ -20,6 +20,8 @@ def prepare_environment() -> None:
     """Set what numerical libraries read from the environment when they are imported, unless the user has set it."""
     limit_threads(os.environ)
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "BEST_EFFORT")
+    # For its plug-ins, of which none is of use here, pydantic reads a file of every installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     choose_picture_cache(os.environ)
 
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.compiler import CompileResult
@@ -16,7 +15,7 @@ from numba.core.errors import NumbaWarning
 from numba.core.serialize import dumps
 
 from prosper_ng import compiling
-from prosper_ng.kernel_cache import Places, places, places_apart, places_of
+from prosper_ng.kernel_cache import Places, places, places_apart, places_of, put
 
 _DIGEST_SIZE = 16
 
@@ -75,7 +74,9 @@ class KernelCache(FunctionCache):
             return
         key = self._index_key(sig, data.codegen)
         with suppress(OSError):
-            _write(folder / self._file_of(key), dumps((key, data._reduce())))
+            content = dumps((key, data._reduce()))
+            folder.mkdir(parents=True, exist_ok=True)
+            put(folder / self._file_of(key), _digest_of(content) + content)
 
     def flush(self) -> None:
         """Forget all compiled forms."""
@@ -104,22 +105,14 @@ class KernelCache(FunctionCache):
 
 
 def _read(path: Path) -> bytes:
-    """What `_write` was given; nothing where it is not there, or not whole."""
+    """What was kept in a file; nothing where it is not there, or not whole."""
     try:
         content = path.read_bytes()
     except OSError:
         return b""
     digest, content = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
-    return content if digest == hashlib.blake2b(content, digest_size=_DIGEST_SIZE).digest() else b""
+    return content if digest == _digest_of(content) else b""
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Have a file appear that holds this, at once and as a whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid4().hex}.tmp")
-    try:
-        part.write_bytes(hashlib.blake2b(content, digest_size=_DIGEST_SIZE).digest() + content)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+def _digest_of(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST_SIZE).digest()

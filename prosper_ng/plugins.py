@@ -276,9 +276,24 @@ def _digest(module: ModuleType) -> str:
     return hashlib.sha256(Path(module.__file__ or os.devnull).read_bytes()).hexdigest()
 
 
+_none_installed: list[bool] = []
+
+
+def any_installed() -> bool:
+    """Whether an installed package offers anything."""
+    return any(_entries().values())
+
+
+def assume_none_installed() -> None:
+    """Do not look for what installed packages offer, as another process of the same run has: a file of each is read."""
+    _none_installed.append(True)
+
+
 @cache
 def _entries() -> dict[str, list["EntryPoint"]]:
     """What installed packages offer, by group; each time it is looked for takes some milliseconds."""
+    if _none_installed:
+        return {group: [] for group in GROUPS}
     from importlib.metadata import entry_points
 
     found = entry_points()

@@ -7,7 +7,7 @@ import pytest
 
 import prosper_ng
 from prosper_ng import kernel_cache, paths
-from prosper_ng.kernel_cache import Places, places, places_of
+from prosper_ng.kernel_cache import Places, find, places, places_of
 
 
 @pytest.fixture
@@ -16,14 +16,14 @@ def chosen(tmp_path, monkeypatch):
     (tmp_path / "home").mkdir()
     (tmp_path / "file").touch()
     monkeypatch.setattr(paths.tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(kernel_cache, "_key", lambda: "key")
+    monkeypatch.setattr(kernel_cache, "_key", lambda is_root, since: "key")
 
     def choose(**environment):
         for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
             monkeypatch.delenv(name, raising=False)
         for name, value in ({"HOME": tmp_path / "home"} | environment).items():
             monkeypatch.setenv(name, str(value))
-        return places.__wrapped__()
+        return find()
 
     return choose
 
@@ -173,3 +173,61 @@ def test_the_key_is_found_fast():
         kernel_cache._key()
         seconds.append(time.process_time() - start)
     assert min(seconds) < 0.1
+
+
+@pytest.fixture
+def noted(package, tmp_path, monkeypatch):
+    """A function () -> whether the key was found without reading the sources, of files that are no longer new."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(kernel_cache, "_SETTLED", 0.0)
+    texts, n_read = kernel_cache.module_texts, []
+    monkeypatch.setattr(kernel_cache, "module_texts", lambda *given: n_read.append(1) or texts(*given))
+
+    def ask(**given):
+        n_before = len(n_read)
+        key = kernel_cache._key(**given)
+        return key, len(n_read) == n_before
+
+    return ask
+
+
+def test_what_the_sources_come_to_is_noted(noted, package):
+    """Until one of them is another one, by whatever is seen without reading it."""
+    first, _ = noted()
+    assert noted() == (first, True)
+    time.sleep(0.02)  # the clock of a file system goes in steps
+    path = package / "kernels.py"
+    times = path.stat().st_mtime_ns
+    path.write_text(FILES["kernels"].replace("FACTOR * x", "FACTOR + x"), encoding="utf-8")  # of the same size
+    os.utime(path, ns=(times, times))
+    second, was_noted = noted()
+    assert (second != first, was_noted) == (True, False)
+    (package / "cli.py").unlink()
+    assert noted() == (second, False)
+    assert noted() == (second, True)
+
+
+def test_nothing_is_noted_of_files_that_were_just_changed_or_of_images_or_by_other_ranks(noted, monkeypatch):
+    key, _ = noted(is_root=False)
+    assert noted() == (key, False)
+    monkeypatch.setattr(kernel_cache, "_SETTLED", 60.0)
+    assert noted() == noted() == (key, False)
+    monkeypatch.setattr(kernel_cache, "_SETTLED", 0.0)
+    assert noted() == (key, True)
+    monkeypatch.setattr(os, "statvfs", lambda path: types.SimpleNamespace(f_flag=os.ST_RDONLY))
+    assert noted() == (key, False)
+
+
+@pytest.mark.parametrize("content", ["", "one", "a b c", "\u00e9", "0 prosper_ng-0"])
+def test_a_damaged_note_is_passed_over(noted, tmp_path, content):
+    key, _ = noted()
+    (note,) = (tmp_path / "cache" / "prosper_ng" / "kernels").glob(".sources-*")
+    note.write_text(content, encoding="utf-8")
+    assert noted() == (key, False)
+    assert noted() == (key, True)
+
+
+def test_where_another_rank_was_imported_before_a_change_nothing_is_kept(package):
+    assert kernel_cache.find(since=time.time() + 3600).write is not None
+    assert kernel_cache.find(since=time.time() - 3600) == Places()

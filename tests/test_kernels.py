@@ -64,7 +64,8 @@ def test_a_damaged_file_is_made_anew(fresh, damage, tmp_path):
 def test_what_another_numba_wrote_is_made_anew(fresh, tmp_path):
     fresh()(1.0)
     (file,) = tmp_path.iterdir()
-    kernel_files._write(file, b"\x80\x04garbage")
+    garbage = b"\x80\x04garbage"
+    kernel_files.put(file, kernel_files._digest_of(garbage) + garbage)
     compiled = fresh()
     assert (compiled(4.0), counts(compiled)) == (8.0, (0, 1))
 
@@ -73,7 +74,7 @@ def test_a_full_disk_is_no_reason_to_fail(fresh, tmp_path, monkeypatch):
     def fail(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(kernel_files, "_write", fail)
+    monkeypatch.setattr(kernel_files, "put", fail)
     assert fresh()(3.0) == 6.0
     assert list(tmp_path.iterdir()) == []
 
@@ -81,7 +82,7 @@ def test_a_full_disk_is_no_reason_to_fail(fresh, tmp_path, monkeypatch):
 def test_a_file_is_there_as_a_whole_or_not_at_all(tmp_path):
     (tmp_path / "one.nbc").mkdir()
     with pytest.raises(OSError, match="directory"):
-        kernel_files._write(tmp_path / "one.nbc", b"content")
+        kernel_files.put(tmp_path / "one.nbc", b"content")
     assert [path.name for path in tmp_path.iterdir()] == ["one.nbc"]
 
 

@@ -34,7 +34,7 @@ class Endings:
     """Finds the reason to end; for root only.
 
     A sweep is begun only where its time, that of a checkpoint and a margin are left; both times are the slowest of this
-    process. Before there was a checkpoint, one is taken to last as long as a sweep.
+    process. Before there was a checkpoint, one is taken to last as long as a sweep, or as its size needs.
     """
 
     def __init__(
@@ -73,7 +73,8 @@ class Endings:
             return Ending(False, f"stopped by {by} {where}")
         if self._kept.is_asked(STOP_FILE):
             return Ending(False, f"stopped by the file {self._kept.path / STOP_FILE} {where}")
-        reserve = self._slowest_sweep + (self._kept.slowest_checkpoint or self._slowest_sweep)
+        times = self._kept.checkpoint_times
+        reserve = self._slowest_sweep + (times.slowest or max(self._slowest_sweep, times.usual))
         for deadline in self._deadlines:
             left = deadline.end - now
             if left < reserve + deadline.margin:

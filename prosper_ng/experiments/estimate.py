@@ -20,11 +20,12 @@ from prosper_ng.data.dataset import Dataset
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.preprocessing import PreparedRows
 from prosper_ng.errors import UserError
-from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.experiments.checkpoint_times import checkpoint_bytes, n_checkpoints, usual_seconds
+from prosper_ng.experiments.run_config import Output, RunConfig
 from prosper_ng.experiments.tasks.interface import Foresees, TaskContext, bytes_after
 from prosper_ng.learning.assembly import assemble, blocks_of, held_out_of
 from prosper_ng.learning.census import take_census
-from prosper_ng.learning.memory import Needs, Sizes, needs_of, sizes_of
+from prosper_ng.learning.memory import Needs, needs_of, sizes_of
 from prosper_ng.learning.rehearsal import rehearse
 from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.numerics.schedule import points_of, value_at
@@ -46,8 +47,6 @@ _PILOT_SECONDS = 5.0
 _MOST_POINTS = 4
 _PROGRAM_SECONDS = 2.0
 """Until Python and its libraries are loaded."""
-_CHECKPOINT_SECONDS, _DISK = 0.05, 2e8
-"""What a checkpoint takes whatever its size, and bytes that a usual disk writes in a second."""
 
 
 class Costs(NamedTuple):
@@ -113,8 +112,8 @@ class Estimate(NamedTuple):
     bandwidth: float
     row_fractions: tuple[float, ...] = ()
     """The share of the rows that each sweep visits."""
-    checkpoint_sweeps: int | None = None
-    checkpoint_minutes: float | None = None
+    output: Output = Output()
+    """When checkpoints are written."""
     places: tuple[int, ...] = ()
     """The number of each sweep among those of its start, where there are restarts."""
 
@@ -166,14 +165,16 @@ class Estimate(NamedTuple):
     @property
     def n_checkpoints(self) -> int:
         """How many are written, by sweeps or minutes, and at the end."""
-        by_sweeps = (self.n_sweeps - 1) // self.checkpoint_sweeps if self.checkpoint_sweeps else 0
-        minutes = (self.sweeps_seconds or 0.0) / 60
-        return 1 + max(by_sweeps, int(minutes / self.checkpoint_minutes) if self.checkpoint_minutes else 0)
+        return n_checkpoints(self.output, self.n_sweeps, self.sweeps_seconds or 0.0, self._checkpoint_seconds)
 
     @property
     def checkpoints_seconds(self) -> float:
-        """Seconds of all checkpoints, on a disk of a usual speed."""
-        return self.n_checkpoints * (_CHECKPOINT_SECONDS + self.checkpoint_bytes / _DISK)
+        """Seconds of all checkpoints, on disks of a usual speed."""
+        return self.n_checkpoints * self._checkpoint_seconds
+
+    @property
+    def _checkpoint_seconds(self) -> float:
+        return usual_seconds(self.checkpoint_bytes, self.n_ranks)
 
     @property
     def task_seconds(self) -> float | None:
@@ -211,7 +212,7 @@ def estimate(config: RunConfig, n_ranks: int, bandwidth: float = BANDWIDTH) -> E
         n_ranks, dataset.n_observed, blocks, training.all_sweeps, max(needs, key=lambda each: each.total),
         traffic_of(config, dataset.n_observed, n_ranks), checkpoint_bytes(sizes, blocks),
         _pilot(config, dataset, blocks), bandwidth, _row_fractions(config, places),
-        config.output.checkpoint_sweeps, config.output.checkpoint_minutes, places,
+        config.output, places,
     )  # fmt: skip
 
 
@@ -232,12 +233,6 @@ def traffic_of(config: RunConfig, n_observed: int, n_ranks: int) -> Traffic:
     n_segments = len(segments(config.model.statistics(n_observed))) + 2 + n_apart
     n_numbers = message_length(sizes.n_statistics + n_apart, n_segments, 3 + n_ranks)
     return Traffic(8 * n_numbers * n_updates, 8 * (sizes.n_parameters + 1) * n_updates)
-
-
-def checkpoint_bytes(sizes: Sizes, blocks: RowBlocks) -> int:
-    """Bytes of the arrays in a checkpoint, exactly, without the history."""
-    totals = (blocks.n_parts + 2) * sizes.n_kept + blocks.n_parts
-    return blocks.n_rows * sizes.row_bytes + 8 * (totals + sizes.n_parameters + sizes.n_remembered)
 
 
 class _Sample(PreparedRows):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
@@ -30,10 +30,10 @@ class Output:
 
     folder: FilePath | None = None
     """The run folder; runs/NAME where not given."""
-    checkpoint_sweeps: Annotated[int, Gt(0)] | None = 10
+    checkpoint_sweeps: Annotated[int, Gt(0)] | None = None
     """Write a checkpoint every N sweeps."""
-    checkpoint_minutes: Annotated[float, Gt(0)] | None = 10.0
-    """Write a checkpoint every N minutes."""
+    checkpoint_minutes: Annotated[float, Gt(0)] | Literal["auto"] | None = "auto"
+    """Write a checkpoint every N minutes; "auto" every minute, or as often as it takes 2 % of the time at most."""
     keep_checkpoints: Annotated[int, Ge(2)] = 2
     """How many of the newest checkpoints stay."""
     parameter_sweeps: Annotated[int, Gt(0)] | None = None

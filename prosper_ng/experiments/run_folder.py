@@ -13,6 +13,7 @@ import numpy as np
 from prosper_ng import __version__
 from prosper_ng.config import Loaded
 from prosper_ng.errors import UserError
+from prosper_ng.experiments.checkpoint_times import CheckpointTimes, checkpoint_bytes, usual_seconds
 from prosper_ng.experiments.continuation import (
     DATA_DIGEST,
     MEMORY,
@@ -28,6 +29,7 @@ from prosper_ng.experiments.continuation import (
 )
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.learning.assembly import Assembly
+from prosper_ng.learning.memory import sizes_of
 from prosper_ng.models.axes import axes_of
 from prosper_ng.models.interface import without_constants
 from prosper_ng.models.roles import roles_of
@@ -73,12 +75,11 @@ class RunFolder:
         self.history = History()
         self.io_seconds = 0.0
         """What writing took after the sweep before."""
-        self.slowest_checkpoint = 0.0
-        """Seconds; 0 before there was one."""
         self._output = output
         self._kept: Kept | None = None
         self._lock: RunLock | None = None
-        self._last_checkpoint = (-1, time.monotonic())
+        n_bytes = checkpoint_bytes(sizes_of(loaded.value.learning, self.problem.n_observed), self.problem.blocks)
+        self.checkpoint_times = CheckpointTimes(output, usual_seconds(n_bytes, self.problem.comm.size))
         self._standing: dict[str, Any] = {}
         self._last_status = -math.inf
 
@@ -150,7 +151,7 @@ class RunFolder:
             require_fitting(self.path, found, state, self.parts)
             self._restore(found, state)
         comm.broadcast_in_place(state.params.buffer)
-        self._last_checkpoint = (state.n_done, time.monotonic())
+        self.checkpoint_times.found(state.n_done)
         return True
 
     def begin(self, provenance: Provenance, attributes: Mapping[str, Any], resumed: bool) -> None:
@@ -198,14 +199,8 @@ class RunFolder:
             self._write_status()
 
     def checkpoint_is_due(self, sweep: int) -> bool:
-        """Whether sweeps or minutes say so, by this rank's clock, or somebody asks for one."""
-        last_sweep, last_time = self._last_checkpoint
-        sweeps, minutes = self._output.checkpoint_sweeps, self._output.checkpoint_minutes
-        return (
-            self.is_asked(CHECKPOINT_FILE)
-            or (sweeps is not None and sweep - max(last_sweep, 0) >= sweeps)
-            or (minutes is not None and time.monotonic() - last_time >= 60 * minutes)
-        )
+        """Whether it is time for one, by this rank's clock, or somebody asks for one."""
+        return self.is_asked(CHECKPOINT_FILE) or self.checkpoint_times.is_due(sweep)
 
     def is_asked(self, name: str) -> bool:
         """Whether somebody has put a file of this name into the folder."""
@@ -213,7 +208,7 @@ class RunFolder:
 
     def checkpoint(self, state: TrainingState) -> None:
         """Write a checkpoint, unless the newest one is of this sweep."""
-        if self._last_checkpoint[0] == state.n_done:
+        if self.checkpoint_times.last_sweep == state.n_done:
             return
         began = time.monotonic()
         with collectively(self.problem.comm, "checking the lock"):
@@ -235,8 +230,7 @@ class RunFolder:
             },
         )
         self._tell(warning)
-        self._last_checkpoint = (state.n_done, time.monotonic())
-        self.slowest_checkpoint = max(self.slowest_checkpoint, time.monotonic() - began)
+        self.checkpoint_times.written(state.n_done, time.monotonic() - began)
         self._answer(CHECKPOINT_FILE)
 
     def finish(self, state: str, digest: str | None, reason: str | None, results: Mapping[str, Any]) -> None:

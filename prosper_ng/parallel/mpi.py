@@ -17,6 +17,7 @@ from prosper_ng.parallel.communicator import Communicator, SerialCommunicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.launcher import corrected_command, launch
 from prosper_ng.parallel.orphan import end_with_parent
+from prosper_ng.parallel.warm_up import share_places
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -65,6 +66,8 @@ def connect(expected_ranks: int | None = None) -> Communicator:
             f"  {corrected_command(wanted, library, os.environ)}"
         )
     comm = MpiCommunicator(world)
+    if comm.size > 1:
+        share_places(comm)
     if plugins.digests():
         _require_same_files(comm)
     return comm

@@ -3,9 +3,32 @@
 import os
 from collections.abc import Callable
 
-from prosper_ng import compiling
+import prosper_ng
+from prosper_ng import compiling, kernel_cache, plugins
 from prosper_ng.parallel.communicator import Communicator
-from prosper_ng.parallel.failure import agree
+from prosper_ng.parallel.failure import agree, collectively
+
+
+def share_places(comm: Communicator) -> None:
+    """Have root, and one rank of each other host, find out for all where compiled kernels and plug-ins are.
+
+    A thousand ranks that read all sources, or look into all installed packages, keep a shared file system busy for
+    long. Ranks of a host that run from other files, as in several containers, look for themselves.
+    """
+    with collectively(comm, "looking for compiled kernels"):
+        own = kernel_cache.identity()
+    started = comm.broadcast(comm.gather((own, prosper_ng.IMPORTED_AT))) or []
+    first = [identity for identity, _ in started].index(own)
+    ours, found = [since for identity, since in started if identity == own], None
+    for is_root in (True, False):  # what root leaves for others is there when they look
+        with collectively(comm, "looking for compiled kernels"):
+            if first == comm.rank and comm.is_root == is_root:
+                found = kernel_cache.find(is_root, min(ours))
+                found = kernel_cache.nearby(found) if len(ours) > 1 else found
+    gathered = enumerate(comm.gather(found) or [])
+    kernel_cache.adopt(comm.broadcast({rank: each for rank, each in gathered if each is not None})[first])
+    if comm.broadcast(comm.is_root and not plugins.any_installed()):
+        plugins.assume_none_installed()
 
 
 def warm_up(comm: Communicator, compile_all: Callable[[], object]) -> None:

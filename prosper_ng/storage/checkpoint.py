@@ -28,7 +28,8 @@ T = TypeVar("T")
 FOLDER = "checkpoints"
 """In the folder of a run."""
 
-_SHARD_BYTES = 1 << 30
+SHARD_BYTES = 1 << 30
+"""What one rank writes before others do, too."""
 
 
 class Checkpoint(NamedTuple):
@@ -65,7 +66,7 @@ class Checkpoints:
         folder: Path,
         comm: Communicator,
         keep: int = 2,
-        shard_bytes: int = _SHARD_BYTES,
+        shard_bytes: int = SHARD_BYTES,
         reads_only: bool = False,
     ) -> None:
         """Checkpoints under `folder`, of which the newest `keep` stay; ValueError where that is less than 2.

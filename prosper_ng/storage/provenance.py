@@ -132,7 +132,8 @@ def blas() -> str:
 
 def _git(folder: Path, *arguments: str) -> str | None:
     """The output of a git command; None where there is no git, no repository, or no answer in time."""
-    command = ["git", "-C", str(folder), *arguments]
+    # Without optional locks `status` does not write the index, which another command may be about to do.
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -19,7 +19,8 @@ from synthetic import MODELS, N_PROPOSED, Size, problem_of, time_sweeps
 
 from prosper_ng.config import from_mapping
 from prosper_ng.data.memory_settings import text_of
-from prosper_ng.experiments.estimate import Traffic, checkpoint_bytes, traffic_of
+from prosper_ng.experiments.checkpoint_times import checkpoint_bytes
+from prosper_ng.experiments.estimate import Traffic, traffic_of
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.learning.memory import needs_of, sizes_of
 from prosper_ng.models.interface import MStep

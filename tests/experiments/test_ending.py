@@ -94,8 +94,11 @@ def later(seconds, original=time.monotonic):
 
 def test_what_is_reserved_was_measured(monkeypatch):
     class Kept:
-        slowest_checkpoint, io_seconds, path = 40.0, 0.0, None
+        io_seconds, path = 0.0, None
         is_asked = staticmethod(lambda name: False)
+
+        class checkpoint_times:
+            slowest, usual = 40.0, 45.0
 
     class Requests:
         name = None
@@ -125,6 +128,10 @@ def test_what_is_reserved_was_measured(monkeypatch):
     assert stop is not None
     assert not stop.finished
     assert "119 s are left until the end, and a sweep, a checkpoint and a margin take 120 s" in stop.sentence
+    Kept.checkpoint_times.slowest = 0.0
+    stop = endings.after(Report)
+    assert stop is not None
+    assert "a sweep, a checkpoint and a margin take 125 s" in stop.sentence
 
 
 @pytest.mark.parametrize(("seconds", "margin"), [(0.001, 1.0), (100, 5.0), (86400, 60.0)])

@@ -11,9 +11,10 @@ from small_runs import Runner
 
 from prosper_ng import cli
 from prosper_ng.config import from_mapping
-from prosper_ng.experiments.estimate import BANDWIDTH, Costs, Estimate, Traffic, checkpoint_bytes, estimate, traffic_of
+from prosper_ng.experiments.checkpoint_times import checkpoint_bytes
+from prosper_ng.experiments.estimate import BANDWIDTH, Costs, Estimate, Traffic, estimate, traffic_of
 from prosper_ng.experiments.run import assemble_run
-from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.experiments.run_config import Output, RunConfig
 from prosper_ng.learning.memory import Needs, needs_of, sizes_of
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
@@ -175,7 +176,7 @@ def test_lines(tmp_path, capsys):
     assert lines["rows"].startswith("6,000 of 16 values, in 24 blocks of 256; up to 1 blocks on each of 30 ranks, of w")
     assert "sweeps over 8 blocks on this machine" in lines["pilot"]
     whole = (
-        r"run +\d+ s on 30 ranks: \d+ s to start, \d+ s for 12 sweeps, 0 s for 2 checkpoints; the task's own results .*"
+        r"run +\d+ s on 30 ranks: \d+ s to start, \d+ s for 12 sweeps, 0 s for 1 checkpoint; the task's own results .*"
     )
     assert re.fullmatch(whole, lines["whole"])
 
@@ -185,7 +186,7 @@ def test_the_whole_time_follows_the_schedules():
     costs = Costs(0.5, 0.3, 0.25, 0.25, 8, 9, ((0, 0.1), (2, 0.3)), 1e-3, 7.0)
     found = Estimate(
         2, 16, RowBlocks(640, 10, 4), 4, Needs(0, 0, 0, 0, 0), Traffic(0, 0), 10**9, costs, 1e9,
-        (0.5, 1.0, 1.0, 1.0), 2, None,
+        (0.5, 1.0, 1.0, 1.0), Output(checkpoint_sweeps=2, checkpoint_minutes=None),
     )  # fmt: skip
     assert found.sweep_seconds == pytest.approx(4 * (1.0 + 8 * 0.3), abs=1e-3)
     blocks = 32 * (0.5 * 0.1 + 0.2 + 0.3 + 0.3)
@@ -195,9 +196,8 @@ def test_the_whole_time_follows_the_schedules():
     assert found._replace(row_fractions=(), costs=costs._replace(blocks=())).sweeps_seconds == pytest.approx(
         4 * found.sweep_seconds
     )
-    assert found._replace(checkpoint_sweeps=None, checkpoint_minutes=0.1).n_checkpoints == 1 + int(
-        found.sweeps_seconds / 6
-    )
+    by_minutes = found._replace(output=Output(checkpoint_minutes=0.1))
+    assert by_minutes.n_checkpoints == 1 + int(found.sweeps_seconds / 6)
 
 
 def test_the_pilot_looks_at_an_e_step_wherever_its_schedules_turn():

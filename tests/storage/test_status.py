@@ -129,6 +129,10 @@ def test_commit_and_changes_are_those_of_the_checkout_of_the_package(tmp_path, m
     git(tmp_path, "commit", "-m", "first")
     assert provenance.source()["git_dirty"] == 0
     assert len(provenance.source()["git_commit"]) == 40
+    index = (tmp_path / ".git" / "index").read_bytes()
+    os.utime(package / "__init__.py", (1e9, 1e9))  # `git status` would note that it is the same all the same
+    assert provenance.source()["git_dirty"] == 0
+    assert (tmp_path / ".git" / "index").read_bytes() == index
     (package / "__init__.py").write_text("x = 2\n")
     changed = provenance.source()
     assert changed["git_dirty"] == 1
