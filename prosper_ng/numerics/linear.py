@@ -4,8 +4,8 @@ from math import isqrt
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import linalg
 
 from prosper_ng.kernels import kernel
 
@@ -66,7 +66,7 @@ def _side(triangle: Floats) -> int:
 def times_symmetric(left: Floats, lower: Floats) -> Floats:
     """left (D, H) @ S (H, H), where S is symmetric and `lower` its lower triangle; what lies above is not looked at."""
     # BLAS counts columns first, so it sees transposes: the lower triangle is its upper one, and S stands on the left.
-    return np.asarray(linalg.blas.dsymm(1.0, lower.T, left.T, lower=0).T)
+    return np.asarray(scipy.linalg.blas.dsymm(1.0, lower.T, left.T, lower=0).T)
 
 
 def solve_least_change(moment: Floats, right: Floats, old: Floats) -> Floats:
@@ -92,20 +92,20 @@ def solve_least_change(moment: Floats, right: Floats, old: Floats) -> Floats:
 def _least_solution(moment: Floats, right: Floats) -> Floats:
     """The smallest X (D, H) with X moment = right; `moment` (H, H) is positive semi-definite with a diagonal of 1."""
     try:
-        factor = linalg.cho_factor(moment, lower=True, check_finite=False)
-    except linalg.LinAlgError:
+        factor = scipy.linalg.cho_factor(moment, lower=True, check_finite=False)
+    except scipy.linalg.LinAlgError:
         pass
     else:
         if np.min(np.diagonal(factor[0])) > _LEAST_PIVOT:
-            return np.asarray(linalg.cho_solve(factor, right.T, check_finite=False).T)
-    factor, pivots, rank, _ = linalg.lapack.dpstrf(np.asarray_chkfinite(moment), lower=1, tol=_NEGLIGIBLE)
+            return np.asarray(scipy.linalg.cho_solve(factor, right.T, check_finite=False).T)
+    factor, pivots, rank, _ = scipy.linalg.lapack.dpstrf(np.asarray_chkfinite(moment), lower=1, tol=_NEGLIGIBLE)
     lower, beside = factor[:rank, :rank], factor[rank:, :rank]
     if rank < len(moment) and np.min(np.diagonal(lower)) > _LEAST_PIVOT:
-        null = linalg.solve_triangular(lower, -beside.T, lower=True, trans="T", check_finite=False)
+        null = scipy.linalg.solve_triangular(lower, -beside.T, lower=True, trans="T", check_finite=False)
         if np.abs(null).max() < _MOST_LEVERAGE:
             return _among_dependent(lower, null, pivots - 1, right)
     # Not LAPACK's default, which fails on some matrices that are nearly the identity.
-    eigenvalues, vectors = linalg.eigh(moment, driver="evd")
+    eigenvalues, vectors = scipy.linalg.eigh(moment, driver="evd")
     keep = eigenvalues > _NEGLIGIBLE * max(eigenvalues[-1], 0.0)
     vectors = vectors[:, keep]
     return np.asarray(((right @ vectors) / eigenvalues[keep]) @ vectors.T)
@@ -119,7 +119,7 @@ def _among_dependent(lower: Floats, null: Floats, order: NDArray[np.int32], righ
     """
     kept, others = order[: len(lower)], order[len(lower) :]
     found = np.zeros_like(right)
-    some = linalg.cho_solve((lower, True), right[:, kept].T, check_finite=False).T
-    part = linalg.solve(np.eye(len(others)) + null.T @ null, (some @ null).T, assume_a="pos").T
+    some = scipy.linalg.cho_solve((lower, True), right[:, kept].T, check_finite=False).T
+    part = scipy.linalg.solve(np.eye(len(others)) + null.T @ null, (some @ null).T, assume_a="pos").T
     found[:, kept], found[:, others] = some - part @ null.T, -part
     return found
