@@ -293,12 +293,12 @@ class PixelAxes:
         write, right, bottom = self._figure.write, self._left + self._width, self._top + self._height
         for text, style in self._titles:
             is_right = style["loc"] == "right"
-            x, anchor = (right, "rd") if is_right else (self._left, "ld")
-            write(x, self._top - style["pad"] * DPI / 72, text, anchor, style["color"], style["fontsize"])
+            end, anchor = (right, "rd") if is_right else (self._left, "ld")
+            write(end, self._top - style["pad"] * DPI / 72, text, anchor, style["color"], style["fontsize"])
         for x, y, text, style in self._texts:
             at = self._left + float(self._across(np.array(x))), self._top + float(self._down(np.array(y)))
             write(*at, text, {"right": "ra", "center": "ma"}[style["ha"]], style["color"], style["fontsize"])
         write(self._left + self._width / 2, bottom + 5 * _TICK, self._labels["x"], "ma", INK, _LABEL)
         if self._labels["y"]:
-            end = self._left + (self._label_at or -0.085) * self._width
-            self._figure.write_upwards(end, self._top + self._height / 2, self._labels["y"])
+            at_left = self._left + (self._label_at or -0.085) * self._width
+            self._figure.write_upwards(at_left, self._top + self._height / 2, self._labels["y"])
