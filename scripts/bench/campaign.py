@@ -21,7 +21,7 @@ from prosper_ng.environment import prepare_environment
 prepare_environment()
 
 from prosper_ng.campaigns.local import run_side_by_side, stop_requests
-from prosper_ng.campaigns.plan import Plan, command_of, freeze, keep, load_plan
+from prosper_ng.campaigns.plan import CampaignPlan, command_of, freeze, keep, load_plan
 from prosper_ng.campaigns.results import collect
 from prosper_ng.campaigns.run_state import run_states
 from prosper_ng.commands.campaign.run import NEEDED_BY_ALL
@@ -32,14 +32,14 @@ BASE = Path(__file__).parents[2] / "configs" / "runs" / "bars-bsc.yaml"
 MANY = 10_000
 
 
-def planned(folder: Path, name: str, repeats: int) -> Plan:
+def planned(folder: Path, name: str, repeats: int) -> CampaignPlan:
     file = folder / f"{name}.yaml"
     few = "fixed: {data.n_rows: 200, training.n_sweeps: 20}"
     file.write_text(f"name: {name}\nbase: {BASE}\n{few}\nrepeats: {repeats}\n", encoding="utf-8")
     return load_plan(file, folder=folder / name)
 
 
-def by_themselves(plan: Plan) -> float:
+def by_themselves(plan: CampaignPlan) -> float:
     """Seconds of processor time a run."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     for run in plan.runs:
@@ -49,7 +49,7 @@ def by_themselves(plan: Plan) -> float:
     return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / len(plan.runs)
 
 
-def by_a_server(plan: Plan) -> tuple[float, float]:
+def by_a_server(plan: CampaignPlan) -> tuple[float, float]:
     """Seconds of processor time a run, and of the server itself."""
     progress = CampaignProgress(len(plan.runs), 0, quiet=True)
     with stop_requests() as stop:
@@ -78,7 +78,7 @@ def looks(folder: Path, record: Path) -> dict[str, float]:
     return seconds | {"collect, numbers not in status.json": action_on(plan, "collect")}
 
 
-def action_on(plan: Plan, action: str) -> float:
+def action_on(plan: CampaignPlan, action: str) -> float:
     """Seconds of processor time of an action on a campaign."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "prosper_ng", "campaign", action, str(plan.path), "--output", str(plan.folder)]
