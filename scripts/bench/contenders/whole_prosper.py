@@ -1,4 +1,4 @@
-"""One of ProSper's own bars runs: `python contenders/whole_prosper.py CHECKOUT PARAMETER_FILE` in a copy of its examples."""
+"""A bars run of ProSper for whole_job.py: `python whole_prosper.py CHECKOUT PARAMETER_FILE` in its examples."""
 
 import runpy
 import sys
