@@ -45,6 +45,6 @@ def test_a_run_with_pictures_imports_neither_what_compiles_nor_what_draws_for_pr
     found = imported(command("run", FILE, *few, "--output", tmp_path / "run"))
     assert {"curves.png", "dictionary.png", "recovery.png"} <= {path.name for path in (tmp_path / "run").iterdir()}
     assert found.isdisjoint(OF_PAGES_AND_SCHEMAS)
-    assert found.isdisjoint({"scipy.ndimage", "scipy.stats", "scipy.io"})
+    assert found.isdisjoint({"scipy.ndimage", "scipy.stats", "scipy.io", "rich.progress"})
     compiling = {"numba.misc.gdb_hook", "numba.np.polynomial.polynomial_core", "numba.typed.typeddict"}
     assert found.isdisjoint(compiling), "kernels that are kept are loaded without what compiles others"
