@@ -12,6 +12,7 @@ from typing import Any
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.compiler import CompileResult
 from numba.core.errors import NumbaWarning
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from prosper_ng import compiling
@@ -52,7 +53,11 @@ class KernelCache(FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled form for these types of arguments, None where it has to be compiled by this process."""
-        target_context.refresh()  # what it knows of types may not be all there yet
+        if self._places == places():
+            # What compiling needs besides is a hundred modules of numba, for a process that finds all it calls.
+            rtsys.initialize(target_context)
+        else:
+            target_context.refresh()  # extensions of numba that these kernels may use
         key = self._index_key(sig, target_context.codegen())
         found = self._load(key, target_context)
         if found is None and compiling.missing(places().write):

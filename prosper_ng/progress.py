@@ -11,11 +11,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TextIO
 
-from rich.console import Console
-from rich.file_proxy import FileProxy
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as RichBar
-
 from prosper_ng.errors import UserError
 
 Auto = Literal["auto"]
@@ -175,7 +170,8 @@ def _bar_on(stream: TextIO, n_sweeps: int, n_done: int) -> _Bar | None:
 def _is_terminal(stream: TextIO) -> bool:
     """Whether a stream is a terminal on which nothing of rich is drawn already."""
     try:
-        return stream is not None and not isinstance(stream, FileProxy) and stream.isatty()
+        rich = sys.modules.get("rich.file_proxy")  # imported by whoever draws
+        return stream is not None and not (rich and isinstance(stream, rich.FileProxy)) and stream.isatty()
     except ValueError:  # it is closed
         return False
 
@@ -195,6 +191,10 @@ class _TerminalBar:
     """Held while there is one, since two would draw over each other."""
 
     def __init__(self, stream: TextIO, n_sweeps: int, n_done: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as RichBar
+
         columns = BarColumn(bar_width=24), TextColumn("{task.description}", markup=False)
         self._bar = RichBar(*columns, console=Console(file=stream), auto_refresh=False)
         self._task = self._bar.add_task(f"sweep {n_done}/{n_sweeps}", total=n_sweeps, completed=n_done)

@@ -16,7 +16,8 @@ from prosper_ng.errors import UserError
 from prosper_ng.models.rounding import is_rounding, without_rounding
 from prosper_ng.storage import atomic, hdf5
 from prosper_ng.storage.axes import name_all
-from prosper_ng.storage.run_record import RunFileError, last_numbers, read_run
+from prosper_ng.storage.run_numbers import run_numbers
+from prosper_ng.storage.run_record import RunFileError
 
 RUNS_CSV, POINTS_CSV, TABLE_FILE = "runs.csv", "points.csv", "table.h5"
 LOWER_IS_BETTER = frozenset({"elapsed", "n_evaluated", "sweeps", "entropy_gap"})
@@ -133,9 +134,8 @@ def _numbers(folder: Path, run_state: RunState) -> tuple[dict[str, float], list[
         return {}, []
     sweeps = {"sweeps": float(status.iteration)}
     try:
-        record = read_run(folder)
-        noise = [column for column, role in record.headline.items() if role == "noise"]
-        return sweeps | _without_rounding(last_numbers(record)), noise
+        found = run_numbers(folder, status)
+        return sweeps | _without_rounding(found.numbers), found.noise
     except RunFileError:
         return sweeps, []
 

@@ -20,28 +20,33 @@ class Field(NamedTuple):
 
     hint: Any
     required: bool
-    doc: str
+    name: str
+    owner: type
+    """The class whose field it is."""
+
+    @property
+    def doc(self) -> str:
+        """What the class says of it."""
+        return _docs_of(self.owner).get(self.name, "")
 
 
 @cache
 def fields_of(cls: type) -> dict[str, Field]:
     """The fields of a settings class by name, in the order of definition."""
     hints = get_type_hints(cls, include_extras=True)
-    docs = _docs_of(cls)
     missing = dataclasses.MISSING
     return {
         field.name: Field(
-            hints[field.name],
-            field.default is missing and field.default_factory is missing,
-            docs.get(field.name, ""),
+            hints[field.name], field.default is missing and field.default_factory is missing, field.name, cls
         )
         for field in dataclasses.fields(cls)
         if field.init
     }
 
 
+@cache
 def _docs_of(cls: type) -> dict[str, str]:
-    """The string literals that stand below the fields of a class and of its bases."""
+    """The string literals that stand below the fields of a class and of its bases; most runs ask for none."""
     docs: dict[str, str] = {}
     for base in reversed(cls.__mro__[:-1]):
         try:

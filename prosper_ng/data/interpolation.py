@@ -1,8 +1,8 @@
 """Gaps in pictures closed crudely, so that something can start from whole patches."""
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Floats = NDArray[np.float64]
 
@@ -31,9 +31,9 @@ def _blurred(picture: Floats, gaps: NDArray[np.bool_]) -> Floats:
     values, observed = np.where(gaps, 0.0, picture - level), np.where(gaps, 0.0, 1.0)
     result, left, width = np.zeros(picture.shape), np.ones(picture.shape), _NARROWEST
     while width < max(picture.shape) and left.max() > 0:
-        weight = ndimage.gaussian_filter(observed, width)
+        weight = scipy.ndimage.gaussian_filter(observed, width)
         trust = left * np.minimum(weight / _ENOUGH, 1.0) ** 2
-        result += trust * ndimage.gaussian_filter(values, width) / np.maximum(weight, np.finfo(float).tiny)
+        result += trust * scipy.ndimage.gaussian_filter(values, width) / np.maximum(weight, np.finfo(float).tiny)
         left = left - trust
         width *= _FACTOR
     return level + result

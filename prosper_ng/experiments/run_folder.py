@@ -44,6 +44,7 @@ from prosper_ng.storage.plug_ins import used_by
 from prosper_ng.storage.provenance import Provenance, code
 from prosper_ng.storage.run_file import NAME as RUN_FILE
 from prosper_ng.storage.run_file import RunFile, StoredConfig
+from prosper_ng.storage.run_numbers import in_status, read_numbers
 from prosper_ng.storage.run_record import RunFileError, Unreachable, read_run
 from prosper_ng.storage.status import StatusError, StatusFile, read_status
 from prosper_ng.training.em import TrainingState, start
@@ -239,8 +240,10 @@ class RunFolder:
             return
         self._kept.run_file.set_attributes(digest=digest)
         self._kept.run_file.set_results(results)
-        self._tell(self._kept.run_file.flush())
-        self._write_status(state=state, digest=digest, reason=reason)
+        trouble = self._kept.run_file.flush()
+        self._tell(trouble)
+        numbers = in_status(read_numbers(self.path)) if state == "finished" and trouble is None else {}
+        self._write_status(state=state, digest=digest, reason=reason, **numbers)
         self._answer(STOP_FILE)
         self._answer(CHECKPOINT_FILE)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import linalg
 
 from prosper_ng.models.interface import SCALE, SMALLEST_SCALE, Floats, MStep, ParameterSpec
 from prosper_ng.numerics.cholesky import at_least, positive_definite
@@ -69,9 +69,9 @@ def _condition(covariance: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Fl
     across, rest = covariance[np.ix_(~known, known)], covariance[np.ix_(~known, ~known)]
     if not known.any():
         return np.empty((0, 0)), across, rest
-    own = linalg.cholesky(covariance[np.ix_(known, known)], lower=True)
+    own = scipy.linalg.cholesky(covariance[np.ix_(known, known)], lower=True)
     whitened = whiten(own, across)
-    gain = linalg.solve_triangular(own, whitened.T, lower=True, trans="T").T
+    gain = scipy.linalg.solve_triangular(own, whitened.T, lower=True, trans="T").T
     return own, gain, rest - whitened @ whitened.T
 
 
@@ -81,7 +81,7 @@ def whiten(factor: Floats, rows: Floats) -> Floats:
         return rows / factor
     if rows.size == 0:
         return rows.copy()
-    return np.ascontiguousarray(linalg.solve_triangular(factor, rows.T, lower=True).T)
+    return np.ascontiguousarray(scipy.linalg.solve_triangular(factor, rows.T, lower=True).T)
 
 
 def scales(factor: Floats) -> Floats:
@@ -96,7 +96,7 @@ def entropies(factor: Floats) -> Floats:
 
 def cholesky(covariance: Floats) -> Floats:
     """The lower Cholesky factor of a covariance, or of the nearest positive definite one."""
-    return np.asarray(linalg.cholesky(positive_definite(covariance), lower=True))
+    return np.asarray(scipy.linalg.cholesky(positive_definite(covariance), lower=True))
 
 
 def log_density(factor: Floats, whitened: Floats, observed: Floats) -> Floats:
@@ -221,7 +221,7 @@ class GaussianNoise:
         factor = self._noise_factor(params)
         variances = np.einsum("de,de->d", factor, factor)
         # How much less each entry varies once all others are known: rounding grows by that.
-        inflation = variances @ np.diagonal(linalg.cho_solve((factor, True), np.eye(len(W))))
+        inflation = variances @ np.diagonal(scipy.linalg.cho_solve((factor, True), np.eye(len(W))))
         return float(inflation * np.sum((y_y + predicted) / variances))
 
     def _noise_entropy(self, params: NamedArrays) -> float:
@@ -316,7 +316,7 @@ class GaussianSlabs:
         """How large the terms are of which the squared deviation, in units of the slabs, is the difference."""
         if self.slab == "full":
             lengths = np.sqrt(np.diagonal(sums["zz"]) + sums["n"] * params["mu"] ** 2)
-            inverse = linalg.cho_solve((cholesky(params["Psi"]), True), np.eye(self.n_latents))
+            inverse = scipy.linalg.cho_solve((cholesky(params["Psi"]), True), np.eye(self.n_latents))
             return float(lengths @ np.abs(inverse) @ lengths)
         return float(np.sum((diagonal_of_packed(sums["szsz"]) + sums["s"] * params["mu"] ** 2) / params["psi"]))
 

@@ -7,8 +7,8 @@ that each loop over the lanes is a few vector instructions however small the mat
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import linalg
 
 from prosper_ng.kernels import kernel
 
@@ -38,8 +38,8 @@ def is_positive_definite(symmetric: Floats) -> bool:
     """Whether a symmetric matrix is positive definite as far as double precision can tell."""
     scale = _deviations(symmetric)
     try:
-        factor = linalg.cholesky(symmetric / scale[:, None] / scale, lower=True)
-    except linalg.LinAlgError:
+        factor = scipy.linalg.cholesky(symmetric / scale[:, None] / scale, lower=True)
+    except scipy.linalg.LinAlgError:
         return False
     return bool(np.min(np.diagonal(factor), initial=1.0) ** 2 > _SINGULAR)
 
@@ -61,9 +61,9 @@ def at_least(matrix: Floats, least: Floats, before: Floats | None = None) -> Flo
     scale = np.sqrt(least)
     bound = 1.0  # "evd", as LAPACK's default fails on some matrices that are nearly the identity
     if before is not None:
-        bound = min(1.0, float(linalg.eigvalsh(before / scale[:, None] / scale, driver="evd")[0]))
+        bound = min(1.0, float(scipy.linalg.eigvalsh(before / scale[:, None] / scale, driver="evd")[0]))
     symmetric = 0.5 * (matrix + matrix.T)
-    eigenvalues, vectors = linalg.eigh(symmetric / scale[:, None] / scale, driver="evd")
+    eigenvalues, vectors = scipy.linalg.eigh(symmetric / scale[:, None] / scale, driver="evd")
     if eigenvalues[0] >= bound:
         return symmetric
     raised = (vectors * np.maximum(eigenvalues, bound)) @ vectors.T

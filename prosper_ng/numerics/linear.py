@@ -4,8 +4,8 @@ from math import isqrt
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import linalg
 
 from prosper_ng.kernels import kernel
 from prosper_ng.numerics.named_arrays import packed_size
@@ -74,7 +74,7 @@ def scale_packed(triangle: Floats, scale: Floats) -> None:
 def times_symmetric(left: Floats, triangle: Floats) -> Floats:
     """left (D, H) @ S (H, H), where S is symmetric and `triangle` its lower triangle, row by row."""
     # BLAS counts columns first, so it sees transposes: the lower triangle is its upper one, and S stands on the left.
-    return np.asarray(linalg.blas.dsymm(1.0, _lower(triangle).T, left.T, lower=0).T)
+    return np.asarray(scipy.linalg.blas.dsymm(1.0, _lower(triangle).T, left.T, lower=0).T)
 
 
 def _side(triangle: Floats) -> int:
@@ -155,23 +155,23 @@ def _first_equal(moment: Any) -> NDArray[np.int64]:
 def _solution(moment: Floats, right: Floats) -> Floats | None:
     """X with X moment = right, where Cholesky's factor can be trusted."""
     try:
-        factor = linalg.cho_factor(moment, lower=True, check_finite=False)
-    except linalg.LinAlgError:
+        factor = scipy.linalg.cho_factor(moment, lower=True, check_finite=False)
+    except scipy.linalg.LinAlgError:
         return None
     is_trusted = np.min(np.diagonal(factor[0])) > _LEAST_PIVOT  # NaN is not
-    return np.asarray(linalg.cho_solve(factor, right.T, check_finite=False).T) if is_trusted else None
+    return np.asarray(scipy.linalg.cho_solve(factor, right.T, check_finite=False).T) if is_trusted else None
 
 
 def _of_dependent(moment: Floats, right: Floats) -> Floats:
     """As `_least_solution`, where latents depend on several others."""
-    factor, pivots, rank, _ = linalg.lapack.dpstrf(np.asarray_chkfinite(moment), lower=1, tol=_NEGLIGIBLE)
+    factor, pivots, rank, _ = scipy.linalg.lapack.dpstrf(np.asarray_chkfinite(moment), lower=1, tol=_NEGLIGIBLE)
     lower, beside = factor[:rank, :rank], factor[rank:, :rank]
     if rank < len(moment) and np.min(np.diagonal(lower)) > _LEAST_PIVOT:
-        null = linalg.solve_triangular(lower, -beside.T, lower=True, trans="T", check_finite=False)
+        null = scipy.linalg.solve_triangular(lower, -beside.T, lower=True, trans="T", check_finite=False)
         if np.abs(null).max() < _MOST_LEVERAGE:
             return _among_dependent(lower, null, pivots - 1, right)
     # Not LAPACK's default, which fails on some matrices that are nearly the identity.
-    eigenvalues, vectors = linalg.eigh(moment, driver="evd")
+    eigenvalues, vectors = scipy.linalg.eigh(moment, driver="evd")
     keep = eigenvalues > _NEGLIGIBLE * max(eigenvalues[-1], 0.0)
     vectors = vectors[:, keep]
     return np.asarray(((right @ vectors) / eigenvalues[keep]) @ vectors.T)
@@ -185,7 +185,7 @@ def _among_dependent(lower: Floats, null: Floats, order: NDArray[np.int32], righ
     """
     kept, others = order[: len(lower)], order[len(lower) :]
     found = np.zeros_like(right)
-    some = linalg.cho_solve((lower, True), right[:, kept].T, check_finite=False).T
-    part = linalg.solve(np.eye(len(others)) + null.T @ null, (some @ null).T, assume_a="pos").T
+    some = scipy.linalg.cho_solve((lower, True), right[:, kept].T, check_finite=False).T
+    part = scipy.linalg.solve(np.eye(len(others)) + null.T @ null, (some @ null).T, assume_a="pos").T
     found[:, kept], found[:, others] = some - part @ null.T, -part
     return found

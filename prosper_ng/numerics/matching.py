@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -36,21 +37,32 @@ def recovered(W_true: Floats, W_learned: Floats, threshold: float = 0.9, ignore_
     `correlations` keeps the sign. The numbers of elements may differ, the numbers of rows may not. Raises ValueError
     where they do, or where an entry is not finite.
     """
-    from scipy.optimize import linear_sum_assignment  # imported late: it takes long, and is needed once in a run
-
     if W_true.ndim != 2 or W_learned.ndim != 2 or len(W_true) != len(W_learned):
         raise ValueError(f"expected two (D, H) arrays with the same D, got shapes {W_true.shape} and {W_learned.shape}")
     if not (np.isfinite(W_true).all() and np.isfinite(W_learned).all()):
         raise ValueError("a dictionary element holds a value that is not finite")
     similarity = cosines(W_true, W_learned)
     scores = np.abs(similarity) if ignore_sign else similarity
-    elements, partners = linear_sum_assignment(scores, maximize=True)
+    elements, partners = _best_pairs(scores)
     assignment = np.full(W_true.shape[1], -1, dtype=np.int64)
     assignment[elements] = partners
     correlations = np.zeros(W_true.shape[1])
     correlations[elements] = similarity[elements, partners]
     found = int(np.count_nonzero(scores[elements, partners] >= threshold))
     return Recovery(found, assignment, correlations)
+
+
+def _best_pairs(scores: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows and columns of the one-to-one matching with the largest sum of scores (H_true, H_learned)."""
+    if scores.size:
+        partners = scores.argmax(axis=1)
+        # Where all have their best, and no other as good, nothing is better; scipy.optimize takes longer to import than
+        # such a run takes to learn.
+        is_best = scores >= scores[np.arange(len(scores)), partners][:, None]
+        if len(np.unique(partners)) == len(partners) and np.count_nonzero(is_best) == len(scores):
+            return np.arange(len(scores)), partners
+    elements, partners = scipy.optimize.linear_sum_assignment(scores, maximize=True)
+    return elements, partners
 
 
 def amari_index(W_true: Floats, W_learned: Floats) -> float | None:

@@ -1,8 +1,8 @@
 """Logarithms of probabilities at and inside their bounds."""
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import entr, xlog1py, xlogy
 
 Floats = NDArray[np.float64]
 
@@ -14,12 +14,13 @@ def log_odds(pi: ArrayLike) -> Floats:
 
 def bernoulli_entropy(pi: ArrayLike) -> Floats:
     """Entropy of a Bernoulli variable in nats."""
-    return entr(pi) + entr(1.0 - np.asarray(pi))
+    return scipy.special.entr(pi) + scipy.special.entr(1.0 - np.asarray(pi))
 
 
 def bernoulli_log(count: ArrayLike, n: ArrayLike, pi: ArrayLike) -> Floats:
     """count log pi + (n - count) log(1 - pi), with 0 log 0 = 0."""
-    return xlogy(count, pi) + xlog1py(np.asarray(n) - np.asarray(count), -np.asarray(pi))
+    inactive = np.asarray(n) - np.asarray(count)
+    return scipy.special.xlogy(count, pi) + scipy.special.xlog1py(inactive, -np.asarray(pi))
 
 
 def gaussian_entropy(sigma: float, n_dimensions: int) -> float:

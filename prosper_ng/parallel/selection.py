@@ -15,11 +15,15 @@ def largest(values: NDArray[np.float64], k: int, comm: Communicator) -> float:
     """The k-th largest number over all ranks: at least k of all numbers are >= it, fewer than k are > it.
 
     `values` are this rank's numbers, maybe none. The ranks histogram one 16-bit digit after the other of the numbers'
-    order-preserving integer images: four sums of 65,537 integers, however many numbers there are.
+    order-preserving integer images: four sums of 65,537 integers, however many numbers there are. One rank puts its
+    numbers in order instead.
     Raises ValueError unless 1 <= k <= the number of values, NumericalError where any is NaN; both on all ranks.
     """
     images = _ordered_images(values)
     n_missing = int(np.count_nonzero(np.isnan(values)))
+    if comm.size == 1:
+        _require(images.size, n_missing, k)
+        return _number(int(np.partition(images, images.size - k)[images.size - k]))
     prefix = 0
     for shift in range(64 - _DIGIT_BITS, -1, -_DIGIT_BITS):
         digits = ((images >> np.uint64(shift)) & np.uint64(_N_DIGITS - 1)).astype(np.intp)
@@ -27,17 +31,21 @@ def largest(values: NDArray[np.float64], k: int, comm: Communicator) -> float:
         counts[:-1] = np.bincount(digits, minlength=_N_DIGITS)
         counts[-1] = n_missing
         comm.sum_in_place(counts)
-        if counts[-1] > 0:
-            raise NumericalError(f"cannot rank {counts[:-1].sum()} numbers: {counts[-1]} of them are NaN")
         from_above = np.cumsum(counts[-2::-1])
-        if not 1 <= k <= from_above[-1]:
-            raise ValueError(f"cannot find the {k}-th largest of {from_above[-1]} numbers")
+        _require(int(from_above[-1]), int(counts[-1]), k)
         place = int(np.searchsorted(from_above, k))
         digit = _N_DIGITS - 1 - place
         k -= int(from_above[place - 1]) if place else 0
         images = images[digits == digit]
         prefix |= digit << shift
     return _number(prefix)
+
+
+def _require(n_values: int, n_missing: int, k: int) -> None:
+    if n_missing > 0:
+        raise NumericalError(f"cannot rank {n_values} numbers: {n_missing} of them are NaN")
+    if not 1 <= k <= n_values:
+        raise ValueError(f"cannot find the {k}-th largest of {n_values} numbers")
 
 
 def _ordered_images(values: NDArray[np.float64]) -> NDArray[np.uint64]:

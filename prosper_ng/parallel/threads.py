@@ -37,6 +37,7 @@ def one_blas_thread() -> Iterator[None]:
     with _Limited.lock:
         _Limited.n_users += 1
         if _Limited.n_users == 1:
+            import_module("scipy.linalg")  # it brings a library of its own, and what is loaded later knows no limit
             _Limited.limit = import_module("threadpoolctl").threadpool_limits(1, "blas")
     try:
         yield

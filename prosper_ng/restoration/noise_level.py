@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
 
 from prosper_ng.data.patches import PatchGrid
 
@@ -100,4 +100,4 @@ def _most_rough(side: int) -> float:
     n_differences = 2 * side * (side - 1)
     squares = 4 * 2**2 + 4 * (side - 2) * 3**2 + (side - 2) ** 2 * 4**2
     mean, variance = 2.0 * n_differences, 2.0 * (squares + 2 * n_differences)
-    return float(gammaincinv(mean**2 / variance, _SMOOTH)) * variance / mean
+    return float(scipy.special.gammaincinv(mean**2 / variance, _SMOOTH)) * variance / mean

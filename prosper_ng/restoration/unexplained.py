@@ -5,8 +5,8 @@ whole image would give grass what sky needs.
 """
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from prosper_ng.data.patches import PatchGrid
 
@@ -28,7 +28,7 @@ def precisions_by_class(residual: Floats, sigma: float, patch_size: tuple[int, i
     """
     grid = PatchGrid((residual.shape[0], residual.shape[1], residual.shape[2]), patch_size, 1)
     n_classes = min(max(1, grid.n_patches // (_PATCHES_PER_VALUE * grid.n_values)), _MOST_CLASSES)
-    left = uniform_filter(np.square(residual).mean(axis=2), _SURROUNDINGS, mode="reflect")
+    left = scipy.ndimage.uniform_filter(np.square(residual).mean(axis=2), _SURROUNDINGS, mode="reflect")
     left = left[patch_size[0] // 2 :, patch_size[1] // 2 :][: len(grid.tops), : len(grid.lefts)]
     bounds = np.unique(np.quantile(left, np.arange(1, n_classes) / n_classes, method="lower"))
     bounds = bounds[bounds < left.max()]

@@ -99,8 +99,10 @@ def written(path: Path, mode: Literal["w", "r+"] = "w") -> Iterator[h5py.File]:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
+def opened(path: Path, whole: bool = True) -> Iterator[h5py.File]:
     """An HDF5 file of this program to read; OSError where it is missing or damaged, or leads to other files.
+
+    Who reads but a few objects of it looks at these himself, and not at the `whole`.
 
     CannotOpen is raised, here and while it is read, where another program holds it or the system does not let it be
     read.
@@ -112,7 +114,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
     try:
         with access.telling_from_damage(path), h5py.File(path, "r", locking="best-effort") as file:
-            _require_own(file)
+            if whole:
+                _require_own(file)
             yield file
     except (RuntimeError, KeyError) as error:
         # h5py has no error class of its own for damage: it raises whatever is nearest.
@@ -144,17 +147,20 @@ def _require_own(file: h5py.File) -> None:
             if isinstance(found, h5py.Group):
                 todo.append(found)
             elif isinstance(found, h5py.Dataset):
-                _require_own_numbers(found)
+                require_own_numbers(found.id)
 
 
-def _require_own_numbers(dataset: h5py.Dataset) -> None:
+def require_own_numbers(dataset: h5py.h5d.DatasetID) -> None:
     """Raise OSError where a dataset promises more than the file holds: it could be read for ever."""
-    if dataset.is_virtual or dataset.external:
-        raise OSError(f"the numbers of {dataset.name} are kept in other files")
-    if is_length(dataset):
+    properties, space = dataset.get_create_plist(), dataset.get_space()
+    if properties.get_layout() == h5py.h5d.VIRTUAL or properties.get_external_count():
+        raise OSError(f"the numbers of {h5py.h5i.get_name(dataset).decode()} are kept in other files")
+    if dataset.rank == 1 and dataset.dtype == np.int8 and is_length(h5py.Dataset(dataset)):
         return
-    if dataset.shape is None or dataset.nbytes > max(dataset.id.get_storage_size(), _NOT_STORED):
-        raise OSError(f"{dataset.name} was declared with the shape {dataset.shape} but never written")
+    shape = None if space.get_simple_extent_type() == h5py.h5s.NULL else dataset.shape
+    n_bytes = 0 if shape is None else math.prod(shape) * dataset.dtype.itemsize
+    if shape is None or n_bytes > max(dataset.get_storage_size(), _NOT_STORED):
+        raise OSError(f"{h5py.h5i.get_name(dataset).decode()} was declared with the shape {shape} but never written")
 
 
 def is_length(item: object) -> bool:

@@ -120,6 +120,7 @@ def n_cores() -> int:
 
 def blas() -> str:
     """The linear algebra libraries in use, with version, kernel and threads."""
+    importlib.import_module("scipy.linalg")  # which has one of its own, and may not have been needed yet
     threadpool_info = importlib.import_module("threadpoolctl").threadpool_info
     libraries = sorted(
         f"{each['internal_api']} {each.get('version') or ''} {each.get('architecture') or ''}, "

@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -183,17 +183,27 @@ def last_numbers(record: RunRecord) -> dict[str, float]:
     `n_evaluated` counts over all sweeps. Where elements of a true dictionary were looked for, `recovered_all` is 1 for
     a run that found all of them, else 0.
     """
+    return numbers_of(record.history, record.results)
+
+
+def numbers_of(history: Mapping[str, Floats], results: Mapping[str, Any]) -> dict[str, float]:
+    """See `last_numbers`."""
     found: dict[str, float] = {}
-    for name, values in record.history.items():
+    for name, values in history.items():
         known = values[np.isfinite(values)]
-        if known.size and name not in _COURSE and not name.startswith("seconds_"):
+        if known.size and measures(name):
             found[name] = float(known.sum() if name == "n_evaluated" else known[-1])
-    for name, result in record.results.items():
+    for name, result in results.items():
         if name != "truth":
             found |= _numbers_in(name, result)
     if "recovered_found" in found:
         found["recovered_all"] = float(found["recovered_found"] == found["recovered_of"])
     return found
+
+
+def measures(column: str) -> bool:
+    """Whether a column of the history says what came out, rather than where in its course a run is."""
+    return column not in _COURSE and not column.startswith("seconds_")
 
 
 def _numbers_in(name: str, value: Any) -> dict[str, float]:

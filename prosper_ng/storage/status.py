@@ -53,6 +53,10 @@ class Status:
     """Of the rows that the data source holds."""
     data_source: str | None = None
     """Of what the configuration says of the data: where it is the same, `data_digest` should be."""
+    numbers: dict[str, float] | None = None
+    """What a finished run came to; see `run_numbers`."""
+    noise: list[str] = field(default_factory=list)
+    """Which of them are its noise level."""
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
     job: str | None = field(default_factory=job_id)

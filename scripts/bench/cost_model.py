@@ -91,7 +91,7 @@ def of_large_matrices(kind: str, H: int, D: int = 256) -> tuple[float, float, fl
     """Nanoseconds of prepare, of a reduced statistic, and of the M-step, at a large H."""
     size = Size(N=64, D=D, H=H, S=60, active=8, block_rows=64)
     problem, params, _ = problem_of(kind, size)
-    shapes = statistics_of(problem)
+    shapes = statistics_of(problem.model, problem.n_observed)
     total = ExactSum(segments(shapes))
     rng = np.random.default_rng(0)
     model = problem.model

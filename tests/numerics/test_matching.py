@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.optimize import linear_sum_assignment
 
-from prosper_ng.numerics.matching import amari_index, cosines, recovered
+from prosper_ng.numerics.matching import _best_pairs, amari_index, cosines, recovered
 
 FIELDS = np.random.default_rng(1).normal(size=(40, 6))
 
@@ -121,3 +123,12 @@ def test_the_amari_index_needs_a_mixing_that_can_be_undone():
     assert amari_index(FIELDS[:, :1], FIELDS[:, :1]) is None
     with pytest.raises(ValueError, match="expected as many rows"):
         amari_index(FIELDS, FIELDS[:39])
+
+
+@given(scores=hnp.arrays(float, st.tuples(st.integers(1, 4), st.integers(1, 5)), elements=st.integers(-3, 3)))
+def test_the_pairs_are_those_of_the_assignment_problem(scores):
+    """Where all have their best, which needs no search, as elsewhere; ties are left to the search."""
+    elements, partners = _best_pairs(scores)
+    expected = linear_sum_assignment(scores, maximize=True)
+    np.testing.assert_array_equal(elements, expected[0])
+    np.testing.assert_array_equal(partners, expected[1])

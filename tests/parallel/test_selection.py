@@ -19,7 +19,7 @@ def test_equals_a_full_sort(values, data):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(-20, 20).map(float), min_size=1, max_size=40), st.data())
+@given(st.lists(st.one_of(numbers, st.integers(-20, 20).map(float)), min_size=1, max_size=40), st.data())
 def test_equals_a_full_sort_over_ranks_some_of_which_hold_nothing(values, data):
     k, size = data.draw(st.integers(1, len(values))), data.draw(st.integers(2, 4))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(values)), min_size=size - 1, max_size=size - 1)))
