@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.drawing.pixels import FRAME, MOSAIC_WIDTH, Grid, grid_of_tiles, mosaic_in, n_columns_of, tiles
-from prosper_ng.drawing.style import BLUE, DPI, EDGE, PALE, is_of_pixels
+from prosper_ng.drawing.style import BLUE, DPI, EDGE, PALE
 from prosper_ng.errors import UserError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def draw_tiles(axes: "Axes", elements: Floats, patch_shape: Sequence[int], grid:
     height, width = grid.size
     pixels = mosaic_in(grid, tiles(elements, patch_shape))
     axes.imshow(pixels, extent=(0, width, height, 0), interpolation="none" if exact else "antialiased")
-    if exact and not is_of_pixels(axes):
+    if exact:
         _frame(axes, grid)
     _fit(axes, grid)
 

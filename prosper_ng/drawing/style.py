@@ -9,7 +9,6 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -126,40 +125,9 @@ def in_style() -> Iterator[ModuleType]:
             yield matplotlib
 
 
-_AS_PIXELS = ContextVar("as_pixels", default=False)
-
-
-@contextlib.contextmanager
-def as_pixels() -> Iterator[None]:
-    """Figures that are drawn within are made of pixels, without matplotlib but for its fonts, where these are there."""
-    before = _AS_PIXELS.set(True)
-    try:
-        yield
-    finally:
-        _AS_PIXELS.reset(before)
-
-
-def is_of_pixels(axes: "Axes") -> bool:
-    """Whether the axes belong to a figure of pixels, which matplotlib knows nothing of."""
-    return getattr(axes, "of_pixels", False)
-
-
-def _of_pixels(width: int, height: int) -> Any:
-    """A figure of pixels; None where matplotlib has to draw after all."""
-    if absence_of_matplotlib() is not None:
-        return None
-    from prosper_ng.drawing.pixel_figure import PixelFigure, fonts
-
-    return None if fonts() is None else PixelFigure(width, height)
-
-
 @contextlib.contextmanager
 def drawn(width: int, height: int, layout: Literal["constrained"] | None = None) -> "Iterator[StyledFigure]":
     """A white figure of so many pixels, to be drawn in within the style; UserError without matplotlib."""
-    pixels = _of_pixels(width, height) if _AS_PIXELS.get() and layout is None else None
-    if pixels is not None:
-        yield pixels
-        return
     with in_style():
         from prosper_ng.drawing.styled_figure import StyledFigure
 
@@ -186,9 +154,7 @@ def axes_at(figure: "Figure", left: int, bottom: int, width: int, height: int) -
 
 
 def count_on(axes: "Axes") -> None:
-    """Label the horizontal axis with whole numbers only, as those of pixels always are."""
-    if is_of_pixels(axes):
-        return
+    """Label the horizontal axis with whole numbers only."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     if axes.get_xscale() == "linear":

@@ -13,7 +13,7 @@ from prosper_ng.drawing import figures, receptive_field_figures
 from prosper_ng.drawing.curves import panels_of
 from prosper_ng.drawing.elements import elements_named
 from prosper_ng.drawing.pixels import patch_shape_of
-from prosper_ng.drawing.style import as_pixels, save
+from prosper_ng.drawing.style import save
 from prosper_ng.errors import UserError
 from prosper_ng.numerics.receptive_fields import LEAST_SIDE, ReceptiveFields, receptive_fields
 from prosper_ng.report.images import images_of, is_comparable, notes_on
@@ -119,8 +119,7 @@ def draw_run(run: Path, folder: Path) -> Drawn:
     """
     again = f"the results of the run are kept, and prosper-ng plot {shlex.quote(str(run))} draws the pictures"
     try:
-        with as_pixels():
-            written, notes = draw(read_run(run), folder)
+        written, notes = draw(read_run(run), folder)
         return Drawn(written, notes)
     except UserError as error:
         return Drawn([], [], f"{error}; {again}")
