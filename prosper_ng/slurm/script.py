@@ -12,6 +12,8 @@ from prosper_ng.errors import UserError
 from prosper_ng.paths import absolute
 from prosper_ng.slurm.options import JobOptions
 
+SINGLE = "job.sbatch"
+"""The script of one run, in its folder."""
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _HAND_OPTIONS = JobOptions(ntasks_per_node=4, time="04:00:00")
 _HAND_SITE = """\
@@ -20,7 +22,7 @@ _HAND_SITE = """\
 # source .venv/bin/activate
 # export MPI4PY_LIBMPI=libmpi.so
 # export PROSPER_NG_LAUNCHER='srun --mpi=pmix'  # if you know better than the trial below
-python=python
+python=python  # or several words: (apptainer exec image.sif python)
 # ---"""
 _SINGLE_BY_HAND = """\
 unset SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID  # of a job that this one was submitted from
@@ -28,8 +30,10 @@ config=${1:?usage: sbatch jobs/train.sbatch CONFIG [FOLDER [ARGUMENTS of prosper
 folder=${2:-runs/$(basename "$config" .yaml)}
 arguments=("${@:3}")"""
 _TASK = """\
-IFS=$'\\t' read -r config folder < <(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$tasks")
-[ -n "$config" ] || { echo "$tasks has no line $((SLURM_ARRAY_TASK_ID + 1))"; exit 1; }
+line=$((${SLURM_ARRAY_TASK_ID:?this script is for arrays, as of sbatch --array=0-9} + 1))
+# The last line may lack its end, and lines of Windows have one more letter there.
+IFS=$'\\t' read -r config folder < <(sed -n "$line{s/\\r\\$//;p;}" "$tasks") || true
+[ -n "$config" ] || { echo "$tasks has no configuration in line $line"; exit 1; }
 folder=${folder:-runs/$(basename "$config" .yaml)}"""
 _NO_ARGUMENTS = "arguments=()"
 _ARRAY_BY_HAND = """\
@@ -43,7 +47,8 @@ def single_script(
 ) -> str:
     """The script of one run in `folder`, with further arguments of `prosper-ng run`.
 
-    `site` are lines of shell that make the MPI library available.
+    `site` are lines of shell that make the MPI library available, or another `python` than this one; where one of them
+    fails the job ends.
     """
     task = "\n".join(
         [
@@ -53,8 +58,8 @@ def single_script(
             f"arguments=({shlex.join(arguments)})",
         ]
     )
-    purpose = (
-        f"# One run; written by prosper-ng submit. Submitted again, it continues: sbatch {shlex.quote(folder.name)}"
+    purpose = "# One run; written by prosper-ng submit. Submitted again, it continues: sbatch " + shlex.quote(
+        str(folder / SINGLE)
     )
     present = absolute(Path())
     _require_lines(config, folder, present, *arguments)
@@ -155,16 +160,16 @@ def _job_name(folder: Path) -> str:
 
 
 def _site(lines: str | None, environment: Mapping[str, str] = os.environ) -> str:
-    """What makes this program and its MPI library those of the moment of submission."""
+    """What makes this program and its MPI library those of the moment of submission; given lines have the last word."""
     library = environment.get("MPI4PY_LIBMPI")
     launcher = environment.get("PROSPER_NG_LAUNCHER")
     return "\n".join(
         [
             "# --- This site, as it was when the job was submitted.",
-            *([] if lines is None else [lines.rstrip("\n")]),
             "unset MPI4PY_LIBMPI" if library is None else f"export MPI4PY_LIBMPI={shlex.quote(library)}",
             *([] if launcher is None else [f"export PROSPER_NG_LAUNCHER={shlex.quote(launcher)}"]),
             f"python={shlex.quote(sys.executable)}",
+            *([] if lines is None else [lines.rstrip("\n")]),
             "# ---",
         ]
     )

@@ -186,3 +186,96 @@ def test_mistakes_are_named_before_anything_is_submitted(no_slurm, capsys, argum
     assert cli.main(["submit", *arguments]) == 2
     assert said in capsys.readouterr().err
     assert not (no_slurm / "runs").exists()
+
+
+def started(text, *arguments, cwd, **variables):
+    """A job script, run where no Slurm is, as Slurm would start it: its status, and what it prints."""
+    told = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "1", "SLURM_JOB_NUM_NODES": "1", **variables}
+    done = subprocess.run(
+        ["bash", "-c", text, "job.sbatch", *arguments],
+        cwd=cwd, env={**os.environ, **told}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("words", ["python='env A=1 {}'", "python=(env A=1 {})", "python={}"])
+def test_site_lines_have_the_last_word(tmp_path, monkeypatch, words):
+    """On the library, and on what starts Python: one word, several, or several in one text."""
+    monkeypatch.setenv("MPI4PY_LIBMPI", "another.so")
+    program = tmp_path / "python"
+    program.write_text('#!/bin/sh\necho "library: $MPI4PY_LIBMPI" "${A:-}" "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    site = f"export MPI4PY_LIBMPI=mine.so\n[ -e nowhere ] && false\n: $unset\n{words.format(program)}\n"
+    text = single_script(JobOptions(), tmp_path / "c.yaml", tmp_path / "run", ["--set", "name=x y"], site)
+    status, said = started(text, cwd=tmp_path)
+    assert status == 0, said
+    environment = "1 " if "A=1" in words else " "
+    assert said.endswith(
+        f"library: mine.so {environment}-m prosper_ng run {tmp_path}/c.yaml --output {tmp_path}/run "
+        "--ranks 1 --set name=x y\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["module_of_nobody load openmpi", "source nowhere/activate", "false", "cat nowhere.env"]
+)
+def test_a_site_line_that_fails_ends_the_job_and_is_named(tmp_path, line):
+    text = single_script(JobOptions(), tmp_path / "c.yaml", tmp_path / "run", [], f"true\n{line}\necho too far\n")
+    number = text.splitlines().index(line) + 1
+    status, said = started(text, cwd=tmp_path)
+    assert status != 0
+    # Of a file that is not there bash speaks itself.
+    place = (
+        f"line {number}: nowhere" if line.startswith("source") else f"line {number} of this job script, of the part "
+    )
+    assert place in said
+    assert "too far" not in said
+
+
+def test_a_task_without_a_line_says_so_and_a_line_without_an_end_counts(tmp_path):
+    text = scripts_by_hand()["campaign.sbatch"].replace("python=python ", "python=echo ")
+    (tmp_path / "tasks.txt").write_bytes(b"a.yaml\r\nb.yaml\tin here")
+    for task, wanted in (("0", "a.yaml --output runs/a "), ("1", "b.yaml --output in here ")):
+        status, said = started(text, "tasks.txt", cwd=tmp_path, SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID=task)
+        assert (status, f"-m prosper_ng run {wanted}--ranks 1\n" in said) == (0, True), said
+    beyond = started(text, "tasks.txt", cwd=tmp_path, SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID="2")
+    assert beyond == (1, "tasks.txt has no configuration in line 3\n")
+    assert "this script is for arrays" in started(text, "tasks.txt", cwd=tmp_path)[1]
+
+
+@pytest.mark.parametrize(
+    ("shown", "cause"),
+    [
+        ("----\n\nsorry, there is no such topic\n----", "sorry, there is no such topic"),
+        (
+            "Traceback (most recent call last):\n    raise RuntimeError(errors)\nRuntimeError: no libmpi",
+            "RuntimeError: no libmpi",
+        ),
+        ("srun: error: n1: Exited\nerror: Open MPI finds 1 of them", "Open MPI finds 1 of them"),
+        ("", ""),
+    ],
+)
+def test_a_launcher_that_does_not_work_is_named_with_the_cause(tmp_path, shown, cause):
+    for name, line in (("srun", f"cat {tmp_path}/shown; exit 1"), ("python", "true"), ("mpiexec", "exit 3")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "shown").write_text(shown, encoding="utf-8")
+    text = single_script(JobOptions(), tmp_path / "c.yaml", tmp_path / "run", [], f"python={tmp_path}/python")
+    status, said = started(text, cwd=tmp_path, SLURM_NTASKS="3", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert (status, "no launcher works; is the right MPI loaded?" in said) == (1, True)
+    assert (
+        f"srun --mpi=pmi2 --kill-on-bad-exit=1 does not start 3 ranks that find each other{': ' * bool(cause)}{cause}\n"
+        in said
+    )
+
+
+def test_what_was_stopped_ends_as_the_site_says(tmp_path):
+    """75, or 0 where other jobs wait for it by afterok; what fails keeps its status."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "status.json").write_text(' "reason": "stopped by the file x"\n', encoding="utf-8")
+    (tmp_path / "python").write_text('#!/bin/sh\n[ "$1" != -m ] || exit "$STATUS"\n', encoding="utf-8")
+    (tmp_path / "python").chmod(0o755)
+    site = f"python={tmp_path}/python\n"
+    for lines, status, wanted in (("", "75", 75), ("stopped=0\n", "75", 0), ("stopped=0\n", "2", 2)):
+        text = single_script(JobOptions(), tmp_path / "c.yaml", tmp_path / "run", [], site + lines)
+        assert started(text, cwd=tmp_path, STATUS=status)[0] == wanted
