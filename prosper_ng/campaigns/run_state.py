@@ -28,8 +28,8 @@ OUTPUT = "output.txt"
 _TAIL_BYTES = 1 << 14
 _CONTINUE = "call `campaign run` or `campaign submit` again: it goes on from its last checkpoint"
 _REPAIR = (
-    f"its folder has {OUTPUT} and log.txt; once the cause is gone, `campaign run` or `campaign submit` tries it again, "
-    "and `campaign rerun` begins it anew"
+    "what it has printed, and log.txt in its folder, say more; once the cause is gone, `campaign run` or `campaign "
+    "submit` tries it again, and `campaign rerun` begins it anew"
 )
 
 _OTHER_DATA = (
@@ -49,6 +49,8 @@ class RunState(NamedTuple):
     """What to do."""
     on_other_data: bool = False
     """Whether other runs, of which there are no fewer, have found other rows in the same data source."""
+    log: Path | None = None
+    """What it has printed last, where something went wrong."""
 
 
 class _Cause(NamedTuple):
@@ -143,6 +145,14 @@ def _told(run_state: RunState, n_others: int) -> RunState:
 
 
 def _run_state(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, QueuedJob]) -> RunState:
+    found = _judged(run, folder, job, queue)
+    if found.state not in BROKEN:
+        return found
+    known = job or (None if found.status is None else found.status.job)
+    return found._replace(log=_last_log(run.folder, folder, known))
+
+
+def _judged(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, QueuedJob]) -> RunState:
     try:
         status = read_status(run.folder)
     except StatusError as error:
@@ -161,7 +171,7 @@ def _run_state(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[st
         return RunState("stopped", status, reason, _CONTINUE)
     if status.state == "running":
         again = _read_again(run.folder)
-        return _lost(run, folder, job, status) if again == status else _run_state(run, folder, job, queue)
+        return _lost(run, folder, job, status) if again == status else _judged(run, folder, job, queue)
     told = (status.reason or "").strip()
     reason = _failed_since(run.folder, _last_log(run.folder, folder, job)) or told
     if status.state == "stopped" and reason == told:

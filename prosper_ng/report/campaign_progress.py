@@ -1,5 +1,6 @@
 """What a person sees while the runs of a campaign run: a line for each run that ends, and on a terminal a bar."""
 
+import shlex
 import sys
 import time
 from collections import Counter
@@ -79,7 +80,7 @@ class CampaignProgress:
             self.say(f"  {advice}")
         if any(each.state != "finished" for each in run_states):
             self.say("the same command continues with the unfinished runs")
-        self.say(f"for tables and figures: prosper-ng campaign collect {plan.path}")
+        self.say(f"for tables and figures: prosper-ng campaign collect {shlex.quote(str(plan.folder))}")
 
     def _show(self) -> None:
         if self._bar is None:

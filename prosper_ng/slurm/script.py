@@ -12,8 +12,6 @@ from prosper_ng.errors import UserError
 from prosper_ng.paths import absolute
 from prosper_ng.slurm.options import JobOptions
 
-SINGLE = "job.sbatch"
-"""The script of one run, in its folder."""
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _HAND_OPTIONS = JobOptions(ntasks_per_node=4, time="04:00:00")
 _HAND_SITE = """\
@@ -23,6 +21,7 @@ _HAND_SITE = """\
 # export MPI4PY_LIBMPI=libmpi.so
 # export PROSPER_NG_LAUNCHER='srun --mpi=pmix'  # if you know better than the trial below
 python=python  # or several words: (apptainer exec image.sif python)
+# stopped=0  # where jobs wait for this one by afterok, also when it was stopped with a checkpoint (75)
 # ---"""
 _SINGLE_BY_HAND = """\
 unset SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID  # of a job that this one was submitted from
@@ -59,12 +58,12 @@ def single_script(
         ]
     )
     purpose = "# One run; written by prosper-ng submit. Submitted again, it continues: sbatch " + shlex.quote(
-        str(folder / SINGLE)
+        str(folder / "job.sbatch")
     )
     present = absolute(Path())
     _require_lines(config, folder, present, *arguments)
     log = f"{_escaped(folder)}/slurm-%j.out"
-    return _filled(purpose, _directives(options, _job_name(folder), log, present), _site(site), task)
+    return _filled(purpose, _directives(options, _job_name(folder), log, present), _site(site, options), task)
 
 
 def array_script(
@@ -79,7 +78,7 @@ def array_script(
     _require_lines(name, tasks, logs, present, *arguments)
     directives = _directives(options, name, f"{_escaped(logs)}/slurm-%A_%a.out", present)
     task = f"tasks={shlex.quote(str(tasks))}\n{_TASK}\narguments=({shlex.join(arguments)})"
-    return _filled(purpose, directives, _site(site), task)
+    return _filled(purpose, directives, _site(site, options), task)
 
 
 def task_map(runs: Sequence[tuple[Path, Path]]) -> str:
@@ -159,7 +158,7 @@ def _job_name(folder: Path) -> str:
     return folder.name or "prosper-ng"
 
 
-def _site(lines: str | None, environment: Mapping[str, str] = os.environ) -> str:
+def _site(lines: str | None, options: JobOptions, environment: Mapping[str, str] = os.environ) -> str:
     """What makes this program and its MPI library those of the moment of submission; given lines have the last word."""
     library = environment.get("MPI4PY_LIBMPI")
     launcher = environment.get("PROSPER_NG_LAUNCHER")
@@ -169,6 +168,7 @@ def _site(lines: str | None, environment: Mapping[str, str] = os.environ) -> str
             "unset MPI4PY_LIBMPI" if library is None else f"export MPI4PY_LIBMPI={shlex.quote(library)}",
             *([] if launcher is None else [f"export PROSPER_NG_LAUNCHER={shlex.quote(launcher)}"]),
             f"python={shlex.quote(sys.executable)}",
+            *(["stopped=0"] if options.stopped_ok else []),
             *([] if lines is None else [lines.rstrip("\n")]),
             "# ---",
         ]

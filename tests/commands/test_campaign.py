@@ -36,8 +36,9 @@ def test_the_plan_is_a_table_with_its_cost(tmp_path, capsys):
     assert lines[0] == f"trial: 8 runs of 4 points in {tmp_path / 'out'}: 8 waiting"
     assert lines[1].split() == ["model.n_latents", "estep.n_states", "runs", "sweeps", "first", "id", "state"]
     assert lines[2].split()[:4] == ["4", "8", "2", "6"]
-    assert lines[6].startswith("what is left takes about ")
-    assert "on disk" in lines[6]
+    assert lines[6].startswith("computing for up to 10 s on this machine")
+    assert lines[7].startswith("what is left takes about ")
+    assert "on disk" in lines[7]
     assert not (tmp_path / "out").exists()
 
 

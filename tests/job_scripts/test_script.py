@@ -161,6 +161,10 @@ def test_without_slurm(no_slurm, capsys):
     said = capsys.readouterr().err
     assert said.startswith(f"error: submitting {no_slurm}/runs/small/job.sbatch: there is no sbatch on this machine")
     assert len(said.splitlines()) == 1
+    assert not (no_slurm / "runs").exists()
+    (no_slurm / "mine").mkdir()
+    assert cli.main(["submit", "run.yaml", "--output", "mine/new"]) == 2
+    assert os.listdir("mine") == []
 
 
 def test_a_dry_run_shows_the_script_and_writes_nothing(no_slurm, capsys):
@@ -170,6 +174,10 @@ def test_a_dry_run_shows_the_script_and_writes_nothing(no_slurm, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert {"#SBATCH --nodes=2", "#SBATCH --ntasks-per-node=3", "#SBATCH --time=02:00:00"} <= set(lines)
     assert {"#SBATCH --signal=B:USR1@120", "#SBATCH --qos=high", "#SBATCH --nice=5"} <= set(lines)
+    assert f"it continues: sbatch {no_slurm}/runs/small/job.sbatch" in lines[1]
+    assert "stopped=0" not in lines
+    assert cli.main(["submit", "run.yaml", "--dry-run", "--stopped-ok"]) == 0
+    assert "stopped=0" in capsys.readouterr().out.splitlines()
     assert sorted(os.listdir()) == before
 
 

@@ -71,5 +71,5 @@ def test_a_launcher_of_the_other_library_is_named_before_that_dies(n_th):
         "the launcher of MPICH or Intel MPI started this process, by PMI, which the MPI library, Open MPI ",
         "the launcher of Open MPI started this process, by PMIx, which the MPI library, MPICH ",
     ]
-    assert done.stdout.count(words[n_th]) == 2
+    assert words[n_th] in done.stdout  # of one rank at least: the other one may be ended first
     assert "Fatal error" not in done.stderr

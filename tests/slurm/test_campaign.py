@@ -72,6 +72,10 @@ def test_a_campaign_of_which_one_run_fails_and_only_that_is_submitted_again(fold
     runs = status(folder)
     assert [run["state"] for run in runs] == ["finished"] * 11 + ["failed"]
     assert "rows.npy" in runs[-1]["reason"]
+    log = f"logs/slurm-{jobs[1][0]}_3.out"
+    assert "rows.npy" in (folder / "runs" / "sizes" / log).read_text(encoding="utf-8")
+    assert runs[-1]["log"] == str(Path("runs/sizes") / log)
+    assert log in prosper("campaign", "status", "sizes.yaml", cwd=folder).stdout
     assert prosper("campaign", "collect", "sizes.yaml", cwd=folder).returncode == 0
     table = next((folder / "runs" / "sizes").rglob("*.csv"))
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
@@ -80,7 +84,7 @@ def test_a_campaign_of_which_one_run_fails_and_only_that_is_submitted_again(fold
     np.save(folder / "rows.npy", np.random.default_rng(1).standard_normal((60, 9)))
     jobs, said = submit(folder)
     assert [(tasks, n_runs) for _, tasks, n_runs in jobs] == [("0-0", "1")]
-    assert "1 of 12 runs were submitted" in said
+    assert said.endswith("1 of 12 runs were submitted; prosper-ng campaign status runs/sizes\n")
     assert cluster.wait_until_over(f"{jobs[0][0]}_0") == "COMPLETED"
     assert {run["state"] for run in status(folder)} == {"finished"}
 
@@ -96,6 +100,10 @@ def test_a_slurm_that_does_not_answer_matters_only_where_jobs_were_submitted(clu
     where = ("--output", str(tmp_path / "out"))
     done = prosper("campaign", "status", str(path), *where, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    done = prosper("campaign", "submit", str(path), *where, "--dry-run", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "# jobs that wait are not known, and would be left out: looking into the queue: squeue says: " in done.stdout
+    assert re.search(r"^# array 1 of 1: sbatch --array=0-1 ", done.stdout, re.MULTILINE)
     submissions.record(tmp_path / "out", "7", [load_plan(path).runs[0].id])
     done = prosper("campaign", "status", str(path), *where, cwd=tmp_path)
     assert done.returncode == 0
