@@ -86,7 +86,13 @@ _CAUSES = (
 def run_states(plan: CampaignPlan, queue: Mapping[str, QueuedJob]) -> list[RunState]:
     """How each run of the plan stands; `queue` holds the jobs that Slurm knows, by id such as 123 or 123_4."""
     jobs = latest_jobs(plan.folder)
-    return _telling_data_apart([_run_state(run, plan.folder, jobs.get(run.id), queue) for run in plan.runs])
+    n_runs = Counter(jobs.values())
+    found = []
+    for run in plan.runs:
+        job = jobs.get(run.id)
+        is_packed = job is not None and n_runs[job] > 1
+        found.append((_in_pack if is_packed else _run_state)(run, plan.folder, job, queue))
+    return _telling_data_apart(found)
 
 
 def run_state_of(plan: CampaignPlan, run: PlannedRun) -> RunState:
@@ -150,6 +156,24 @@ def _run_state(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[st
         return found
     known = job or (None if found.status is None else found.status.job)
     return found._replace(log=_last_log(run.folder, folder, known))
+
+
+def _in_pack(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, QueuedJob]) -> RunState:
+    """A run that shares a job with others: what the job does, and what it prints, is not of this run alone."""
+    found, known = _run_state(run, folder, None, {}), queue.get(job or "")
+    begins = known is not None and known.state not in HOLDING_NODES
+    if known is not None and found.state in TO_DO and (begins or found.state != "failed"):
+        reason = known.reason if begins else "its job has other runs to run first"
+        return RunState("queued", found.status, reason)
+    log = log_of(folder, job or "")
+    if known is None and log.is_file():
+        cause = _cause_of(_tail(log))
+        if found.state == "waiting":
+            reason = _sentence(_tail(log) or "it printed nothing") if cause is None else cause.reason
+            return RunState("lost", None, f"its job ended before it began: {reason}", _CONTINUE, log=log)
+        if found.state == "lost" and cause is not None and _cause_of(_tail(found.log)) is None:
+            return found._replace(reason=cause.reason, advice=cause.advice, log=log)
+    return found
 
 
 def _judged(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, QueuedJob]) -> RunState:

@@ -52,8 +52,9 @@ def _submit_run(arguments: argparse.Namespace) -> int:
     from prosper_ng.slurm.submission import submit
     from prosper_ng.storage import atomic
 
-    if arguments.parallel is not None:
-        raise UserError(f"--parallel is for campaigns, and {arguments.file} is one run")
+    if arguments.parallel is not None or arguments.runs_per_job > 1:
+        name = "--parallel" if arguments.parallel is not None else "--runs-per-job"
+        raise UserError(f"{name} is for campaigns, and {arguments.file} is one run")
     loaded = load_run_config(arguments)
     folder = absolute(arguments.output or loaded.value.folder)
     _require_folder(folder, loaded)

@@ -12,8 +12,9 @@ from prosper_ng.campaigns.arrays import cut
 from prosper_ng.errors import UserError
 from prosper_ng.slurm.options import JobOptions, parse_limit, seconds_of_limit
 from prosper_ng.slurm.queue import queue
-from prosper_ng.slurm.script import array_script, scripts_by_hand, single_script, task_map
+from prosper_ng.slurm.script import array_script, pack_map, scripts_by_hand, single_script, task_map
 from prosper_ng.slurm.submission import clean_environment, hopeless
+from tests.helpers.campaigns import write_campaign
 from tests.helpers.small_runs import SEARCH
 
 JOBS = Path(__file__).parents[2] / "jobs"
@@ -106,7 +107,7 @@ def test_what_would_begin_a_line_of_its_own_reaches_no_script(letter, tmp_path):
 def test_names_of_files_are_no_commands(tmp_path):
     folder = tmp_path / "a;touch X;$(touch Y)`touch Z`'\"&|>W"
     text = single_script(JobOptions(), folder / "config.yaml", folder, ["--import", f"{folder}/m.py"])
-    begin, end = text.index("unset SLURM_ARRAY_JOB_ID"), text.index("mkdir -p")
+    begin, end = text.index("unset SLURM_ARRAY_JOB_ID"), text.index("restarts=")
     script = text[begin:end] + 'printf "%s\\n" "$config" "$folder" "${arguments[@]}"\n'
     done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [f"{folder}/config.yaml", str(folder), "--import", f"{folder}/m.py"]
@@ -134,6 +135,30 @@ def test_runs_are_cut_into_arrays_that_together_keep_the_limit(n_runs, largest, 
     arrays = cut(runs, largest, n_parallel)
     assert [(array.tasks, array.after) for array in arrays] == expected
     assert [run for array in arrays for run in array.runs] == runs
+
+
+def test_packs_of_runs_are_cut_into_arrays_of_as_many_tasks():
+    runs = [types.SimpleNamespace(id=str(number)) for number in range(11)]
+    arrays = cut(runs, 2, None, 3)
+    assert [(array.tasks, len(array.runs)) for array in arrays] == [("0-1", 6), ("0-1", 5)]
+    assert [array.tasks for array in cut(runs, 2, 3, 3)] == ["0-1%2", "0-1%1"]
+    assert pack_map([run.id for run in arrays[1].runs], 3) == "6\t7\t8\n9\t10\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--ntasks-per-node", "2"], "--runs-per-job is for runs of one rank on one node, and these have 2 ranks"),
+        (["--parallel", "3", "--cpus-per-task", "4"], "--parallel 3 allows fewer runs at once than the 4 of one job"),
+        (["--parallel", "9", "--cpus-per-task", "4"], "# array 1 of 1: sbatch --array=0-1%2 "),
+    ],
+)
+def test_runs_in_packs(tmp_path, capsys, arguments, said):
+    path = write_campaign(tmp_path, "repeats: 8\n")
+    status = cli.main(["submit", str(path), "--dry-run", "--runs-per-job", "5", "--output", "here", *arguments])
+    told = capsys.readouterr()
+    assert said in told.out + told.err
+    assert status == (0 if said.startswith("#") else 2)
 
 
 def test_a_job_does_not_inherit_another_one():
@@ -186,6 +211,7 @@ def test_a_dry_run_shows_the_script_and_writes_nothing(no_slurm, capsys):
     [
         (["missing.yaml"], "there is no such file"),
         (["run.yaml", "--parallel", "3"], "--parallel is for campaigns, and run.yaml is one run"),
+        (["run.yaml", "--runs-per-job", "3"], "--runs-per-job is for campaigns, and run.yaml is one run"),
         (["run.yaml", "--site", "nowhere.sh"], "--site nowhere.sh cannot be read"),
         (["run.yaml", "--set", "model.n_latent=3"], "unknown field"),
     ],

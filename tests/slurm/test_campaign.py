@@ -94,6 +94,34 @@ def test_a_campaign_of_which_one_run_fails_and_only_that_is_submitted_again(fold
     assert len(digests(folder / "here")) == 12
 
 
+def test_runs_that_share_jobs_stop_in_time_start_again_and_are_told_one_by_one(cluster, tmp_path):
+    held = Run(tmp_path / "held")
+    path = write_campaign(tmp_path, "repeats: 4\nfixed: {training.n_sweeps: 20}")
+    where = ("--output", tmp_path / "out")
+    options = ("--runs-per-job", "3", "--cpus-per-task", "2", "--site", held.site)
+    done = prosper("submit", path, *where, *options)
+    assert done.returncode == 0, done.stderr
+    job, tasks, n_runs = re.match(r"job (\d+), tasks (\S+): runs: (\d+)", done.stdout).groups()
+    assert (tasks, n_runs) == ("0-1", "4")
+
+    def states():
+        told = prosper("campaign", "status", path, *where, "--json").stdout
+        return [run["state"] for run in json.loads(told)["runs"]]
+
+    wait_for(
+        "three runs to run side by side, and one to wait", lambda: states() == ["running"] * 2 + ["queued", "running"]
+    )
+    cluster.ask("scancel", "--signal=USR1", "--batch", f"{job}_0")
+    wait_for("the first job to stop", lambda: cluster.describe(f"{job}_0")["Restarts"] == "1")
+    held.go_on()
+    for task in (0, 1):
+        assert cluster.wait_until_over(f"{job}_{task}") == "COMPLETED"
+    assert states() == ["finished"] * 4
+    assert prosper("submit", path, *where, *options).stdout.startswith("trial: nothing to submit")
+    assert prosper("campaign", "run", path, "--output", tmp_path / "here", "--quiet").returncode == 0
+    assert digests(tmp_path / "here") == digests(tmp_path / "out")
+
+
 def test_a_slurm_that_does_not_answer_matters_only_where_jobs_were_submitted(cluster, tmp_path, monkeypatch):
     path = write_campaign(tmp_path, "repeats: 2")
     monkeypatch.setenv("SLURM_CONF", str(cluster.out_of_reach(tmp_path)))

@@ -31,6 +31,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def add_parallel_argument(parser: argparse.ArgumentParser) -> None:
     """Add --parallel."""
     parser.add_argument("--parallel", type=positive, metavar="N", help="run at most N runs of a campaign at once")
+    parser.add_argument(
+        "--runs-per-job",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="give each job N small runs of a campaign, which share its --cpus-per-task, a CPU each",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,18 +53,20 @@ def submit_campaign(arguments: argparse.Namespace) -> int:
 
     plan = load_campaign(arguments)
     options = job_options(arguments, max((each.n_ranks for each in plan.runs), default=1))
+    n_parallel = _jobs_at_once(arguments, options)
     found = run_states(plan, _queue(arguments.dry_run))
     todo = [each for each, run_state in zip(plan.runs, found, strict=True) if run_state.state in TO_DO]
     if not todo:
         print(f"{plan.name}: nothing to submit; {len(plan.runs)} runs in {plan.folder}: {counts(found)}")
         return 0
     if arguments.dry_run:
-        _show(plan, cut(todo, _largest_or_guess(), arguments.parallel), options, site_lines(arguments))
+        arrays = cut(todo, _largest_or_guess(), n_parallel, arguments.runs_per_job)
+        _show(plan, arrays, options, site_lines(arguments))
         return 0
     for warning in (other_versions(found), other_data(found)):
         if warning is not None:
             print(f"warning: {warning}", file=sys.stderr)
-    arrays = cut(todo, largest_array(), arguments.parallel)
+    arrays = cut(todo, largest_array(), n_parallel, arguments.runs_per_job)
     for array, job in submit_arrays(plan, arrays, options, site_lines(arguments)):
         if not arguments.quiet:
             print(
@@ -69,6 +78,27 @@ def submit_campaign(arguments: argparse.Namespace) -> int:
             f"prosper-ng campaign status {shlex.quote(str(plan.folder))}"
         )
     return 0
+
+
+def _jobs_at_once(arguments: argparse.Namespace, options: "JobOptions") -> int | None:
+    """How many jobs may run at once; None for any number. Raises UserError where runs cannot be packed as asked for."""
+    from prosper_ng.errors import UserError
+
+    if arguments.runs_per_job == 1 or (arguments.parallel is None and options.n_ranks == 1):
+        n_parallel: int | None = arguments.parallel
+        return n_parallel
+    if options.n_ranks > 1:
+        raise UserError(
+            f"--runs-per-job is for runs of one rank on one node, and these have {options.n_ranks} ranks; "
+            "--cpus-per-task says how many of them go on side by side in a job"
+        )
+    at_once = min(options.cpus_per_task, arguments.runs_per_job)
+    if arguments.parallel < at_once:
+        raise UserError(
+            f"--parallel {arguments.parallel} allows fewer runs at once than the {at_once} of one job; lower "
+            "--cpus-per-task"
+        )
+    return int(arguments.parallel // at_once)
 
 
 def _queue(is_only_shown: bool) -> "Mapping[str, QueuedJob]":
