@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from prosper_ng.slurm.options import JobOptions, parse_limit, seconds_of_limit
 from prosper_ng.slurm.queue import queue
 from prosper_ng.slurm.script import array_script, pack_map, scripts_by_hand, single_script, task_map
 from prosper_ng.slurm.submission import clean_environment, hopeless
+from prosper_ng.storage.run_record import read_run
+from prosper_ng.storage.status import read_status
 from tests.helpers.campaigns import write_campaign
 from tests.helpers.small_runs import SEARCH
 
@@ -23,7 +26,7 @@ JOBS = Path(__file__).parents[2] / "jobs"
 @pytest.mark.parametrize("name", scripts_by_hand())
 def test_the_scripts_by_hand_say_what_the_template_says(name):
     assert (JOBS / name).read_text(encoding="utf-8") == scripts_by_hand()[name]
-    assert set(scripts_by_hand()) == {path.name for path in JOBS.iterdir()}
+    assert {*scripts_by_hand(), "train.pbs"} == {path.name for path in JOBS.iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -313,3 +316,30 @@ def test_what_was_stopped_ends_as_the_site_says(tmp_path):
     for lines, status, wanted in (("", "75", 75), ("stopped=0\n", "75", 0), ("stopped=0\n", "2", 2)):
         text = single_script(JobOptions(), tmp_path / "c.yaml", tmp_path / "run", [], site + lines)
         assert started(text, cwd=tmp_path, STATUS=status)[0] == wanted
+
+
+@pytest.fixture
+def pbs(tmp_path, monkeypatch):
+    """A function (arguments of `qsub -v`) -> status and output of the script for PBS, with a run of one rank."""
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "nodes").write_text("here\n", encoding="utf-8")
+    (tmp_path / "bars.yaml").write_text(SEARCH, encoding="utf-8")
+    told = {
+        "PBS_O_WORKDIR": str(tmp_path),
+        "PBS_NODEFILE": str(tmp_path / "nodes"),
+        "PBS_JOBID": "12.server",
+        "SLURM_JOB_ID": "",
+    }
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    script = (JOBS / "train.pbs").read_text(encoding="utf-8")
+    return lambda **variables: started(script, cwd="/", PATH=path, **told, **variables)
+
+
+def test_the_script_for_pbs_runs_a_configuration_in_a_folder(pbs, tmp_path):
+    status, said = pbs(CONFIG="bars.yaml", FOLDER="runs/a run")
+    assert (status, "results are in runs/a run" in said) == (0, True), said
+    found = read_run(tmp_path / "runs" / "a run")
+    assert found.provenance["pbs_jobid"] == "12.server"
+    assert read_status(tmp_path / "runs" / "a run").job == "12.server"
+    assert "usage: qsub -v CONFIG=FILE,FOLDER=FOLDER jobs/train.pbs" in pbs()[1]
