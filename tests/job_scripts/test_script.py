@@ -26,7 +26,7 @@ JOBS = Path(__file__).parents[2] / "jobs"
 @pytest.mark.parametrize("name", scripts_by_hand())
 def test_the_scripts_by_hand_say_what_the_template_says(name):
     assert (JOBS / name).read_text(encoding="utf-8") == scripts_by_hand()[name]
-    assert {*scripts_by_hand(), "train.pbs"} == {path.name for path in JOBS.iterdir()}
+    assert {*scripts_by_hand(), "train.pbs", "prosper-ng.def"} == {path.name for path in JOBS.iterdir()}
 
 
 @pytest.mark.parametrize(
