@@ -96,7 +96,7 @@ def test_a_campaign_of_which_one_run_fails_and_only_that_is_submitted_again(fold
 
 def test_runs_that_share_jobs_stop_in_time_start_again_and_are_told_one_by_one(cluster, tmp_path):
     held = Run(tmp_path / "held")
-    path = write_campaign(tmp_path, "repeats: 4\nfixed: {training.n_sweeps: 20}")
+    path = write_campaign(tmp_path, "repeats: 4\nfixed: {training.n_sweeps: 100}")
     where = ("--output", tmp_path / "out")
     options = ("--runs-per-job", "3", "--cpus-per-task", "2", "--site", held.site)
     done = prosper("submit", path, *where, *options)
@@ -108,9 +108,7 @@ def test_runs_that_share_jobs_stop_in_time_start_again_and_are_told_one_by_one(c
         told = prosper("campaign", "status", path, *where, "--json").stdout
         return [run["state"] for run in json.loads(told)["runs"]]
 
-    wait_for(
-        "three runs to run side by side, and one to wait", lambda: states() == ["running"] * 2 + ["queued", "running"]
-    )
+    wait_for("two runs to run side by side, and one to wait", lambda: states()[:3] == ["running"] * 2 + ["queued"])
     cluster.ask("scancel", "--signal=USR1", "--batch", f"{job}_0")
     wait_for("the first job to stop", lambda: cluster.describe(f"{job}_0")["Restarts"] == "1")
     held.go_on()
