@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
 from prosper_ng.campaigns.submissions import latest_jobs, log_of
 from prosper_ng.slurm.queue import QueuedJob
-from prosper_ng.storage.batch_job import HOLDING_NODES
+from prosper_ng.storage.batch_job import HOLDING_NODES, job_id
 from prosper_ng.storage.lock import is_held
 from prosper_ng.storage.provenance import code, source
 from prosper_ng.storage.status import NAME as STATUS_FILE
@@ -166,7 +166,7 @@ def _in_pack(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str,
         reason = known.reason if begins else "its job has other runs to run first"
         return RunState("queued", found.status, reason)
     log = log_of(folder, job or "")
-    if known is None and log.is_file():
+    if known is None and job != job_id() and log.is_file():
         cause = _cause_of(_tail(log))
         if found.state == "waiting":
             reason = _sentence(_tail(log) or "it printed nothing") if cause is None else cause.reason

@@ -98,7 +98,8 @@ def test_runs_that_share_jobs_stop_in_time_start_again_and_are_told_one_by_one(c
     held = Run(tmp_path / "held")
     path = write_campaign(tmp_path, "repeats: 4\nfixed: {training.n_sweeps: 100}")
     where = ("--output", tmp_path / "out")
-    options = ("--runs-per-job", "3", "--cpus-per-task", "2", "--site", held.site)
+    # A node is stopped under another test.
+    options = ("--sbatch", "exclude=n2", "--runs-per-job", "3", "--cpus-per-task", "2", "--site", held.site)
     done = prosper("submit", path, *where, *options)
     assert done.returncode == 0, done.stderr
     job, tasks, n_runs = re.match(r"job (\d+), tasks (\S+): runs: (\d+)", done.stdout).groups()
