@@ -4,6 +4,7 @@ import html
 import importlib
 import math
 import multiprocessing
+import os
 import sys
 import threading
 import time
@@ -34,7 +35,7 @@ def is_wanted(progress: bool | Auto) -> bool:
     if progress != "auto":
         raise UserError(f'progress must be True, False or "auto", not {progress!r}')
     is_worker = multiprocessing.parent_process() is not None or "Loky" in multiprocessing.current_process().name
-    return not is_worker and (_is_terminal(sys.stdout) or _is_notebook(sys.stdout))
+    return not is_worker and (_may_be_drawn_on(sys.stdout) or _is_notebook(sys.stdout))
 
 
 _Shown = tuple[int, Mapping[str, float], Sequence[str]]
@@ -162,18 +163,28 @@ def _bar_on(stream: TextIO, n_sweeps: int, n_done: int) -> _Bar | None:
     """A bar where the stream leads to a notebook, or to a terminal that has none yet."""
     if _is_notebook(stream):
         return _NotebookBar(n_sweeps, n_done)
-    if _is_terminal(stream) and _TerminalBar.only_one.acquire(blocking=False):
+    if _may_be_drawn_on(stream) and _TerminalBar.only_one.acquire(blocking=False):
         return _TerminalBar(stream, n_sweeps, n_done)
     return None
 
 
-def _is_terminal(stream: TextIO) -> bool:
-    """Whether a stream is a terminal on which nothing of rich is drawn already."""
-    try:
-        rich = sys.modules.get("rich.file_proxy")  # imported by whoever draws
-        return stream is not None and not (rich and isinstance(stream, rich.FileProxy)) and stream.isatty()
-    except ValueError:  # it is closed
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person looks at a stream: it is a terminal that has columns, and so is standard error.
+
+    Launchers of MPI give ranks something like a terminal, of no size and for one of the two, whose end is a file.
+    """
+    if stream is None or sys.stderr is None:
         return False
+    try:
+        return stream.isatty() and sys.stderr.isatty() and os.get_terminal_size(stream.fileno()).columns > 0
+    except (ValueError, OSError):  # it is closed, or has no file
+        return False
+
+
+def _may_be_drawn_on(stream: TextIO) -> bool:
+    """Whether a stream is a terminal on which nothing of rich is drawn already."""
+    rich = sys.modules.get("rich.file_proxy")  # imported by whoever draws
+    return not (rich and isinstance(stream, rich.FileProxy)) and is_terminal(stream)
 
 
 def _is_notebook(stream: TextIO) -> bool:

@@ -126,6 +126,14 @@ progress.close("the end")
     assert text.rstrip().endswith("the end")
 
 
+def test_what_a_launcher_gives_its_ranks_is_no_terminal():
+    """A stream that is a terminal, with columns or without, whose other end is a file."""
+    show = f"from prosper_ng.progress import *; bar = Progress(1); bar.update(1, {VALUES}); bar.close()"
+    for command, columns in (("exec 2>/dev/null; exec", 120), ("exec", 0)):
+        text = on_a_terminal("bash", "-c", f'{command} "$0" -c "{show}"', sys.executable, columns=columns)
+        assert text == "sweep 1/1  F -12.3456  PSNR 28.12 dB\r\n"
+
+
 def test_a_terminal_has_one_bar_and_who_comes_second_writes_lines():
     code = f"""
 import sys

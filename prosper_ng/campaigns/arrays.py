@@ -11,7 +11,7 @@ from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun, freeze, keep
 from prosper_ng.errors import UserError
 from prosper_ng.paths import absolute
 from prosper_ng.slurm.options import JobOptions
-from prosper_ng.slurm.script import array_script, task_map
+from prosper_ng.slurm.script import array_script, pack_map, task_map
 from prosper_ng.slurm.submission import SlurmError, submit
 from prosper_ng.storage import atomic
 
@@ -21,16 +21,20 @@ class Array:
     """One array of jobs."""
 
     runs: tuple[PlannedRun, ...]
-    """Task n is the n-th of these."""
+    """Task n is the n-th of these, or the n-th pack of `runs_per_job`."""
     n_parallel: int | None
     """How many of its tasks may run at once; None for as many as there is room for."""
     after: int | None
     """The place in the list of the array that must have ended before; None where it need not wait."""
+    runs_per_job: int = 1
+    """How many runs a task has."""
 
     @property
     def tasks(self) -> str:
         """What `sbatch --array` takes."""
-        return f"0-{len(self.runs) - 1}" + ("" if self.n_parallel is None else f"%{self.n_parallel}")
+        return f"0-{(len(self.runs) - 1) // self.runs_per_job}" + (
+            "" if self.n_parallel is None else f"%{self.n_parallel}"
+        )
 
 
 @dataclass(frozen=True)
@@ -43,19 +47,20 @@ class Files:
     tasks_text: str
 
 
-def cut(runs: Sequence[PlannedRun], largest: int, n_parallel: int | None = None) -> list[Array]:
-    """The runs in arrays of at most `largest` tasks, together running at most `n_parallel` at once.
+def cut(runs: Sequence[PlannedRun], largest: int, n_parallel: int | None = None, runs_per_job: int = 1) -> list[Array]:
+    """The runs in arrays of at most `largest` tasks, of which together at most `n_parallel` run at once.
 
     Slurm's limit holds for one array only, so it is shared among them; where it is smaller than the number of arrays,
     some wait for others to end.
     """
-    chunks = [tuple(runs[start : start + largest]) for start in range(0, len(runs), largest)]
+    size = largest * runs_per_job
+    chunks = [tuple(runs[start : start + size]) for start in range(0, len(runs), size)]
     if n_parallel is None:
-        return [Array(chunk, None, None) for chunk in chunks]
+        return [Array(chunk, None, None, runs_per_job) for chunk in chunks]
     n_lanes = max(min(n_parallel, len(chunks)), 1)
     shares = [n_parallel // n_lanes + (lane < n_parallel % n_lanes) for lane in range(n_lanes)]
     return [
-        Array(chunk, shares[place % n_lanes], place - n_lanes if place >= n_lanes else None)
+        Array(chunk, shares[place % n_lanes], place - n_lanes if place >= n_lanes else None, runs_per_job)
         for place, chunk in enumerate(chunks)
     ]
 
@@ -63,9 +68,15 @@ def cut(runs: Sequence[PlannedRun], largest: int, n_parallel: int | None = None)
 def files_of(plan: CampaignPlan, array: Array, options: JobOptions, site: str | None) -> Files:
     """The script and the task map of an array."""
     folder = absolute(plan.folder)
-    tasks_text = task_map([(absolute(run.folder) / "config.yaml", absolute(run.folder)) for run in array.runs])
+    is_packed = array.runs_per_job > 1
+    if is_packed:
+        tasks_text = pack_map([run.id for run in array.runs], array.runs_per_job)
+    else:
+        tasks_text = task_map([(absolute(run.folder) / "config.yaml", absolute(run.folder)) for run in array.runs])
     tasks = folder / submissions.FOLDER / f"tasks-{_digest(tasks_text)}.tsv"
-    script_text = array_script(options, plan.name, tasks, folder / submissions.LOGS, plugins.arguments(), site)
+    script_text = array_script(
+        options, plan.name, tasks, folder / submissions.LOGS, plugins.arguments(), site, folder if is_packed else None
+    )
     return Files(tasks.with_name(f"job-{_digest(script_text)}.sbatch"), script_text, tasks, tasks_text)
 
 
@@ -94,7 +105,7 @@ def submit_arrays(
                 f"of {len(arrays)} arrays {len(jobs)} were submitted; called again, the same command submits the rest"
             )
             raise
-        submissions.record(plan.folder, jobs[-1], [run.id for run in array.runs])
+        submissions.record(plan.folder, jobs[-1], [run.id for run in array.runs], array.runs_per_job)
         yield array, jobs[-1]
 
 

@@ -92,17 +92,18 @@ def run_side_by_side(
     listener: CampaignListener,
     stop: StopRequest,
     preload: Sequence[str],
+    is_part: bool = False,
 ) -> list[Ended]:
     """Start the runs in their order, each when there are cores for its ranks; how those ended that were started.
 
     A failing run does not take others along. On a request to stop, all runs stop with a checkpoint, and no other is
     started. Runs whose folders something else holds come last. `preload` names modules that all runs need: they are
     imported once, by a server that is forked for each run. Raises LockError where another process runs the campaign,
-    UserError where its folder cannot be written.
+    unless `is_part` says that several may, each some of the runs; UserError where its folder cannot be written.
     """
     with _writing(plan.folder):
         plan.folder.mkdir(parents=True, exist_ok=True)
-    with RunLock(plan.folder):
+    with contextlib.nullcontext() if is_part else RunLock(plan.folder):
         with _writing(plan.folder):
             keep(plan)
         pool = _Pool(plan, n_cores, listener, stop, preload)

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
 from prosper_ng.campaigns.submissions import latest_jobs, log_of
 from prosper_ng.slurm.queue import QueuedJob
-from prosper_ng.storage.batch_job import HOLDING_NODES
+from prosper_ng.storage.batch_job import HOLDING_NODES, job_id
 from prosper_ng.storage.lock import is_held
 from prosper_ng.storage.provenance import code, source
 from prosper_ng.storage.status import NAME as STATUS_FILE
@@ -28,8 +28,8 @@ OUTPUT = "output.txt"
 _TAIL_BYTES = 1 << 14
 _CONTINUE = "call `campaign run` or `campaign submit` again: it goes on from its last checkpoint"
 _REPAIR = (
-    f"its folder has {OUTPUT} and log.txt; once the cause is gone, `campaign run` or `campaign submit` tries it again, "
-    "and `campaign rerun` begins it anew"
+    "what it has printed, and log.txt in its folder, say more; once the cause is gone, `campaign run` or `campaign "
+    "submit` tries it again, and `campaign rerun` begins it anew"
 )
 
 _OTHER_DATA = (
@@ -49,6 +49,8 @@ class RunState(NamedTuple):
     """What to do."""
     on_other_data: bool = False
     """Whether other runs, of which there are no fewer, have found other rows in the same data source."""
+    log: Path | None = None
+    """What it has printed last, where something went wrong."""
 
 
 class _Cause(NamedTuple):
@@ -84,7 +86,13 @@ _CAUSES = (
 def run_states(plan: CampaignPlan, queue: Mapping[str, QueuedJob]) -> list[RunState]:
     """How each run of the plan stands; `queue` holds the jobs that Slurm knows, by id such as 123 or 123_4."""
     jobs = latest_jobs(plan.folder)
-    return _telling_data_apart([_run_state(run, plan.folder, jobs.get(run.id), queue) for run in plan.runs])
+    n_runs = Counter(jobs.values())
+    found = []
+    for run in plan.runs:
+        job = jobs.get(run.id)
+        is_packed = job is not None and n_runs[job] > 1
+        found.append((_in_pack if is_packed else _run_state)(run, plan.folder, job, queue))
+    return _telling_data_apart(found)
 
 
 def run_state_of(plan: CampaignPlan, run: PlannedRun) -> RunState:
@@ -143,6 +151,32 @@ def _told(run_state: RunState, n_others: int) -> RunState:
 
 
 def _run_state(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, QueuedJob]) -> RunState:
+    found = _judged(run, folder, job, queue)
+    if found.state not in BROKEN:
+        return found
+    known = job or (None if found.status is None else found.status.job)
+    return found._replace(log=_last_log(run.folder, folder, known))
+
+
+def _in_pack(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, QueuedJob]) -> RunState:
+    """A run that shares a job with others: what the job does, and what it prints, is not of this run alone."""
+    found, known = _run_state(run, folder, None, {}), queue.get(job or "")
+    begins = known is not None and known.state not in HOLDING_NODES
+    if known is not None and found.state in TO_DO and (begins or found.state != "failed"):
+        reason = known.reason if begins else "its job has other runs to run first"
+        return RunState("queued", found.status, reason)
+    log = log_of(folder, job or "")
+    if known is None and job != job_id() and log.is_file():
+        cause = _cause_of(_tail(log))
+        if found.state == "waiting":
+            reason = _sentence(_tail(log) or "it printed nothing") if cause is None else cause.reason
+            return RunState("lost", None, f"its job ended before it began: {reason}", _CONTINUE, log=log)
+        if found.state == "lost" and cause is not None and _cause_of(_tail(found.log)) is None:
+            return found._replace(reason=cause.reason, advice=cause.advice, log=log)
+    return found
+
+
+def _judged(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[str, QueuedJob]) -> RunState:
     try:
         status = read_status(run.folder)
     except StatusError as error:
@@ -161,7 +195,7 @@ def _run_state(run: PlannedRun, folder: Path, job: str | None, queue: Mapping[st
         return RunState("stopped", status, reason, _CONTINUE)
     if status.state == "running":
         again = _read_again(run.folder)
-        return _lost(run, folder, job, status) if again == status else _run_state(run, folder, job, queue)
+        return _lost(run, folder, job, status) if again == status else _judged(run, folder, job, queue)
     told = (status.reason or "").strip()
     reason = _failed_since(run.folder, _last_log(run.folder, folder, job)) or told
     if status.state == "stopped" and reason == told:

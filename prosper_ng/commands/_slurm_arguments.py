@@ -33,6 +33,12 @@ def add_slurm_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="stop with a checkpoint this long before the limit; 120 by default",
     )
+    group.add_argument(
+        "--stopped-ok",
+        action="store_true",
+        help="end with 0 instead of 75 where a run was stopped with a checkpoint and is not started again, for jobs "
+        "that wait for it by afterok",
+    )
     for name, meaning in _PASSED_ON.items():
         group.add_argument(f"--{name}", metavar="X", help=f"{meaning}; passed on")
     group.add_argument(
@@ -63,6 +69,7 @@ def job_options(arguments: argparse.Namespace, n_ranks: int = 1) -> "JobOptions"
         cpus_per_task=arguments.cpus_per_task,
         time=None if arguments.time is None else parse_limit(arguments.time),
         warning=arguments.warning,
+        stopped_ok=arguments.stopped_ok,
         others=named + tuple(_split(each) for each in arguments.sbatch),
     )
     return options if arguments.ntasks_per_node is not None else options.with_ranks(max(n_ranks, options.nodes))

@@ -1,8 +1,10 @@
 """`prosper-ng submit FILE`: hand a run, or the unfinished runs of a campaign, to Slurm."""
 
 import argparse
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,8 +52,9 @@ def _submit_run(arguments: argparse.Namespace) -> int:
     from prosper_ng.slurm.submission import submit
     from prosper_ng.storage import atomic
 
-    if arguments.parallel is not None:
-        raise UserError(f"--parallel is for campaigns, and {arguments.file} is one run")
+    if arguments.parallel is not None or arguments.runs_per_job > 1:
+        name = "--parallel" if arguments.parallel is not None else "--runs-per-job"
+        raise UserError(f"{name} is for campaigns, and {arguments.file} is one run")
     loaded = load_run_config(arguments)
     folder = absolute(arguments.output or loaded.value.folder)
     _require_folder(folder, loaded)
@@ -63,19 +66,44 @@ def _submit_run(arguments: argparse.Namespace) -> int:
     if reason := _why_not(folder, loaded):
         print(reason)
         return 0
-    try:
+    with _leaving_nothing(folder), _writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         header = f"# {arguments.file}{_SUBMITTED}\n"
         atomic.write_text(config, header + annotated_yaml(loaded.resolved, loaded.origins) + "\n")
         atomic.write_text(folder / _SCRIPT, script)
         job = submit(folder / _SCRIPT)
         atomic.write_json(folder / _JOB, {"job": job})
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written to ({error.strerror})") from None
     if not arguments.quiet:
         print(f"job {job}: {folder}, ranks: {options.n_ranks}; it prints to {folder / f'slurm-{job}.out'}")
         _warn(job)
     return 0
+
+
+@contextlib.contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    from prosper_ng.errors import UserError
+
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written to ({error.strerror})") from None
+
+
+@contextlib.contextmanager
+def _leaving_nothing(folder: Path) -> Iterator[None]:
+    """Take back what was written, and the folders that were made for it, where a new run is refused."""
+    from prosper_ng.slurm.submission import Refused
+
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        yield
+    except Refused:
+        with contextlib.suppress(OSError):
+            for name in (_CONFIG, _SCRIPT) if made else ():
+                (folder / name).unlink(missing_ok=True)
+            for each in made:
+                each.rmdir()
+        raise
 
 
 def _require_folder(folder: Path, loaded: "Loaded[RunConfig]") -> None:

@@ -56,6 +56,32 @@ def speaks_for_host(environment: Mapping[str, str]) -> bool:
     return started is None or started.local_rank == 0
 
 
+def misfit(library: str, version: tuple[int, ...], description: str, environment: Mapping[str, str]) -> str | None:
+    """Why an MPI library cannot join the ranks of the launcher that started this process; None where it may.
+
+    `library` and `version` are what mpi4py calls the vendor, `description` is the library's account of itself. To be
+    asked before MPI is initialized, at which these libraries end the process, or hang.
+    """
+    by_pmi, by_pmix = "PMI_RANK" in environment, "PMIX_RANK" in environment
+    if library == "MPICH" and by_pmix and not by_pmi:
+        # What says how it was built, and was built without PMIx, has no other way.
+        fits, spoken = "pmix" in description.lower() or "configure:" not in description.lower(), "PMIx"
+    elif library == "Open MPI" and version >= (5,) and by_pmi and not by_pmix:
+        fits, spoken = environment.get("PMI_SIZE") == "1", "PMI"
+    else:
+        return None
+    if fits:
+        return None
+    if "OMPI_COMM_WORLD_RANK" in environment:
+        launcher = "the launcher of Open MPI"
+    elif "SLURM_STEP_ID" in environment:
+        launcher = f"srun --mpi={'pmix' if by_pmix else 'pmi2'}"
+    else:
+        launcher = "a launcher like Open MPI's" if by_pmix else "the launcher of MPICH or Intel MPI"
+    number = ".".join(map(str, version))
+    return f"{launcher} started this process, by {spoken}, which the MPI library, {library} {number}, does not speak"
+
+
 def own_mpiexec() -> str | None:
     """The launcher of the MPI library that is installed in this environment; None where none is."""
     own = Path(sys.prefix) / "bin" / "mpiexec"

@@ -15,7 +15,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.parallel import shared_memory
 from prosper_ng.parallel.communicator import Communicator, SerialCommunicator
 from prosper_ng.parallel.failure import collectively
-from prosper_ng.parallel.launcher import corrected_command, launch
+from prosper_ng.parallel.launcher import corrected_command, launch, misfit
 from prosper_ng.parallel.orphan import end_with_parent
 from prosper_ng.parallel.warm_up import share_places
 
@@ -41,7 +41,8 @@ def connect(expected_ranks: int | None = None) -> Communicator:
 
     `expected_ranks` is what a generated script asked its launcher for.
     Raises LaunchError, with the command that would be right, where the launcher speaks of more ranks than MPI has
-    (processes that each believe to be alone would all do the same work) or no MPI library is found.
+    (processes that each believe to be alone would all do the same work), the launcher and the library do not fit, or
+    no MPI library is found.
     """
     started = launch(os.environ)
     if started is None:
@@ -55,7 +56,7 @@ def connect(expected_ranks: int | None = None) -> Communicator:
     if started.local_rank == 0 and (lacking := shared_memory.lack(os.environ)) is not None:
         # Before MPI is initialized, which may be the last that this process does.
         print(f"warning: {lacking}", file=sys.stderr, flush=True)
-    mpi = load_library()
+    mpi = load_library(max(expected_ranks or 1, started.size or 1))
     world = mpi.COMM_WORLD
     wanted = max(expected_ranks or 1, (started.size or 1) if world.size == 1 else 1)
     if world.size < wanted:
@@ -108,13 +109,16 @@ def may_be_called_by_threads(comm: Any) -> bool:
     return bool(MPI.Query_thread() >= MPI.THREAD_SERIALIZED)
 
 
-def load_library() -> Any:
-    """The module mpi4py.MPI, MPI initialized; raises LaunchError where there is no MPI library."""
+def load_library(n_ranks: int) -> Any:
+    """The module mpi4py.MPI, MPI initialized; `n_ranks` is what the right command would start.
+
+    Raises LaunchError where there is no MPI library, or one that does not fit the launcher.
+    """
     import mpi4py
 
     # Only the main thread calls MPI, but below this level MPICH does not yield the core while it waits, and where ranks
     # share cores a collective takes hundreds of times longer. The price is a few microseconds a call.
-    mpi4py.rc.thread_level = "multiple"
+    mpi4py.rc(thread_level="multiple", initialize=False, finalize=True)
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
@@ -124,6 +128,12 @@ def load_library() -> Any:
             f'  {sys.executable} -m pip install "prosper_ng[mpi]"\n'
             "or let MPI4PY_LIBMPI name the library of this site"
         ) from None
+    if not MPI.Is_initialized():
+        wrong = misfit(*MPI.get_vendor(), MPI.Get_library_version(), os.environ)
+        if wrong is not None:
+            command = corrected_command(n_ranks, MPI.get_vendor()[0], os.environ)
+            raise LaunchError(f"{wrong}; start it with\n  {command}")
+        MPI.Init_thread(MPI.THREAD_MULTIPLE)
     return MPI
 
 

@@ -1,5 +1,6 @@
 """What a person sees while the runs of a campaign run: a line for each run that ends, and on a terminal a bar."""
 
+import shlex
 import sys
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from prosper_ng.campaigns.local import Ended
 from prosper_ng.campaigns.plan import CampaignPlan, PlannedRun
 from prosper_ng.campaigns.run_state import BROKEN, RunState
-from prosper_ng.progress import duration
+from prosper_ng.progress import duration, is_terminal
 
 
 class CampaignProgress:
@@ -31,7 +32,7 @@ class CampaignProgress:
         """The campaign begins, or goes on."""
         before = f", {self._n_done} are finished" if self._n_done else ""
         self.say(f"{self._n_runs} runs in {folder}{before}; {len(todo)} to run on {n_cores} cores")
-        if not self._quiet and self._stream.isatty() and todo:
+        if not self._quiet and is_terminal(self._stream) and todo:
             columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.description}"))
             self._bar = Progress(*columns, console=Console(file=self._stream, highlight=False))
             self._task = self._bar.add_task("", total=self._n_runs, completed=self._n_done)
@@ -79,7 +80,7 @@ class CampaignProgress:
             self.say(f"  {advice}")
         if any(each.state != "finished" for each in run_states):
             self.say("the same command continues with the unfinished runs")
-        self.say(f"for tables and figures: prosper-ng campaign collect {plan.path}")
+        self.say(f"for tables and figures: prosper-ng campaign collect {shlex.quote(str(plan.folder))}")
 
     def _show(self) -> None:
         if self._bar is None:

@@ -30,6 +30,8 @@ class JobOptions:
     """The time limit as Slurm writes it, D-HH:MM:SS; None for that of the partition."""
     warning: int | None = None
     """Seconds before the limit at which the run is told to stop; None for what fits the time."""
+    stopped_ok: bool = False
+    """Whether a job that was stopped with a checkpoint, and is not started again, ends with 0 instead of 75."""
     others: tuple[tuple[str, str | None], ...] = ()
     """Options for sbatch by their long names, such as ("partition", "long") or ("exclusive", None)."""
 

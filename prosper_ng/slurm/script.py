@@ -20,17 +20,40 @@ _HAND_SITE = """\
 # source .venv/bin/activate
 # export MPI4PY_LIBMPI=libmpi.so
 # export PROSPER_NG_LAUNCHER='srun --mpi=pmix'  # if you know better than the trial below
-python=python
+python=python  # or several words: (apptainer exec image.sif python)
+# stopped=0  # where jobs wait for this one by afterok, also when it was stopped with a checkpoint (75)
 # ---"""
 _SINGLE_BY_HAND = """\
 unset SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID  # of a job that this one was submitted from
 config=${1:?usage: sbatch jobs/train.sbatch CONFIG [FOLDER [ARGUMENTS of prosper-ng run]]}
 folder=${2:-runs/$(basename "$config" .yaml)}
 arguments=("${@:3}")"""
+_ONE_RUN = """\
+restarts=$folder/restarts.txt
+command=(run "$config" --output "$folder" --ranks "$ranks" "${arguments[@]}")"""
+_NEWEST_OF_ONE = """\
+for each in "$folder"/checkpoints/checkpoint-*.json; do
+    [ ! -e "$each" ] || newest=${each##*/}
+done"""
 _TASK = """\
-IFS=$'\\t' read -r config folder < <(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$tasks")
-[ -n "$config" ] || { echo "$tasks has no line $((SLURM_ARRAY_TASK_ID + 1))"; exit 1; }
+line=$((${SLURM_ARRAY_TASK_ID:?this script is for arrays, as of sbatch --array=0-9} + 1))
+# The last line may lack its end, and lines of Windows have one more letter there.
+IFS=$'\\t' read -r config folder < <(sed -n "$line{s/\\r\\$//;p;}" "$tasks") || true
+[ -n "$config" ] || { echo "$tasks has no configuration in line $line"; exit 1; }
 folder=${folder:-runs/$(basename "$config" .yaml)}"""
+_PACK = """\
+line=$((${SLURM_ARRAY_TASK_ID:?this script is for arrays, as of sbatch --array=0-9} + 1))
+IFS=$'\\t' read -r -a ids < <(sed -n "${line}p" "$tasks") || true
+[ ${#ids[@]} -gt 0 ] || { echo "$tasks has no runs in line $line"; exit 1; }
+# Runs of one rank with one thread, as many side by side as there are CPUs.
+export PROSPER_NG_THREADS=1
+restarts=${tasks%.tsv}-restarts.txt
+command=(campaign run "$folder" --cores "${SLURM_CPUS_PER_TASK:-1}" "${arguments[@]}" --only "${ids[@]}")"""
+_NEWEST_OF_PACK = """\
+for each in "${ids[@]/#/$folder/runs/}"; do
+    newest+=" $(cd "$each" && { ls checkpoints; grep '"state": "finished"' status.json; } 2>/dev/null || true)"
+done
+newest=state-$(cksum <<<"$newest" | cut -d' ' -f1)  # of its runs, as a checksum"""
 _NO_ARGUMENTS = "arguments=()"
 _ARRAY_BY_HAND = """\
 tasks=${1:?usage: sbatch --array=0-9%4 jobs/campaign.sbatch TASKS}
@@ -43,7 +66,8 @@ def single_script(
 ) -> str:
     """The script of one run in `folder`, with further arguments of `prosper-ng run`.
 
-    `site` are lines of shell that make the MPI library available.
+    `site` are lines of shell that make the MPI library available, or another `python` than this one; where one of them
+    fails the job ends.
     """
     task = "\n".join(
         [
@@ -53,28 +77,39 @@ def single_script(
             f"arguments=({shlex.join(arguments)})",
         ]
     )
-    purpose = (
-        f"# One run; written by prosper-ng submit. Submitted again, it continues: sbatch {shlex.quote(folder.name)}"
+    purpose = "# One run; written by prosper-ng submit. Submitted again, it continues: sbatch " + shlex.quote(
+        str(folder / "job.sbatch")
     )
     present = absolute(Path())
     _require_lines(config, folder, present, *arguments)
     log = f"{_escaped(folder)}/slurm-%j.out"
-    return _filled(purpose, _directives(options, _job_name(folder), log, present), _site(site), task)
+    directives = _directives(options, _job_name(folder), log, present)
+    return _filled(purpose, directives, _site(site, options), f"{task}\n{_ONE_RUN}")
 
 
 def array_script(
-    options: JobOptions, name: str, tasks: Path, logs: Path, arguments: Sequence[str] = (), site: str | None = None
+    options: JobOptions,
+    name: str,
+    tasks: Path,
+    logs: Path,
+    arguments: Sequence[str] = (),
+    site: str | None = None,
+    campaign: Path | None = None,
 ) -> str:
     """The script of an array of runs; task n is line n, counted from 0, of the file `tasks` (see `task_map`).
 
-    All of them have these further arguments of `prosper-ng run`.
+    All of them have these further arguments of `prosper-ng run`. With the folder of a campaign, a task is many runs of
+    it, by their ids (see `pack_map`).
     """
     purpose = f"# Runs of the campaign {name}; written by prosper-ng campaign submit."
     present = absolute(Path())
-    _require_lines(name, tasks, logs, present, *arguments)
+    _require_lines(name, tasks, logs, present, *arguments, *([] if campaign is None else [campaign]))
     directives = _directives(options, name, f"{_escaped(logs)}/slurm-%A_%a.out", present)
-    task = f"tasks={shlex.quote(str(tasks))}\n{_TASK}\narguments=({shlex.join(arguments)})"
-    return _filled(purpose, directives, _site(site), task)
+    given = f"tasks={shlex.quote(str(tasks))}\narguments=({shlex.join(arguments)})"
+    if campaign is None:
+        return _filled(purpose, directives, _site(site, options), f"{given}\n{_TASK}\n{_ONE_RUN}")
+    given += f"\nfolder={shlex.quote(str(campaign))}"
+    return _filled(purpose, directives, _site(site, options), f"{given}\n{_PACK}", _NEWEST_OF_PACK)
 
 
 def task_map(runs: Sequence[tuple[Path, Path]]) -> str:
@@ -86,6 +121,12 @@ def task_map(runs: Sequence[tuple[Path, Path]]) -> str:
     return "".join(f"{config}\t{folder}\n" for config, folder in runs)
 
 
+def pack_map(ids: Sequence[str], runs_per_job: int) -> str:
+    """The file that says which runs of a campaign each task of an array has."""
+    packs = [ids[start : start + runs_per_job] for start in range(0, len(ids), runs_per_job)]
+    return "".join("\t".join(pack) + "\n" for pack in packs)
+
+
 def scripts_by_hand() -> dict[str, str]:
     """The scripts of the folder `jobs`, by name: to be edited and submitted without this program's help."""
     train = "# One run that stops in time and starts again until it is done: sbatch jobs/train.sbatch CONFIG [FOLDER]"
@@ -93,15 +134,17 @@ def scripts_by_hand() -> dict[str, str]:
     single = _directives(_HAND_OPTIONS, "prosper-ng", "slurm-%j.out")
     array = _directives(_HAND_OPTIONS, "prosper-ng", "slurm-%A_%a.out")
     return {
-        "train.sbatch": _filled(train, single, _HAND_SITE, _SINGLE_BY_HAND),
-        "campaign.sbatch": _filled(campaign, array, _HAND_SITE, f"{_ARRAY_BY_HAND}{_TASK}\n{_NO_ARGUMENTS}"),
+        "train.sbatch": _filled(train, single, _HAND_SITE, f"{_SINGLE_BY_HAND}\n{_ONE_RUN}"),
+        "campaign.sbatch": _filled(
+            campaign, array, _HAND_SITE, f"{_ARRAY_BY_HAND}{_TASK}\n{_NO_ARGUMENTS}\n{_ONE_RUN}"
+        ),
     }
 
 
-def _filled(purpose: str, options: str, site: str, task: str) -> str:
+def _filled(purpose: str, options: str, site: str, task: str, newest: str = _NEWEST_OF_ONE) -> str:
     """The template with the text for each line `#@ NAME`."""
     text = files(__package__).joinpath("job.sbatch").read_text(encoding="utf-8")
-    for name, part in {"purpose": purpose, "options": options, "site": site, "task": task}.items():
+    for name, part in {"purpose": purpose, "options": options, "site": site, "task": task, "newest": newest}.items():
         text = text.replace(f"#@ {name}\n", f"{part}\n")
     return text
 
@@ -154,17 +197,18 @@ def _job_name(folder: Path) -> str:
     return folder.name or "prosper-ng"
 
 
-def _site(lines: str | None, environment: Mapping[str, str] = os.environ) -> str:
-    """What makes this program and its MPI library those of the moment of submission."""
+def _site(lines: str | None, options: JobOptions, environment: Mapping[str, str] = os.environ) -> str:
+    """What makes this program and its MPI library those of the moment of submission; given lines have the last word."""
     library = environment.get("MPI4PY_LIBMPI")
     launcher = environment.get("PROSPER_NG_LAUNCHER")
     return "\n".join(
         [
             "# --- This site, as it was when the job was submitted.",
-            *([] if lines is None else [lines.rstrip("\n")]),
             "unset MPI4PY_LIBMPI" if library is None else f"export MPI4PY_LIBMPI={shlex.quote(library)}",
             *([] if launcher is None else [f"export PROSPER_NG_LAUNCHER={shlex.quote(launcher)}"]),
             f"python={shlex.quote(sys.executable)}",
+            *(["stopped=0"] if options.stopped_ok else []),
+            *([] if lines is None else [lines.rstrip("\n")]),
             "# ---",
         ]
     )

@@ -15,7 +15,11 @@ _KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
 
 
 class SlurmError(UserError):
-    """Slurm is not there, or has refused."""
+    """Slurm is not there, or does not answer."""
+
+
+class Refused(SlurmError):
+    """Nothing came of what Slurm was asked for."""
 
 
 def submit(script: Path, arguments: Sequence[str] = ()) -> str:
@@ -52,17 +56,17 @@ def ask(program: str, *arguments: str, doing: str) -> str:
             check=False,
         )
     except FileNotFoundError:
-        raise SlurmError(
+        raise Refused(
             f"{doing}: there is no {program} on this machine; log in where Slurm is, or start it here without a job"
         ) from None
     except OSError as error:
-        raise SlurmError(f"{doing}: {program} cannot be started ({error.strerror})") from None
+        raise Refused(f"{doing}: {program} cannot be started ({error.strerror})") from None
     except subprocess.TimeoutExpired:
         raise SlurmError(f"{doing}: {program} gave no answer for {_PATIENCE:.0f} s; try again later") from None
     if done.returncode != 0:
         lines = re.sub(rf"^{program}: ((error|fatal): )?", "", done.stderr, flags=re.MULTILINE).splitlines()
         words = "; ".join(line.strip() for line in lines if line.strip())
-        raise SlurmError(f"{doing}: {program} says: {words or f'exit status {done.returncode}'}")
+        raise Refused(f"{doing}: {program} says: {words or f'exit status {done.returncode}'}")
     return done.stdout
 
 

@@ -19,10 +19,11 @@ from prosper_ng import plugins
 from prosper_ng.storage.status import now
 
 _PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "h5py", "mpi4py", "pydantic", "scikit-image", "matplotlib")
-_SLURM = (
+_JOB = (
     "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_NAME", "SLURM_CLUSTER_NAME",
     "SLURM_JOB_PARTITION", "SLURM_JOB_NODELIST", "SLURM_JOB_NUM_NODES", "SLURM_NTASKS", "SLURM_CPUS_PER_TASK",
-    "SLURM_STEP_NUM_TASKS", "SLURM_RESTART_COUNT", "SLURM_JOB_END_TIME",
+    "SLURM_STEP_NUM_TASKS", "SLURM_RESTART_COUNT", "SLURM_JOB_END_TIME", "PBS_JOBID", "PBS_JOBNAME", "PBS_QUEUE",
+    "PBS_ARRAY_INDEX",
 )  # fmt: skip
 _LONGEST_DIFF = 2**20
 
@@ -30,7 +31,7 @@ Provenance = dict[str, str | int]
 
 
 def collect(mpi_library: str | None, n_ranks: int, input_digest: str | None, argv: Sequence[str]) -> Provenance:
-    """What should be known about a run in ten years, by flat names; nothing of the environment but Slurm's own words.
+    """What should be known about a run in ten years, by flat names; of the environment only what Slurm or PBS says.
 
     `mpi_library` names the MPI in use, None without one; `input_digest` is the SHA-256 of the data.
     """
@@ -50,7 +51,7 @@ def collect(mpi_library: str | None, n_ranks: int, input_digest: str | None, arg
     }
     found.update(versions())
     found.update(source())
-    found.update({name.lower(): os.environ[name] for name in _SLURM if name in os.environ})
+    found.update({name.lower(): os.environ[name] for name in _JOB if name in os.environ})
     return found
 
 

@@ -128,6 +128,36 @@ def test_jobs_in_the_queue_are_joined_by_submission_and_by_status(plan):
     assert found == [("queued", "Resources"), ("running", ""), ("queued", "BeginTime")]
 
 
+def test_what_a_job_of_several_runs_says_is_told_of_each_as_far_as_it_concerns_it(plan, monkeypatch):
+    a, b, c = plan.runs
+    submissions.record(plan.folder, "7", [run.id for run in plan.runs], runs_per_job=3)
+    for state, expected in {
+        "PENDING": [("queued", "Priority"), ("queued", "Priority"), ("finished", "")],
+        "RUNNING": [("failed", "no data"), ("queued", "its job has other runs to run first"), ("finished", "")],
+    }.items():
+        write_status(a, state="failed", reason="no data", iteration=2, job="7_0")
+        write_status(c, state="finished", job="7_0")
+        found = run_states(plan, {"7_0": Job(state, "Priority")})
+        assert [(each.state, each.reason) for each in found] == expected
+    log = submissions.log_of(plan.folder, "7_0")
+    log.parent.mkdir()
+    log.write_text("2 runs\nerror: no data\nslurmstepd: error: *** STEP 7 CANCELLED DUE TO TIME LIMIT ***\n")
+    with monkeypatch.context() as job:  # as those see it that run in this very job
+        job.setenv("SLURM_JOB_ID", "9")
+        job.setenv("SLURM_ARRAY_JOB_ID", "7")
+        job.setenv("SLURM_ARRAY_TASK_ID", "0")
+        assert [each.state for each in run_states(plan, {})] == ["failed", "waiting", "finished"]
+    found = run_states(plan, {})
+    reason = "its job ended before it began: time limit"
+    assert [(each.state, each.reason, each.log) for each in found[:2]] == [
+        ("failed", "no data", log), ("lost", reason, log),
+    ]  # fmt: skip
+    write_status(b, state="running", iteration=2)
+    assert run_states(plan, {})[1][:3:2] == ("lost", "time limit")
+    write_output(b, "ended by SIGKILL")
+    assert run_states(plan, {})[1].reason == "killed (SIGKILL) after sweep 2"
+
+
 def test_an_early_error_is_the_reason_also_after_an_older_status(plan):
     run = plan.runs[0]
     write_output(run, "a warning\nerror: data.npy: no such file\n")

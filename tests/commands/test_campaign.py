@@ -2,7 +2,11 @@
 
 import io
 import json
+import os
+import pty
 import sys
+import termios
+import tty
 
 import numpy as np
 import pytest
@@ -32,8 +36,9 @@ def test_the_plan_is_a_table_with_its_cost(tmp_path, capsys):
     assert lines[0] == f"trial: 8 runs of 4 points in {tmp_path / 'out'}: 8 waiting"
     assert lines[1].split() == ["model.n_latents", "estep.n_states", "runs", "sweeps", "first", "id", "state"]
     assert lines[2].split()[:4] == ["4", "8", "2", "6"]
-    assert lines[6].startswith("what is left takes about ")
-    assert "on disk" in lines[6]
+    assert lines[6].startswith("computing for up to 10 s on this machine")
+    assert lines[7].startswith("what is left takes about ")
+    assert "on disk" in lines[7]
     assert not (tmp_path / "out").exists()
 
 
@@ -120,15 +125,27 @@ def test_nothing_has_failed_so_nothing_is_begun_anew(tmp_path, capsys):
     assert said(capsys, "rerun", path)[:2] == (0, "no run has failed; nothing is restarted\n")
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
+@pytest.fixture(params=["file", "terminal"])
+def shown(request, tmp_path):
+    """A stream, and a function that says what was written to it."""
+    leader, follower = pty.openpty()
+    tty.setraw(follower)
+    termios.tcsetwinsize(follower, (40, 120))
+    with os.fdopen(leader, "rb", 0) as reader, os.fdopen(follower, "w") as terminal:
+        if request.param == "terminal":
+            yield terminal, lambda: reader.read(1 << 16).decode()
+        else:
+            path = tmp_path / "out.txt"
+            with path.open("w", encoding="utf-8") as stream:
+                yield stream, path.read_text
 
 
-@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
-def test_progress_has_a_line_for_each_run_that_ends(tmp_path, stream):
+def test_progress_has_a_line_for_each_run_that_ends(tmp_path, shown, monkeypatch):
     plan = planned(tmp_path, GRID)
-    out = stream()
+    out, written = shown
+    if out.isatty():
+        monkeypatch.setattr(sys, "stderr", out)
+        monkeypatch.setenv("TERM", "xterm")
     progress = CampaignProgress(8, 6, stream=out)
     progress.opened(plan.folder, plan.runs[6:], 2)
     done = RunState("finished", Status("finished", 6, 6, -12.5))
@@ -138,17 +155,19 @@ def test_progress_has_a_line_for_each_run_that_ends(tmp_path, stream):
         progress.ended(Ended(run, run_state, 1.25))
     progress.close()
     progress.conclude([done, broken, broken], "1 finished, 2 failed", plan)
-    text = out.getvalue()
+    out.flush()
+    text = written()
     assert f"8 runs in {plan.folder}, 6 are finished; 2 to run on 2 cores" in text
     assert f"7/8  {plan.runs[6].id}  finished     1.2 s  {plan.runs[6].title}  F -12.5000" in text
     assert "repeat 1  [no] such file\n" in text
     assert "2 failed: [no] such file" in text
     assert text.count("do this") == 1
+    assert ("\x1b[" in text) == out.isatty()
 
 
 def test_quiet_progress_says_nothing(tmp_path):
     plan = planned(tmp_path, GRID)
-    out = Terminal()
+    out = io.StringIO()
     progress = CampaignProgress(8, 0, quiet=True, stream=out)
     progress.opened(plan.folder, plan.runs, 2)
     progress.began(plan.runs[0])

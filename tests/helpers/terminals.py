@@ -3,11 +3,13 @@
 import os
 import pty
 import subprocess
+import termios
 
 
-def on_a_terminal(*command) -> str:
+def on_a_terminal(*command, columns=120) -> str:
     """All that a command shows on a terminal; it has to end with status 0."""
     leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (40, columns))
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
     done = subprocess.Popen([*map(str, command)], stdout=follower, stderr=follower, env=environment)
     os.close(follower)

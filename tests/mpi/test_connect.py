@@ -4,6 +4,9 @@ import sys
 
 import pytest
 
+from tests.conftest import launcher
+from tests.mpi.test_reliability import open_mpi, start
+
 CONNECT = """
 import sys
 from prosper_ng.errors import UserError
@@ -56,3 +59,17 @@ def test_a_missing_library_is_named(mpiexec):
     assert done.returncode == 2
     assert "/there/is/none.so" in done.stdout
     assert 'pip install "prosper_ng[mpi]"' in done.stdout
+
+
+@pytest.mark.parametrize("n_th", [0, 1])
+def test_a_launcher_of_the_other_library_is_named_before_that_dies(n_th):
+    command, library = open_mpi()
+    mixed = [(launcher(), library), (command, {})][n_th]
+    done = start(mixed, 2, sys.executable, "-c", CONNECT.format(2), "nobody else has this argument")
+    assert done.returncode == 2
+    words = [
+        "the launcher of MPICH or Intel MPI started this process, by PMI, which the MPI library, Open MPI ",
+        "the launcher of Open MPI started this process, by PMIx, which the MPI library, MPICH ",
+    ]
+    assert words[n_th] in done.stdout  # of one rank at least: the other one may be ended first
+    assert "Fatal error" not in done.stderr

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from prosper_ng.parallel.launcher import Launch, corrected_command, launch, speaks_for_host
+from prosper_ng.parallel.launcher import Launch, corrected_command, launch, misfit, speaks_for_host
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,36 @@ from prosper_ng.parallel.launcher import Launch, corrected_command, launch, spea
 def test_what_launchers_say(environment, expected):
     assert launch(environment) == expected
     assert speaks_for_host(environment) == (expected is None or expected.local_rank == 0)
+
+
+OMPI = {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2", "PMIX_RANK": "1"}
+HYDRA = {"PMI_RANK": "0", "PMI_SIZE": "2"}
+BUILT = "MPICH Version: 5.0.2\nMPICH configure: --with-device=ch4:ofi"
+
+
+@pytest.mark.parametrize(
+    ("library", "version", "description", "environment", "launcher"),
+    [
+        ("MPICH", (5, 0, 2), BUILT, OMPI, "the launcher of Open MPI"),
+        ("MPICH", (5, 0, 2), BUILT, {"PMIX_RANK": "0", "SLURM_STEP_ID": "0"}, "srun --mpi=pmix"),
+        ("MPICH", (5, 0, 2), BUILT, {"PMIX_RANK": "0"}, "a launcher like Open MPI's"),
+        ("MPICH", (5, 0, 2), f"{BUILT} --with-pmix=/opt", OMPI, None),
+        ("MPICH", (3, 4), "CRAY MPICH version 8.1.29", {"PMIX_RANK": "0"}, None),  # does not say how it was built
+        ("MPICH", (5, 0, 2), BUILT, HYDRA, None),
+        ("MPICH", (5, 0, 2), BUILT, {**HYDRA, "PMIX_RANK": "0"}, None),
+        ("Open MPI", (5, 0, 11), "", HYDRA, "the launcher of MPICH or Intel MPI"),
+        ("Open MPI", (5, 0, 11), "", {**HYDRA, "SLURM_STEP_ID": "0"}, "srun --mpi=pmi2"),
+        ("Open MPI", (5, 0, 11), "", {**HYDRA, "PMI_SIZE": "1"}, None),  # alone it needs no launcher
+        ("Open MPI", (4, 1, 6), "", HYDRA, None),  # may be built for it
+        ("Open MPI", (5, 0, 11), "", OMPI, None),
+        ("Intel MPI", (2021, 12), "", OMPI, None),
+        ("MPICH", (5, 0, 2), BUILT, {}, None),
+    ],
+)
+def test_a_launcher_and_a_library_that_do_not_fit(library, version, description, environment, launcher):
+    found = misfit(library, version, description, environment)
+    assert (found is None) == (launcher is None)
+    assert launcher is None or found.startswith(f"{launcher} started this process, by PMI")
 
 
 def test_the_corrected_command_fits_library_and_job(monkeypatch, tmp_path):

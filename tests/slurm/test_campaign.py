@@ -72,6 +72,10 @@ def test_a_campaign_of_which_one_run_fails_and_only_that_is_submitted_again(fold
     runs = status(folder)
     assert [run["state"] for run in runs] == ["finished"] * 11 + ["failed"]
     assert "rows.npy" in runs[-1]["reason"]
+    log = f"logs/slurm-{jobs[1][0]}_3.out"
+    assert "rows.npy" in (folder / "runs" / "sizes" / log).read_text(encoding="utf-8")
+    assert runs[-1]["log"] == str(Path("runs/sizes") / log)
+    assert log in prosper("campaign", "status", "sizes.yaml", cwd=folder).stdout
     assert prosper("campaign", "collect", "sizes.yaml", cwd=folder).returncode == 0
     table = next((folder / "runs" / "sizes").rglob("*.csv"))
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
@@ -80,7 +84,7 @@ def test_a_campaign_of_which_one_run_fails_and_only_that_is_submitted_again(fold
     np.save(folder / "rows.npy", np.random.default_rng(1).standard_normal((60, 9)))
     jobs, said = submit(folder)
     assert [(tasks, n_runs) for _, tasks, n_runs in jobs] == [("0-0", "1")]
-    assert "1 of 12 runs were submitted" in said
+    assert said.endswith("1 of 12 runs were submitted; prosper-ng campaign status runs/sizes\n")
     assert cluster.wait_until_over(f"{jobs[0][0]}_0") == "COMPLETED"
     assert {run["state"] for run in status(folder)} == {"finished"}
 
@@ -90,12 +94,43 @@ def test_a_campaign_of_which_one_run_fails_and_only_that_is_submitted_again(fold
     assert len(digests(folder / "here")) == 12
 
 
+def test_runs_that_share_jobs_stop_in_time_start_again_and_are_told_one_by_one(cluster, tmp_path):
+    held = Run(tmp_path / "held")
+    path = write_campaign(tmp_path, "repeats: 4\nfixed: {training.n_sweeps: 100}")
+    where = ("--output", tmp_path / "out")
+    # A node is stopped under another test.
+    options = ("--sbatch", "exclude=n2", "--runs-per-job", "3", "--cpus-per-task", "2", "--site", held.site)
+    done = prosper("submit", path, *where, *options)
+    assert done.returncode == 0, done.stderr
+    job, tasks, n_runs = re.match(r"job (\d+), tasks (\S+): runs: (\d+)", done.stdout).groups()
+    assert (tasks, n_runs) == ("0-1", "4")
+
+    def states():
+        told = prosper("campaign", "status", path, *where, "--json").stdout
+        return [run["state"] for run in json.loads(told)["runs"]]
+
+    wait_for("two runs to run side by side, and one to wait", lambda: states()[:3] == ["running"] * 2 + ["queued"])
+    cluster.ask("scancel", "--signal=USR1", "--batch", f"{job}_0")
+    wait_for("the first job to stop", lambda: cluster.describe(f"{job}_0")["Restarts"] == "1")
+    held.go_on()
+    for task in (0, 1):
+        assert cluster.wait_until_over(f"{job}_{task}") == "COMPLETED"
+    assert states() == ["finished"] * 4
+    assert prosper("submit", path, *where, *options).stdout.startswith("trial: nothing to submit")
+    assert prosper("campaign", "run", path, "--output", tmp_path / "here", "--quiet").returncode == 0
+    assert digests(tmp_path / "here") == digests(tmp_path / "out")
+
+
 def test_a_slurm_that_does_not_answer_matters_only_where_jobs_were_submitted(cluster, tmp_path, monkeypatch):
     path = write_campaign(tmp_path, "repeats: 2")
     monkeypatch.setenv("SLURM_CONF", str(cluster.out_of_reach(tmp_path)))
     where = ("--output", str(tmp_path / "out"))
     done = prosper("campaign", "status", str(path), *where, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    done = prosper("campaign", "submit", str(path), *where, "--dry-run", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "# jobs that wait are not known, and would be left out: looking into the queue: squeue says: " in done.stdout
+    assert re.search(r"^# array 1 of 1: sbatch --array=0-1 ", done.stdout, re.MULTILINE)
     submissions.record(tmp_path / "out", "7", [load_plan(path).runs[0].id])
     done = prosper("campaign", "status", str(path), *where, cwd=tmp_path)
     assert done.returncode == 0

@@ -6,11 +6,12 @@ import socket
 import subprocess
 import sys
 import threading
+from datetime import datetime
 
 import pytest
 
 from prosper_ng.storage import provenance
-from prosper_ng.storage.batch_job import job_id
+from prosper_ng.storage.batch_job import end_by_qstat, job_id
 from prosper_ng.storage.status import NAME, StatusError, StatusFile, read_status
 
 
@@ -142,3 +143,14 @@ def test_commit_and_changes_are_those_of_the_checkout_of_the_package(tmp_path, m
 def test_without_git_there_is_no_commit(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert provenance.source() == {}
+
+
+def test_when_a_job_of_pbs_ends():
+    """As `qstat -f` of OpenPBS tells it."""
+    said = (
+        "Job Id: 12.server\n    job_state = R\n    resources_used.walltime = 00:10:00\n    Resource_List.ncpus = 4\n"
+        "    Resource_List.walltime = 30:00:05\n    stime = Mon Nov 30 01:02:03 2026\n"
+    )
+    assert end_by_qstat(said) == datetime(2026, 12, 1, 7, 2, 8).timestamp()
+    for missing in ("    Resource_List.walltime = 30:00:05\n", "Mon Nov 30 01:02:03 2026"):
+        assert end_by_qstat(said.replace(missing, "")) is None

@@ -99,6 +99,10 @@ def _print_cost(plan: "CampaignPlan", found: "list[RunState]", patience: float, 
     if not todo:
         print("all runs are finished")
         return
+    print(
+        f"computing for up to {patience:g} s on this machine; --pilot 0 leaves that out, as on a login node",
+        flush=True,
+    )
     cost, n_cores = cost_of(todo, patience), len(available_cores())
     for problem in cost.problems:
         if problem not in known:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_campaign_arguments(parser)
     add_run_arguments(parser)
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="ID",
+        help="run these runs, by their ids, and leave the others to other calls, which may go on at the same time",
+    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,10 +38,18 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0 where all runs are finished, 1 where one failed, 75 where there is more to do, 130 after Ctrl-C."""
     plan = load_campaign(arguments)
-    return run_unfinished(plan, plan.runs, arguments)
+    if arguments.only is None:
+        return run_unfinished(plan, plan.runs, arguments)
+    chosen = [run for run in plan.runs if run.id in arguments.only]
+    unknown = [name for name in arguments.only if name not in {run.id for run in chosen}]
+    if unknown:
+        print(f"warning: no longer runs of {plan.path}: {' '.join(unknown)}", file=sys.stderr)
+    return run_unfinished(plan, chosen, arguments, is_part=True)
 
 
-def run_unfinished(plan: "CampaignPlan", runs: Sequence["PlannedRun"], arguments: argparse.Namespace) -> int:
+def run_unfinished(
+    plan: "CampaignPlan", runs: Sequence["PlannedRun"], arguments: argparse.Namespace, is_part: bool = False
+) -> int:
     """Run those of the runs that are unfinished, and say how the campaign stands; the exit status."""
     from prosper_ng.campaigns.local import run_side_by_side, stop_requests
     from prosper_ng.campaigns.run_state import BROKEN, other_data, other_versions, run_states
@@ -60,7 +75,7 @@ def run_unfinished(plan: "CampaignPlan", runs: Sequence["PlannedRun"], arguments
         progress.say(f"warning: {warning}")
     with stop_requests() as stop:
         try:
-            run_side_by_side(plan, todo, n_cores, progress, stop, NEEDED_BY_ALL)
+            run_side_by_side(plan, todo, n_cores, progress, stop, NEEDED_BY_ALL, is_part)
         finally:
             progress.close()
         now = run_states(plan, {})

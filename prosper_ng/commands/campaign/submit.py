@@ -1,7 +1,9 @@
 """`prosper-ng campaign submit FILE`: hand what is unfinished to Slurm, as arrays of jobs."""
 
 import argparse
+import shlex
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from prosper_ng.commands._learned import positive
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from prosper_ng.campaigns.arrays import Array
     from prosper_ng.campaigns.plan import CampaignPlan
     from prosper_ng.slurm.options import JobOptions
+    from prosper_ng.slurm.queue import QueuedJob
 
 HELP = "submit the unfinished runs to Slurm as job arrays; run it again to submit what is still unfinished"
 
@@ -28,6 +31,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def add_parallel_argument(parser: argparse.ArgumentParser) -> None:
     """Add --parallel."""
     parser.add_argument("--parallel", type=positive, metavar="N", help="run at most N runs of a campaign at once")
+    parser.add_argument(
+        "--runs-per-job",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="give each job N small runs of a campaign, which share its --cpus-per-task, a CPU each",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,23 +49,24 @@ def submit_campaign(arguments: argparse.Namespace) -> int:
     """Submit the runs that are neither finished nor running nor in the queue."""
     from prosper_ng.campaigns.arrays import cut, submit_arrays
     from prosper_ng.campaigns.run_state import TO_DO, other_data, other_versions, run_states
-    from prosper_ng.slurm.queue import queue
     from prosper_ng.slurm.submission import largest_array
 
     plan = load_campaign(arguments)
     options = job_options(arguments, max((each.n_ranks for each in plan.runs), default=1))
-    found = run_states(plan, queue())
+    n_parallel = _jobs_at_once(arguments, options)
+    found = run_states(plan, _queue(arguments.dry_run))
     todo = [each for each, run_state in zip(plan.runs, found, strict=True) if run_state.state in TO_DO]
     if not todo:
         print(f"{plan.name}: nothing to submit; {len(plan.runs)} runs in {plan.folder}: {counts(found)}")
         return 0
     if arguments.dry_run:
-        _show(plan, cut(todo, _largest_or_guess(), arguments.parallel), options, site_lines(arguments))
+        arrays = cut(todo, _largest_or_guess(), n_parallel, arguments.runs_per_job)
+        _show(plan, arrays, options, site_lines(arguments))
         return 0
     for warning in (other_versions(found), other_data(found)):
         if warning is not None:
             print(f"warning: {warning}", file=sys.stderr)
-    arrays = cut(todo, largest_array(), arguments.parallel)
+    arrays = cut(todo, largest_array(), n_parallel, arguments.runs_per_job)
     for array, job in submit_arrays(plan, arrays, options, site_lines(arguments)):
         if not arguments.quiet:
             print(
@@ -63,9 +74,45 @@ def submit_campaign(arguments: argparse.Namespace) -> int:
             )
     if not arguments.quiet:
         print(
-            f"{plan.name}: {len(todo)} of {len(plan.runs)} runs were submitted; prosper-ng campaign status {plan.path}"
+            f"{plan.name}: {len(todo)} of {len(plan.runs)} runs were submitted; "
+            f"prosper-ng campaign status {shlex.quote(str(plan.folder))}"
         )
     return 0
+
+
+def _jobs_at_once(arguments: argparse.Namespace, options: "JobOptions") -> int | None:
+    """How many jobs may run at once; None for any number. Raises UserError where runs cannot be packed as asked for."""
+    from prosper_ng.errors import UserError
+
+    if arguments.runs_per_job == 1 or (arguments.parallel is None and options.n_ranks == 1):
+        n_parallel: int | None = arguments.parallel
+        return n_parallel
+    if options.n_ranks > 1:
+        raise UserError(
+            f"--runs-per-job is for runs of one rank on one node, and these have {options.n_ranks} ranks; "
+            "--cpus-per-task says how many of them go on side by side in a job"
+        )
+    at_once = min(options.cpus_per_task, arguments.runs_per_job)
+    if arguments.parallel < at_once:
+        raise UserError(
+            f"--parallel {arguments.parallel} allows fewer runs at once than the {at_once} of one job; lower "
+            "--cpus-per-task"
+        )
+    return int(arguments.parallel // at_once)
+
+
+def _queue(is_only_shown: bool) -> "Mapping[str, QueuedJob]":
+    """The jobs that Slurm knows. Raises SlurmError where it does not answer, unless nothing is to be submitted."""
+    from prosper_ng.slurm.queue import queue
+    from prosper_ng.slurm.submission import SlurmError
+
+    try:
+        return queue()
+    except SlurmError as error:
+        if not is_only_shown:
+            raise
+        print(f"# jobs that wait are not known, and would be left out: {error}")
+        return {}
 
 
 def _largest_or_guess() -> int:
