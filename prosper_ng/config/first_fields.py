@@ -4,9 +4,10 @@ Identities name campaign folders, give runs their seeds, and tell whether a run 
 option, because a configuration that does not use it says what it said before. Nobody has to remember anything when a
 field is added: what is not in the list came later. Its default has to do what was done before there was a choice.
 
-Whoever changes the default of a later field adds the field to the list: from then on its value counts always. A class
-that is renamed or moved is renamed here; a test finds those that are not there any more. What a field is not computed
-with is marked where it is defined.
+Whoever changes the default of a later field adds the field to the list: from then on its value counts always. Where
+nothing is computed with a first field, a new default of it counts as the former one. A class that is renamed or moved
+is renamed here; a test finds those that are not there any more. What a field is not computed with is marked where it is
+defined.
 """
 
 import dataclasses
@@ -60,6 +61,10 @@ FIRST_FIELDS = {
     "training.stopping.Stopping": "relative_change entropy_gap patience wall_time",
 }
 """The fields of the first version, besides `kind`, by the name of their class in this package."""
+FORMER_DEFAULTS: dict[str, dict[str, Any]] = {
+    "experiments.run_config.Output": {"checkpoint_sweeps": 10, "checkpoint_minutes": 10.0}
+}
+"""What first fields that nothing is computed with count as at their defaults, which were others once."""
 
 
 def name_of(cls: type) -> str:
@@ -73,7 +78,7 @@ def lasting(value: Any, resolved: Any) -> Any:
         return {
             field.name: _first_kind(resolved[field.name])
             if field.name == _KIND
-            else lasting(getattr(value, field.name), resolved[field.name])
+            else _former(field, value, lasting(getattr(value, field.name), resolved[field.name]))
             for field in dataclasses.fields(value)
             if field.name in resolved and _counts(field, value)
         }
@@ -83,6 +88,12 @@ def lasting(value: Any, resolved: Any) -> Any:
     if isinstance(value, list | tuple):
         return [lasting(inner, plain) for inner, plain in zip(value, resolved, strict=True)]
     return resolved
+
+
+def _former(field: dataclasses.Field[Any], value: Any, counted: Any) -> Any:
+    """What a field counts as: where it is at its default, what that was in the first version."""
+    formers = FORMER_DEFAULTS.get(name_of(type(value)), {})
+    return formers.get(field.name, counted) if getattr(value, field.name) == field.default else counted
 
 
 def not_computed_with(value: Any, name: str = "") -> tuple[str, ...]:

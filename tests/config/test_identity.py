@@ -3,7 +3,7 @@ import hashlib
 
 import pytest
 from config_example.drawing import Drawing
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prosper_ng.config import SourceText, annotated_yaml, differences, flatten, from_mapping, identity, load
@@ -59,6 +59,7 @@ def test_any_valid_mapping_survives_storage(mapping):
 
 @settings(deadline=None)
 @given(drawings)
+@example({"title": "Nil", "shape": {"kind": "group", "members": []}, "note": "NONE"})
 def test_the_listing_reads_back_as_the_same_configuration(mapping):
     loaded = from_mapping(mapping, Drawing)
     again = load(SourceText("again.yaml", annotated_yaml(loaded.resolved, loaded.origins)), Drawing)
