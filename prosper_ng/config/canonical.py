@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from prosper_ng.config.scalars import is_plain_text
+from prosper_ng.config.scalars import resolve
 
 _BARE_NAME = re.compile(r"[^.=\"'\[\]{}\s]+")
 _BARE_TEXT = re.compile(r"[A-Za-z_./~][A-Za-z0-9_./+-]*(?: [A-Za-z0-9_./+-]+)*", re.ASCII)
@@ -84,7 +84,7 @@ def inline(value: Any) -> str:
         return "{" + ", ".join(f"{inline(key)}: {inline(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(inline(item) for item in value) + "]"
-    if isinstance(value, str) and _BARE_TEXT.fullmatch(value) and is_plain_text(value):
+    if isinstance(value, str) and _BARE_TEXT.fullmatch(value) and isinstance(resolve(value), str):
         return value
     escaped = json.dumps(value, ensure_ascii=False)
     return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in escaped)

@@ -5,6 +5,7 @@ from typing import Any
 
 from prosper_ng.config.canonical import dotted, entries_of, inline
 from prosper_ng.config.mistakes import printable
+from prosper_ng.config.scalars import means_nothing
 
 
 def annotated_yaml(resolved: Mapping[str, Any], origins: Mapping[str, str]) -> str:
@@ -22,7 +23,7 @@ def _add(rows: list[tuple[str, str]], value: Any, origins: Mapping[str, str], na
         full_name = dotted(name, key)
         label = f"{inline(key)}:" if isinstance(value, Mapping) else "-"
         if entries_of(item) is None:
-            rows.append((f"{indent}{label} {inline(item)}", origins.get(full_name, "")))
+            rows.append((f"{indent}{label} {_shown(item)}", origins.get(full_name, "")))
             continue
         start = len(rows)
         _add(rows, item, origins, full_name, depth + 1)
@@ -31,3 +32,8 @@ def _add(rows: list[tuple[str, str]], value: Any, origins: Mapping[str, str], na
         else:
             first, origin = rows[start]
             rows[start] = (f"{indent}- {first[len(indent) + 2 :]}", origin)
+
+
+def _shown(value: Any) -> str:
+    """As `inline`, and in quotes where a reader may ask whether nothing is meant by a word."""
+    return f'"{value}"' if isinstance(value, str) and means_nothing(value) else inline(value)

@@ -66,11 +66,6 @@ def means_nothing(text: str) -> bool:
     return text.lower() in _NOTHING and text not in _NULL
 
 
-def is_plain_text(text: str) -> bool:
-    """Whether a text may stand without quotes, and is taken for nothing else."""
-    return isinstance(resolve(text), str) and not means_nothing(text)
-
-
 def means_no_number(text: str) -> bool:
     """Whether a word says that there is no number, or no end to it."""
     return text.lower().replace(".", "", 1) in _ENDLESS
