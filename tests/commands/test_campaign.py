@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import select
 import sys
 import termios
 import tty
@@ -125,6 +126,14 @@ def test_nothing_has_failed_so_nothing_is_begun_anew(tmp_path, capsys):
     assert said(capsys, "rerun", path)[:2] == (0, "no run has failed; nothing is restarted\n")
 
 
+def arrived(reader):
+    """What comes until nothing more does: a terminal hands on long texts piece by piece."""
+    found = b""
+    while select.select([reader], [], [], 0.3)[0]:
+        found += reader.read(1 << 16)
+    return found
+
+
 @pytest.fixture(params=["file", "terminal"])
 def shown(request, tmp_path):
     """A stream, and a function that says what was written to it."""
@@ -133,7 +142,7 @@ def shown(request, tmp_path):
     termios.tcsetwinsize(follower, (40, 120))
     with os.fdopen(leader, "rb", 0) as reader, os.fdopen(follower, "w") as terminal:
         if request.param == "terminal":
-            yield terminal, lambda: reader.read(1 << 16).decode()
+            yield terminal, lambda: arrived(reader).decode()
         else:
             path = tmp_path / "out.txt"
             with path.open("w", encoding="utf-8") as stream:
