@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -219,33 +219,33 @@ class TruncatedEM:
 
     def _expect(self, state: TrainingState, part: int, point: AnnealingPoint, clock: Clock) -> float:
         """The E-step over this rank's rows of one part, whose statistics are summed exactly; the seconds it took."""
-        sums, held_out, block_rows = self._block_sums, self.problem.held_out, self.problem.blocks.block_rows
         self._sum.clear()
         visited, threshold = self._visit(state, part, point)
-        last = None
-        for target, posterior in visited:
-            block = target.batch.rows[0] // block_rows if len(target.batch.rows) else last
-            if block != last:
-                self._add_block(last)
-                last = block
-            kept = None if threshold is None else posterior.free_energy >= threshold
-            if held_out is not None:
-                held = held_out.among(target.batch.rows)
-                kept = ~held if kept is None else kept & ~held
-                self._summand[-1] += np.sum(posterior.free_energy, where=held)
-            posterior.accumulate(kept, sums)
-            sums["entropy"] += np.sum(posterior.entropy, where=True if kept is None else kept)
-            sums["free_energy"] += np.sum(posterior.free_energy, where=True if kept is None else kept)
-            clock.counts[:2] += posterior.n_evaluated, posterior.n_accepted
-        self._add_block(last)
+        for _, pieces in groupby(visited, self._block_of):
+            self._summand[:] = 0.0
+            for target, posterior in pieces:
+                self._accumulate(target.batch.rows, posterior, threshold)
+                clock.counts[:2] += posterior.n_evaluated, posterior.n_accepted
+            self._sum.add(self._summand)
         clock.counts[2] += self.interrupted()
         return clock.lap("e_step")
 
-    def _add_block(self, block: int | None) -> None:
-        """Add what a block gave, and begin with the next one."""
-        if block is not None:
-            self._sum.add(self._summand)
-        self._summand[:] = 0.0
+    def _block_of(self, visit: Visit) -> int | None:
+        """The block of the rows that were visited; None where none of a block were."""
+        rows = visit[0].batch.rows
+        return int(rows[0]) // self.problem.blocks.block_rows if len(rows) else None
+
+    def _accumulate(self, rows: NDArray[np.int64], posterior: Posterior, threshold: float | None) -> None:
+        """Add the statistics of some rows to those of their block."""
+        sums, held_out = self._block_sums, self.problem.held_out
+        kept = None if threshold is None else posterior.free_energy >= threshold
+        if held_out is not None:
+            held = held_out.among(rows)
+            kept = ~held if kept is None else kept & ~held
+            self._summand[-1] += np.sum(posterior.free_energy, where=held)
+        posterior.accumulate(kept, sums)
+        sums["entropy"] += np.sum(posterior.entropy, where=True if kept is None else kept)
+        sums["free_energy"] += np.sum(posterior.free_energy, where=True if kept is None else kept)
 
     def _reduce(self, clock: Clock, seconds: float) -> NamedArrays:
         """The statistics of a part over all ranks; this rank's counts and `seconds` of the E-step ride along."""
