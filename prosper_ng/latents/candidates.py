@@ -108,16 +108,24 @@ def rank(scores: Any, best: Any) -> None:
 @kernel
 def _combine(candidates: Any, tree: CandidateTree, least: int, layout: Layout, codes: Any) -> None:
     """Write the states of `least` or more active candidates into codes (n, P, words), each from its parent's."""
-    n_nodes = tree.parents.shape[0]
-    made = np.empty((n_nodes, codes.shape[2]), np.uint64)
+    parents, slots, indices, depths = tree
+    made = np.empty((parents.shape[0], codes.shape[2]), np.uint64)
     for n in range(candidates.shape[0]):
-        place = 0
-        for node in range(n_nodes):
-            if tree.parents[node] < 0:
-                made[node] = 0
-            else:
-                made[node] = made[tree.parents[node]]
-            set_value(made[node], candidates[n, tree.slots[node]], tree.indices[node], layout)
-            if tree.depths[node] >= least:
-                codes[n, place] = made[node]
-                place += 1
+        _grow(candidates[n], parents, slots, indices, depths, least, layout, made, codes[n])
+
+
+@kernel(_nrt=False)
+def _grow(
+    candidates: Any, parents: Any, slots: Any, indices: Any, depths: Any, least: int, layout: Layout, made: Any,
+    codes: Any,
+) -> None:  # fmt: skip
+    """The states of one row; `made` (M, words) is scratch."""
+    place = 0
+    for node in range(parents.shape[0]):
+        for w in range(made.shape[1]):
+            made[node, w] = made[parents[node], w] if parents[node] >= 0 else 0
+        set_value(made[node], candidates[slots[node]], indices[node], layout)
+        if depths[node] >= least:
+            for w in range(made.shape[1]):
+                codes[place, w] = made[node, w]
+            place += 1

@@ -86,7 +86,7 @@ def _merge(codes: Any, log_joint: Any, new_codes: Any, new_log_joint: Any) -> in
     return n_accepted
 
 
-@kernel
+@kernel(_nrt=False)
 def set_value(code: Any, h: int, index: int, layout: Layout) -> None:
     """Give latent h of a code (words,) another alphabet index, in place."""
     mask = bit(h % 64)

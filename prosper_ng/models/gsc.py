@@ -20,7 +20,7 @@ The scale of a slab cannot be told from that of its column: (c W_h, mu_h / c, ps
 """
 
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Gt
@@ -35,7 +35,6 @@ from prosper_ng.models._gaussian import (
     UNUSED,
     GaussianNoise,
     GaussianSlabs,
-    Piece,
     cholesky,
     completed,
     entropies,
@@ -44,77 +43,27 @@ from prosper_ng.models._gaussian import (
     whiten,
 )
 from prosper_ng.models.interface import Batch, Codes, Floats, Identity, Moments, MStep, ParameterSpec
-from prosper_ng.models.slab.kernels import add_means, add_moments, log_joint_of_states
+from prosper_ng.models.slab.kernels import add_means, log_joint_of_singles, log_joint_of_states
+from prosper_ng.models.slab.moments import (
+    Prepared,
+    Projected,
+    SlabMoments,
+    fields,
+    moments_of,
+    plain,
+    slab_arguments,
+)
 from prosper_ng.models.slab.neighbors import fill_neighbors
 from prosper_ng.numerics.cholesky import positive_definite
 from prosper_ng.numerics.constraints import REAL
-from prosper_ng.numerics.linear import packed, scale_packed, solve_least_change, symmetric, unpacked
-from prosper_ng.numerics.named_arrays import NamedArrays, Shape, packed_size
+from prosper_ng.numerics.linear import cross_moment, packed, solve_least_change, unpacked
+from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import log_odds
 
 _EPS = float(np.finfo(float).eps)
 
 # Squared signal-to-noise ratio of a dictionary element; the smallest noise that is learned stays far below it.
 _SHARPEST = 1e20
-
-
-class Prepared(NamedTuple):
-    """What depends on the parameters only."""
-
-    W: Floats
-    """(D, H)."""
-    factor: Floats
-    """(D,) standard deviations of the noise, or the (D, D) Cholesky factor of its covariance."""
-    Sigma: Floats
-    """(D, D) this covariance; (0, 0) where noise is independent."""
-    root: Floats
-    """(H,) the unit of each slab: its standard deviation where slabs are independent, else 1."""
-    mu: Floats
-    """(H,) slab means in these units."""
-    Psi: Floats
-    """(H, H) slab covariance; (0, 0) where slabs are independent, each of unit variance in its unit."""
-    elements: Floats
-    """(H, D) columns of W in units of the slabs and of the noise."""
-    gram: Floats
-    """(H, H) inner products of the dictionary elements."""
-    log_odds: Floats
-    """(H, 1) log pi_h - log(1 - pi_h)."""
-    log_prior_zero: float
-    """log p(s = 0)."""
-
-
-class Projected(NamedTuple):
-    """What depends on the rows but not on the states."""
-
-    b: Floats
-    """(n, H) inner products of dictionary elements and rows."""
-    zero: Floats
-    """(n,) log joint of the zero state."""
-    observed: Floats
-    """(n, D) 1 for observed entries and 0 for missing ones; (0, D) where nothing is missing."""
-    values: Floats
-    """(n, D) the rows, where entries are missing that the noise correlates with others; else (0, D)."""
-
-
-class _Moments(NamedTuple):
-    """Sums over the states of some rows; z is short for s z."""
-
-    means: Floats
-    """(n, H) <z>."""
-    counts: Floats
-    """(H,) sum <s>."""
-    second: Floats
-    """sum <z zᵀ>, packed lower triangle."""
-    log_determinant: float
-    """sum <log |B|>, twice the information that the rows hold about the slabs."""
-    shift: Floats
-    """(H,) sum of t, where slabs have a covariance."""
-    spread: Floats
-    """(H, H) sum of T, where slabs have a covariance."""
-    y_y: Floats
-    """(D,) what missing entries add to sum <y_d²>, where noise is independent."""
-    y_sz: Floats
-    """(D, H) what missing entries add to sum <y zᵀ>, where noise is independent."""
 
 
 @component
@@ -148,6 +97,11 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
     def space(self) -> LatentSpace:
         """Binary latents."""
         return LatentSpace(self.n_latents)
+
+    @cached_property
+    def _singletons(self) -> Codes:
+        """(H, words) the states of one active latent."""
+        return self.space.encode(np.eye(self.n_latents, dtype=np.int64))
 
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         """W, pi, mu, psi or Psi, and sigma or Sigma."""
@@ -202,7 +156,7 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         b, zero = np.empty((n_rows, self.n_latents)), np.empty(n_rows)
         for piece in pieces(prepared.factor, prepared.Sigma, observed):
             whitened = whiten(piece.factor, batch.values[piece.rows][:, piece.known])
-            b[piece.rows] = whitened @ _fields(prepared, piece).T
+            b[piece.rows] = whitened @ fields(prepared, piece).T
             shown = observed[piece.rows] if piece.is_whole else np.empty((0, D))
             zero[piece.rows] = prepared.log_prior_zero + log_density(piece.factor, whitened, shown)
         correlated = len(observed) > 0 and self.noise == "full"
@@ -214,11 +168,20 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         for piece in pieces(prepared.factor, prepared.Sigma, projected.observed):
             found = np.empty_like(result[piece.rows])
             log_joint_of_states(
-                projected.zero[piece.rows], prepared.log_odds[:, 0], *_slab_arguments(prepared, projected, piece),
-                _plain(codes[piece.rows]), found,
+                projected.zero[piece.rows], prepared.log_odds[:, 0], *slab_arguments(prepared, projected, piece),
+                plain(codes[piece.rows]), found,
             )  # fmt: skip
             result[piece.rows] = found
         return result
+
+    def log_joint_of_singletons(self, prepared: Prepared, projected: Projected) -> Floats:
+        """(n, H, 1) of each latent alone, relative to the zero state."""
+        if self.slab == "full" or len(projected.observed):
+            codes = np.broadcast_to(self._singletons, (len(projected.b), *self._singletons.shape))
+            return (self.log_joint(prepared, projected, codes) - projected.zero[:, None])[:, :, None]
+        result = np.empty(projected.b.shape)
+        log_joint_of_singles(prepared.log_odds[:, 0], projected.b, prepared.mu, np.diagonal(prepared.gram), result)
+        return result[:, :, None]
 
     def log_joint_of_neighbors(self, prepared: Prepared, projected: Projected, neighborhood: Neighborhood) -> Neighbors:
         """log p(s, y) of the states one change away from the parents."""
@@ -240,9 +203,8 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
 
     def affinity(self, prepared: Prepared, projected: Projected, batch: Batch) -> Floats:
         """(n, H) log p(y | s) of each latent alone."""
-        singletons = self.space.encode(np.eye(self.n_latents, dtype=np.int64))
-        codes = np.broadcast_to(singletons, (len(projected.b), *singletons.shape))
-        return self.log_joint(prepared, projected, codes) - self.log_prior(prepared, codes)
+        singletons = self.log_joint_of_singletons(prepared, projected)[:, :, 0] + projected.zero[:, None]
+        return np.asarray(singletons - prepared.log_prior_zero - prepared.log_odds[:, 0])
 
     def accumulate(
         self, prepared: Prepared, projected: Projected, batch: Batch, codes: Codes, weights: Floats, sums: NamedArrays
@@ -251,15 +213,16 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         used = np.asarray(weights.any(axis=1))
         values = batch.values if used.all() else batch.values * used[:, None]
         for piece in pieces(prepared.factor, prepared.Sigma, projected.observed):
-            found = _moments(prepared, projected, piece, codes[piece.rows], weights[piece.rows])
+            found = moments_of(prepared, projected, piece, codes[piece.rows], weights[piece.rows])
             n_rows = int(np.count_nonzero(used[piece.rows]))
             self._add_latents(prepared, found, n_rows, sums)
             if piece.is_whole:
                 sums["y_y"] += self._squares(values[piece.rows])
-                sums["y_sz"] += values[piece.rows].T @ found.means
+                sums["y_sz"] += cross_moment(values[piece.rows], found.means) * prepared.root
             else:
                 second = unpacked(found.second)
-                y_y, y_sz = completed(piece, values[piece.rows], prepared.W, found.means, second, n_rows)
+                means = found.means * prepared.root
+                y_y, y_sz = completed(piece, values[piece.rows], prepared.W, means, second, n_rows)
                 sums["y_y"] += packed(y_y)
                 sums["y_sz"] += y_sz
                 sums["hidden_entropy"] += n_rows * entropies(cholesky(piece.remainder)).sum()
@@ -268,11 +231,11 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
                 sums["y_sz"] += found.y_sz
                 sums["hidden_entropy"] += np.sum((1.0 - projected.observed[used]) @ entropies(prepared.factor))
 
-    def _add_latents(self, prepared: Prepared, found: _Moments, n_rows: int, sums: NamedArrays) -> None:
+    def _add_latents(self, prepared: Prepared, found: SlabMoments, n_rows: int, sums: NamedArrays) -> None:
         """Add the moments of states and slabs, and the entropy of the slabs."""
         sums["n"] += n_rows
         sums["s"] += found.counts
-        sums["sz"] += found.means.sum(axis=0)
+        sums["sz"] += found.means.sum(axis=0) * prepared.root
         sums["szsz"] += found.second
         sums["hidden_entropy"] -= 0.5 * found.log_determinant
         if self.slab == "diagonal":
@@ -292,8 +255,8 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         means = np.empty_like(projected.b)
         for piece in pieces(prepared.factor, prepared.Sigma, projected.observed):
             own = np.zeros_like(means[piece.rows])
-            arguments = _slab_arguments(prepared, projected, piece)
-            add_means(*arguments, _plain(codes[piece.rows]), _plain(weights[piece.rows]), own)
+            arguments = slab_arguments(prepared, projected, piece)
+            add_means(*arguments, plain(codes[piece.rows]), plain(weights[piece.rows]), own)
             means[piece.rows] = own * prepared.root
         return {"s_z": means}
 
@@ -354,44 +317,3 @@ class GSC(ActivityPrior, GaussianSlabs, GaussianNoise):
         states = self._draw_active(params, n_rows, rng)
         clean = self.superimpose(params, states * self._draw_slabs(params, n_rows, rng))
         return clean + self._draw_noise(params, n_rows, rng), states
-
-
-def _fields(prepared: Prepared, piece: Piece) -> Floats:
-    """(H, K) dictionary elements in units of the noise of the known entries."""
-    if piece.is_whole:
-        return prepared.elements
-    return whiten(piece.factor, prepared.W[piece.known].T * prepared.root[:, None])
-
-
-def _slab_arguments(prepared: Prepared, projected: Projected, piece: Piece) -> tuple[Floats, ...]:
-    """b, mu, Gram matrix, Psi, dictionary elements and observed entries, as the kernels take them."""
-    gram, elements, observed = prepared.gram, prepared.elements, np.empty((0, len(prepared.W)))
-    if not piece.is_whole:
-        elements = _fields(prepared, piece)
-        gram = elements @ elements.T
-    elif prepared.factor.ndim == 1 and len(projected.observed):
-        gram, observed = np.empty_like(gram), projected.observed[piece.rows]
-    return projected.b[piece.rows], prepared.mu, gram, prepared.Psi, elements, observed
-
-
-def _plain(array: NDArray) -> NDArray:
-    """The array in the one memory layout that kernels are compiled for."""
-    return np.require(array, requirements=["C", "W"])
-
-
-def _moments(prepared: Prepared, projected: Projected, piece: Piece, codes: Codes, weights: Floats) -> _Moments:
-    """The posterior moments of some rows."""
-    arguments, root = _slab_arguments(prepared, projected, piece), prepared.root
-    D, H = prepared.W.shape
-    D_missing, H_joint = len(arguments[-1]) and D, len(prepared.Psi)
-    means, counts, second = np.zeros((len(codes), H)), np.zeros(H), np.zeros(packed_size(H))
-    shift, spread = np.zeros(H_joint), np.zeros((H_joint, H_joint))
-    y_y, y_sz = np.zeros(D_missing), np.zeros((D_missing, H))
-    log_determinant = add_moments(
-        *arguments, _plain(codes), _plain(weights), means, counts, second, shift, spread, y_y, y_sz
-    )
-    if D_missing:
-        y_y *= prepared.factor**2
-        y_sz *= np.outer(prepared.factor, root)
-    scale_packed(second, root)
-    return _Moments(means * root, counts, second, log_determinant, shift, symmetric(spread), y_y, y_sz)

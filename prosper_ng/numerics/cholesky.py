@@ -1,7 +1,7 @@
 """Cholesky factors: of a covariance that may be singular, and of many small matrices side by side inside kernels.
 
-The small matrices of a kernel lie in arrays (k, k, lanes): entry (i, j) of all matrices is one contiguous stretch, so
-that each loop over the lanes is a few vector instructions however small the matrices are. Lower triangles only.
+The small matrices of a kernel lie in arrays (k, k, LANES): entry (i, j) of all matrices is one contiguous stretch, a
+vector, so that each step takes a few instructions however small the matrices are. Lower triangles only.
 """
 
 from typing import Any
@@ -11,6 +11,22 @@ import scipy
 from numpy.typing import NDArray
 
 from prosper_ng.kernels import kernel
+from prosper_ng.numerics.vectors import (
+    LANES,
+    all_lanes,
+    exceeds,
+    larger,
+    load,
+    load_row,
+    minus,
+    minus_product,
+    over,
+    plus_product,
+    square_root,
+    store,
+    store_row,
+    times,
+)
 
 Floats = NDArray[np.float64]
 
@@ -71,140 +87,129 @@ def at_least(matrix: Floats, least: Floats, before: Floats | None = None) -> Flo
     return np.asarray(0.5 * (result + result.T))
 
 
-@kernel(error_model="numpy")
-def factorize(k: int, n_lanes: int, A: Any) -> None:
+@kernel(error_model="numpy", _nrt=False)
+def factorize(k: int, A: Any) -> None:
     """Replace each A by its Cholesky factor; pivots below 1e-16 of the diagonal are rounding errors and raised."""
     for i in range(k):
         for j in range(i):
+            entry = load(A, i, j)
             for p in range(j):
-                for lane in range(n_lanes):
-                    A[i, j, lane] -= A[i, p, lane] * A[j, p, lane]
-            for lane in range(n_lanes):
-                A[i, j, lane] /= A[j, j, lane]
-        for lane in range(n_lanes):
-            pivot = A[i, i, lane]
-            for p in range(i):
-                pivot -= A[i, p, lane] * A[i, p, lane]
-            A[i, i, lane] = np.sqrt(max(pivot, 1e-16 * A[i, i, lane]))
+                entry = minus_product(entry, load(A, i, p), load(A, j, p))
+            store(A, i, j, over(entry, load(A, j, j)))
+        pivot = load(A, i, i)
+        least = times(all_lanes(1e-16), pivot)
+        for p in range(i):
+            pivot = minus_product(pivot, load(A, i, p), load(A, i, p))
+        store(A, i, i, square_root(larger(pivot, least)))
 
 
-@kernel(error_model="numpy")
-def invert_factor(k: int, n_lanes: int, L: Any, inverse: Any) -> None:
+@kernel(error_model="numpy", _nrt=False)
+def invert_factor(k: int, L: Any, inverse: Any) -> None:
     """Fill the lower triangle of `inverse` with that of each L⁻¹."""
     for i in range(k):
-        for lane in range(n_lanes):
-            inverse[i, i, lane] = 1.0 / L[i, i, lane]
+        reciprocal = over(all_lanes(1.0), load(L, i, i))
+        store(inverse, i, i, reciprocal)
         for j in range(i):
-            for lane in range(n_lanes):
-                inverse[i, j, lane] = 0.0
+            entry = all_lanes(0.0)
             for p in range(j, i):
-                for lane in range(n_lanes):
-                    inverse[i, j, lane] -= L[i, p, lane] * inverse[p, j, lane]
-            for lane in range(n_lanes):
-                inverse[i, j, lane] *= inverse[i, i, lane]
+                entry = minus_product(entry, load(L, i, p), load(inverse, p, j))
+            store(inverse, i, j, times(entry, reciprocal))
 
 
-@kernel(error_model="numpy")
-def inner_product(k: int, n_lanes: int, L: Any, S: Any, scratch: Any, result: Any) -> None:
+@kernel(error_model="numpy", _nrt=False)
+def inner_product(k: int, L: Any, S: Any, scratch: Any, result: Any) -> None:
     """The lower triangle of each Lᵀ S L for lower triangular L and symmetric S."""
     for p in range(k):
         for j in range(k):
-            for lane in range(n_lanes):
-                scratch[p, j, lane] = 0.0
+            entry = all_lanes(0.0)
             for q in range(j, k):
-                for lane in range(n_lanes):
-                    scratch[p, j, lane] += S[max(p, q), min(p, q), lane] * L[q, j, lane]
+                entry = plus_product(entry, load(S, max(p, q), min(p, q)), load(L, q, j))
+            store(scratch, p, j, entry)
     for i in range(k):
         for j in range(i + 1):
-            for lane in range(n_lanes):
-                result[i, j, lane] = 0.0
+            entry = all_lanes(0.0)
             for p in range(i, k):
-                for lane in range(n_lanes):
-                    result[i, j, lane] += L[p, i, lane] * scratch[p, j, lane]
+                entry = plus_product(entry, load(L, p, i), load(scratch, p, j))
+            store(result, i, j, entry)
 
 
-@kernel(error_model="numpy")
-def outer_product(k: int, n_lanes: int, L: Any, S: Any, scratch: Any, result: Any) -> None:
+@kernel(error_model="numpy", _nrt=False)
+def outer_product(k: int, L: Any, S: Any, scratch: Any, result: Any) -> None:
     """The lower triangle of each L S Lᵀ for lower triangular L and symmetric S."""
     for p in range(k):
         for j in range(k):
-            for lane in range(n_lanes):
-                scratch[p, j, lane] = 0.0
+            entry = all_lanes(0.0)
             for q in range(j + 1):
-                for lane in range(n_lanes):
-                    scratch[p, j, lane] += S[max(p, q), min(p, q), lane] * L[j, q, lane]
+                entry = plus_product(entry, load(S, max(p, q), min(p, q)), load(L, j, q))
+            store(scratch, p, j, entry)
     for i in range(k):
         for j in range(i + 1):
-            for lane in range(n_lanes):
-                result[i, j, lane] = 0.0
+            entry = all_lanes(0.0)
             for p in range(i + 1):
-                for lane in range(n_lanes):
-                    result[i, j, lane] += L[i, p, lane] * scratch[p, j, lane]
+                entry = plus_product(entry, load(L, i, p), load(scratch, p, j))
+            store(result, i, j, entry)
 
 
-@kernel(error_model="numpy")
-def _take_pivots(pivots: Any, n_lanes: int, inverse: Any, determinant: Any, log_determinants: Any) -> None:
-    """Invert the pivots, none of which is below 1 but by rounding, and count them into the determinants."""
-    for lane in range(n_lanes):
-        pivot = max(pivots[lane], 1.0)
-        inverse[lane] = 1.0 / pivot
-        determinant[lane] *= pivot
-    for lane in range(n_lanes):
-        if determinant[lane] > _LARGE:
-            log_determinants[lane] += np.log(determinant[lane])
-            determinant[lane] = 1.0
+@kernel(error_model="numpy", _nrt=False)
+def eliminate(k: int, A: Any, logs: Any) -> None:
+    """Turn entry (k, k) of each bordered matrix [[B, u], [uᵀ, c]] into c - uᵀ B⁻¹ u; log |B| is told by `logs`.
 
-
-@kernel(error_model="numpy")
-def eliminate(k: int, n_lanes: int, A: Any, scratch: Any, log_determinants: Any) -> None:
-    """Turn entry (k, k) of each bordered matrix [[B, u], [uᵀ, c]] into c - uᵀ B⁻¹ u; fill the lanes with log |B|.
-
-    Each B is the identity plus a positive semi-definite matrix; A is (k + 1, k + 1, lanes), scratch (3, lanes).
-    With B = L D Lᵀ, A then holds D⁻¹ on the diagonal, L below it, and D⁻¹ L⁻¹ u in row k: what `invert` needs.
+    Each B is the identity plus a positive semi-definite matrix, so that no pivot is below 1 but by rounding; A is
+    (k + 1, k + 1, LANES). logs (2, LANES) are numbers from 1 to 1e100 whose logarithms are missing, and the rest of
+    log |B|: many logarithms together take a fraction of the time. With B = L D Lᵀ, A then holds D⁻¹ on the diagonal, L
+    below it, and D⁻¹ L⁻¹ u in row k: what `invert` needs.
     """
-    inverse, multiple, determinant = scratch[0], scratch[1], scratch[2]
-    determinant[:n_lanes] = 1.0
-    log_determinants[:n_lanes] = 0.0
+    one, large = all_lanes(1.0), all_lanes(_LARGE)
+    determinant = one
+    store_row(logs, 1, all_lanes(0.0))
     for p in range(k):
-        _take_pivots(A[p, p], n_lanes, inverse, determinant, log_determinants)
+        pivot = larger(load(A, p, p), one)
+        inverse = over(one, pivot)
+        determinant = times(determinant, pivot)
+        if exceeds(determinant, large):
+            store_row(logs, 0, determinant)
+            _take_logarithms(logs)
+            determinant = load_row(logs, 0)
         for i in range(k, p, -1):
-            for lane in range(n_lanes):
-                multiple[lane] = A[i, p, lane] * inverse[lane]
+            multiple = times(load(A, i, p), inverse)
             for j in range(p + 1, i + 1):
-                for lane in range(n_lanes):
-                    A[i, j, lane] -= multiple[lane] * A[j, p, lane]
-            for lane in range(n_lanes):
-                A[i, p, lane] = multiple[lane]
-        for lane in range(n_lanes):
-            A[p, p, lane] = inverse[lane]
-    for lane in range(n_lanes):
-        log_determinants[lane] += np.log(determinant[lane])
+                store(A, i, j, minus_product(load(A, i, j), multiple, load(A, j, p)))
+            store(A, i, p, multiple)
+        store(A, p, p, inverse)
+    store_row(logs, 0, determinant)
 
 
-@kernel(error_model="numpy")
-def invert(k: int, n_lanes: int, A: Any) -> None:
+@kernel(error_model="numpy", _nrt=False)
+def _take_logarithms(logs: Any) -> None:
+    """Move large determinants to their logarithms."""
+    for lane in range(LANES):
+        if logs[0, lane] > _LARGE:
+            logs[1, lane] += np.log(logs[0, lane])
+            logs[0, lane] = 1.0
+
+
+@kernel(error_model="numpy", _nrt=False)
+def invert(k: int, A: Any) -> None:
     """Turn what `eliminate` left into B⁻¹ (lower triangle) with (B⁻¹ u)ᵀ in row k.
 
     By substitution, which is backward stable: what a stiff direction of B determines keeps its relative precision.
     """
     for i in range(k - 1, -1, -1):
+        entry = load(A, k, i)
         for p in range(i + 1, k):
-            for lane in range(n_lanes):
-                A[k, i, lane] -= A[p, i, lane] * A[k, p, lane]
+            entry = minus_product(entry, load(A, p, i), load(A, k, p))
+        store(A, k, i, entry)
     for j in range(k):
         for i in range(j + 1, k):
+            entry = minus(all_lanes(0.0), load(A, i, j))
             for p in range(j + 1, i):
-                for lane in range(n_lanes):
-                    A[i, j, lane] += A[i, p, lane] * A[p, j, lane]
-            for lane in range(n_lanes):
-                A[i, j, lane] = -A[i, j, lane]
+                entry = minus_product(entry, load(A, i, p), load(A, p, j))
+            store(A, i, j, entry)
     for i in range(k):
         for j in range(i):
-            for lane in range(n_lanes):
-                A[i, j, lane] *= A[i, i, lane]
+            store(A, i, j, times(load(A, i, j), load(A, i, i)))
         for p in range(i + 1, k):
+            scaled = times(load(A, p, i), load(A, p, p))
             for j in range(i):
-                for lane in range(n_lanes):
-                    A[i, j, lane] += A[p, i, lane] * A[p, p, lane] * A[p, j, lane]
-            for lane in range(n_lanes):
-                A[i, i, lane] += A[p, i, lane] * A[p, p, lane] * A[p, i, lane]
+                store(A, i, j, plus_product(load(A, i, j), scaled, load(A, p, j)))
+            store(A, i, i, plus_product(load(A, i, i), scaled, load(A, p, i)))

@@ -13,6 +13,7 @@ from prosper_ng.numerics.named_arrays import packed_size
 Floats = NDArray[np.float64]
 
 _SQUARE = 32
+_DENSE = 16
 _LEAST_PIVOT, _NEGLIGIBLE = 1e-4, 1e-11
 """Of a Cholesky factor where it can be trusted; and variances that are rounding errors, beside others of 1."""
 _MOST_LEVERAGE = 1e3
@@ -75,6 +76,43 @@ def times_symmetric(left: Floats, triangle: Floats) -> Floats:
     """left (D, H) @ S (H, H), where S is symmetric and `triangle` its lower triangle, row by row."""
     # BLAS counts columns first, so it sees transposes: the lower triangle is its upper one, and S stands on the left.
     return np.asarray(scipy.linalg.blas.dsymm(1.0, _lower(triangle).T, left.T, lower=0).T)
+
+
+def cross_moment(values: Floats, means: Floats) -> Floats:
+    """values (n, D)ᵀ @ means (n, H); where few means are not zero, only these are multiplied.
+
+    The way is chosen by the means alone: the same rows give the same bits. Where fewer than one in 16 was not zero, single
+    ones took 0.25 to 0.85 of the time of a dense product (D 25 to 1,024, H 10 to 4,000), where one in 10 was, up to 1.5.
+    """
+    if _count(means) * _DENSE > means.size:
+        return np.asarray(values.T @ means)
+    found = np.zeros((means.shape[1], values.shape[1]))
+    _add_outer(np.ascontiguousarray(values), means, found)
+    return found.T
+
+
+@kernel(error_model="numpy", _nrt=False)
+def _count(means: Any) -> int:
+    """How many numbers are not zero, NaN among them."""
+    total = 0
+    for n in range(means.shape[0]):
+        for h in range(means.shape[1]):
+            total += means[n, h] != 0.0
+    return total
+
+
+@kernel(error_model="numpy", _nrt=False)
+def _add_outer(values: Any, means: Any, found: Any) -> None:
+    for n in range(means.shape[0]):
+        for h in range(means.shape[1]):
+            if means[n, h] != 0.0:
+                _add_multiple(values[n], means[n, h], found[h])
+
+
+@kernel(error_model="numpy", fastmath={"contract"}, _nrt=False)
+def _add_multiple(values: Any, factor: float, found: Any) -> None:
+    for d in range(values.shape[0]):
+        found[d] += factor * values[d]
 
 
 def _side(triangle: Floats) -> int:

@@ -1,6 +1,7 @@
 """The workloads on which prosper_ng and its predecessors are timed, and the rows and parameters they start from."""
 
 import json
+from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -135,8 +136,8 @@ def write(workload: Workload, image: str, n_sweeps: int, folder: Path) -> None:
     np.save(folder / "rows.npy", rows_of(workload, image))
     parts = assembly_of(folder / "rows.npy", workload.model, workload.estep)
     state = start(parts.problem, parts.initial)
-    for _ in TruncatedEM(parts.problem, Training(n_sweeps=n_sweeps)).sweeps(state):
-        pass
+    if n_sweeps > 0:
+        deque(TruncatedEM(parts.problem, Training(n_sweeps=n_sweeps)).sweeps(state), maxlen=0)
     np.savez(folder / "start.npz", **state.params)
     if "codes" in state.rows:
         np.save(folder / "codes.npy", state.rows["codes"])

@@ -84,7 +84,7 @@ def test_what_models_offer_is_what_they_have():
     bsc, gsc, mca, net = BSC(n_latents=2), GSC(n_latents=2), MCA(n_latents=2), SBNAdam(n_latents=2)
     expected = {
         Preselects: [True, False, True, False],
-        KnowsSingletons: [True, False, True, False],
+        KnowsSingletons: [True, True, True, False],
         PosteriorMeans: [False, True, False, False],
         GroupsMissing: [False, True, False, False],
         Samples: [True, True, True, True],

@@ -43,7 +43,7 @@ from prosper_ng.models.linear.kernels import (
 from prosper_ng.models.linear.neighbors import fill_neighbors
 from prosper_ng.models.linear.preselection import LinearPosterior
 from prosper_ng.numerics.constraints import REAL
-from prosper_ng.numerics.linear import diagonal_of_packed, solve_least_change, times_symmetric, unpacked
+from prosper_ng.numerics.linear import cross_moment, diagonal_of_packed, solve_least_change, times_symmetric, unpacked
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape, Triangle
 from prosper_ng.numerics.special import gaussian_entropy
 
@@ -187,7 +187,7 @@ class LinearModel:
         add_moments(codes, weights, space.values, space.layout, means, sums["counts"], sums["s_s"])
         sums["n"] += np.count_nonzero(used)
         sums["y_y"] += np.vdot(values, values)
-        sums["y_s"] += values.T @ means
+        sums["y_s"] += cross_moment(values, means)
         if self.data_mean:
             sums["y"] += values.sum(axis=0)
         if len(projected.missing):

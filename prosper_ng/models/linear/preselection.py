@@ -10,7 +10,7 @@ from prosper_ng.latents.posterior import Mask, Tempering
 from prosper_ng.models.interface import Batch, Floats
 from prosper_ng.models.linear.kernels import Prepared, Projected, centered
 from prosper_ng.models.linear.tree import Marginals, Quadratic, add_pairs, marginals
-from prosper_ng.numerics.linear import packed_diagonal
+from prosper_ng.numerics.linear import cross_moment, packed_diagonal
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.special import gaussian_entropy
 
@@ -61,7 +61,7 @@ class LinearPosterior:
         add_pairs(self.chosen.candidates, rows, self.marginals.pairs, sums["s_s"])
         sums["n"] += np.count_nonzero(rows)
         sums["y_y"] += np.vdot(values, values)
-        sums["y_s"] += values.T @ means
+        sums["y_s"] += cross_moment(values, means)
         if "y" in sums:
             sums["y"] += values.sum(axis=0)
         if len(self.projected.missing):

@@ -7,102 +7,100 @@ import numpy as np
 from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import unpack_binary
 from prosper_ng.numerics.bits import count_ones
-
-LANES = 32
-MATRIX_SIZE = 1 << 16
+from prosper_ng.numerics.vectors import LANES, gather, gather_pairs, store, store_row
 
 
 class Lanes(NamedTuple):
-    """Working memory for states of up to k active latents each."""
+    """Working memory for `LANES` states of up to k active latents each.
 
-    owner: Any
-    """(lanes,) the row of each state."""
-    place: Any
-    """(lanes,) its number in the row."""
-    latents: Any
-    """(k, lanes) its active latents, in ascending order."""
-    weight: Any
-    """(lanes,) its weight."""
-    gram: Any
-    """(k + 1, k + 1, lanes) G; row k holds v."""
-    bordered: Any
-    """(k + 1, k + 1, lanes) [[B, u], [uᵀ, 0]]; the memory of `gram` where L = I."""
-    factor: Any
-    """(k, k, lanes) L; nothing where L = I."""
-    inverse: Any
-    """(k, k, lanes) L⁻¹; nothing where L = I."""
-    product: Any
-    """(k, k, lanes) scratch; nothing where L = I."""
-    covariance: Any
-    """(k, k, lanes) the posterior covariance; the memory of `bordered` where L = I."""
+    Kernels that are called for each few states take its arrays one by one: in a tuple every use of one would be counted.
+    """
+
+    states: Any
+    """(k + 2, LANES) the row of each state, its number among all, and from `LATENTS` on its active latents, ascending."""
+    numbers: Any
+    """(5, LANES) what each state has one of, see `LINEAR` and the others."""
     b: Any
-    """(k, lanes)."""
+    """(k, LANES)."""
     mean: Any
-    """(k, lanes) mu_a, later the posterior mean."""
-    linear: Any
-    """(lanes,) mu_aᵀ(b + v)."""
-    log_determinant: Any
-    """(lanes,) log |B|."""
-    scratch: Any
-    """(3, lanes)."""
+    """(k, LANES) mu_a, later the posterior mean."""
+    gram: Any
+    """(k + 1, k + 1, LANES) G; row k holds v."""
+    bordered: Any
+    """(k + 1, k + 1, LANES) [[B, u], [uᵀ, 0]]; the memory of `gram` where L = I."""
+    covariance: Any
+    """(k, k, LANES) the posterior covariance; the memory of `gram` where L = I."""
+    factor: Any
+    """(k, k, LANES) L; nothing where L = I."""
+    inverse: Any
+    """(k, k, LANES) L⁻¹; nothing where L = I."""
+    product: Any
+    """(k, k, LANES) scratch; nothing where L = I."""
+
+
+OWNER, PLACE, LATENTS = 0, 1, 2
+"""Rows of `Lanes.states`."""
+DETERMINANT, LOGARITHM, LINEAR, WEIGHT, SCRATCH = range(5)
+"""Rows of `Lanes.numbers`: the two that make log |B|, see `numerics.cholesky.eliminate`, and mu_aᵀ(b + v)."""
 
 
 @kernel
 def allocate(largest: int, full: bool) -> Any:
     """Memory for states of up to `largest` active latents; `full` says whether slabs have a covariance."""
     k = largest + 1
-    n_lanes = max(1, min(LANES, MATRIX_SIZE // k**2))
     own = k if full else 0
-    gram = np.zeros((k, k, n_lanes))
-    bordered = np.zeros((k, k, n_lanes)) if full else gram
-    covariance = np.empty((k, k, n_lanes)) if full else bordered
+    gram = np.zeros((k, k, LANES))
     return Lanes(
-        np.empty(n_lanes, np.int64), np.empty(n_lanes, np.int64), np.empty((k, n_lanes), np.int64), np.empty(n_lanes),
-        gram, bordered, np.empty((own, own, n_lanes)), np.empty((own, own, n_lanes)), np.empty((own, own, n_lanes)),
-        covariance, np.empty((k, n_lanes)), np.empty((k, n_lanes)), np.empty(n_lanes), np.empty(n_lanes),
-        np.empty((3, n_lanes)),
+        np.empty((k + LATENTS, LANES), np.int64), np.empty((5, LANES)), np.empty((k, LANES)), np.empty((k, LANES)),
+        gram, np.zeros((k, k, LANES)) if full else gram, np.empty((k, k, LANES)) if full else gram,
+        np.empty((own, own, LANES)), np.empty((own, own, LANES)), np.empty((own, own, LANES)),
     )  # fmt: skip
 
 
-@kernel
+@kernel(error_model="numpy", _nrt=False)
 def count_active(codes: Any, weights: Any, sizes: Any) -> Any:
     """Fill sizes (n, S), -1 for states without weight; the largest. Weights (0, S) mean that all states count."""
     largest = np.int64(0)
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
-            if weights.shape[0] > 0 and weights[n, s] == 0.0:
-                sizes[n, s] = -1
-                continue
             size = np.int64(0)
             for w in range(codes.shape[2]):
                 size += np.int64(count_ones(codes[n, s, w]))
             sizes[n, s] = size
-            largest = max(largest, size)
+        if weights.shape[0] > 0:
+            for s in range(codes.shape[1]):
+                sizes[n, s] = sizes[n, s] if weights[n, s] != 0.0 else -1
+        for s in range(codes.shape[1]):
+            largest = max(largest, sizes[n, s])
     return largest
 
 
-@kernel
+@kernel(error_model="numpy", _nrt=False)
 def sort_by_size(sizes: Any, first: int, last: int, order: Any, ends: Any) -> None:
-    """Order the states of some rows by size; `order` (2, .) gets n and s, `ends[k]` where those of size k end."""
+    """Order the states of some rows by size; `order` (2, .) gets n and n S + s, `ends[k + 1]` where those of size k end.
+
+    Those of size -1, which do not count, come first: to pass them over would cost more, a guess for each state.
+    """
     n_states = sizes.shape[1]
-    ends[:] = 0
+    for k in range(ends.shape[0]):
+        ends[k] = 0
     for n in range(first, last):
         for s in range(n_states):
-            if sizes[n, s] >= 0:
-                ends[sizes[n, s]] += 1
+            ends[np.uint64(sizes[n, s] + 1)] += 1
     total = 0
     for k in range(ends.shape[0]):
         total += ends[k]
         ends[k] = total - ends[k]
     for n in range(first, last):
         for s in range(n_states):
-            k = sizes[n, s]
-            if k >= 0:
-                order[0, ends[k]], order[1, ends[k]] = n, s
-                ends[k] += 1
+            k = np.uint64(sizes[n, s] + 1)
+            place = np.uint64(ends[k])
+            order[0, place] = n
+            order[1, place] = n * n_states + s
+            ends[k] += 1
 
 
-@kernel
+@kernel(error_model="numpy", _nrt=False)
 def _masked_product(x: Any, y: Any, mask: Any) -> float:
     """sum of x y mask, in four interleaved sums, which a processor can work on at the same time."""
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
@@ -117,7 +115,7 @@ def _masked_product(x: Any, y: Any, mask: Any) -> float:
     return (a + b) + (c + d)
 
 
-@kernel
+@kernel(error_model="numpy", _nrt=False)
 def _complete_gram(n: int, latents: Any, elements: Any, mask: Any, known: Any, gram: Any) -> None:
     """Make sure that G of row n is there for all pairs of the latents; known (H, H) says of which row an entry is."""
     for i in range(latents.shape[0]):
@@ -128,38 +126,38 @@ def _complete_gram(n: int, latents: Any, elements: Any, mask: Any, known: Any, g
                 gram[h, latents[j]] = _masked_product(elements[h], elements[latents[j]], mask)
 
 
-@kernel
-def _gather(k: int, first: int, last: int, matrix: Any, latents: Any, result: Any) -> None:
-    """Lower triangles of the sub-matrices of the active latents, for some lanes."""
+@kernel(error_model="numpy", _nrt=False)
+def gather_matrices(k: int, matrix: Any, states: Any, result: Any) -> None:
+    """Lower triangles of the sub-matrices of the active latents."""
     for i in range(k):
         for j in range(i + 1):
-            for lane in range(first, last):
-                result[i, j, lane] = matrix[latents[i, lane], latents[j, lane]]
+            store(result, i, j, gather_pairs(matrix, states, LATENTS + i, states, LATENTS + j))
 
 
-@kernel
-def load_states(
-    k: int, states: Any, codes: Any, b: Any, mu: Any, gram: Any, Psi: Any, elements: Any, observed: Any, known: Any,
-    lanes: Any,
-) -> None:  # fmt: skip
-    """Gather everything about some states, given as (2, lanes) n and s, of k active latents."""
-    n_lanes, n_latents = states.shape[1], mu.shape[0]
-    active = np.empty(n_latents, np.int64)
-    owner, latents = lanes.owner, lanes.latents
-    for lane in range(n_lanes):
-        n, s = states[0, lane], states[1, lane]
-        owner[lane], lanes.place[lane] = n, s
-        unpack_binary(codes[n], s, active)
+@kernel(error_model="numpy", _nrt=False)
+def list_latents(k: int, start: int, stop: int, order: Any, codes: Any, active: Any, states: Any) -> None:
+    """Fill in the states start..stop of an order, of k active latents; the last fills up the lanes. codes (n S, words)."""
+    for lane in range(LANES):
+        place = np.uint64(min(start + lane, stop - 1))
+        states[OWNER, lane], states[PLACE, lane] = order[0, place], order[1, place]
+        unpack_binary(codes, np.uint64(order[1, place]), active)
         for i in range(k):
-            latents[i, lane] = active[i]
-        if observed.shape[0] > 0:
-            _complete_gram(n, active[:k], elements, observed[n], known, gram)
-            _gather(k, lane, lane + 1, gram, latents, lanes.gram)
-    if observed.shape[0] == 0:
-        _gather(k, 0, n_lanes, gram, latents, lanes.gram)
-    if Psi.shape[0] > 0:
-        _gather(k, 0, n_lanes, Psi, latents, lanes.factor)
+            states[LATENTS + i, lane] = active[i]
+
+
+@kernel(error_model="numpy", _nrt=False)
+def complete_grams(k: int, states: Any, active: Any, elements: Any, observed: Any, known: Any, gram: Any) -> None:
+    """Make sure that G is there for all latents of some states of one row."""
+    for lane in range(LANES):
+        n = states[OWNER, lane]
+        for i in range(k):
+            active[i] = states[LATENTS + i, lane]
+        _complete_gram(n, active[:k], elements, observed[n], known, gram)
+
+
+@kernel(error_model="numpy", _nrt=False)
+def gather_vectors(k: int, rows: Any, mu: Any, states: Any, b: Any, mean: Any) -> None:
+    """b and mu of the active latents."""
     for i in range(k):
-        for lane in range(n_lanes):
-            lanes.b[i, lane] = b[owner[lane], latents[i, lane]]
-            lanes.mean[i, lane] = mu[latents[i, lane]]
+        store_row(b, i, gather_pairs(rows, states, OWNER, states, LATENTS + i))
+        store_row(mean, i, gather(mu, states, LATENTS + i))

@@ -1,0 +1,246 @@
+"""Vectors of 8 numbers inside compiled kernels: each operation is one or two instructions, whatever the loop around it.
+
+Small matrices that lie side by side, entry (i, j) of all of them in a stretch of `LANES` numbers, are worked on with
+these. A loop over the lanes of several arrays is not compiled to vector instructions as a rule, since the compiler
+cannot know that the stretches do not overlap. Products are fused with the addition that follows, so a lane has the same
+bits whatever the others hold. Vectors are values of compiled code only: no kernel takes or gives one.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+LANES = 8
+
+_INDEX = ir.IntType(64)
+_LLVM = ir.VectorType(ir.DoubleType(), LANES)
+
+
+class _VectorType(types.Type):
+    def __init__(self) -> None:
+        super().__init__(name=f"Vector{LANES}")
+
+
+_VECTOR = _VectorType()
+
+
+@register_model(_VectorType)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Any) -> None:
+        super().__init__(dmm, fe_type, _LLVM)
+
+
+def _place(context: Any, builder: Any, kind: Any, array: Any, *indices: Any) -> Any:
+    """Where an entry lies; indices count from the start and are not checked."""
+    own = context.make_array(kind)(context, builder, array)
+    strides = cgutils.unpack_tuple(builder, own.strides)
+    offset = ir.Constant(_INDEX, 0)
+    for index, stride in zip(indices, strides, strict=False):
+        offset = builder.add(offset, builder.mul(index, stride))
+    return cgutils.pointer_add(builder, own.data, offset)
+
+
+def _whole(builder: Any, pointer: Any) -> Any:
+    return builder.bitcast(pointer, _LLVM.as_pointer())
+
+
+@intrinsic
+def load(typingctx: Any, array: Any, i: Any, j: Any) -> Any:
+    """Vector (i, j) of an array (m, m, LANES)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(_whole(builder, _place(context, builder, signature.args[0], *args)), align=8)
+
+    return _VECTOR(array, types.int64, types.int64), codegen
+
+
+@intrinsic
+def load_row(typingctx: Any, array: Any, i: Any) -> Any:
+    """Vector i of an array (m, LANES)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(_whole(builder, _place(context, builder, signature.args[0], *args)), align=8)
+
+    return _VECTOR(array, types.int64), codegen
+
+
+@intrinsic
+def store(typingctx: Any, array: Any, i: Any, j: Any, value: Any) -> Any:
+    """Put a vector in place (i, j) of an array (m, m, LANES)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = _place(context, builder, signature.args[0], *args[:3])
+        builder.store(args[3], _whole(builder, place), align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64, _VECTOR), codegen
+
+
+@intrinsic
+def store_row(typingctx: Any, array: Any, i: Any, value: Any) -> Any:
+    """Put a vector in place i of an array (m, LANES)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = _place(context, builder, signature.args[0], *args[:2])
+        builder.store(args[2], _whole(builder, place), align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, _VECTOR), codegen
+
+
+def _gathered(context: Any, builder: Any, kind: Any, array: Any, indices: Any) -> Any:
+    """A vector of the entries at the places that `indices(lane)` gives."""
+    result = ir.Constant(_LLVM, ir.Undefined)
+    for lane in range(LANES):
+        value = builder.load(_place(context, builder, kind, array, *indices(lane)))
+        result = builder.insert_element(result, value, ir.Constant(ir.IntType(32), lane))
+    return result
+
+
+@intrinsic
+def gather(typingctx: Any, vector: Any, places: Any, i: Any) -> Any:
+    """Entries `places[i, lane]` of an array (m,)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+
+        def indices(lane: int) -> Any:
+            at = _place(context, builder, kinds[1], args[1], args[2], ir.Constant(_INDEX, lane))
+            return (builder.load(at),)
+
+        return _gathered(context, builder, kinds[0], args[0], indices)
+
+    return _VECTOR(vector, places, types.int64), codegen
+
+
+@intrinsic
+def gather_pairs(typingctx: Any, matrix: Any, rows: Any, i: Any, columns: Any, j: Any) -> Any:
+    """Entries `[rows[i, lane], columns[j, lane]]` of an array (m, n)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+
+        def indices(lane: int) -> Any:
+            number = ir.Constant(_INDEX, lane)
+            row = _place(context, builder, kinds[1], args[1], args[2], number)
+            column = _place(context, builder, kinds[3], args[3], args[4], number)
+            return builder.load(row), builder.load(column)
+
+        return _gathered(context, builder, kinds[0], args[0], indices)
+
+    return _VECTOR(matrix, rows, types.int64, columns, types.int64), codegen
+
+
+def _fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    kind = ir.FunctionType(_LLVM, [_LLVM] * 3)
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f64")
+    return builder.call(function, [a, b, c])
+
+
+@intrinsic
+def plus_product(typingctx: Any, c: Any, a: Any, b: Any) -> Any:
+    """c + a b."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _fused(builder, args[1], args[2], args[0])
+
+    return _VECTOR(_VECTOR, _VECTOR, _VECTOR), codegen
+
+
+@intrinsic
+def minus_product(typingctx: Any, c: Any, a: Any, b: Any) -> Any:
+    """c - a b."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _fused(builder, builder.fneg(args[1]), args[2], args[0])
+
+    return _VECTOR(_VECTOR, _VECTOR, _VECTOR), codegen
+
+
+@intrinsic
+def plus(typingctx: Any, a: Any, b: Any) -> Any:
+    """a + b."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fadd(*args)
+
+    return _VECTOR(_VECTOR, _VECTOR), codegen
+
+
+@intrinsic
+def minus(typingctx: Any, a: Any, b: Any) -> Any:
+    """a - b."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fsub(*args)
+
+    return _VECTOR(_VECTOR, _VECTOR), codegen
+
+
+@intrinsic
+def times(typingctx: Any, a: Any, b: Any) -> Any:
+    """a b."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fmul(*args)
+
+    return _VECTOR(_VECTOR, _VECTOR), codegen
+
+
+@intrinsic
+def over(typingctx: Any, a: Any, b: Any) -> Any:
+    """a / b."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fdiv(*args)
+
+    return _VECTOR(_VECTOR, _VECTOR), codegen
+
+
+@intrinsic
+def square_root(typingctx: Any, a: Any) -> Any:
+    """Roots of numbers that are not negative."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(_LLVM, [_LLVM])
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{LANES}f64")
+        return builder.call(function, args)
+
+    return _VECTOR(_VECTOR), codegen
+
+
+@intrinsic
+def larger(typingctx: Any, a: Any, b: Any) -> Any:
+    """The larger of a and b; a where that is not a number."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        a, b = args
+        return builder.select(builder.fcmp_ordered("<", a, b), b, a)
+
+    return _VECTOR(_VECTOR, _VECTOR), codegen
+
+
+@intrinsic
+def exceeds(typingctx: Any, a: Any, bound: Any) -> Any:
+    """Whether any entry of a vector is larger than the same one of another vector."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        mask = builder.fcmp_ordered(">", *args)
+        return builder.icmp_unsigned("!=", builder.bitcast(mask, ir.IntType(LANES)), ir.Constant(ir.IntType(LANES), 0))
+
+    return types.boolean(_VECTOR, _VECTOR), codegen
+
+
+@intrinsic
+def all_lanes(typingctx: Any, x: Any) -> Any:
+    """A vector of one number."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        first = builder.insert_element(ir.Constant(_LLVM, ir.Undefined), args[0], ir.Constant(ir.IntType(32), 0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        return builder.shuffle_vector(first, ir.Constant(_LLVM, ir.Undefined), mask)
+
+    return _VECTOR(types.float64), codegen
