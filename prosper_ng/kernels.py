@@ -22,3 +22,11 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     if is_kept and hasattr(compiled, "_cache"):  # numba can be told to compile nothing
         compiled._cache = KernelCache(function)
     return compiled
+
+
+inner_kernel = partial(kernel, _nrt=False)
+"""For kernels that other kernels call for every few numbers, and that allocate nothing.
+
+They count no references to the arrays that they are given, which their callers hold. Counting takes two locked
+operations for each array of a call and each view that is made of one, which was most of what small kernels cost.
+"""

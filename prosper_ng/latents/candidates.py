@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel, kernel
 from prosper_ng.latents.space import Codes, LatentSpace, Layout
 from prosper_ng.latents.state_sets import set_value
 
@@ -114,7 +114,7 @@ def _combine(candidates: Any, tree: CandidateTree, least: int, layout: Layout, c
         _grow(candidates[n], parents, slots, indices, depths, least, layout, made, codes[n])
 
 
-@kernel(_nrt=False)
+@inner_kernel
 def _grow(
     candidates: Any, parents: Any, slots: Any, indices: Any, depths: Any, least: int, layout: Layout, made: Any,
     codes: Any,
@@ -123,7 +123,7 @@ def _grow(
     place = 0
     for node in range(parents.shape[0]):
         for w in range(made.shape[1]):
-            made[node, w] = made[parents[node], w] if parents[node] >= 0 else 0
+            made[node, w] = made[parents[node], w] if parents[node] >= 0 else np.uint64(0)
         set_value(made[node], candidates[slots[node]], indices[node], layout)
         if depths[node] >= least:
             for w in range(made.shape[1]):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel, kernel
 from prosper_ng.numerics.elementary import fast_exp
 from prosper_ng.numerics.extremes import largest
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -124,7 +124,7 @@ def _log_sum(log_joint: Any, total: Any) -> None:
         total[n] = best + np.log(_sum(weights))
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _weigh(log_joint: Any, log_least: float, differences: Any, weights: Any) -> float:
     """The largest log joint; what is left of the others and its exponentials go to the two arrays.
 
@@ -145,7 +145,7 @@ def _weigh(log_joint: Any, log_least: float, differences: Any, weights: Any) -> 
 
 
 # Partial sums of their own for each lane of a vector instruction; how many depends on nothing but the machine.
-@kernel(fastmath={"reassoc", "nsz"})
+@inner_kernel(fastmath={"reassoc", "nsz"})
 def _sum(x: Any) -> float:
     total = 0.0
     for i in range(x.shape[0]):
@@ -153,7 +153,7 @@ def _sum(x: Any) -> float:
     return total
 
 
-@kernel(fastmath={"reassoc", "nsz"})
+@inner_kernel(fastmath={"reassoc", "nsz"})
 def _inner(x: Any, y: Any) -> float:
     total = 0.0
     for i in range(x.shape[0]):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel, kernel
 from prosper_ng.numerics.bits import bit, count_trailing_zeros, lowest_bit
 
 Codes = NDArray[np.uint64]
@@ -114,7 +114,7 @@ def room_for_active(n_latents: int) -> Any:
     return np.empty(n_latents, np.int64), np.empty(n_latents, np.int64)
 
 
-@kernel
+@inner_kernel
 def unpack(code: Any, layout: Layout, latents: Any, indices: Any) -> int:
     """The number of active latents of a code (words,); their numbers and alphabet indices go to the two arrays."""
     n_planes, plane_words, k = layout.n_planes, layout.plane_words, 0
@@ -134,7 +134,7 @@ def unpack(code: Any, layout: Layout, latents: Any, indices: Any) -> int:
     return k
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def unpack_binary(codes: Any, i: int, latents: Any) -> np.int64:
     """The number of active latents of one of the binary codes (m, words); their numbers go to an array for all latents.
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel, kernel
 from prosper_ng.latents.space import LatentSpace, Layout
 from prosper_ng.numerics.bits import bit
 from prosper_ng.numerics.copying import copy
@@ -53,7 +53,7 @@ def draw_sets(
     return StateSets(codes, np.full((len(rows), n_kept), -np.inf))
 
 
-@kernel
+@inner_kernel
 def contains(codes: Any, n_states: int, code: Any) -> bool:
     """Whether a code (words,) is among the first `n_states` codes (S, words)."""
     # Most states differ in the first word in which the code has a bit.
@@ -86,7 +86,7 @@ def _merge(codes: Any, log_joint: Any, new_codes: Any, new_log_joint: Any) -> in
     return n_accepted
 
 
-@kernel(_nrt=False)
+@inner_kernel
 def set_value(code: Any, h: int, index: int, layout: Layout) -> None:
     """Give latent h of a code (words,) another alphabet index, in place."""
     mask = bit(h % 64)
@@ -98,7 +98,7 @@ def set_value(code: Any, h: int, index: int, layout: Layout) -> None:
             code[word] &= ~mask
 
 
-@kernel
+@inner_kernel
 def get_value(code: Any, h: int, layout: Layout) -> np.int64:
     """The alphabet index of latent h in a code (words,)."""
     index = np.int64(0)

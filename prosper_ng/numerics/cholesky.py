@@ -10,7 +10,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel
 from prosper_ng.numerics.vectors import (
     LANES,
     all_lanes,
@@ -87,7 +87,7 @@ def at_least(matrix: Floats, least: Floats, before: Floats | None = None) -> Flo
     return np.asarray(0.5 * (result + result.T))
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def factorize(k: int, A: Any) -> None:
     """Replace each A by its Cholesky factor; pivots below 1e-16 of the diagonal are rounding errors and raised."""
     for i in range(k):
@@ -103,7 +103,7 @@ def factorize(k: int, A: Any) -> None:
         store(A, i, i, square_root(larger(pivot, least)))
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def invert_factor(k: int, L: Any, inverse: Any) -> None:
     """Fill the lower triangle of `inverse` with that of each L⁻¹."""
     for i in range(k):
@@ -116,7 +116,7 @@ def invert_factor(k: int, L: Any, inverse: Any) -> None:
             store(inverse, i, j, times(entry, reciprocal))
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def inner_product(k: int, L: Any, S: Any, scratch: Any, result: Any) -> None:
     """The lower triangle of each Lᵀ S L for lower triangular L and symmetric S."""
     for p in range(k):
@@ -133,7 +133,7 @@ def inner_product(k: int, L: Any, S: Any, scratch: Any, result: Any) -> None:
             store(result, i, j, entry)
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def outer_product(k: int, L: Any, S: Any, scratch: Any, result: Any) -> None:
     """The lower triangle of each L S Lᵀ for lower triangular L and symmetric S."""
     for p in range(k):
@@ -150,7 +150,7 @@ def outer_product(k: int, L: Any, S: Any, scratch: Any, result: Any) -> None:
             store(result, i, j, entry)
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def eliminate(k: int, A: Any, logs: Any) -> None:
     """Turn entry (k, k) of each bordered matrix [[B, u], [uᵀ, c]] into c - uᵀ B⁻¹ u; log |B| is told by `logs`.
 
@@ -179,7 +179,7 @@ def eliminate(k: int, A: Any, logs: Any) -> None:
     store_row(logs, 0, determinant)
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def _take_logarithms(logs: Any) -> None:
     """Move large determinants to their logarithms."""
     for lane in range(LANES):
@@ -188,7 +188,7 @@ def _take_logarithms(logs: Any) -> None:
             logs[0, lane] = 1.0
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def invert(k: int, A: Any) -> None:
     """Turn what `eliminate` left into B⁻¹ (lower triangle) with (B⁻¹ u)ᵀ in row k.
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel
 
 
-@kernel
+@inner_kernel
 def copy(values: Any, into: Any) -> None:
     """Copy values (n,) to the beginning of an array.
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel
 
 
-@kernel
+@inner_kernel
 def smallest(x: Any) -> float:
     """The smallest of the numbers (m,)."""
     a, b, c, d = np.inf, np.inf, np.inf, np.inf
@@ -25,7 +25,7 @@ def smallest(x: Any) -> float:
     return min(min(a, b), min(c, d))
 
 
-@kernel
+@inner_kernel
 def largest(x: Any) -> float:
     """The largest of the numbers (m,)."""
     a, b, c, d = -np.inf, -np.inf, -np.inf, -np.inf
@@ -40,7 +40,7 @@ def largest(x: Any) -> float:
     return max(max(a, b), max(c, d))
 
 
-@kernel
+@inner_kernel
 def place_of_smallest(x: Any) -> int:
     """The first place of the smallest of the numbers (m,); 0 where all are NaN."""
     least = smallest(x)

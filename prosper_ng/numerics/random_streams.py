@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel, kernel
 from prosper_ng.numerics.bits import multiply_high
 
 _MULTIPLIER_0 = np.uint64(0xD2E7470EE14C6C93)
@@ -86,7 +86,7 @@ def open_stream(words: Any) -> Any:
     return state
 
 
-@kernel
+@inner_kernel
 def seek(state: Any, row: Any) -> None:
     """Go to the first draw of a global row."""
     state[_USED] = 4
@@ -109,13 +109,13 @@ def next_word(state: Any) -> Any:
     return state[used]
 
 
-@kernel
+@inner_kernel
 def next_uniform(state: Any) -> Any:
     """A uniform float64 in [0, 1) with 53 random bits."""
     return np.float64(next_word(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@kernel
+@inner_kernel
 def next_below(state: Any, limit: Any) -> Any:
     """A uniform integer in [0, limit), as int64; the bias is below limit / 2^64."""
     return np.int64(multiply_high(next_word(state), np.uint64(limit)))

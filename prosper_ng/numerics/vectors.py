@@ -6,6 +6,7 @@ cannot know that the stretches do not overlap. Products are fused with the addit
 bits whatever the others hold. Vectors are values of compiled code only: no kernel takes or gives one.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -49,46 +50,37 @@ def _whole(builder: Any, pointer: Any) -> Any:
 
 @intrinsic
 def load(typingctx: Any, array: Any, i: Any, j: Any) -> Any:
-    """Vector (i, j) of an array (m, m, LANES)."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load(_whole(builder, _place(context, builder, signature.args[0], *args)), align=8)
-
-    return _VECTOR(array, types.int64, types.int64), codegen
+    """Vector (i, j) of an array (m, n, LANES)."""
+    return _VECTOR(array, types.int64, types.int64), _loading
 
 
 @intrinsic
 def load_row(typingctx: Any, array: Any, i: Any) -> Any:
     """Vector i of an array (m, LANES)."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load(_whole(builder, _place(context, builder, signature.args[0], *args)), align=8)
-
-    return _VECTOR(array, types.int64), codegen
+    return _VECTOR(array, types.int64), _loading
 
 
 @intrinsic
 def store(typingctx: Any, array: Any, i: Any, j: Any, value: Any) -> Any:
-    """Put a vector in place (i, j) of an array (m, m, LANES)."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = _place(context, builder, signature.args[0], *args[:3])
-        builder.store(args[3], _whole(builder, place), align=8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, types.int64, _VECTOR), codegen
+    """Put a vector in place (i, j) of an array (m, n, LANES)."""
+    return types.void(array, types.int64, types.int64, _VECTOR), _storing
 
 
 @intrinsic
 def store_row(typingctx: Any, array: Any, i: Any, value: Any) -> Any:
     """Put a vector in place i of an array (m, LANES)."""
+    return types.void(array, types.int64, _VECTOR), _storing
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = _place(context, builder, signature.args[0], *args[:2])
-        builder.store(args[2], _whole(builder, place), align=8)
-        return context.get_dummy_value()
 
-    return types.void(array, types.int64, _VECTOR), codegen
+def _loading(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    # Arrays begin where they begin: instructions must not count on 64 bytes.
+    return builder.load(_whole(builder, _place(context, builder, signature.args[0], *args)), align=8)
+
+
+def _storing(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    place = _place(context, builder, signature.args[0], *args[:-1])
+    builder.store(args[-1], _whole(builder, place), align=8)
+    return context.get_dummy_value()
 
 
 def _gathered(context: Any, builder: Any, kind: Any, array: Any, indices: Any) -> Any:
@@ -134,104 +126,78 @@ def gather_pairs(typingctx: Any, matrix: Any, rows: Any, i: Any, columns: Any, j
     return _VECTOR(matrix, rows, types.int64, columns, types.int64), codegen
 
 
-def _fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    kind = ir.FunctionType(_LLVM, [_LLVM] * 3)
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f64")
-    return builder.call(function, [a, b, c])
+def _operation(n_vectors: int, made: Callable[..., Any], result: Any = _VECTOR) -> Any:
+    """What an intrinsic returns that makes `result` of so many vectors, by what `made(builder, *vectors)` builds."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return made(builder, *args)
+
+    return result(*[_VECTOR] * n_vectors), codegen
+
+
+def _called(builder: Any, name: str, *vectors: Any) -> Any:
+    """A function of LLVM that works on each entry."""
+    kind = ir.FunctionType(_LLVM, [_LLVM] * len(vectors))
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}f64"), vectors)
 
 
 @intrinsic
 def plus_product(typingctx: Any, c: Any, a: Any, b: Any) -> Any:
     """c + a b."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _fused(builder, args[1], args[2], args[0])
-
-    return _VECTOR(_VECTOR, _VECTOR, _VECTOR), codegen
+    return _operation(3, lambda builder, c, a, b: _called(builder, "fma", a, b, c))
 
 
 @intrinsic
 def minus_product(typingctx: Any, c: Any, a: Any, b: Any) -> Any:
     """c - a b."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _fused(builder, builder.fneg(args[1]), args[2], args[0])
-
-    return _VECTOR(_VECTOR, _VECTOR, _VECTOR), codegen
+    return _operation(3, lambda builder, c, a, b: _called(builder, "fma", builder.fneg(a), b, c))
 
 
 @intrinsic
 def plus(typingctx: Any, a: Any, b: Any) -> Any:
     """a + b."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fadd(*args)
-
-    return _VECTOR(_VECTOR, _VECTOR), codegen
+    return _operation(2, lambda builder, a, b: builder.fadd(a, b))
 
 
 @intrinsic
 def minus(typingctx: Any, a: Any, b: Any) -> Any:
     """a - b."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fsub(*args)
-
-    return _VECTOR(_VECTOR, _VECTOR), codegen
+    return _operation(2, lambda builder, a, b: builder.fsub(a, b))
 
 
 @intrinsic
 def times(typingctx: Any, a: Any, b: Any) -> Any:
     """a b."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fmul(*args)
-
-    return _VECTOR(_VECTOR, _VECTOR), codegen
+    return _operation(2, lambda builder, a, b: builder.fmul(a, b))
 
 
 @intrinsic
 def over(typingctx: Any, a: Any, b: Any) -> Any:
     """a / b."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fdiv(*args)
-
-    return _VECTOR(_VECTOR, _VECTOR), codegen
+    return _operation(2, lambda builder, a, b: builder.fdiv(a, b))
 
 
 @intrinsic
 def square_root(typingctx: Any, a: Any) -> Any:
     """Roots of numbers that are not negative."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = ir.FunctionType(_LLVM, [_LLVM])
-        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{LANES}f64")
-        return builder.call(function, args)
-
-    return _VECTOR(_VECTOR), codegen
+    return _operation(1, lambda builder, a: _called(builder, "sqrt", a))
 
 
 @intrinsic
 def larger(typingctx: Any, a: Any, b: Any) -> Any:
-    """The larger of a and b; a where that is not a number."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        a, b = args
-        return builder.select(builder.fcmp_ordered("<", a, b), b, a)
-
-    return _VECTOR(_VECTOR, _VECTOR), codegen
+    """The larger of a and b; a where either is not a number."""
+    return _operation(2, lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), b, a))
 
 
 @intrinsic
-def exceeds(typingctx: Any, a: Any, bound: Any) -> Any:
-    """Whether any entry of a vector is larger than the same one of another vector."""
+def exceeds(typingctx: Any, a: Any, b: Any) -> Any:
+    """Whether any entry of a is larger than the same one of b."""
+    bits = ir.IntType(LANES)
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        mask = builder.fcmp_ordered(">", *args)
-        return builder.icmp_unsigned("!=", builder.bitcast(mask, ir.IntType(LANES)), ir.Constant(ir.IntType(LANES), 0))
+    def made(builder: Any, a: Any, b: Any) -> Any:
+        return builder.icmp_unsigned("!=", builder.bitcast(builder.fcmp_ordered(">", a, b), bits), bits(0))
 
-    return types.boolean(_VECTOR, _VECTOR), codegen
+    return _operation(2, made, types.boolean)
 
 
 @intrinsic
@@ -239,8 +205,8 @@ def all_lanes(typingctx: Any, x: Any) -> Any:
     """A vector of one number."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        first = builder.insert_element(ir.Constant(_LLVM, ir.Undefined), args[0], ir.Constant(ir.IntType(32), 0))
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        return builder.shuffle_vector(first, ir.Constant(_LLVM, ir.Undefined), mask)
+        undefined = ir.Constant(_LLVM, ir.Undefined)
+        first = builder.insert_element(undefined, args[0], ir.Constant(ir.IntType(32), 0))
+        return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
 
     return _VECTOR(types.float64), codegen

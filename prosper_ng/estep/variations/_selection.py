@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel
 from prosper_ng.numerics.bits import multiply_high
 from prosper_ng.numerics.extremes import largest, smallest
 from prosper_ng.numerics.random_streams import next_below, next_uniform, next_word
@@ -12,7 +12,7 @@ from prosper_ng.numerics.random_streams import next_below, next_uniform, next_wo
 _PROPOSALS = 8
 
 
-@kernel
+@inner_kernel
 def select_uniformly(state: Any, order: Any, chosen: Any) -> None:
     """Fill `chosen` with distinct indices below len(order), all equally likely; `order` is scratch."""
     for i in range(order.shape[0]):
@@ -23,7 +23,7 @@ def select_uniformly(state: Any, order: Any, chosen: Any) -> None:
         order[j] = order[i]
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def select_by_fitness(state: Any, log_joint: Any, fitness: Any, chosen: Any) -> bool:
     """Fill `chosen` with distinct indices, drawn in proportion to the fitness of the states; False where it has none.
 
@@ -53,7 +53,7 @@ def select_by_fitness(state: Any, log_joint: Any, fitness: Any, chosen: Any) -> 
     return True
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _select_another(state: Any, log_joint: Any, shift: float, fitness: Any, chosen: Any) -> bool:
     """Set the last of `chosen` to an index that is not among the others, drawn in proportion to the fitness."""
     for s in range(log_joint.shape[0]):

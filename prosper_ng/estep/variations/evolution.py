@@ -9,7 +9,7 @@ from prosper_ng.components import component
 from prosper_ng.estep.defaults import VariationDefaults
 from prosper_ng.estep.interface import Codes, Floats, Target
 from prosper_ng.estep.variations._selection import select_by_fitness, select_uniformly
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel, kernel
 from prosper_ng.latents.space import LatentSpace, Layout, room_for_active, unpack, unpack_binary
 from prosper_ng.latents.state_sets import StateSets, get_value, set_value
 from prosper_ng.numerics.bits import bit
@@ -105,7 +105,7 @@ def _breed(
             _flip_sparsely(state, children[n], flips, layout, latents, indices)
 
 
-@kernel
+@inner_kernel
 def _cross(state: Any, codes: Any, chosen: Any, n_children: int, layout: Layout, children: Any) -> None:
     """Take the latents from a uniformly drawn cut on from a mate; any other parent is as likely to be it."""
     n_latents, _, n_planes, plane_words = layout
@@ -125,7 +125,7 @@ def _cross(state: Any, codes: Any, chosen: Any, n_children: int, layout: Layout,
                 children[c, i] = (children[c, i] & keep) | (codes[mate, i] & ~keep)
 
 
-@kernel
+@inner_kernel
 def _change(state: Any, children: Any, c: int, h: int, layout: Layout) -> None:
     """Give one latent of a child another value, all others being equally likely."""
     n_values = layout.n_values
@@ -134,7 +134,7 @@ def _change(state: Any, children: Any, c: int, h: int, layout: Layout) -> None:
     set_value(child, h, (index + 1 + next_below(state, n_values - 1)) % n_values, layout)
 
 
-@kernel
+@inner_kernel
 def _flip_one(state: Any, children: Any, layout: Layout) -> None:
     """Give one latent of each child another value."""
     n_latents, n_values = layout.n_latents, layout.n_values
@@ -174,7 +174,7 @@ def _flips(n_latents: int, mean_flips: float, target: float) -> _Flips:
     return _Flips(switch_off, switch_on, np.where(switch_on > 0, (1 - 1e-9) * np.exp(n_latents / scale), 1.0), scale)
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _flip_sparsely(state: Any, children: Any, flips: Any, layout: Layout, latents: Any, indices: Any) -> None:
     """Switch latents of the children on and off."""
     n_latents, n_values, plane_words = layout.n_latents, layout.n_values, layout.plane_words

@@ -9,8 +9,8 @@ from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.posterior import Mask, Tempering
 from prosper_ng.models.interface import Batch, Floats
 from prosper_ng.models.linear.kernels import Prepared, Projected, centered
-from prosper_ng.models.linear.tree import Marginals, Quadratic, add_pairs, marginals
-from prosper_ng.numerics.linear import cross_moment, packed_diagonal
+from prosper_ng.models.linear.tree import Marginals, Quadratic, add_moments, marginals
+from prosper_ng.numerics.linear import cross_moment
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.special import gaussian_entropy
 
@@ -33,7 +33,7 @@ class LinearPosterior:
         self.entropy = self.marginals.entropy
         self.free_energy = self.marginals.free_energy
         if tempering.temperature != 1:
-            self.free_energy = marginals(plain, alphabet, chosen).free_energy
+            self.free_energy = marginals(plain, alphabet, chosen, only_free_energy=True).free_energy
         n_nonzero = len(alphabet) - 1
         n_combined = int(np.count_nonzero(chosen.tree.depths > 1))
         self.n_evaluated = len(batch.values) * (1 + prepared.W.shape[1] * n_nonzero + n_combined)
@@ -54,12 +54,10 @@ class LinearPosterior:
         masses, means, values = self.marginals.masses, self.means(), centered(self.prepared, self.batch)
         rows = np.ones(len(values), bool) if kept is None else kept
         if kept is not None:
-            masses, means, values = masses * kept[:, None, None], means * kept[:, None], values * kept[:, None]
-        counts = masses.sum(axis=0)
-        sums["counts"] += counts
-        sums["s_s"][packed_diagonal(len(counts))] += counts @ self.alphabet[1:] ** 2
-        add_pairs(self.chosen.candidates, rows, self.marginals.pairs, sums["s_s"])
-        sums["n"] += np.count_nonzero(rows)
+            means, values = means * kept[:, None], values * kept[:, None]
+        sums["n"] += add_moments(
+            self.alphabet, self.chosen.candidates, rows, masses, self.marginals.pairs, sums["counts"], sums["s_s"]
+        )  # fmt: skip
         sums["y_y"] += np.vdot(values, values)
         sums["y_s"] += cross_moment(values, means)
         if "y" in sums:

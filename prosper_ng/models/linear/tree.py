@@ -12,12 +12,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel, kernel
 from prosper_ng.latents.candidates import Preselected
 from prosper_ng.models.interface import Floats
 from prosper_ng.numerics.elementary import fast_exp
+from prosper_ng.numerics.vectors import (
+    LANES,
+    all_lanes,
+    larger,
+    load,
+    load_row,
+    minus_product,
+    plus,
+    plus_product,
+    store,
+    store_row,
+    times,
+)
 
-LANES = 16
 CHUNK = 16
 
 # Weights below exp(-40) = 4e-18 of the largest are 0: a million of them are 4e-12 of the whole.
@@ -53,22 +65,26 @@ class Quadratic(NamedTuple):
     """(n, D) which entries are missing; (0, D) where none is."""
 
 
-def marginals(quadratic: Quadratic, alphabet: Floats, chosen: Preselected) -> Marginals:
-    """Posterior marginals over preselected states; NaN in rows without a finite log joint."""
+def marginals(quadratic: Quadratic, alphabet: Floats, chosen: Preselected, only_free_energy: bool = False) -> Marginals:
+    """Posterior marginals over preselected states, or of these the free energy and the entropy alone; NaN in rows
+    without a finite log joint.
+    """
     n, n_candidates = chosen.candidates.shape
+    n_marginal = 0 if only_free_energy else n
     found = Marginals(
-        np.empty(n), np.empty(n), np.empty(quadratic.singletons.shape),
-        np.empty((n, n_candidates * (n_candidates - 1) // 2)),
+        np.empty(n), np.empty(n), np.empty((n_marginal, *quadratic.singletons.shape[1:])),
+        np.empty((n_marginal, n_candidates * (n_candidates - 1) // 2)),
     )  # fmt: skip
     _marginalize(LANES, *quadratic, alphabet, chosen.candidates, chosen.tree, found)
     if not np.isfinite(quadratic.singletons.sum()):
         lost = ~np.isfinite(quadratic.singletons).all(axis=(1, 2))
         for values in found:
-            values[lost] = np.nan
+            if len(values):
+                values[lost] = np.nan
     return found
 
 
-@kernel
+@inner_kernel
 def _gather(first: int, singletons: Any, gram: Any, candidates: Any, singles: Any, overlaps: Any) -> None:
     """What concerns the candidates of some rows, one a lane; after the last row comes the last row again."""
     n_rows, n_candidates = candidates.shape
@@ -98,41 +114,39 @@ def _gather_observed(
                 overlaps[i, j, lane] = np.dot(product, elements[candidates[n, j]])
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _descend(tree: Any, alphabet: Any, singles: Any, overlaps: Any, interaction: Any, joints: Any, best: Any) -> None:
-    """Log joints of all nodes relative to the zero state; `best` becomes the largest in each lane."""
-    n_candidates, n_lanes, deepest = singles.shape[0], best.shape[0], interaction.shape[0]
-    flat_interaction, flat_overlaps = interaction.reshape(deepest, -1), overlaps.reshape(n_candidates, -1)
+    """Log joints of all nodes relative to the zero state; `best` (1, LANES) becomes the largest in each lane."""
+    n_candidates, deepest, largest = singles.shape[0], interaction.shape[0], load_row(best, 0)
     for node in range(tree.parents.shape[0]):
         parent, slot, depth, value = tree.parents[node], tree.slots[node], tree.depths[node], tree.indices[node] - 1
-        phi = alphabet[value + 1]
+        phi = all_lanes(alphabet[value + 1])
         if depth == 1:
-            for lane in range(n_lanes):
-                joints[node, lane] = singles[slot, value, lane]
+            store_row(joints, node, load(singles, slot, value))
         else:
-            for lane in range(n_lanes):
-                joint = joints[parent, lane] + (singles[slot, value, lane] - phi * interaction[depth - 2, slot, lane])
-                joints[node, lane] = joint
-                best[lane] = joint if joint > best[lane] else best[lane]
+            own = minus_product(load(singles, slot, value), phi, load(interaction, depth - 2, slot))
+            joint = plus(load_row(joints, parent), own)
+            store_row(joints, node, joint)
+            largest = larger(largest, joint)
         # What the active candidates of this node take away from each one that may follow.
         if depth == 1 and deepest > 0:
-            for place in range((slot + 1) * n_lanes, n_candidates * n_lanes):
-                flat_interaction[0, place] = phi * flat_overlaps[slot, place]
+            for other in range(slot + 1, n_candidates):
+                store(interaction, 0, other, times(phi, load(overlaps, slot, other)))
         elif depth <= deepest:
-            for place in range((slot + 1) * n_lanes, n_candidates * n_lanes):
-                flat_interaction[depth - 1, place] = (
-                    flat_interaction[depth - 2, place] + phi * flat_overlaps[slot, place]
-                )
+            for other in range(slot + 1, n_candidates):
+                before = load(interaction, depth - 2, other)
+                store(interaction, depth - 1, other, plus_product(before, phi, load(overlaps, slot, other)))
+    store_row(best, 0, largest)
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _weigh(tree: Any, best: Any, joints: Any, alive: Any, mass: Any, moment: Any) -> None:
     """Turn log joints into weights; adds to the sums of weights and of weights times log joints.
 
     Single candidates weigh nothing here, as all singletons are counted elsewhere; nor do nodes that are negligible in
     all lanes, whose memory is left as it is.
     """
-    n_lanes = best.shape[0]
+    n_lanes = joints.shape[1]
     for node in range(tree.parents.shape[0]):
         n_alive = 0
         for lane in range(n_lanes):
@@ -147,32 +161,32 @@ def _weigh(tree: Any, best: Any, joints: Any, alive: Any, mass: Any, moment: Any
                 moment[lane] += weight * joint
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _ascend(tree: Any, alphabet: Any, weights: Any, alive: Any, active: Any, both: Any) -> None:
     """Hand weights from the leaves to the root: masses of candidate and value, <s_i s_j> of pairs, per lane."""
-    n_lanes = weights.shape[1]
     active[...] = 0.0
     both[...] = 0.0
     for node in range(tree.parents.shape[0] - 1, -1, -1):
         if not alive[node]:
             continue
-        slot, value, above = tree.slots[node], tree.indices[node] - 1, tree.parents[node]
+        slot, value, above, weight = (
+            tree.slots[node],
+            tree.indices[node] - 1,
+            tree.parents[node],
+            load_row(weights, node),
+        )
         phi = alphabet[value + 1]
-        for lane in range(n_lanes):
-            active[slot, value, lane] += weights[node, lane]
+        store(active, slot, value, plus(load(active, slot, value), weight))
         if above >= 0:
-            for lane in range(n_lanes):
-                weights[above, lane] = weights[node, lane] + (weights[above, lane] if alive[above] else 0.0)
+            store_row(weights, above, plus(weight, load_row(weights, above)) if alive[above] else weight)
             alive[above] = True
         while above >= 0:
-            other = tree.slots[above]
-            product = phi * alphabet[tree.indices[above]]
-            for lane in range(n_lanes):
-                both[other, slot, lane] += product * weights[node, lane]
+            other, product = tree.slots[above], all_lanes(phi * alphabet[tree.indices[above]])
+            store(both, other, slot, plus_product(load(both, other, slot), product, weight))
             above = tree.parents[above]
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _best_alone(singles: Any, best: float, tops: Any) -> float:
     """The largest of the numbers (m,) and of `best`; `tops` gets the largest of every CHUNK numbers."""
     for chunk in range(tops.shape[0]):
@@ -187,10 +201,12 @@ def _best_alone(singles: Any, best: float, tops: Any) -> float:
         for i in range(whole, stop):
             a = max(a, singles[i])
         tops[chunk] = max(max(a, b), max(c, d))
-    return float(max(best, np.max(tops)))
+    for chunk in range(tops.shape[0]):
+        best = max(best, tops[chunk])
+    return best
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _weigh_alone(singles: Any, best: float, tops: Any, scratch: Any, weights: Any) -> Any:
     """Weights (m,) of singletons, 0 where a whole chunk is negligible; their sum, and that of weights times joints."""
     mass, moment = 0.0, 0.0
@@ -212,7 +228,7 @@ def _weigh_alone(singles: Any, best: float, tops: Any, scratch: Any, weights: An
     return mass, moment
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _scatter(n: int, lane: int, scale: float, candidates: Any, active: Any, both: Any, masses: Any, pairs: Any) -> None:
     """Normalize the marginals of a row, singletons and candidates together."""
     flat = masses[n].reshape(-1)
@@ -243,8 +259,10 @@ def _marginalize(
         singles.copy(),
         overlaps.copy(),
     )
-    best, mass, moment = np.empty(n_lanes), np.empty(n_lanes), np.empty(n_lanes)
-    flat, weights = singletons.reshape(n_rows, n_singles), found.masses.reshape(n_rows, n_singles)
+    largest, mass, moment = np.empty((1, n_lanes)), np.empty(n_lanes), np.empty(n_lanes)
+    best = largest[0]
+    wants_marginals, flat = found.masses.shape[0] > 0, singletons.reshape(n_rows, n_singles)
+    weights = found.masses.reshape(n_rows, n_singles) if wants_marginals else np.empty((1, n_singles))
     tops, product, scratch = np.empty((n_lanes, -(-n_singles // CHUNK))), np.empty(elements.shape[1]), np.empty(CHUNK)
     for first in range(0, n_rows, n_lanes):
         _gather(first, singletons, gram, candidates, singles, overlaps)
@@ -252,30 +270,52 @@ def _marginalize(
             _gather_observed(first, elements, precision, missing, candidates, product, overlaps)
         for lane in range(n_lanes):
             best[lane] = _best_alone(flat[min(first + lane, n_rows - 1)], 0.0, tops[lane])
-        _descend(tree, alphabet, singles, overlaps, interaction, joints, best)
+        _descend(tree, alphabet, singles, overlaps, interaction, joints, largest)
         for lane in range(n_lanes):
             n = min(first + lane, n_rows - 1)
-            mass[lane], moment[lane] = _weigh_alone(flat[n], best[lane], tops[lane], scratch, weights[n])
+            own = weights[n if wants_marginals else 0]
+            mass[lane], moment[lane] = _weigh_alone(flat[n], best[lane], tops[lane], scratch, own)
             weight = fast_exp(-best[lane])
             mass[lane] += weight
             moment[lane] -= weight * best[lane]
         _weigh(tree, best, joints, alive, mass, moment)
-        _ascend(tree, alphabet, joints, alive, active, both)
+        if wants_marginals:
+            _ascend(tree, alphabet, joints, alive, active, both)
         for lane in range(min(n_lanes, n_rows - first)):
             n, log_mass = first + lane, np.log(mass[lane])
             found.free_energy[n] = zero[n] + best[lane] + log_mass
             found.entropy[n] = log_mass - moment[lane] / mass[lane]
-            _scatter(n, lane, 1.0 / mass[lane], candidates, active, both, found.masses, found.pairs)
+            if wants_marginals:
+                _scatter(n, lane, 1.0 / mass[lane], candidates, active, both, found.masses, found.pairs)
 
 
-@kernel
-def add_pairs(candidates: Any, kept: Any, pairs: Any, second: Any) -> None:
-    """Add <s_i s_j> of the candidates of the rows that are kept to the lower triangle of sum <s sᵀ>, packed."""
+@kernel(error_model="numpy")
+def add_moments(alphabet: Any, candidates: Any, kept: Any, masses: Any, pairs: Any, counts: Any, second: Any) -> int:
+    """Add the marginals of the rows that are kept (n,); how many these are.
+
+    counts (H, K - 1) get the probabilities of each value; `second`, the packed lower triangle of sum <s sᵀ>, gets these
+    times squares of the values, and <s_i s_j> of the candidates.
+    """
+    n_kept, total = 0, np.zeros(counts.shape)
     for n in range(candidates.shape[0]):
         if kept[n]:
-            place = 0
-            for i in range(candidates.shape[1]):
-                for j in range(i + 1, candidates.shape[1]):
-                    a, b = max(candidates[n, i], candidates[n, j]), min(candidates[n, i], candidates[n, j])
-                    second[a * (a + 1) // 2 + b] += pairs[n, place]
-                    place += 1
+            n_kept += 1
+            _add_row(candidates[n], masses[n], pairs[n], total, second)
+    for h in range(counts.shape[0]):
+        for v in range(counts.shape[1]):
+            counts[h, v] += total[h, v]
+            second[h * (h + 3) // 2] += total[h, v] * alphabet[v + 1] ** 2
+    return n_kept
+
+
+@inner_kernel(error_model="numpy")
+def _add_row(candidates: Any, masses: Any, pairs: Any, total: Any, second: Any) -> None:
+    for h in range(total.shape[0]):
+        for v in range(total.shape[1]):
+            total[h, v] += masses[h, v]
+    place = 0
+    for i in range(candidates.shape[0]):
+        for j in range(i + 1, candidates.shape[0]):
+            a, b = max(candidates[i], candidates[j]), min(candidates[i], candidates[j])
+            second[a * (a + 1) // 2 + b] += pairs[place]
+            place += 1

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel, kernel
 from prosper_ng.models.slab.lanes import (
     DETERMINANT,
     LATENTS,
@@ -54,7 +54,7 @@ from prosper_ng.numerics.vectors import (
 _ROWS_TOGETHER = 16
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def _border(k: int, b: Any, mu: Any, G: Any, numbers: Any) -> None:
     """From G, b and mu: v in row k of G, and mu_aᵀ(b + v)."""
     linear = all_lanes(0.0)
@@ -67,7 +67,7 @@ def _border(k: int, b: Any, mu: Any, G: Any, numbers: Any) -> None:
     store_row(numbers, LINEAR, linear)
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def _project(k: int, G: Any, L: Any, product: Any, A: Any) -> None:
     """From Psi_aa in the place of L, and G: L, the lower triangle of Lᵀ G L, and u."""
     factorize(k, L)
@@ -79,7 +79,7 @@ def _project(k: int, G: Any, L: Any, product: Any, A: Any) -> None:
         store(A, k, i, u)
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def _eliminate(k: int, A: Any, numbers: Any) -> None:
     """Complete the bordered matrix [[B, u], [uᵀ, 0]] and eliminate B."""
     for i in range(k):
@@ -130,7 +130,7 @@ def log_joint_of_states(
         _subtract_logs(determinants, found[first * n_states : last * n_states])
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def log_joint_of_singles(log_odds: Any, b: Any, mu: Any, squares: Any, result: Any) -> None:
     """Fill (n, H) with what each latent alone adds to the log joint; slabs are independent, squares (H,) are G_hh."""
     for n in range(b.shape[0]):
@@ -140,7 +140,7 @@ def log_joint_of_singles(log_odds: Any, b: Any, mu: Any, squares: Any, result: A
             result[n, h] = log_odds[h] + 0.5 * gain
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def _tell(
     k: int, first: int, n_lanes: int, zero: Any, log_odds: Any, A: Any, states: Any, numbers: Any, determinants: Any,
     result: Any,
@@ -157,20 +157,20 @@ def _tell(
         determinants[np.uint64(place - first)] = numbers[DETERMINANT, lane]
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def _subtract_logs(determinants: Any, result: Any) -> None:
     for i in range(result.shape[0]):
         result[i] -= 0.5 * fast_log(determinants[i])
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def _add_solution(k: int, A: Any, mean: Any) -> None:
     """Turn mu_a into the posterior mean, where L = I."""
     for i in range(k):
         store_row(mean, i, plus(load_row(mean, i), load(A, k, i)))
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def _return(k: int, A: Any, L: Any, inverse: Any, product: Any, mean: Any, covariance: Any, G: Any) -> None:
     """Posterior means and covariances of the slabs themselves; G gets what makes t (in row k) and T.
 
@@ -190,7 +190,7 @@ def _return(k: int, A: Any, L: Any, inverse: Any, product: Any, mean: Any, covar
     inner_product(k, inverse, A, product, G)
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def _add_states(
     k: int, n_lanes: int, states: Any, numbers: Any, mean: Any, covariance: Any, means: Any, counts: Any, second: Any
 ) -> None:
@@ -211,7 +211,7 @@ def _add_states(
                 second[(h * (h + one) >> one) + np.uint64(states[LATENTS + j, lane])] += numbers[SCRATCH, lane]
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def _add_influence(k: int, n_lanes: int, states: Any, numbers: Any, G: Any, shift: Any, spread: Any) -> None:
     """Add t and the lower triangle of T."""
     t, latents, weight = G[k], states[LATENTS:], numbers[WEIGHT]
@@ -224,7 +224,7 @@ def _add_influence(k: int, n_lanes: int, states: Any, numbers: Any, G: Any, shif
                 spread[latents[i, lane], latents[j, lane]] += moment
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def _add_missing(
     k: int, n_lanes: int, states: Any, numbers: Any, mean: Any, covariance: Any, elements: Any, observed: Any,
     moment: Any, y_y: Any, y_sz: Any,
@@ -254,9 +254,9 @@ def add_moments(
 ) -> float:  # fmt: skip
     """Add the posterior moments of codes (n, S, words) with weights (n, S); sum of weights times log |B|.
 
-    means (n, H) <s z> of each row, how it is rounded does not depend on other rows; counts (H,) <s>, second the packed
-    lower triangle of <(s z)(s z)ᵀ>; with Psi also shift (H,) and the lower triangle spread (H, H), sums of t and T; with
-    missing entries also what they add to sum y_d² (D,) and sum y <s z>ᵀ (D, H), in units of the noise. The other
+    means (n, H) <s z> of each row, whose rounding does not depend on other rows; counts (H,) <s>, second the packed
+    lower triangle of <(s z)(s z)ᵀ>; with Psi also shift (H,) and the lower triangle spread (H, H), sums of t and T;
+    with missing entries also what they add to sum y_d² (D,) and sum y <s z>ᵀ (D, H), in units of the noise. The other
     arguments are those of `log_joint_of_states`.
     """
     n_rows, n_states = codes.shape[:2]
@@ -304,9 +304,9 @@ def add_moments(
     return log_determinant
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def _take_weights(first: int, n_lanes: int, weights: Any, states: Any, numbers: Any, determinants: Any) -> float:
-    """Find the weights of some states, and keep their determinants; sum of weights times the logarithms that are there."""
+    """Find the weights of some states, and keep their determinants; sum of weights times the logarithms at hand."""
     total = 0.0
     for lane in range(n_lanes):
         place = states[PLACE, lane]
@@ -318,7 +318,7 @@ def _take_weights(first: int, n_lanes: int, weights: Any, states: Any, numbers: 
 
 
 # Partial sums of their own for each lane of a vector instruction.
-@kernel(error_model="numpy", fastmath={"reassoc", "nsz"}, _nrt=False)
+@inner_kernel(error_model="numpy", fastmath={"reassoc", "nsz"})
 def _weighted_logs(determinants: Any, weights: Any) -> float:
     total = 0.0
     for i in range(weights.shape[0]):

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel, kernel
 from prosper_ng.latents.space import unpack_binary
 from prosper_ng.numerics.bits import count_ones
 from prosper_ng.numerics.vectors import LANES, gather, gather_pairs, store, store_row
@@ -13,11 +13,11 @@ from prosper_ng.numerics.vectors import LANES, gather, gather_pairs, store, stor
 class Lanes(NamedTuple):
     """Working memory for `LANES` states of up to k active latents each.
 
-    Kernels that are called for each few states take its arrays one by one: in a tuple every use of one would be counted.
+    Kernels that are called for every few states take its arrays one by one: uses of those in a tuple are counted.
     """
 
     states: Any
-    """(k + 2, LANES) the row of each state, its number among all, and from `LATENTS` on its active latents, ascending."""
+    """(k + 2, LANES) the row of each state, its number among all, then its active latents in ascending order."""
     numbers: Any
     """(5, LANES) what each state has one of, see `LINEAR` and the others."""
     b: Any
@@ -57,7 +57,7 @@ def allocate(largest: int, full: bool) -> Any:
     )  # fmt: skip
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def count_active(codes: Any, weights: Any, sizes: Any) -> Any:
     """Fill sizes (n, S), -1 for states without weight; the largest. Weights (0, S) mean that all states count."""
     largest = np.int64(0)
@@ -75,9 +75,9 @@ def count_active(codes: Any, weights: Any, sizes: Any) -> Any:
     return largest
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def sort_by_size(sizes: Any, first: int, last: int, order: Any, ends: Any) -> None:
-    """Order the states of some rows by size; `order` (2, .) gets n and n S + s, `ends[k + 1]` where those of size k end.
+    """Order the states of some rows by size: `order` (2, .) gets n and n S + s, `ends[k + 1]` the end of size k.
 
     Those of size -1, which do not count, come first: to pass them over would cost more, a guess for each state.
     """
@@ -93,14 +93,14 @@ def sort_by_size(sizes: Any, first: int, last: int, order: Any, ends: Any) -> No
         ends[k] = total - ends[k]
     for n in range(first, last):
         for s in range(n_states):
-            k = np.uint64(sizes[n, s] + 1)
-            place = np.uint64(ends[k])
+            bin_of = np.uint64(sizes[n, s] + 1)
+            place = np.uint64(ends[bin_of])
             order[0, place] = n
             order[1, place] = n * n_states + s
-            ends[k] += 1
+            ends[bin_of] += 1
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def _masked_product(x: Any, y: Any, mask: Any) -> float:
     """sum of x y mask, in four interleaved sums, which a processor can work on at the same time."""
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
@@ -115,7 +115,7 @@ def _masked_product(x: Any, y: Any, mask: Any) -> float:
     return (a + b) + (c + d)
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def _complete_gram(n: int, latents: Any, elements: Any, mask: Any, known: Any, gram: Any) -> None:
     """Make sure that G of row n is there for all pairs of the latents; known (H, H) says of which row an entry is."""
     for i in range(latents.shape[0]):
@@ -126,7 +126,7 @@ def _complete_gram(n: int, latents: Any, elements: Any, mask: Any, known: Any, g
                 gram[h, latents[j]] = _masked_product(elements[h], elements[latents[j]], mask)
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def gather_matrices(k: int, matrix: Any, states: Any, result: Any) -> None:
     """Lower triangles of the sub-matrices of the active latents."""
     for i in range(k):
@@ -134,9 +134,9 @@ def gather_matrices(k: int, matrix: Any, states: Any, result: Any) -> None:
             store(result, i, j, gather_pairs(matrix, states, LATENTS + i, states, LATENTS + j))
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def list_latents(k: int, start: int, stop: int, order: Any, codes: Any, active: Any, states: Any) -> None:
-    """Fill in the states start..stop of an order, of k active latents; the last fills up the lanes. codes (n S, words)."""
+    """Fill in the states start..stop of an order of codes (n S, words), k active each; the last fills up."""
     for lane in range(LANES):
         place = np.uint64(min(start + lane, stop - 1))
         states[OWNER, lane], states[PLACE, lane] = order[0, place], order[1, place]
@@ -145,7 +145,7 @@ def list_latents(k: int, start: int, stop: int, order: Any, codes: Any, active: 
             states[LATENTS + i, lane] = active[i]
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def complete_grams(k: int, states: Any, active: Any, elements: Any, observed: Any, known: Any, gram: Any) -> None:
     """Make sure that G is there for all latents of some states of one row."""
     for lane in range(LANES):
@@ -155,7 +155,7 @@ def complete_grams(k: int, states: Any, active: Any, elements: Any, observed: An
         _complete_gram(n, active[:k], elements, observed[n], known, gram)
 
 
-@kernel(error_model="numpy", _nrt=False)
+@inner_kernel(error_model="numpy")
 def gather_vectors(k: int, rows: Any, mu: Any, states: Any, b: Any, mean: Any) -> None:
     """b and mu of the active latents."""
     for i in range(k):
