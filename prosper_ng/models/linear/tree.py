@@ -253,12 +253,8 @@ def _marginalize(
     singles = np.empty((n_candidates, singletons.shape[2], n_lanes))
     overlaps = np.empty((n_candidates, n_candidates, n_lanes))
     interaction = np.empty((np.max(tree.depths) - 1, n_candidates, n_lanes))
-    joints, alive, active, both = (
-        np.empty((n_nodes, n_lanes)),
-        np.empty(n_nodes, np.bool_),
-        singles.copy(),
-        overlaps.copy(),
-    )
+    joints, alive = np.empty((n_nodes, n_lanes)), np.empty(n_nodes, np.bool_)
+    active, both = singles.copy(), overlaps.copy()
     largest, mass, moment = np.empty((1, n_lanes)), np.empty(n_lanes), np.empty(n_lanes)
     best = largest[0]
     wants_marginals, flat = found.masses.shape[0] > 0, singletons.reshape(n_rows, n_singles)
