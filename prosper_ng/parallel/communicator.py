@@ -35,8 +35,8 @@ class Communicator(Protocol):
         """Replace `values` by their maximum over the ranks."""
         ...
 
-    def broadcast_in_place(self, values: Vector) -> None:
-        """Replace `values` by root's."""
+    def broadcast_in_place(self, values: Vector, source: int = 0) -> None:
+        """Replace `values` by those of one rank, root where none is named."""
         ...
 
     def broadcast(self, message: T) -> T:
@@ -89,7 +89,7 @@ class SerialCommunicator:
     def max_in_place(self, values: Vector) -> None:
         """Nothing to compare."""
 
-    def broadcast_in_place(self, values: Vector) -> None:
+    def broadcast_in_place(self, values: Vector, source: int = 0) -> None:
         """Nobody to tell."""
 
     def broadcast(self, message: T) -> T:

@@ -179,10 +179,10 @@ class MpiCommunicator:
         for piece in _pieces(values):
             self._group.Allreduce(MPI.IN_PLACE, piece, MPI.MAX)
 
-    def broadcast_in_place(self, values: Vector) -> None:
-        """Replace `values` by root's."""
+    def broadcast_in_place(self, values: Vector, source: int = 0) -> None:
+        """Replace `values` by those of one rank, root where none is named."""
         for piece in _pieces(values):
-            self._group.Bcast(piece, root=0)
+            self._group.Bcast(piece, root=source)
 
     def broadcast(self, message: T) -> T:
         """Root's message, on all ranks."""

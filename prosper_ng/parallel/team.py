@@ -75,11 +75,11 @@ class TeamMember:
         """Replace `values` by their maximum over the threads."""
         self._reduce(values, np.maximum)
 
-    def broadcast_in_place(self, values: Vector) -> None:
-        """Replace `values` by root's."""
+    def broadcast_in_place(self, values: Vector, source: int = 0) -> None:
+        """Replace `values` by those of one thread, root where none is named."""
         self._meet(values)
-        if not self.is_root:
-            values[...] = self._team.board[0]
+        if self.rank != source:
+            values[...] = self._team.board[source]
         self.barrier()
 
     def broadcast(self, message: T) -> T:
