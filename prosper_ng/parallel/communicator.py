@@ -31,6 +31,13 @@ class Communicator(Protocol):
         """Replace `values` by their sum over the ranks."""
         ...
 
+    def sum_columns(self, values: Vector, finish: Callable[[Vector], Vector], into: Vector) -> None:
+        """Fill `into` (n,) on root with what `finish` makes of the sum of `values` (k, n) over the ranks.
+
+        Each rank sums a share of the columns and finishes it, (k, m) to (m,); no rank but root gets all.
+        """
+        ...
+
     def max_in_place(self, values: Vector) -> None:
         """Replace `values` by their maximum over the ranks."""
         ...
@@ -85,6 +92,10 @@ class SerialCommunicator:
 
     def sum_in_place(self, values: Vector) -> None:
         """Nothing to add."""
+
+    def sum_columns(self, values: Vector, finish: Callable[[Vector], Vector], into: Vector) -> None:
+        """Nothing to add, all to finish."""
+        into[...] = finish(values)
 
     def max_in_place(self, values: Vector) -> None:
         """Nothing to compare."""

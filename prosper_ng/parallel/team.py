@@ -71,6 +71,12 @@ class TeamMember:
         """Replace `values` by their sum over the threads."""
         self._reduce(values, np.add)
 
+    def sum_columns(self, values: Vector, finish: Callable[[Vector], Vector], into: Vector) -> None:
+        """Fill `into` on root with what `finish` makes of the sum of `values` over the threads; see Communicator."""
+        self.sum_in_place(values)
+        if self.is_root:
+            into[...] = finish(values)
+
     def max_in_place(self, values: Vector) -> None:
         """Replace `values` by their maximum over the threads."""
         self._reduce(values, np.maximum)

@@ -252,10 +252,10 @@ class TruncatedEM:
         sums["free_energy"] += np.sum(posterior.free_energy, where=True if kept is None else kept)
 
     def _reduce(self, clock: Clock, seconds: float) -> NamedArrays:
-        """The statistics of a part over all ranks; this rank's counts and `seconds` of the E-step ride along."""
+        """On root the statistics of a part over all ranks; counts and `seconds` of the E-step ride along."""
         extras = np.zeros(3 + self.problem.comm.size)
         extras[:3], extras[3 + self.problem.comm.rank] = clock.counts, seconds
-        total, extras = self._sum.reduce(self.problem.comm, extras)
+        total, extras = self._sum.reduce(self.problem.comm, extras, to_root=True)
         clock.reduced(extras, seconds)
         n_statistics = len(self._block_sums.buffer)
         self._held_out += float(total[n_statistics:].sum())

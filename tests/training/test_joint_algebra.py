@@ -62,7 +62,7 @@ def test_the_bits_are_those_of_one(case):
 def test_an_error_of_root_that_the_block_deals_with_leaves_nobody_waiting():
     def fail():
         linear.times_symmetric(np.ones((2, H)), linear.packed(np.eye(H)))
-        return None
+        return
 
     assert together(3, fail) is None
 
@@ -81,7 +81,7 @@ def test_an_error_amid_an_operation_is_not_passed_over(monkeypatch):
         try:
             linear.times_symmetric(np.ones((2, H)), linear.packed(np.eye(H)))
         except MemoryError:
-            return None
+            return
 
     with pytest.raises(RuntimeError, match="amid linear algebra"):
         together(2, swallow)
