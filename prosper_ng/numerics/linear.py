@@ -52,7 +52,7 @@ class _Single:
         return tiles.solutions(factor, right, self)
 
     def multiplied(self, left: Floats, triangle: Floats) -> Floats:
-        return tiles.products(left, unpacked(triangle), self)
+        return tiles.products(left, triangle, self)
 
     def sum_in_place(self, values: NDArray[Any]) -> None:
         """Nothing to add."""

@@ -17,6 +17,28 @@ Floats = NDArray[np.float64]
 _END, _FACTORIZE, _SOLVE, _MULTIPLY = range(4)
 
 
+_PRODUCTS = 4
+"""Of an update with the second moment: for the change of W, the noise, and the free energy before and after."""
+
+
+def is_joint(statistics: Mapping[str, Shape], n_ranks: int) -> bool:
+    """Whether all ranks take part in the M-steps of a model with these statistics."""
+    return n_ranks > 1 and _side(statistics) >= LEAST_TILED
+
+
+def numbers_of_an_update(statistics: Mapping[str, Shape], n_observed: int, n_ranks: int) -> int:
+    """How many numbers a rank gets in one M-step besides the new parameters: those of all matrices, W among them."""
+    n = _side(statistics)
+    if not is_joint(statistics, n_ranks):
+        return 0
+    # The second moment, its correlations and their factor; right sides go out to all, and results come back as sums.
+    return 3 * packed_size(n) + 3 * (_PRODUCTS + 1) * n_observed * n
+
+
+def _side(statistics: Mapping[str, Shape]) -> int:
+    return max((shape.n for shape in statistics.values() if isinstance(shape, Triangle)), default=0)
+
+
 class JointAlgebra:
     """What `numerics.linear` does with large matrices, by all ranks: root calls, the others `serve`.
 
@@ -26,8 +48,7 @@ class JointAlgebra:
     def __init__(self, comm: Communicator, statistics: Mapping[str, Shape]) -> None:
         """All ranks have one; `statistics` are those of the model, which say how large its second moments are."""
         self._comm = comm
-        sides = [shape.n for shape in statistics.values() if isinstance(shape, Triangle)]
-        self._is_worth_it = comm.size > 1 and max(sides, default=0) >= LEAST_TILED
+        self._is_worth_it = is_joint(statistics, comm.size)
         self._held: Floats | None = None
         self._mark: tuple[int, ...] = ()
         self._is_amid = False
@@ -67,7 +88,7 @@ class JointAlgebra:
                 if is_new:
                     self._held = self._of_root(np.empty(packed_size(n)))
                 assert self._held is not None
-                tiles.products(self._of_root(np.empty((n_rows, n))), unpacked(self._held), self._comm)
+                tiles.products(self._of_root(np.empty((n_rows, n))), self._held, self._comm)
         self._forget()
 
     def factorized(self, moment: Floats) -> Floats | None:
@@ -89,7 +110,7 @@ class JointAlgebra:
         with self._amid(_MULTIPLY, left.shape[1], len(left), is_new):
             if is_new:
                 self._of_root(np.ascontiguousarray(triangle))
-            return tiles.products(self._of_root(np.ascontiguousarray(left)), unpacked(triangle), self._comm)
+            return tiles.products(self._of_root(np.ascontiguousarray(left)), triangle, self._comm)
 
     @contextmanager
     def _amid(self, *order: int) -> Iterator[None]:

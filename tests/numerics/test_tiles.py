@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prosper_ng.numerics import tiles
+from prosper_ng.numerics.linear import packed
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.team import on_team
 
@@ -18,7 +19,7 @@ def positive_definite(n, seed):
 def all_of(matrix, right, group):
     factor = matrix.copy()
     assert tiles.factorize(factor, group)
-    return np.tril(factor), tiles.solutions(factor, right, group), tiles.products(right, matrix, group)
+    return np.tril(factor), tiles.solutions(factor, right, group), tiles.products(right, packed(matrix), group)
 
 
 @given(n=st.integers(1, 400), m=st.integers(1, 90), seed=st.integers(0, 99))
