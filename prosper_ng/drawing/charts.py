@@ -107,7 +107,7 @@ def count_chart(activity: Floats) -> Chart:
         count_on(axes)
         axes.set_xlabel("active latents per row")
         axes.set_ylabel("probability")
-        axes.set_title(f"{mean:.3g} on average", loc="right", color=BLUE, pad=3, fontsize=7)
+        axes.set_title(f"{mean:.3g} on average", loc="right", color=BLUE, y=1.0, pad=3, fontsize=7)
         return Chart("Active latents by the learned prior", svg(figure, "count", alternative))
 
 

@@ -30,10 +30,11 @@ from prosper_ng.learning.rehearsal import rehearse
 from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.numerics.schedule import points_of, value_at
 from prosper_ng.parallel.communicator import SerialCommunicator
-from prosper_ng.parallel.exact_sum import message_length
+from prosper_ng.parallel.exact_sum import LEAST_CUT, message_length
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import Problem, TrainingState, TruncatedEM
+from prosper_ng.training.joint_algebra import numbers_of_an_update
 from prosper_ng.training.settings import Training
 from prosper_ng.training.stopping import Stopping
 
@@ -83,16 +84,20 @@ class Traffic(NamedTuple):
 
     reduced: int
     broadcast: int
+    gathered: int = 0
+    """What root alone gets of large buffers, which are reduced in shares."""
 
     def seconds(self, n_ranks: int, n_updates: int, bandwidth: float = BANDWIDTH) -> float:
         """What they take on a network by the usual model: bandwidth for large messages, latency for small ones.
 
-        A reduction sends and receives its buffer about twice, a broadcast once, each in steps of log2 of the ranks.
+        A reduction sends and receives its buffer about twice, one in shares once, as a broadcast does, each in steps of
+        log2 of the ranks.
         """
         if n_ranks == 1:
             return 0.0
         steps = 3 * math.ceil(math.log2(n_ranks)) * n_updates
-        return (2 * self.reduced + self.broadcast) * (1 - 1 / n_ranks) / bandwidth + steps * LATENCY
+        n_bytes = (1 if self.gathered else 2) * self.reduced + self.gathered + self.broadcast
+        return n_bytes * (1 - 1 / n_ranks) / bandwidth + steps * LATENCY
 
 
 class Estimate(NamedTuple):
@@ -225,14 +230,17 @@ def _row_fractions(config: RunConfig, places: tuple[int, ...]) -> tuple[float, .
 
 
 def traffic_of(config: RunConfig, n_observed: int, n_ranks: int) -> Traffic:
-    """Bytes of a sweep, exactly, but for control messages and for what a sweep sends again where numbers outgrow their
-    bins.
+    """Bytes of a sweep, exactly, but for control messages, for what is sent again where numbers outgrow their bins, and
+    for what the checks of an M-step of all ranks send again.
     """
     sizes, n_updates = sizes_of(config.learning, n_observed), config.training.updates_per_sweep
     n_apart = int(config.learning.held_out is not None)
     n_segments = len(segments(config.model.statistics(n_observed))) + 2 + n_apart
     n_numbers = message_length(sizes.n_statistics + n_apart, n_segments, 3 + n_ranks)
-    return Traffic(8 * n_numbers * n_updates, 8 * (sizes.n_parameters + 1) * n_updates)
+    is_cut = n_ranks > 1 and sizes.n_statistics + n_apart >= LEAST_CUT
+    n_helped = numbers_of_an_update(config.model.statistics(n_observed), n_observed, n_ranks)
+    n_broadcast, n_gathered = sizes.n_parameters + 1 + n_helped, sizes.n_statistics * is_cut
+    return Traffic(8 * n_numbers * n_updates, 8 * n_broadcast * n_updates, 8 * n_gathered * n_updates)
 
 
 class _Sample(PreparedRows):

@@ -152,3 +152,30 @@ def unpack_binary(codes: Any, i: int, latents: Any) -> np.int64:
             k += one
             active &= active - one
     return np.int64(k)
+
+
+@kernel
+def room_for_states(n_states: int, n_latents: int) -> Any:
+    """Two arrays in which `unpack_states` puts the active latents of so many binary states and where each ends."""
+    return np.empty(n_states * n_latents + 1, np.int64), np.empty(n_states, np.int64)
+
+
+@kernel(error_model="numpy")
+def unpack_states(codes: Any, latents: Any, ends: Any) -> None:
+    """The active latents of binary codes (S, words), one state after the other; s is before `ends[s]`.
+
+    As `unpack_binary`, for all states at once: what looks at them afterwards is not in the way of the next one then,
+    which takes less than half the time where states have one or two active latents.
+    """
+    k, one = np.uint64(0), np.uint64(1)
+    for s in range(np.uint64(codes.shape[0])):
+        for w in range(np.uint64(codes.shape[1])):
+            first, active = w * np.uint64(64), codes[s, w]
+            latents[k] = np.int64(first + lowest_bit(active))
+            k += np.uint64(active != np.uint64(0))
+            active &= active - one
+            while active != np.uint64(0):
+                latents[k] = np.int64(first + lowest_bit(active))
+                k += one
+                active &= active - one
+        ends[s] = np.int64(k)

@@ -8,7 +8,8 @@ parameters, a rank of N_r rows needs, in bytes:
 | data | p N_r D, p = 8 or, in single precision, 4; nothing where rows stay in a file, or beyond 1 GiB in a picture |
 | state sets | N_r R, R bytes that the E-step keeps of each row: S (8 w + 8) for S states with their log joints |
 | block | n (32 D + 8 H (3 (K - 1) + 2) + C (8 w + 8) + 24 L), C states copied or proposed, L of them weighed |
-| statistics | 8 P (12 + 3 for MPI), and on root + 40 U for the M-step and 8 P' for each update in a sweep |
+| statistics | 8 P (12 + 3 for MPI), and on root + 8 P' for each update in a sweep |
+| M-step | 40 U on root, 32 (U - P) on other ranks where they help, from H = 1024 on |
 | parameters | 8 * 4 Q, and on root 8 * 4 M for M numbers that the M-step remembers |
 | program | what Python, its libraries and the compiled kernels take; 160 P for a picture of P values, in groups 336 P |
 
@@ -29,6 +30,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.estep.kept_rows import row_bytes, row_state_of
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.numerics.named_arrays import Shape, Triangle
+from prosper_ng.numerics.tiles import LEAST_TILED
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.memory import HostMemory, host_memory, peak_memory
@@ -143,12 +145,15 @@ def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: i
     of_row = 32 * sizes.n_observed + sizes.working_bytes
     kept = min(_KEPT_POSTERIORS, n_rows * of_row) + 40 * n_rows if sizes.prunes else 0
     n_buffers, is_root = 12 + 3 * (size > 1), rank == 0
+    # A helper of large M-steps has the second moment in its lower triangle, and its factor in a square.
+    helps = size > 1 and sizes.n_unpacked - sizes.n_statistics >= math.comb(LEAST_TILED, 2)
+    of_matrices = 5 * sizes.n_unpacked if is_root else 4 * (sizes.n_unpacked - sizes.n_statistics) * helps
     keeps_data = not memory.cuts_data(data) if sizes.is_held else memory.keeps_data(data)
     return Needs(
         data * keeps_data,
         states if memory.keeps_states(states) else 0,
         n_together * of_row + kept,
-        8 * (sizes.n_statistics * n_buffers + (5 * sizes.n_unpacked + sizes.n_kept * blocks.n_parts) * is_root),
+        8 * (sizes.n_statistics * n_buffers + of_matrices + sizes.n_kept * blocks.n_parts * is_root),
         8 * 4 * (sizes.n_parameters + sizes.n_remembered * is_root),
         PROGRAM + sizes.held_bytes,
     )

@@ -1,13 +1,17 @@
-"""Linear algebra that survives singular matrices."""
+"""Linear algebra that survives singular matrices, and that several processes may do together where they are large."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from math import isqrt
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
 from prosper_ng.kernels import inner_kernel, kernel
+from prosper_ng.numerics import tiles
 from prosper_ng.numerics.named_arrays import packed_size
 
 Floats = NDArray[np.float64]
@@ -18,6 +22,58 @@ _LEAST_PIVOT, _NEGLIGIBLE = 1e-4, 1e-11
 """Of a Cholesky factor where it can be trusted; and variances that are rounding errors, beside others of 1."""
 _MOST_LEVERAGE = 1e3
 """Of a latent in what others are made of, beyond which that is mostly rounding."""
+
+
+class Algebra(Protocol):
+    """What is done with matrices of `tiles.LEAST_TILED` rows or more."""
+
+    def factorized(self, moment: Floats) -> Floats | None:
+        """The Cholesky factor of a symmetric matrix (n, n), in the lower triangle; None where it has none."""
+        ...
+
+    def solved(self, factor: Floats, right: Floats) -> Floats:
+        """X (m, n) with X L Lᵀ = right, for the factor that was made last."""
+        ...
+
+    def multiplied(self, left: Floats, triangle: Floats) -> Floats:
+        """left (m, n) @ S, where `triangle` is the lower one of S (n, n), row by row."""
+        ...
+
+
+class _Single:
+    """One process does it all, as if it were a group."""
+
+    rank, size = 0, 1
+
+    def factorized(self, moment: Floats) -> Floats | None:
+        factor = moment.copy()
+        return factor if tiles.factorize(factor, self) else None
+
+    def solved(self, factor: Floats, right: Floats) -> Floats:
+        return tiles.solutions(factor, right, self)
+
+    def multiplied(self, left: Floats, triangle: Floats) -> Floats:
+        return tiles.products(left, triangle, self)
+
+    def sum_in_place(self, values: NDArray[Any]) -> None:
+        """Nothing to add."""
+
+    def broadcast_in_place(self, values: NDArray[Any], source: int = 0) -> None:
+        """Nobody to tell."""
+
+
+_algebra: ContextVar[Algebra] = ContextVar("algebra")
+_SINGLE = _Single()
+
+
+@contextmanager
+def using(algebra: Algebra) -> Iterator[None]:
+    """Have large matrices dealt with by others, as far as this thread calls for it; what comes out is the same."""
+    before = _algebra.set(algebra)
+    try:
+        yield
+    finally:
+        _algebra.reset(before)
 
 
 def symmetric(lower: Floats) -> Floats:
@@ -74,6 +130,8 @@ def scale_packed(triangle: Floats, scale: Floats) -> None:
 
 def times_symmetric(left: Floats, triangle: Floats) -> Floats:
     """left (D, H) @ S (H, H), where S is symmetric and `triangle` its lower triangle, row by row."""
+    if _side(triangle) >= tiles.LEAST_TILED:
+        return _algebra.get(_SINGLE).multiplied(left, triangle)
     # BLAS counts columns first, so it sees transposes: the lower triangle is its upper one, and S stands on the left.
     return np.asarray(scipy.linalg.blas.dsymm(1.0, _lower(triangle).T, left.T, lower=0).T)
 
@@ -163,7 +221,10 @@ def solve_least_change(moment: Floats, right: Floats, old: Floats) -> Floats:
     inverse_scale = 1.0 / scale
     scaled = moment * inverse_scale[:, None]
     scaled *= inverse_scale
-    residual = (right - old @ moment) * inverse_scale
+    known_part = (
+        old @ moment if len(moment) < tiles.LEAST_TILED else _algebra.get(_SINGLE).multiplied(old, packed(moment))
+    )
+    residual = (right - known_part) * inverse_scale
     return old + _least_solution(scaled, residual) * inverse_scale
 
 
@@ -193,12 +254,20 @@ def _first_equal(moment: Any) -> NDArray[np.int64]:
 
 def _solution(moment: Floats, right: Floats) -> Floats | None:
     """X with X moment = right, where Cholesky's factor can be trusted."""
+    is_large = len(moment) >= tiles.LEAST_TILED
     try:
-        factor = scipy.linalg.cho_factor(moment, lower=True, check_finite=False)
+        factor = (
+            _algebra.get(_SINGLE).factorized(moment)
+            if is_large
+            else scipy.linalg.cho_factor(moment, lower=True, check_finite=False)[0]
+        )
     except scipy.linalg.LinAlgError:
         return None
-    is_trusted = np.min(np.diagonal(factor[0])) > _LEAST_PIVOT  # NaN is not
-    return np.asarray(scipy.linalg.cho_solve(factor, right.T, check_finite=False).T) if is_trusted else None
+    if factor is None or not np.min(np.diagonal(factor)) > _LEAST_PIVOT:  # NaN is not
+        return None
+    if is_large:
+        return _algebra.get(_SINGLE).solved(factor, right)
+    return np.asarray(scipy.linalg.cho_solve((factor, True), right.T, check_finite=False).T)
 
 
 def _of_dependent(moment: Floats, right: Floats) -> Floats:

@@ -31,12 +31,19 @@ class Communicator(Protocol):
         """Replace `values` by their sum over the ranks."""
         ...
 
+    def sum_columns(self, values: Vector, finish: Callable[[Vector], Vector], into: Vector) -> None:
+        """Fill `into` (n,) on root with what `finish` makes of the sum of `values` (k, n) over the ranks.
+
+        Each rank sums a share of the columns and finishes it, (k, m) to (m,); no rank but root gets all.
+        """
+        ...
+
     def max_in_place(self, values: Vector) -> None:
         """Replace `values` by their maximum over the ranks."""
         ...
 
-    def broadcast_in_place(self, values: Vector) -> None:
-        """Replace `values` by root's."""
+    def broadcast_in_place(self, values: Vector, source: int = 0) -> None:
+        """Replace `values` by those of one rank, root where none is named."""
         ...
 
     def broadcast(self, message: T) -> T:
@@ -86,10 +93,14 @@ class SerialCommunicator:
     def sum_in_place(self, values: Vector) -> None:
         """Nothing to add."""
 
+    def sum_columns(self, values: Vector, finish: Callable[[Vector], Vector], into: Vector) -> None:
+        """Nothing to add, all to finish."""
+        into[...] = finish(values)
+
     def max_in_place(self, values: Vector) -> None:
         """Nothing to compare."""
 
-    def broadcast_in_place(self, values: Vector) -> None:
+    def broadcast_in_place(self, values: Vector, source: int = 0) -> None:
         """Nobody to tell."""
 
     def broadcast(self, message: T) -> T:

@@ -32,6 +32,9 @@ MAX_SUMMANDS = 1 << (54 - BIN_BITS)
 HUGE = 2.0**973
 """Larger magnitudes (about 8e292) count as infinite: they fit no bin whose rounding constant is a finite double."""
 
+LEAST_CUT = 1 << 16
+"""Entries of a buffer that is summed in shares; below that it is the number of messages that counts."""
+
 _SMALLEST_EXPONENT = -1074
 _LOWEST_TOP = N_FOLDS - 1
 _UNITS = np.ldexp(1.0, BIN_BITS * np.arange(64) + _SMALLEST_EXPONENT)
@@ -91,34 +94,42 @@ class ExactSum:
             buffer, self.starts, self._tops, self._folds, self._special, _REACH_BITS, _ROUNDERS, begin, end
         )  # fmt: skip
 
-    def reduce(self, comm: Communicator, extras: Floats) -> tuple[Floats, Floats]:
+    def reduce(self, comm: Communicator, extras: Floats, to_root: bool = False) -> tuple[Floats, Floats]:
         """The sum over all that all ranks added, and the plain sum of `extras` over the ranks, on every rank.
 
         One collective in the common case: the ranks send their bins aligned to the tops of the reduction before. Only
         of segments whose largest magnitude has since moved to another bin, which all learn from that same collective,
         the right tops are found and the bins sent again. The tops sent first never show in the result.
+        Where the sum of a large buffer is for root alone (`to_root`), each rank adds and rounds a share of it, which
+        takes two thirds of the bytes; the other ranks then have no sum that means anything.
         Raises OverflowError on all ranks where all together added more than `MAX_SUMMANDS` buffers.
         """
+        is_cut = to_root and comm.size > 1 and self._special.size >= LEAST_CUT
         every = np.arange(self._tops.size)
         if self._expected_tops is None:
             self._expected_tops = self._agreed_tops(comm, every)
-        folds, votes, rest = self._first_sum(comm, self._expected_tops, every, extras)
+        total = np.zeros(self._special.size)
+        folds, votes, rest = self._first_sum(comm, self._expected_tops, every, extras, total if is_cut else None)
         moved = np.flatnonzero((votes < 1) | (votes >= _ABOVE))
         if moved.size:
             self._expected_tops[moved] = self._agreed_tops(comm, moved)
-            folds[:, self._entries(moved)] = self._second_sum(comm, self._expected_tops, moved)
+            entries, again = self._entries(moved), self._second_sum(comm, self._expected_tops, moved)
+            total[entries], folds[:, entries] = _rounded(again), again
         _check_count(int(rest[0]))
-        total = np.empty(self._special.size)
-        _round(folds, total)
-        return total, rest[1:]
+        return total if is_cut else _rounded(folds), rest[1:]
 
     def _agreed_tops(self, comm: Communicator, segments: Ints) -> Ints:
         tops = self._tops[segments]
         comm.max_in_place(tops)
         return tops
 
-    def _first_sum(self, comm: Communicator, tops: Ints, every: Ints, extras: Floats) -> tuple[Floats, Floats, Floats]:
-        """Over the ranks: the bins below `tops`, the votes on these tops, and the count of summands with the extras."""
+    def _first_sum(
+        self, comm: Communicator, tops: Ints, every: Ints, extras: Floats, rounded: Floats | None
+    ) -> tuple[Floats, Floats, Floats]:
+        """Over the ranks: the bins below `tops`, the votes on these tops, and the count of summands with the extras.
+
+        Bins are summed on all ranks, or else on root they go to `rounded` as the numbers that they stand for.
+        """
         n_folded, n_segments = self._folds.size, tops.size
         self._message.resize(message_length(self._special.size, n_segments, extras.size), refcheck=False)
         folds = self._message[:n_folded].reshape(self._folds.shape)
@@ -128,7 +139,11 @@ class ExactSum:
             folds[0] += self._special
         votes[...] = np.where(self._tops > tops, _ABOVE, self._tops == tops)
         rest[0], rest[1:] = self._n_summands, extras
-        comm.sum_in_place(self._message)
+        if rounded is None:
+            comm.sum_in_place(self._message)
+        else:
+            comm.sum_columns(folds, _rounded, rounded)
+            comm.sum_in_place(self._message[n_folded:])
         return folds, votes, rest.copy()
 
     def _second_sum(self, comm: Communicator, tops: Ints, segments: Ints) -> Floats:
@@ -174,6 +189,13 @@ def _align(folds: Floats, starts: Ints, own: Ints, tops: Ints, segments: Ints, i
 def _copy(values: Floats, into: Floats) -> None:
     for i in range(values.size):
         into[i] = values[i]
+
+
+def _rounded(folds: Floats) -> Floats:
+    """(n,) what bins (3, n) stand for."""
+    total = np.empty(folds.shape[1])
+    _round(folds, total)
+    return total
 
 
 @kernel

@@ -172,6 +172,19 @@ class MpiCommunicator:
         for piece in _pieces(values):
             self._group.Allreduce(MPI.IN_PLACE, piece, MPI.SUM)
 
+    def sum_columns(self, values: Vector, finish: Callable[[Vector], Vector], into: Vector) -> None:
+        """Fill `into` on root with what `finish` makes of the sum of `values` over the ranks; see Communicator."""
+        from mpi4py import MPI
+
+        for start in range(0, values.shape[1], _LARGEST_COUNT):
+            piece = values[:, start : start + _LARGEST_COUNT]
+            counts = [len(share) for share in np.array_split(np.empty(piece.shape[1], np.bool_), self.size)]
+            own = np.empty((len(piece), counts[self.rank]), values.dtype)
+            for row, mine in zip(piece, own, strict=True):
+                self._group.Reduce_scatter(row, mine, counts, MPI.SUM)
+            place = [into[start : start + _LARGEST_COUNT], counts] if self.is_root else None
+            self._group.Gatherv(finish(own), place, root=0)
+
     def max_in_place(self, values: Vector) -> None:
         """Replace `values` by their maximum over the ranks."""
         from mpi4py import MPI
@@ -179,10 +192,10 @@ class MpiCommunicator:
         for piece in _pieces(values):
             self._group.Allreduce(MPI.IN_PLACE, piece, MPI.MAX)
 
-    def broadcast_in_place(self, values: Vector) -> None:
-        """Replace `values` by root's."""
+    def broadcast_in_place(self, values: Vector, source: int = 0) -> None:
+        """Replace `values` by those of one rank, root where none is named."""
         for piece in _pieces(values):
-            self._group.Bcast(piece, root=0)
+            self._group.Bcast(piece, root=source)
 
     def broadcast(self, message: T) -> T:
         """Root's message, on all ranks."""

@@ -71,15 +71,21 @@ class TeamMember:
         """Replace `values` by their sum over the threads."""
         self._reduce(values, np.add)
 
+    def sum_columns(self, values: Vector, finish: Callable[[Vector], Vector], into: Vector) -> None:
+        """Fill `into` on root with what `finish` makes of the sum of `values` over the threads; see Communicator."""
+        self.sum_in_place(values)
+        if self.is_root:
+            into[...] = finish(values)
+
     def max_in_place(self, values: Vector) -> None:
         """Replace `values` by their maximum over the threads."""
         self._reduce(values, np.maximum)
 
-    def broadcast_in_place(self, values: Vector) -> None:
-        """Replace `values` by root's."""
+    def broadcast_in_place(self, values: Vector, source: int = 0) -> None:
+        """Replace `values` by those of one thread, root where none is named."""
         self._meet(values)
-        if not self.is_root:
-            values[...] = self._team.board[0]
+        if self.rank != source:
+            values[...] = self._team.board[source]
         self.barrier()
 
     def broadcast(self, message: T) -> T:

@@ -25,6 +25,7 @@ from prosper_ng.training.annealing import AnnealingPoint
 from prosper_ng.training.clock import Clock
 from prosper_ng.training.data_selection import Rows, batch_of, best_explained, noisy_values, visited_rows
 from prosper_ng.training.held_out import HeldOut
+from prosper_ng.training.joint_algebra import JointAlgebra
 from prosper_ng.training.maximization import Carried, Maximization
 from prosper_ng.training.requirements import check_model
 from prosper_ng.training.restarts import Leg, leg_of, seed_of
@@ -157,6 +158,7 @@ class TruncatedEM:
         self._summand = np.zeros(sum(lengths) + sum(apart))
         self._block_sums = NamedArrays(shapes, self._summand[: sum(lengths)])
         self._leg = Leg(0, False, 1)
+        self._algebra = JointAlgebra(problem.comm, shapes)
 
     def sweeps(self, state: TrainingState) -> Iterator[SweepReport]:
         """Sweep over the data until the last sweep is done; `state` is brought up to date before each report."""
@@ -175,12 +177,14 @@ class TruncatedEM:
                 with during(f"in the reduction {where}"):
                     sums = self._reduce(clock, seconds)
                 failure: Exception | None = None
+                carried = Carried(state.params, state.totals, state.memory)
+                with during(f"in the M-step {where}"), self._algebra.shared() as leads:
+                    if leads:
+                        try:
+                            state.params = self._maximization.update(carried, sums, sweep, part, point)
+                        except Exception as error:
+                            failure = error
                 if comm.is_root:
-                    try:
-                        carried = Carried(state.params, state.totals, state.memory)
-                        state.params = self._maximization.update(carried, sums, sweep, part, point)
-                    except Exception as error:
-                        failure = error
                     clock.lap("m_step")
                 with during(f"in the broadcast {where}"):
                     failed = self._broadcast(state.params, failure)
@@ -248,10 +252,10 @@ class TruncatedEM:
         sums["free_energy"] += np.sum(posterior.free_energy, where=True if kept is None else kept)
 
     def _reduce(self, clock: Clock, seconds: float) -> NamedArrays:
-        """The statistics of a part over all ranks; this rank's counts and `seconds` of the E-step ride along."""
+        """On root the statistics of a part over all ranks; counts and `seconds` of the E-step ride along."""
         extras = np.zeros(3 + self.problem.comm.size)
         extras[:3], extras[3 + self.problem.comm.rank] = clock.counts, seconds
-        total, extras = self._sum.reduce(self.problem.comm, extras)
+        total, extras = self._sum.reduce(self.problem.comm, extras, to_root=True)
         clock.reduced(extras, seconds)
         n_statistics = len(self._block_sums.buffer)
         self._held_out += float(total[n_statistics:].sum())

@@ -14,6 +14,7 @@ from prosper_ng.environment import prepare_environment
 prepare_environment()
 
 import numpy as np
+import scipy
 from scipy.optimize import nnls
 from synthetic import MODELS, N_PROPOSED, Size, problem_of, time_sweeps
 
@@ -24,11 +25,14 @@ from prosper_ng.experiments.estimate import Traffic, traffic_of
 from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.learning.memory import needs_of, sizes_of
 from prosper_ng.models.interface import MStep
-from prosper_ng.numerics.linear import packed
+from prosper_ng.numerics import tiles
+from prosper_ng.numerics.linear import _first_equal, packed, unpacked
 from prosper_ng.numerics.named_arrays import NamedArrays, segments
-from prosper_ng.parallel.exact_sum import ExactSum
+from prosper_ng.parallel.communicator import SerialCommunicator
+from prosper_ng.parallel.exact_sum import LEAST_CUT, ExactSum
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
 from prosper_ng.training.em import statistics_of
+from prosper_ng.training.joint_algebra import numbers_of_an_update
 
 SMALL = Size(N=2048, D=64, H=256, S=60, active=3, block_rows=512)
 FITTED = [
@@ -49,7 +53,9 @@ class Constants(NamedTuple):
     reduction: float
     """Of a statistic, without a network."""
     m_step: float
-    """Of H³ + D H²."""
+    """Of H³ + D H², by one rank."""
+    joint: float
+    """Of H², in an M-step of all ranks what more of them make no faster."""
     error: float
     """The largest factor by which the fit of the E-step is off."""
 
@@ -87,8 +93,8 @@ def n_statistics_of(kind: str, D: int, H: int) -> int:
     return 2 + sum(int(np.prod(shape)) for shape in shapes.values())
 
 
-def of_large_matrices(kind: str, H: int, D: int = 256) -> tuple[float, float, float]:
-    """Nanoseconds of prepare, of a reduced statistic, and of the M-step, at a large H."""
+def of_large_matrices(kind: str, H: int, D: int = 256) -> tuple[float, float, float, float]:
+    """Nanoseconds of prepare, of a reduced statistic, of the M-step by one rank and by all, at a large H."""
     size = Size(N=64, D=D, H=H, S=60, active=8, block_rows=64)
     problem, params, _ = problem_of(kind, size)
     shapes = statistics_of(problem.model, problem.n_observed)
@@ -102,7 +108,32 @@ def of_large_matrices(kind: str, H: int, D: int = 256) -> tuple[float, float, fl
     reduction = shortest(lambda: total.reduce(problem.comm, np.zeros(4))) / len(sums.buffer)
     learn = frozenset(model.parameters(D))
     m_step = shortest(lambda: model.maximize(params, sums, MStep(learn, rng=rng)), 2) / (H**3 + D * H**2)
-    return 1e9 * prepare, 1e9 * reduction, 1e9 * m_step
+    return 1e9 * prepare, 1e9 * reduction, 1e9 * m_step, 1e9 * joint_seconds(H, rng) / H**2
+
+
+def joint_seconds(H: int, rng) -> float:
+    """What all ranks wait for in an M-step together: column after column of tiles, root, and a chunk of rows."""
+    root = rng.standard_normal((H, H // 4))
+    matrix = root @ root.T + H * np.eye(H)
+    triangle, comm = packed(matrix), SerialCommunicator()
+    tile, column = np.linalg.cholesky(matrix[: tiles.TILE, : tiles.TILE]), matrix[H // 2 :, : tiles.TILE].copy()
+
+    def panel() -> None:
+        # At half of the height, as in the mean: one column is finished, and the next one made ready by its owner.
+        scipy.linalg.blas.dtrsm(1.0, tile, column, side=1, lower=1, trans_a=1)
+        _ = column - column @ column[: tiles.TILE].T
+
+    def by_root() -> None:
+        # As `solve_least_change` does it: unpacked, in other units, compared, and packed again for the others.
+        moment = unpacked(triangle) * np.ones((H, 1))
+        moment *= np.ones(H)
+        _first_equal(moment)
+        packed(moment)
+        moment.copy()
+
+    rows = rng.standard_normal((tiles.ROWS, H))
+    solved = shortest(lambda: tiles.solutions(matrix, rows, comm))
+    return shortest(panel) * H / tiles.TILE + shortest(by_root) + solved
 
 
 def statistics_like(kind: str, shapes, params, rng, D: int, H: int):
@@ -122,7 +153,7 @@ def statistics_like(kind: str, shapes, params, rng, D: int, H: int):
 
 
 def fit(kind: str, largest: int) -> Constants:
-    prepare, reduction, m_step = of_large_matrices(kind, largest)
+    prepare, *of_update = of_large_matrices(kind, largest)
     rows, seconds = [], []
     for size in FITTED:
         found = time_sweeps(kind, size, n_sweeps=5)
@@ -131,7 +162,13 @@ def fit(kind: str, largest: int) -> Constants:
     A, t = np.array(rows), np.array(seconds)
     constants, _ = nnls(A / t[:, None], np.ones(len(t)))  # equal relative errors
     ratios = A @ constants / t
-    return Constants(constants, prepare, reduction, m_step, float(np.max(np.maximum(ratios, 1 / ratios))))
+    return Constants(constants, prepare, *of_update, float(np.max(np.maximum(ratios, 1 / ratios))))
+
+
+def m_step_seconds(found: Constants, D: int, H: int, n_ranks: int) -> float:
+    """Without the network."""
+    alone = 1e-9 * found.m_step * (float(H) ** 3 + D * float(H) ** 2)
+    return alone if H < tiles.LEAST_TILED else alone / n_ranks + 1e-9 * found.joint * float(H) ** 2
 
 
 def show_constants(kind: str, found: Constants) -> None:
@@ -139,7 +176,7 @@ def show_constants(kind: str, found: Constants) -> None:
     for name, value in zip(NAMES, found.e_step, strict=True):
         print(f"  {name:<34}{value:>9.3g}")
     print(f"  {'prepare, D H²':<34}{found.prepare:>9.3g}\n  {'reduction, a statistic':<34}{found.reduction:>9.3g}")
-    print(f"  {'M-step, H³ + D H²':<34}{found.m_step:>9.3g}")
+    print(f"  {'M-step, H³ + D H²':<34}{found.m_step:>9.3g}\n  {'M-step of all, H²':<34}{found.joint:>9.3g}")
 
 
 def predict(kind: str, found: Constants, options: argparse.Namespace) -> None:
@@ -155,7 +192,7 @@ def predict(kind: str, found: Constants, options: argparse.Namespace) -> None:
         size = Size(N // R, D, H, S, 8, blocks.block_rows)
         *per_row, per_block = found.e_step * features(size, sizes.n_statistics, 8)
         of_rows, of_blocks = sum(per_row), per_block * n_blocks / -(-size.N // size.block_rows)
-        prepare, m_step = 1e-9 * found.prepare * D * H**2, 1e-9 * found.m_step * (H**3 + D * H**2)
+        prepare, m_step = 1e-9 * found.prepare * D * H**2, m_step_seconds(found, D, H, R)
         local = 1e-9 * found.reduction * sizes.n_statistics
         traffic = traffic_of(config, D, R)
         slow, fast = (traffic.seconds(R, 1, bandwidth) for bandwidth in (1.25e9, 12.5e9))
@@ -187,9 +224,11 @@ def crossings(kind: str, found: Constants, D: int, S: int) -> None:
 
 def serial(kind: str, found: Constants, what: str | float, D: int, H: int) -> float:
     if what == "m_step":
-        return 1e-9 * found.m_step * (float(H) ** 3 + D * float(H) ** 2)
+        return m_step_seconds(found, D, H, 1000)
     assert isinstance(what, float)
-    return Traffic(24 * n_statistics_of(kind, D, H), 8 * D * H).seconds(1000, 1, what)
+    P, statistics = n_statistics_of(kind, D, H), MODELS[kind](n_latents=int(H)).statistics(D)
+    n_broadcast = D * H + numbers_of_an_update(statistics, D, 1000)
+    return Traffic(24 * P, 8 * n_broadcast, 8 * P * (P >= LEAST_CUT)).seconds(1000, 1, what)
 
 
 def rows_of(kind: str, found: Constants, n_rows: int, D: int, H: int, S: int) -> float:

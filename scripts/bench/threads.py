@@ -1,7 +1,7 @@
-"""Threads beside MPI ranks: `learn(n_jobs=2)` against `mpiexec -n 2` with `learn(comm=)`, turn and turn about.
+"""Threads beside MPI ranks: `learn(n_jobs=n)` against `mpiexec -n n` with `learn(comm=)`, turn and turn about.
 
-Both learn from the same patches of a photograph, with the same bits; what is compared is the wall time of the sweeps
-after the first.
+All learn from the same patches of a photograph, with the same bits; what is compared is the wall time of the sweeps
+after the first, its median over the rounds and the least and most.
 """
 
 import argparse
@@ -9,8 +9,11 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from prosper_ng.environment import prepare_environment
 
@@ -26,33 +29,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--image", default="camera", help="a file, or a name in scikit-image (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=2, help="threads, and ranks (default: %(default)s)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 4], help="threads, and ranks (default: 1 2 4)")
     parser.add_argument("--one", choices=MODELS, help=argparse.SUPPRESS)
     parser.add_argument("--comm", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         _measure(arguments)
         return
-    print(f"{'model':6} {'threads s':>10} {'ranks s':>10} {'speed of threads':>17}   same bits")
+    print("| model | workers | threads, s | ranks, s | same bits |\n" + "| --- " * 5 + "|")
     for kind in MODELS:
-        threads, ranks = [], []
+        seconds: dict[tuple[int, bool], list[float]] = {}
         digests = set()
-        for _ in range(arguments.rounds):
-            for of, launcher in ((threads, []), (ranks, [str(MPIEXEC), "-n", str(arguments.size)])):
-                found = _run(launcher, kind, arguments)
-                of.append(found["seconds"])
-                digests.add(found["digest"])
-        speed = median(rank / thread for thread, rank in zip(threads, ranks, strict=True))
-        print(f"{kind:6} {median(threads):10.2f} {median(ranks):10.2f} {speed:17.2f}   {len(digests) == 1}")
+        for _, size, of_ranks in product(range(arguments.rounds), arguments.sizes, (False, True)):
+            found = _run(size, of_ranks, kind, arguments.image)
+            seconds.setdefault((size, of_ranks), []).append(found["seconds"])
+            digests.add(found["digest"])
+        for size in arguments.sizes:
+            cells = " | ".join(_spread(seconds[size, of_ranks]) for of_ranks in (False, True))
+            print(f"| {kind.upper()} | {size} | {cells} | {len(digests) == 1} |", flush=True)
 
 
-def _run(launcher: list[str], kind: str, arguments: argparse.Namespace) -> dict[str, float | str]:
-    command = [*launcher, sys.executable, __file__, "--one", kind, "--image", arguments.image]
-    command += ["--size", str(arguments.size), *(["--comm"] if launcher else [])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _spread(times: Sequence[float]) -> str:
+    return f"{median(times):.2f} ({min(times):.2f} to {max(times):.2f})"
+
+
+def _run(size: int, of_ranks: bool, kind: str, image: str) -> dict[str, Any]:
+    launcher = [str(MPIEXEC), "-n", str(size)] if of_ranks else []
+    command = [*launcher, sys.executable, __file__, "--one", kind, "--image", image, "--sizes", str(size)]
+    done = subprocess.run(command + ["--comm"] * of_ranks, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
-    found: dict[str, float | str] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
@@ -70,7 +77,7 @@ def _measure(arguments: argparse.Namespace) -> None:
     times = []
     learned = prosper_ng.learn(
         data, MODELS[arguments.one], estep=ESTEP, training={"n_sweeps": 4, "updates_per_sweep": 4}, seed=1, comm=comm,
-        n_jobs=None if comm else arguments.size, on_sweep=lambda report, params: times.append(time.perf_counter()),
+        n_jobs=None if comm else arguments.sizes[0], on_sweep=lambda report, params: times.append(time.perf_counter()),
     )  # fmt: skip
     if comm is None or comm.Get_rank() == 0:
         print(json.dumps({"seconds": times[-1] - times[0], "digest": learned.digest}))

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import on_libraries
+
 PROGRAMS = Path(__file__).parent / "programs"
 
 
-@pytest.mark.parametrize("n_ranks", [1, 2, 3])
+@on_libraries("n_ranks", [1, 2, 3], 3)
 def test_every_method(mpiexec, n_ranks):
     done = mpiexec(n_ranks, sys.executable, PROGRAMS / "methods.py", env={"EXPECTED": str(n_ranks)})
     assert (done.returncode, done.stdout, done.stderr) == (0, f"checked {n_ranks}\n", "")
@@ -23,7 +25,7 @@ def test_the_serial_sums_are_real(serial_sums):
     assert len(set(map(str, json.loads(serial_sums)))) > 15
 
 
-@pytest.mark.parametrize("n_ranks", [1, 2, 3, 5])
+@on_libraries("n_ranks", [1, 2, 3, 5], 3)
 def test_exact_sums_and_selection_have_the_bits_of_a_single_process(mpiexec, serial_sums, n_ranks):
     done = mpiexec(n_ranks, sys.executable, PROGRAMS / "sums.py")
     assert (done.returncode, done.stderr) == (0, "")

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from tests.conftest import launcher
-from tests.mpi.test_reliability import open_mpi, start
+from tests.conftest import launcher, open_mpi
+from tests.mpi.test_reliability import start
 
 CONNECT = """
 import sys

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import within
+from tests.conftest import on_libraries, within
 
 PROGRAM = Path(__file__).parent / "programs" / "faults.py"
 
@@ -29,7 +29,7 @@ def fail(mpiexec, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("ranks", [(0,), (1,), (1, 2)])
+@on_libraries("ranks", [((0,),), ((1,),), ((1, 2),)], ((1,),))
 def test_an_error_on_some_ranks_ends_all_with_one_message(fail, ranks):
     status, said, seconds = fail("user", *ranks)
     assert status == 3

@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from tests.conftest import on_libraries
+
 pytestmark = pytest.mark.mpi
 
 SCRIPT = """
@@ -59,7 +61,7 @@ def digest():
     return space["learn"]().digest
 
 
-@pytest.mark.parametrize("n_ranks", [2, 3])
+@on_libraries("n_ranks", [2, 3], 2)
 def test_any_number_of_ranks_makes_the_same_bits(mpiexec, digest, n_ranks):
     code = (
         SCRIPT

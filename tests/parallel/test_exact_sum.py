@@ -57,6 +57,20 @@ def check_groups(case):
 
     assert on_team(size, grouped) == [expected] * size
 
+    def cut(comm):
+        sums = ExactSum(lengths)
+        for i, rank in zip(order, ranks, strict=True):
+            if rank == comm.rank:
+                sums.add(summands[i])
+        first, _ = sums.reduce(comm, NO_EXTRAS, to_root=True)
+        again, extras = sums.reduce(comm, np.ones(2), to_root=True)
+        assert extras.tolist() == [comm.size] * 2
+        return bits(first), bits(again)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact_sum, "LEAST_CUT", 0)
+        assert on_team(size, cut)[0] == (expected, expected)
+
 
 @settings(max_examples=150, deadline=None)
 @given(grouped_summands(any_finite))

@@ -1,5 +1,6 @@
 """Evolutionary search: states are parents of states (Drefs, Guiraud and Lücke, arXiv 2012.12294)."""
 
+from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -159,6 +160,7 @@ class _Flips(NamedTuple):
     """(H + 1,) mean distance of latents that are switched on, with a minus sign; infinite where none is."""
 
 
+@lru_cache(maxsize=16)
 def _flips(n_latents: int, mean_flips: float, target: float) -> _Flips:
     """Switch latents on and off so that H p changes are expected in all and c active latents after them.
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.kernels import kernel
-from prosper_ng.latents.space import Layout, room_for_active, unpack, unpack_binary
+from prosper_ng.latents.space import Layout, room_for_active, room_for_states, unpack, unpack_states
 from prosper_ng.models.interface import Batch, Floats
 from prosper_ng.numerics.copying import copy
 
@@ -88,27 +88,38 @@ def log_joint_of_states(
     zero: Any, singletons: Any, gram: Any, codes: Any, alphabet: Any, layout: Layout, result: Any
 ) -> None:
     """Fill (n, S) with the log joints of codes (n, S, words)."""
-    first = np.uint64(0)
+    if alphabet.shape[0] == 2 and alphabet[1] == 1.0:
+        _log_joint_of_binary(zero, singletons, gram, codes, result)
+        return
     latents, indices = room_for_active(layout.n_latents)
-    unit = alphabet.shape[0] == 2 and alphabet[1] == 1.0
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
             total = zero[n]
-            if unit:
-                for i in range(unpack_binary(codes[n], s, latents)):
-                    h = np.uint64(latents[i])
-                    overlap = 0.0
-                    for j in range(i):
-                        overlap += gram[h, np.uint64(latents[j])]
-                    total += singletons[n, h, first] - overlap
-            else:
-                for i in range(unpack(codes[n, s], layout, latents, indices)):
-                    h, value = np.uint64(latents[i]), np.uint64(indices[i])
-                    overlap = 0.0
-                    for j in range(i):
-                        overlap += gram[h, np.uint64(latents[j])] * alphabet[np.uint64(indices[j])]
-                    total += singletons[n, h, value - np.uint64(1)] - overlap * alphabet[value]
+            for i in range(unpack(codes[n, s], layout, latents, indices)):
+                h, value = np.uint64(latents[i]), np.uint64(indices[i])
+                overlap = 0.0
+                for j in range(i):
+                    overlap += gram[h, np.uint64(latents[j])] * alphabet[np.uint64(indices[j])]
+                total += singletons[n, h, value - np.uint64(1)] - overlap * alphabet[value]
             result[n, s] = total
+
+
+@kernel(error_model="numpy")
+def _log_joint_of_binary(zero: Any, singletons: Any, gram: Any, codes: Any, result: Any) -> None:
+    first = np.uint64(0)
+    latents, ends = room_for_states(codes.shape[1], gram.shape[0])
+    for n in range(codes.shape[0]):
+        unpack_states(codes[n], latents, ends)
+        begin = 0
+        for s in range(codes.shape[1]):
+            total, end = zero[n], ends[s]
+            for i in range(begin, end):
+                h = np.uint64(latents[np.uint64(i)])
+                overlap = 0.0
+                for j in range(begin, i):
+                    overlap += gram[h, np.uint64(latents[np.uint64(j)])]
+                total += singletons[n, h, first] - overlap
+            begin, result[n, s] = end, total
 
 
 @kernel

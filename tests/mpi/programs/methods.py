@@ -21,6 +21,12 @@ def check_arrays(comm):
     comm.sum_in_place(counts)
     assert (counts == 2**62 // comm.size * comm.size).all()
 
+    for n in (0, 1, comm.size - 1, comm.size, 5 * comm.size + 2):
+        shares, found = np.arange(2.0 * n).reshape(2, n) + comm.rank, np.full(n, -1.0)
+        comm.sum_columns(shares, lambda columns: columns[1] - 2 * columns[0], found)
+        expected = comm.size * (n - np.arange(n)) - triangle if comm.is_root else np.full(n, -1.0)
+        assert found.tolist() == expected.tolist()
+
     largest = np.array([comm.rank, -comm.rank], dtype=np.int64)
     comm.max_in_place(largest)
     assert largest.tolist() == [comm.size - 1, 0]
@@ -28,6 +34,9 @@ def check_arrays(comm):
     words = np.full((3, 2), comm.rank + 7, dtype=np.uint64)
     comm.broadcast_in_place(words)
     assert (words == 7).all()
+    words[...] = comm.rank
+    comm.broadcast_in_place(words, comm.size - 1)
+    assert (words == comm.size - 1).all()
 
     scalar = np.array(float(comm.rank))
     comm.sum_in_place(scalar)
@@ -46,6 +55,9 @@ def check_long_arrays_in_pieces(comm):
     values += comm.rank
     comm.max_in_place(values)
     assert values[22] == comm.size * 22 + comm.size * (comm.size - 1) // 2 + comm.size - 1
+    shares, found = np.arange(46.0).reshape(2, 23) + comm.rank, np.zeros(23)
+    comm.sum_columns(shares, lambda columns: columns[1] - columns[0], found)
+    assert found.tolist() == [23.0 * comm.size * comm.is_root] * 23
     values[:] = comm.rank
     comm.broadcast_in_place(values)
     assert not values.any()

@@ -1,6 +1,7 @@
 """Exact sums and a selection over blocks of rows; root prints their bits. Without a launcher it is the serial twin."""
 
 import json
+import sys
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from prosper_ng.environment import prepare_environment
 
 prepare_environment()
 
+from prosper_ng.parallel import exact_sum  # noqa: E402
 from prosper_ng.parallel.exact_sum import ExactSum  # noqa: E402
 from prosper_ng.parallel.failure import ending_all_ranks_together  # noqa: E402
 from prosper_ng.parallel.mpi import connect  # noqa: E402
@@ -41,6 +43,11 @@ def main():
                     sums.add(statistics(block, sweep))
                 total, extras = sums.reduce(comm, np.array([1.0, len(BLOCKS.blocks(part, owned))]))
                 assert extras[0] == comm.size
+                exact_sum.LEAST_CUT = 0  # as if it were a large buffer
+                cut, extras_again = sums.reduce(comm, extras / comm.size, to_root=True)
+                exact_sum.LEAST_CUT = sys.maxsize
+                assert not comm.is_root or cut.tobytes() == total.tobytes()
+                assert np.allclose(extras_again, extras)
                 found.append(total.tobytes().hex())
                 found.append(extras[1])
         rows = BLOCKS.owned_rows(comm.rank, comm.size)
