@@ -282,15 +282,7 @@ def add_moments(
                 gather_vectors(k, b, mu, states, own, mean)
                 gather_matrices(k, gram, states, G)
                 _border(k, own, mean, G, numbers)
-                if full:
-                    gather_matrices(k, Psi, states, L)
-                    _project(k, G, L, product, A)
-                _eliminate(k, A, numbers)
-                invert(k, A)
-                if full:
-                    _return(k, A, L, inverse, product, mean, covariance, G)
-                else:
-                    _add_solution(k, A, mean)
+                _solve(k, full, Psi, states, numbers, G, A, L, inverse, product, mean, covariance)
                 log_determinant += _take_weights(first * n_states, stop - start, shares, states, numbers, determinants)
                 _add_states(k, stop - start, states, numbers, mean, covariance, means, counts, second)
                 if full:
@@ -302,6 +294,23 @@ def add_moments(
                 start = stop
         log_determinant += _weighted_logs(determinants, shares[first * n_states : last * n_states])
     return log_determinant
+
+
+@inner_kernel(error_model="numpy")
+def _solve(
+    k: int, full: bool, Psi: Any, states: Any, numbers: Any, G: Any, A: Any, L: Any, inverse: Any, product: Any,
+    mean: Any, covariance: Any,
+) -> None:  # fmt: skip
+    """The posterior means and covariances of some states, from their matrices with borders."""
+    if full:
+        gather_matrices(k, Psi, states, L)
+        _project(k, G, L, product, A)
+    _eliminate(k, A, numbers)
+    invert(k, A)
+    if full:
+        _return(k, A, L, inverse, product, mean, covariance, G)
+    else:
+        _add_solution(k, A, mean)
 
 
 @inner_kernel(error_model="numpy")
