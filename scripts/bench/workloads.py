@@ -135,8 +135,9 @@ def write(workload: Workload, image: str, n_sweeps: int, folder: Path) -> None:
     np.save(folder / "rows.npy", rows_of(workload, image))
     parts = assembly_of(folder / "rows.npy", workload.model, workload.estep)
     state = start(parts.problem, parts.initial)
-    for _ in TruncatedEM(parts.problem, Training(n_sweeps=n_sweeps)).sweeps(state):
-        pass
+    if n_sweeps > 0:
+        for _ in TruncatedEM(parts.problem, Training(n_sweeps=n_sweeps)).sweeps(state):
+            pass
     np.savez(folder / "start.npz", **state.params)
     if "codes" in state.rows:
         np.save(folder / "codes.npy", state.rows["codes"])
