@@ -3,6 +3,8 @@
 Needs numpy alone: a contender runs under the Python of its own environment.
 """
 
+from __future__ import annotations  # ProSper needs an old Python
+
 import json
 import sys
 import time
@@ -31,7 +33,7 @@ class Start(NamedTuple):
     """(n, S, H) the state sets, where there are any."""
 
     @classmethod
-    def read(cls, folder: Path, every: int) -> "Start":
+    def read(cls, folder: Path, every: int) -> Start:
         """All of it, with every so manieth row."""
         with np.load(folder / "start.npz") as archive:
             params = {name: np.array(archive[name]) for name in archive.files}
