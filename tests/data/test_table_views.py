@@ -16,6 +16,7 @@ from prosper_ng.data.sources.mat import Mat
 from prosper_ng.data.sources.npy import Npy
 from prosper_ng.data.sources.npz import Npz
 from prosper_ng.errors import UserError
+from prosper_ng.parallel.team import on_team
 
 KINDS = ["csv", "hdf5", "mat", "npy", "npz"]
 VALUES = np.random.default_rng(4).normal(size=(50, 12))
@@ -180,3 +181,24 @@ def test_patterns(tmp_path, monkeypatch):
         files_named("x*.npy")
     with pytest.raises(DataError, match="path is an empty list"):
         files_named([])
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_columns_by_name_are_read_by_several_threads_at_once(tmp_path, kind):
+    """Each asks for its own view; the file below them has one position."""
+    values = np.random.default_rng(7).normal(size=(3000, 4))
+    path = tmp_path / f"rows.{kind}"
+    if kind == "csv":
+        np.savetxt(path, values, delimiter=",", fmt="%.17g", header="a,b,c,d", comments="")
+    else:
+        np.savez(path, rows=values)
+    dataset = source(kind, path).open(0)
+    names = ("d", "b") if kind == "csv" else None
+    expected = values[:, [3, 1]] if kind == "csv" else values
+
+    def read(comm):
+        own = dataset if names is None else dataset.of_columns(names)
+        starts = np.random.default_rng(comm.rank).integers(0, 2900, 60)
+        return all(np.array_equal(own.read(start, start + 100), expected[start : start + 100]) for start in starts)
+
+    assert on_team(4, read) == [True] * 4

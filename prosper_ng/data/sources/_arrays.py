@@ -97,7 +97,7 @@ class ArrayDataset(PreparedRows):
     def of_columns(self, names: Sequence[str]) -> "ArrayDataset":
         """The dataset of the columns of these names, nothing done to its rows; DataError where one is not there."""
         found = ArrayDataset(views.of_columns(self.table, names), missing=self.missing)
-        found.switch = self.switch
+        found.switch, found._reading = self.switch, self._reading  # the file is the same
         return found
 
     def raw(self, start: int, stop: int) -> Floats:
