@@ -121,6 +121,14 @@ def test_mistakes_are_sentences(tmp_path, capsys, arguments, message):
     assert message.replace("FILE", str(path)) in err
 
 
+def test_runs_that_are_no_part_of_the_campaign_are_refused(tmp_path, capsys):
+    path = write_campaign(tmp_path, GRID)
+    status, out, err = said(capsys, "run", path, "--output", tmp_path / "out", "--only", "ab12", "cd34")
+    assert (status, out) == (2, "")
+    assert err == f"error: {path} has no run ab12 or cd34; `campaign status` lists the ids of all\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_has_failed_so_nothing_is_begun_anew(tmp_path, capsys):
     path = write_campaign(tmp_path, GRID)
     assert said(capsys, "rerun", path)[:2] == (0, "no run has failed; nothing is restarted\n")

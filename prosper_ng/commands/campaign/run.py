@@ -36,12 +36,19 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 where all runs are finished, 1 where one failed, 75 where there is more to do, 130 after Ctrl-C."""
+    """0 where all runs are finished, 1 where one failed, 75 where there is more to do, 130 after Ctrl-C.
+
+    Raises UserError where none of the runs that are named is one of the campaign.
+    """
+    from prosper_ng.errors import UserError
+
     plan = load_campaign(arguments)
     if arguments.only is None:
         return run_unfinished(plan, plan.runs, arguments)
     chosen = [run for run in plan.runs if run.id in arguments.only]
     unknown = [name for name in arguments.only if name not in {run.id for run in chosen}]
+    if not chosen:
+        raise UserError(f"{plan.path} has no run {' or '.join(unknown)}; `campaign status` lists the ids of all")
     if unknown:
         print(f"warning: no longer runs of {plan.path}: {' '.join(unknown)}", file=sys.stderr)
     return run_unfinished(plan, chosen, arguments, is_part=True)
