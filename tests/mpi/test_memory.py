@@ -69,4 +69,4 @@ def test_bytes_of_a_sweep_are_exact(mpiexec, file):
     done = mpiexec(3, code=TRAFFIC.replace("FILE", str(file)))
     assert done.returncode == 0, done.stderr
     summed, broadcast, *estimated = map(int, done.stdout.split())
-    assert [summed, broadcast] == estimated
+    assert [summed, broadcast, 0] == estimated  # nothing is large enough to be summed in shares

@@ -196,13 +196,15 @@ def _add_states(
 ) -> None:
     """Add <s z>, <s> and the lower triangle of <(s z)(s z)ᵀ>."""
     weight, one = load_row(numbers, WEIGHT), np.uint64(1)
-    for i in range(k):
-        weighted = times(weight, load_row(mean, i))
-        store_row(numbers, SCRATCH, weighted)
-        for lane in range(n_lanes):
+    # State by state, so that the sum of a row does not depend on which states of other rows stand beside its own.
+    for lane in range(n_lanes):
+        owner = np.uint64(states[OWNER, lane])
+        for i in range(k):
             h = np.uint64(states[LATENTS + i, lane])
             counts[h] += numbers[WEIGHT, lane]
-            means[np.uint64(states[OWNER, lane]), h] += numbers[SCRATCH, lane]
+            means[owner, h] += numbers[WEIGHT, lane] * mean[i, lane]
+    for i in range(k):
+        weighted = times(weight, load_row(mean, i))
         for j in range(i + 1):
             own = times(weight, load(covariance, i, j))
             store_row(numbers, SCRATCH, plus_product(own, weighted, load_row(mean, j)))
