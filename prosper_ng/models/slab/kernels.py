@@ -80,8 +80,17 @@ def _project(k: int, G: Any, L: Any, product: Any, A: Any) -> None:
 
 
 @inner_kernel(error_model="numpy")
-def _eliminate(k: int, A: Any, numbers: Any) -> None:
-    """Complete the bordered matrix [[B, u], [uᵀ, 0]] and eliminate B."""
+def _take_up(
+    k: int, full: bool, b: Any, mu: Any, gram: Any, Psi: Any, states: Any, own: Any, mean: Any, G: Any, A: Any, L: Any,
+    product: Any, numbers: Any,
+) -> None:  # fmt: skip
+    """Gather what the states in the lanes need, make the bordered matrix [[B, u], [uᵀ, 0]] of it, and eliminate B."""
+    gather_vectors(k, b, mu, states, own, mean)
+    gather_matrices(k, gram, states, G)
+    _border(k, own, mean, G, numbers)
+    if full:
+        gather_matrices(k, Psi, states, L)
+        _project(k, G, L, product, A)
     for i in range(k):
         store(A, i, i, plus(load(A, i, i), all_lanes(1.0)))
     store(A, k, k, all_lanes(0.0))
@@ -118,13 +127,7 @@ def log_joint_of_states(
                 list_latents(k, start, stop, order, listed, active, states)
                 if missing:
                     complete_grams(k, states, active, elements, observed, known, gram)
-                gather_vectors(k, b, mu, states, own, mean)
-                gather_matrices(k, gram, states, G)
-                _border(k, own, mean, G, numbers)
-                if full:
-                    gather_matrices(k, Psi, states, L)
-                    _project(k, G, L, product, A)
-                _eliminate(k, A, numbers)
+                _take_up(k, full, b, mu, gram, Psi, states, own, mean, G, A, L, product, numbers)
                 _tell(k, first * n_states, stop - start, zero, log_odds, A, states, numbers, determinants, found)
                 start = stop
         _subtract_logs(determinants, found[first * n_states : last * n_states])
@@ -281,10 +284,8 @@ def add_moments(
                 list_latents(k, start, stop, order, listed, active, states)
                 if missing:
                     complete_grams(k, states, active, elements, observed, known, gram)
-                gather_vectors(k, b, mu, states, own, mean)
-                gather_matrices(k, gram, states, G)
-                _border(k, own, mean, G, numbers)
-                _solve(k, full, Psi, states, numbers, G, A, L, inverse, product, mean, covariance)
+                _take_up(k, full, b, mu, gram, Psi, states, own, mean, G, A, L, product, numbers)
+                _solve(k, full, A, L, inverse, product, mean, covariance, G)
                 log_determinant += _take_weights(first * n_states, stop - start, shares, states, numbers, determinants)
                 _add_states(k, stop - start, states, numbers, mean, covariance, means, counts, second)
                 if full:
@@ -299,15 +300,8 @@ def add_moments(
 
 
 @inner_kernel(error_model="numpy")
-def _solve(
-    k: int, full: bool, Psi: Any, states: Any, numbers: Any, G: Any, A: Any, L: Any, inverse: Any, product: Any,
-    mean: Any, covariance: Any,
-) -> None:  # fmt: skip
-    """The posterior means and covariances of some states, from their matrices with borders."""
-    if full:
-        gather_matrices(k, Psi, states, L)
-        _project(k, G, L, product, A)
-    _eliminate(k, A, numbers)
+def _solve(k: int, full: bool, A: Any, L: Any, inverse: Any, product: Any, mean: Any, covariance: Any, G: Any) -> None:
+    """Posterior means and covariances, once B is eliminated."""
     invert(k, A)
     if full:
         _return(k, A, L, inverse, product, mean, covariance, G)
