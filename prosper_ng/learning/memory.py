@@ -9,7 +9,7 @@ parameters, a rank of N_r rows needs, in bytes:
 | state sets | N_r R, R bytes that the E-step keeps of each row: S (8 w + 8) for S states with their log joints |
 | block | n (32 D + 8 H (3 (K - 1) + 2) + C (8 w + 8) + 24 L), C states copied or proposed, L of them weighed |
 | statistics | 8 P (12 + 3 for MPI), and on root + 8 P' for each update in a sweep |
-| M-step | 40 U on root, 32 (U - P) on other ranks where they help, from H = 1024 on |
+| M-step | 40 U on root; 16 H^2 on other ranks where they help with second moments, from H = 1024 on |
 | parameters | 8 * 4 Q, and on root 8 * 4 M for M numbers that the M-step remembers |
 | program | what Python, its libraries and the compiled kernels take; 160 P for a picture of P values, in groups 336 P |
 
@@ -30,11 +30,11 @@ from prosper_ng.errors import UserError
 from prosper_ng.estep.kept_rows import row_bytes, row_state_of
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.numerics.named_arrays import Shape, Triangle
-from prosper_ng.numerics.tiles import LEAST_TILED
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.memory import HostMemory, host_memory, peak_memory
 from prosper_ng.parallel.rows import MOST_TOGETHER, RowBlocks
+from prosper_ng.training.joint_algebra import is_joint, side_of
 from prosper_ng.training.totals import kept_statistics_of, memory_of, statistics_of
 
 PROGRAM = 240 << 20
@@ -57,6 +57,8 @@ class Sizes(NamedTuple):
     """P."""
     n_unpacked: int
     """U, as many with the matrices that the M-step makes of triangles."""
+    side: int
+    """H where there are second moments, else 0."""
     n_parameters: int
     """Q."""
     prunes: bool
@@ -122,7 +124,7 @@ def sizes_of(config: LearningSettings, n_observed: int, dataset: Dataset | None 
     statistics, pruning = statistics_of(model, n_observed), config.training.annealing.data_pruning
     return Sizes(
         n_observed, row_bytes(row_state_of(estep, model, n_observed)), estep.working_bytes(model),
-        _n_numbers(statistics), _n_unpacked(statistics), _n_numbers(specs),
+        _n_numbers(statistics), _n_unpacked(statistics), side_of(statistics), _n_numbers(specs),
         estep.max_active is not None and bool(np.any(np.asarray(pruning))),
         _n_numbers(kept_statistics_of(model, n_observed)), _n_numbers(memory_of(model, n_observed)),
         *((dataset.held_bytes + bytes_after, dataset.is_held) if dataset is not None else ()),
@@ -146,8 +148,7 @@ def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: i
     kept = min(_KEPT_POSTERIORS, n_rows * of_row) + 40 * n_rows if sizes.prunes else 0
     n_buffers, is_root = 12 + 3 * (size > 1), rank == 0
     # A helper of large M-steps has the second moment in its lower triangle, and its factor in a square.
-    helps = size > 1 and sizes.n_unpacked - sizes.n_statistics >= math.comb(LEAST_TILED, 2)
-    of_matrices = 5 * sizes.n_unpacked if is_root else 4 * (sizes.n_unpacked - sizes.n_statistics) * helps
+    of_matrices = 5 * sizes.n_unpacked if is_root else 2 * sizes.side**2 * is_joint(sizes.side, size)
     keeps_data = not memory.cuts_data(data) if sizes.is_held else memory.keeps_data(data)
     return Needs(
         data * keeps_data,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from prosper_ng.kernels import inner_kernel, kernel
 from prosper_ng.numerics import tiles
 from prosper_ng.numerics.named_arrays import packed_size
+from prosper_ng.numerics.tiles import LEAST_TILED
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +26,7 @@ _MOST_LEVERAGE = 1e3
 
 
 class Algebra(Protocol):
-    """What is done with matrices of `tiles.LEAST_TILED` rows or more."""
+    """What is done with a symmetric positive semi-definite matrix."""
 
     def factorized(self, moment: Floats) -> Floats | None:
         """The Cholesky factor of a symmetric matrix (n, n), in the lower triangle; None where it has none."""
@@ -40,8 +41,25 @@ class Algebra(Protocol):
         ...
 
 
+class _Whole:
+    """LAPACK and BLAS do it in one piece."""
+
+    def factorized(self, moment: Floats) -> Floats | None:
+        try:
+            return np.asarray(scipy.linalg.cho_factor(moment, lower=True, check_finite=False)[0])
+        except scipy.linalg.LinAlgError:
+            return None
+
+    def solved(self, factor: Floats, right: Floats) -> Floats:
+        return np.asarray(scipy.linalg.cho_solve((factor, True), right.T, check_finite=False).T)
+
+    def multiplied(self, left: Floats, triangle: Floats) -> Floats:
+        # BLAS counts columns first, so it sees transposes: the lower triangle is its upper one, and S is on the left.
+        return np.asarray(scipy.linalg.blas.dsymm(1.0, _lower(triangle).T, left.T, lower=0).T)
+
+
 class _Single:
-    """One process does it all, as if it were a group."""
+    """One process does it by tiles, as if it were a group."""
 
     rank, size = 0, 1
 
@@ -62,18 +80,23 @@ class _Single:
         """Nobody to tell."""
 
 
-_algebra: ContextVar[Algebra] = ContextVar("algebra")
-_SINGLE = _Single()
+_shared: ContextVar[Algebra] = ContextVar("shared")
+_WHOLE, _SINGLE = _Whole(), _Single()
+
+
+def _algebra_of(n: int) -> Algebra:
+    """What is used for matrices (n, n): from `tiles.LEAST_TILED` on by tiles, which others may help with."""
+    return _WHOLE if n < LEAST_TILED else _shared.get(_SINGLE)
 
 
 @contextmanager
 def using(algebra: Algebra) -> Iterator[None]:
     """Have large matrices dealt with by others, as far as this thread calls for it; what comes out is the same."""
-    before = _algebra.set(algebra)
+    before = _shared.set(algebra)
     try:
         yield
     finally:
-        _algebra.reset(before)
+        _shared.reset(before)
 
 
 def symmetric(lower: Floats) -> Floats:
@@ -130,10 +153,7 @@ def scale_packed(triangle: Floats, scale: Floats) -> None:
 
 def times_symmetric(left: Floats, triangle: Floats) -> Floats:
     """left (D, H) @ S (H, H), where S is symmetric and `triangle` its lower triangle, row by row."""
-    if _side(triangle) >= tiles.LEAST_TILED:
-        return _algebra.get(_SINGLE).multiplied(left, triangle)
-    # BLAS counts columns first, so it sees transposes: the lower triangle is its upper one, and S stands on the left.
-    return np.asarray(scipy.linalg.blas.dsymm(1.0, _lower(triangle).T, left.T, lower=0).T)
+    return _algebra_of(_side(triangle)).multiplied(left, triangle)
 
 
 def cross_moment(values: Floats, means: Floats) -> Floats:
@@ -221,10 +241,8 @@ def solve_least_change(moment: Floats, right: Floats, old: Floats) -> Floats:
     inverse_scale = 1.0 / scale
     scaled = moment * inverse_scale[:, None]
     scaled *= inverse_scale
-    known_part = (
-        old @ moment if len(moment) < tiles.LEAST_TILED else _algebra.get(_SINGLE).multiplied(old, packed(moment))
-    )
-    residual = (right - known_part) * inverse_scale
+    explained = times_symmetric(old, packed(moment)) if len(moment) >= LEAST_TILED else old @ moment
+    residual = (right - explained) * inverse_scale
     return old + _least_solution(scaled, residual) * inverse_scale
 
 
@@ -254,20 +272,11 @@ def _first_equal(moment: Any) -> NDArray[np.int64]:
 
 def _solution(moment: Floats, right: Floats) -> Floats | None:
     """X with X moment = right, where Cholesky's factor can be trusted."""
-    is_large = len(moment) >= tiles.LEAST_TILED
-    try:
-        factor = (
-            _algebra.get(_SINGLE).factorized(moment)
-            if is_large
-            else scipy.linalg.cho_factor(moment, lower=True, check_finite=False)[0]
-        )
-    except scipy.linalg.LinAlgError:
-        return None
+    algebra = _algebra_of(len(moment))
+    factor = algebra.factorized(moment)
     if factor is None or not np.min(np.diagonal(factor)) > _LEAST_PIVOT:  # NaN is not
         return None
-    if is_large:
-        return _algebra.get(_SINGLE).solved(factor, right)
-    return np.asarray(scipy.linalg.cho_solve((factor, True), right.T, check_finite=False).T)
+    return algebra.solved(factor, right)
 
 
 def _of_dependent(moment: Floats, right: Floats) -> Floats:

@@ -108,15 +108,18 @@ class ExactSum:
         every = np.arange(self._tops.size)
         if self._expected_tops is None:
             self._expected_tops = self._agreed_tops(comm, every)
-        total = np.zeros(self._special.size)
-        folds, votes, rest = self._first_sum(comm, self._expected_tops, every, extras, total if is_cut else None)
+        total = np.zeros(self._special.size) if is_cut else None
+        folds, votes, rest = self._first_sum(comm, self._expected_tops, every, extras, total)
         moved = np.flatnonzero((votes < 1) | (votes >= _ABOVE))
         if moved.size:
             self._expected_tops[moved] = self._agreed_tops(comm, moved)
             entries, again = self._entries(moved), self._second_sum(comm, self._expected_tops, moved)
-            total[entries], folds[:, entries] = _rounded(again), again
+            if total is None:
+                folds[:, entries] = again
+            else:
+                total[entries] = _rounded(again)
         _check_count(int(rest[0]))
-        return total if is_cut else _rounded(folds), rest[1:]
+        return _rounded(folds) if total is None else total, rest[1:]
 
     def _agreed_tops(self, comm: Communicator, segments: Ints) -> Ints:
         tops = self._tops[segments]

@@ -21,21 +21,22 @@ _PRODUCTS = 4
 """Of an update with the second moment: for the change of W, the noise, and the free energy before and after."""
 
 
-def is_joint(statistics: Mapping[str, Shape], n_ranks: int) -> bool:
-    """Whether all ranks take part in the M-steps of a model with these statistics."""
-    return n_ranks > 1 and _side(statistics) >= LEAST_TILED
+def is_joint(side: int, n_ranks: int) -> bool:
+    """Whether all ranks take part in M-steps with second moments of so many rows."""
+    return n_ranks > 1 and side >= LEAST_TILED
 
 
 def numbers_of_an_update(statistics: Mapping[str, Shape], n_observed: int, n_ranks: int) -> int:
     """How many numbers a rank gets in one M-step besides the new parameters: those of all matrices, W among them."""
-    n = _side(statistics)
-    if not is_joint(statistics, n_ranks):
+    n = side_of(statistics)
+    if not is_joint(n, n_ranks):
         return 0
     # The second moment, its correlations and their factor; right sides go out to all, and results come back as sums.
     return 3 * packed_size(n) + 3 * (_PRODUCTS + 1) * n_observed * n
 
 
-def _side(statistics: Mapping[str, Shape]) -> int:
+def side_of(statistics: Mapping[str, Shape]) -> int:
+    """The rows of the largest second moment among some statistics; 0 where there is none."""
     return max((shape.n for shape in statistics.values() if isinstance(shape, Triangle)), default=0)
 
 
@@ -48,7 +49,7 @@ class JointAlgebra:
     def __init__(self, comm: Communicator, statistics: Mapping[str, Shape]) -> None:
         """All ranks have one; `statistics` are those of the model, which say how large its second moments are."""
         self._comm = comm
-        self._is_worth_it = is_joint(statistics, comm.size)
+        self._is_worth_it = is_joint(side_of(statistics), comm.size)
         self._held: Floats | None = None
         self._mark: tuple[int, ...] = ()
         self._is_amid = False
