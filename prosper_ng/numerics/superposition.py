@@ -1,55 +1,104 @@
 """Maximum and power mean of the rows of an array: how causes superimpose that do not add up.
 
 `elements` (H, D) holds what each latent contributes, and the first k entries of `latents` which are active. All loops
-over entries compile to vector instructions: no branches, and from one row of `scratch` (4, D) to another, since
-overwriting a row in place would take masked stores.
+over entries are vector instructions: no branches, and from one row of `scratch` (4, D') to another, since overwriting a
+row in place would take masked stores. D' is D rounded up to whole vectors.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.kernels import kernel
-from prosper_ng.numerics.elementary import SMALLEST_EXPONENT, fast_exp, fast_log
+from prosper_ng.kernels import inner_kernel, kernel
+from prosper_ng.numerics.elementary import SMALLEST_EXPONENT
+from prosper_ng.numerics.vectors import (
+    LANES,
+    all_lanes,
+    load,
+    load_row,
+    look_up,
+    mantissa,
+    plus,
+    plus_product,
+    smaller,
+    store,
+    times,
+)
 
 Floats = NDArray[np.float64]
 
 # Stands for 0 where logarithms are taken.
 _SMALLEST = 1e-305
+# Mantissas are told apart by their first four digits, and what is left is a series to the ninth power, within 1e-15.
+_N_MANTISSAS, _N_TERMS = 16, 10
+_BELOW_SIGN, _DIGITS = 2048 * _N_MANTISSAS - 1, _N_MANTISSAS - 1
+
+
+class Root(NamedTuple):
+    """Tables for |x|^q, q = 1 / rho - 1, of x = ± m 2^n with 1 <= m < 2: (c 2^n)^q (m / c)^q, where c is near m."""
+
+    factors: Floats
+    """(2048 * 16,) (c 2^n)^q, by the first digits of m, for each n."""
+    inverses: Floats
+    """(16,) 1 / c."""
+    series: Floats
+    """(10,) of (1 + r)^q in r."""
 
 
 class Powers(NamedTuple):
     """Powers of the dictionary elements relative to the largest of each dimension, so that none overflows.
 
-    What is below exp(-700 / rho) of the largest counts as that: 3e-15 at an exponent of 21.
+    What is below exp(-700 / rho) of the largest counts as that: 3e-15 at an exponent of 21. All are padded with zeros.
     """
 
     powers: Floats
-    """(H, D) sign(w) |w / scale|^rho."""
+    """(H, D') sign(w) |w / scale|^rho; (0, D') where rho is infinite."""
     slopes: Floats
-    """(H, D) |w / scale|^(rho - 1)."""
+    """(H, D') |w / scale|^(rho - 1); (0, D') where rho is infinite."""
     scale: Floats
-    """(D,) largest magnitude."""
+    """(D',) largest magnitude."""
+    root: Root
+    """How to come back from a sum of powers."""
+    rho: float
+    """Exponent of the power mean; infinite for the maximum."""
 
 
 def powers_of(elements: Floats, rho: float) -> Powers:
     """What the power mean of exponent rho needs of the dictionary elements; nothing where rho is infinite."""
-    if rho == np.inf:
-        return Powers(elements[:0], elements[:0], elements[0])
-    magnitudes = np.maximum(np.abs(elements), _SMALLEST)
+    n_dimensions = elements.shape[1]
+    padding = [(0, 0), (0, -n_dimensions % LANES)]
+    magnitudes = np.pad(np.maximum(np.abs(elements), _SMALLEST), padding)
     scale = magnitudes.max(axis=0)
-    logs = np.maximum(np.log(magnitudes) - np.log(scale), SMALLEST_EXPONENT / rho)
-    return Powers(np.where(elements < 0, -1.0, 1.0) * np.exp(rho * logs), np.exp((rho - 1) * logs), scale)
+    if rho == np.inf:
+        return Powers(magnitudes[:0], magnitudes[:0], scale, Root(scale[:0], scale[:0], scale[:0]), rho)
+    powers, slopes = np.zeros_like(magnitudes), np.zeros_like(magnitudes)
+    seen = np.s_[:, :n_dimensions]
+    logs = np.maximum(np.log(magnitudes[seen]) - np.log(scale[:n_dimensions]), SMALLEST_EXPONENT / rho)
+    powers[seen], slopes[seen] = np.where(elements < 0, -1.0, 1.0) * np.exp(rho * logs), np.exp((rho - 1) * logs)
+    return Powers(powers, slopes, scale, _root_of(rho), rho)
+
+
+@lru_cache(maxsize=4)
+def _root_of(rho: float) -> Root:
+    q = 1.0 / rho - 1.0
+    inverses = 1.0 / (1.0 + (np.arange(_N_MANTISSAS) + 0.5) / _N_MANTISSAS)
+    # Zero has the factor of the smallest normal number: what it is multiplied with is 0.
+    exponents = np.maximum(np.arange(2048.0), 1.0) - 1023.0
+    terms = np.arange(1.0, _N_TERMS)
+    series = np.append(1.0, np.cumprod((q + 1.0 - terms) / terms))
+    return Root(np.outer(2.0 ** (q * exponents), inverses**-q).ravel(), inverses, series)
 
 
 @kernel
 def room_for_superposition(elements: Any) -> Any:
-    """`latents` (H,) and `scratch` (4, D) for the functions below."""
-    return np.empty(elements.shape[0], np.int64), np.empty((4, elements.shape[1]))
+    """`latents` (H,) and `scratch` (4, D') for the functions below."""
+    n_vectors = -(-elements.shape[1] // LANES)
+    return np.empty(elements.shape[0], np.int64), np.empty((4, n_vectors * LANES))
 
 
-@kernel
+@inner_kernel
 def maximum(elements: Any, latents: Any, k: int, scratch: Any) -> int:
     """The row of `scratch` that now holds the entries of largest magnitude of k latents; zeros where k is 0."""
     n_dimensions = elements.shape[1]
@@ -66,7 +115,7 @@ def maximum(elements: Any, latents: Any, k: int, scratch: Any) -> int:
     return old
 
 
-@kernel
+@inner_kernel
 def winners(elements: Any, latents: Any, k: int, scratch: Any) -> int:
     """The row of `scratch` that now holds whose entry is largest, the first of equals: 0 to k - 1."""
     n_dimensions = elements.shape[1]
@@ -85,76 +134,67 @@ def winners(elements: Any, latents: Any, k: int, scratch: Any) -> int:
     return 2 + old
 
 
-@kernel(error_model="numpy")
-def log_power_sum(powers: Any, latents: Any, k: int, scratch: Any) -> None:
-    """Put v / scale^rho, v = sum sign(w) |w|^rho over k entries w, into row 0, and the logarithm of its magnitude into
-    row 2.
-    """
-    n_dimensions = powers.shape[1]
-    for d in range(n_dimensions):
-        scratch[0, d] = 0.0
-    for i in range(k):
-        h = latents[i]
-        for d in range(n_dimensions):
-            scratch[0, d] += powers[h, d]
-    for d in range(n_dimensions):
-        magnitude = abs(scratch[0, d])
-        scratch[2, d] = fast_log(magnitude if magnitude > _SMALLEST else _SMALLEST)
+@inner_kernel
+def mean_of_sum(powers: Any, scratch: Any) -> None:
+    """Put sign(v) |v|^(1/rho) into row 1 and |v / scale^rho|^(1/rho - 1) into row 2, where row 0 is v / scale^rho."""
+    scale, root = powers.scale, powers.root
+    factors, inverses, c = root.factors, root.inverses, root.series
+    for d in range(0, scratch.shape[1], LANES):
+        v = load(scratch, 0, d)
+        r = plus_product(all_lanes(-1.0), mantissa(v), look_up(inverses, v, _DIGITS))
+        r2 = times(r, r)
+        r4 = times(r2, r2)
+        low = plus_product(
+            plus_product(all_lanes(c[0]), all_lanes(c[1]), r), plus_product(all_lanes(c[2]), all_lanes(c[3]), r), r2
+        )
+        middle = plus_product(
+            plus_product(all_lanes(c[4]), all_lanes(c[5]), r), plus_product(all_lanes(c[6]), all_lanes(c[7]), r), r2
+        )
+        high = plus_product(all_lanes(c[8]), all_lanes(c[9]), r)
+        series = plus_product(low, plus_product(middle, high, r4), r4)
+        factor = times(series, look_up(factors, v, _BELOW_SIGN))
+        store(scratch, 1, d, times(times(load_row(scale, d), v), factor))
+        store(scratch, 2, d, factor)
 
 
-@kernel(error_model="numpy")
-def power_mean(elements: Any, powers: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any) -> None:
+@inner_kernel
+def power_mean(elements: Any, powers: Any, latents: Any, k: int, scratch: Any) -> None:
     """Put sign(v) |v|^(1/rho), v = sum sign(w) |w|^rho over k entries w, into row 1; zeros where k is 0.
 
-    Where k > 1, rows 0 and 2 are as `log_power_sum` leaves them.
+    Where k > 1, rows 0 and 2 are as for `mean_of_sum`.
     """
-    n_dimensions = elements.shape[1]
     if k < 2:
         h = latents[0] if k == 1 else 0
-        for d in range(n_dimensions):
+        for d in range(elements.shape[1]):
             scratch[1, d] = elements[h, d] * k
         return
-    log_power_sum(powers, latents, k, scratch)
-    exponent = 1.0 / rho
-    for d in range(n_dimensions):
-        root = scale[d] * fast_exp(scratch[2, d] * exponent)
-        scratch[1, d] = -root if scratch[0, d] < 0.0 else root
+    of_latents = powers.powers
+    first, second = latents[0], latents[1]
+    for d in range(0, scratch.shape[1], LANES):
+        store(scratch, 0, d, plus(load(of_latents, first, d), load(of_latents, second, d)))
+    for i in range(2, k):
+        h = latents[i]
+        for d in range(0, scratch.shape[1], LANES):
+            store(scratch, 0, d, plus(load(scratch, 0, d), load(of_latents, h, d)))
+    mean_of_sum(powers, scratch)
 
 
-@kernel
-def power_shares(slopes: Any, rho: float, latents: Any, k: int, scratch: Any, shares: Any) -> None:
-    """Fill the first k rows of `shares` (H, D) with min(1, |w / mean|)^(rho - 1), after `log_power_sum`.
-
-    Where k > 1, row 3 of `scratch` is |v / scale^rho|^(1/rho - 1).
-    """
+@inner_kernel
+def power_shares(powers: Any, latents: Any, k: int, scratch: Any, shares: Any) -> None:
+    """Fill the first k rows of `shares` (H, D') with min(1, |w / mean|)^(rho - 1), after `power_mean`."""
+    slopes = powers.slopes
     if k == 1:
-        shares[0] = 1.0
+        for d in range(shares.shape[1]):
+            shares[0, d] = 1.0
         return
-    exponent = (1.0 - rho) / rho
-    for d in range(shares.shape[1]):
-        scratch[3, d] = fast_exp(scratch[2, d] * exponent)
     for i in range(k):
         h = latents[i]
-        for d in range(shares.shape[1]):
-            share = slopes[h, d] * scratch[3, d]
-            shares[i, d] = share if share < 1.0 else 1.0
+        for d in range(0, shares.shape[1], LANES):
+            share = times(load(slopes, h, d), load(scratch, 2, d))
+            store(shares, i, d, smaller(share, all_lanes(1.0)))
 
 
-@kernel
-def power_shares_and_mean(
-    powers: Any, slopes: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any, shares: Any
-) -> None:
-    """Fill the first k >= 2 rows of `shares` (H, D) as `power_shares` does, and put the mean into row 1 of `scratch`.
-
-    The mean is v |v|^(1/rho - 1), and the shares need the second factor anyway.
-    """
-    log_power_sum(powers, latents, k, scratch)
-    power_shares(slopes, rho, latents, k, scratch, shares)
-    for d in range(shares.shape[1]):
-        scratch[1, d] = scale[d] * scratch[0, d] * scratch[3, d]
-
-
-@kernel
+@inner_kernel
 def sum_of_shares(k: int, shares: Any, total: Any) -> None:
     """Fill (D,) with the sum of the first k rows of `shares`."""
     for d in range(total.shape[0]):
@@ -164,19 +204,19 @@ def sum_of_shares(k: int, shares: Any, total: Any) -> None:
             total[d] += shares[i, d]
 
 
-@kernel
-def superpose(elements: Any, powers: Any, scale: Any, rho: float, latents: Any, k: int, scratch: Any) -> int:
+@inner_kernel
+def superpose(elements: Any, powers: Any, latents: Any, k: int, scratch: Any) -> int:
     """The row of `scratch` that now holds the power mean of k latents, which is the maximum where rho is infinite."""
-    if rho == np.inf:
-        return int(maximum(elements, latents, k, scratch))
-    power_mean(elements, powers, scale, rho, latents, k, scratch)
+    if powers.rho == np.inf:
+        return maximum(elements, latents, k, scratch)
+    power_mean(elements, powers, latents, k, scratch)
     return 1
 
 
-@kernel
+@inner_kernel
 def squared_distance(y: Any, observed: Any, mean: Any, squares: Any) -> float:
     """|y - mean|² over the observed entries, added up by folding so that the sums run side by side."""
-    n = mean.shape[0]
+    n = y.shape[0]
     half = n // 2
     for d in range(half):
         first = observed[d] * (y[d] - mean[d])

@@ -18,6 +18,7 @@ LANES = 8
 
 _INDEX = ir.IntType(64)
 _LLVM = ir.VectorType(ir.DoubleType(), LANES)
+_WORDS = ir.VectorType(_INDEX, LANES)
 
 
 class _VectorType(types.Type):
@@ -50,19 +51,19 @@ def _whole(builder: Any, pointer: Any) -> Any:
 
 @intrinsic
 def load(typingctx: Any, array: Any, i: Any, j: Any) -> Any:
-    """Vector (i, j) of an array (m, n, LANES)."""
+    """Vector (i, j) of an array (m, n, LANES), or that from entry (i, j) on of an array (m, n)."""
     return _VECTOR(array, types.int64, types.int64), _loading
 
 
 @intrinsic
 def load_row(typingctx: Any, array: Any, i: Any) -> Any:
-    """Vector i of an array (m, LANES)."""
+    """Vector i of an array (m, LANES), or that from entry i on of an array (m,)."""
     return _VECTOR(array, types.int64), _loading
 
 
 @intrinsic
 def store(typingctx: Any, array: Any, i: Any, j: Any, value: Any) -> Any:
-    """Put a vector in place (i, j) of an array (m, n, LANES)."""
+    """Put a vector where `load` finds it."""
     return types.void(array, types.int64, types.int64, _VECTOR), _storing
 
 
@@ -124,6 +125,42 @@ def gather_pairs(typingctx: Any, matrix: Any, rows: Any, i: Any, columns: Any, j
         return _gathered(context, builder, kinds[0], args[0], indices)
 
     return _VECTOR(matrix, rows, types.int64, columns, types.int64), codegen
+
+
+@intrinsic
+def mantissa(typingctx: Any, x: Any) -> Any:
+    """The numbers m from 1 to 2, 2 not included, of x = ± m 2^n; of 0 and of what is not normal any such number."""
+
+    def made(builder: Any, x: Any) -> Any:
+        digits = builder.and_(builder.bitcast(x, _WORDS), _words((1 << 52) - 1))
+        return builder.bitcast(builder.or_(digits, _words(1023 << 52)), _LLVM)
+
+    return _operation(1, made)
+
+
+@intrinsic
+def look_up(typingctx: Any, table: Any, x: Any, mask: Any) -> Any:
+    """The entries of an array (m,) at the places which the sign, exponent and first four digits of x are, as a number.
+
+    Of these 16 bits only those of `mask` count.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        first = builder.lshr(builder.bitcast(args[1], _WORDS), _words(48))
+        places = builder.and_(first, _spread(builder, args[2], _WORDS))
+        start = context.make_array(signature.args[0])(context, builder, args[0]).data
+        first = _spread(builder, builder.ptrtoint(start, _INDEX), _WORDS)
+        pointers = builder.inttoptr(
+            builder.add(first, builder.shl(places, _words(3))), ir.VectorType(ir.DoubleType().as_pointer(), LANES)
+        )
+        every = ir.VectorType(ir.IntType(1), LANES)
+        kind = ir.FunctionType(_LLVM, [pointers.type, ir.IntType(32), every, _LLVM])
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.gather.v{LANES}f64.v{LANES}p0")
+        return builder.call(
+            function, [pointers, ir.IntType(32)(8), ir.Constant(every, [1] * LANES), ir.Constant(_LLVM, [0.0] * LANES)]
+        )
+
+    return _VECTOR(table, _VECTOR, types.int64), codegen
 
 
 def _operation(n_vectors: int, made: Callable[..., Any], result: Any = _VECTOR) -> Any:
@@ -190,6 +227,12 @@ def larger(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def smaller(typingctx: Any, a: Any, b: Any) -> Any:
+    """The smaller of a and b; a where either is not a number."""
+    return _operation(2, lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), b, a))
+
+
+@intrinsic
 def exceeds(typingctx: Any, a: Any, b: Any) -> Any:
     """Whether any entry of a is larger than the same one of b."""
     bits = ir.IntType(LANES)
@@ -201,12 +244,26 @@ def exceeds(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def magnitude(typingctx: Any, a: Any) -> Any:
+    """|a|."""
+    return _operation(1, lambda builder, a: _called(builder, "fabs", a))
+
+
+@intrinsic
 def all_lanes(typingctx: Any, x: Any) -> Any:
     """A vector of one number."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        undefined = ir.Constant(_LLVM, ir.Undefined)
-        first = builder.insert_element(undefined, args[0], ir.Constant(ir.IntType(32), 0))
-        return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+        return _spread(builder, args[0], _LLVM)
 
     return _VECTOR(types.float64), codegen
+
+
+def _spread(builder: Any, number: Any, kind: Any) -> Any:
+    undefined = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+
+
+def _words(word: int) -> Any:
+    return ir.Constant(_WORDS, [word] * LANES)

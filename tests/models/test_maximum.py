@@ -10,7 +10,14 @@ from prosper_ng.models.mca import MCA
 from prosper_ng.models.mmca import MMCA
 from prosper_ng.numerics.elementary import fast_exp, fast_log
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.numerics.superposition import maximum, power_mean, powers_of, squared_distance, winners
+from prosper_ng.numerics.superposition import (
+    maximum,
+    power_mean,
+    powers_of,
+    room_for_superposition,
+    squared_distance,
+    winners,
+)
 
 MODELS = pytest.mark.parametrize(
     "make",
@@ -82,23 +89,22 @@ def test_power_mean_is_that_of_a_plain_sum_at_any_scale(k, n_observed, seed, rho
     active = fields[latents[:k]].astype(np.longdouble)
     total = (np.sign(active) * np.abs(active) ** rho).sum(axis=0)
     expected = scale * (np.sign(total) * np.abs(total) ** (1 / np.longdouble(rho))).astype(float)
-    scratch = np.full((4, n_observed), np.nan)
-    of_fields = powers_of(fields * scale, rho)
-    power_mean(fields * scale, of_fields.powers, of_fields.scale, rho, latents, k, scratch)
+    scratch = room_for_superposition(fields)[1]
+    power_mean(fields * scale, powers_of(fields * scale, rho), latents, k, scratch)
     # Where entries of both signs cancel, the root makes much of what rounding leaves.
     largest = np.abs(active).max(axis=0, initial=0).astype(float)
     cancels = np.abs(total).astype(float) < 1e-3 * largest**rho
     left_over = np.where(cancels, 1e-11 ** (1 / rho), 1e-11) * np.maximum(largest, 1e-200) * scale
     # What is too small beside the largest of all latents counts as exp(-700 / rho) of that.
     raised = 7 * np.exp(-700 / rho) * np.abs(fields).max(axis=0) * scale
-    assert (np.abs(scratch[1] - expected) <= left_over + raised + 1e-299).all()
+    assert (np.abs(scratch[1, :n_observed] - expected) <= left_over + raised + 1e-299).all()
 
 
 def test_power_mean_comes_to_the_maximum_as_its_exponent_grows():
     fields, latents = np.array([[3.0, -2.0, 0.0], [1.0, 1.9, 0.0], [2.9, -1.0, 0.0]]), np.arange(3)
-    scratch, power = np.empty((4, 3)), powers_of(fields, 600.0)
-    power_mean(fields, power.powers, power.scale, 600.0, latents, 3, scratch)
-    assert scratch[1] == pytest.approx([3.0, -2.0, 0.0], rel=1e-11, abs=1e-290)
+    scratch = room_for_superposition(fields)[1]
+    power_mean(fields, powers_of(fields, 600.0), latents, 3, scratch)
+    assert scratch[1, :3] == pytest.approx([3.0, -2.0, 0.0], rel=1e-11, abs=1e-290)
 
 
 @settings(deadline=None)
@@ -264,7 +270,7 @@ def test_temperature_softens_the_soft_maximum_only():
     ):
         params = model.initial(Moments(9, np.ones(3), np.ones(3)), np.random.default_rng(0))
         for temperature, rho in exponents.items():
-            assert model.prepare(params, temperature).rho == pytest.approx(rho, rel=1e-12)
+            assert model.prepare(params, temperature).powers.rho == pytest.approx(rho, rel=1e-12)
 
 
 HARD_CASES = {

@@ -77,7 +77,7 @@ def test_what_is_left_out_shows_in_no_digit(make, seed, sigma, temperature, miss
 
 def plain_statistics(target: Target, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`A` and `A_y` with all states (S, H), from nothing but the formulas."""
-    params, rho = target.prepared, target.prepared.rho
+    params, rho = target.prepared, target.prepared.powers.rho
     values, observed, W = target.projected.values, target.projected.observed, params.elements.T
     shown = states[:, None, :] * W
     if rho == np.inf:

@@ -24,8 +24,6 @@ class Prepared(NamedTuple):
 
     elements: Floats
     """(H, D) W transposed, so that the entries of a latent lie side by side."""
-    rho: float
-    """Exponent of the power mean; infinite for the maximum."""
     powers: Powers
     """What the power mean needs of W."""
     sigma: float
@@ -86,8 +84,6 @@ def log_joint_of_states(
     observed: Any,
     elements: Any,
     powers: Any,
-    scale: Any,
-    rho: float,
     precision: float,
     log_odds: Any,
     codes: Any,
@@ -100,7 +96,7 @@ def log_joint_of_states(
         y, seen = values[n], observed[n]
         for s in range(codes.shape[1]):
             k = unpack_binary(codes[n], s, latents)
-            mean = scratch[superpose(elements, powers, scale, rho, latents, k, scratch)]
+            mean = scratch[superpose(elements, powers, latents, k, scratch)]
             total = constant[n]
             for i in range(k):
                 total += log_odds[latents[i]]
@@ -108,7 +104,7 @@ def log_joint_of_states(
 
 
 @kernel
-def add_means(elements: Any, powers: Any, scale: Any, rho: float, codes: Any, weights: Any, result: Any) -> None:
+def add_means(elements: Any, powers: Any, codes: Any, weights: Any, result: Any) -> None:
     """Add the mean of Wbar over the states of each row to `result` (n, D)."""
     n_dimensions = elements.shape[1]
     latents, scratch = room_for_superposition(elements)
@@ -117,7 +113,7 @@ def add_means(elements: Any, powers: Any, scale: Any, rho: float, codes: Any, we
             weight = weights[n, s]
             if weight > 0.0:
                 k = unpack_binary(codes[n], s, latents)
-                row = superpose(elements, powers, scale, rho, latents, k, scratch)
+                row = superpose(elements, powers, latents, k, scratch)
                 for d in range(n_dimensions):
                     result[n, d] += weight * scratch[row, d]
 
@@ -149,9 +145,6 @@ def add_hard_shares(
 def add_soft_shares(
     elements: Any,
     powers: Any,
-    slopes: Any,
-    scale: Any,
-    rho: float,
     values: Any,
     observed: Any,
     codes: Any,
@@ -162,7 +155,7 @@ def add_soft_shares(
     residual: Any,
 ) -> None:
     """Add to the counts (H,), to sum <A S>ᵀ and sum <A (y - Wbar + S W)>ᵀ (H, D), and to the squared residual (D,)."""
-    n_dimensions, shares = elements.shape[1], np.empty(elements.shape)
+    n_dimensions, shares = elements.shape[1], np.empty(powers.powers.shape)
     latents, scratch = room_for_superposition(elements)
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
@@ -170,8 +163,8 @@ def add_soft_shares(
             if weight == 0.0:
                 continue
             k = unpack_binary(codes[n], s, latents)
-            power_mean(elements, powers, scale, rho, latents, k, scratch)
-            power_shares(slopes, rho, latents, k, scratch, shares)
+            power_mean(elements, powers, latents, k, scratch)
+            power_shares(powers, latents, k, scratch, shares)
             for d in range(n_dimensions):
                 difference = observed[n, d] * (values[n, d] - scratch[1, d])
                 residual[d] += weight * difference * difference

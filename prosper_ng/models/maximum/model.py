@@ -121,7 +121,7 @@ class MaximumModel(ActivityPrior):
         sigma, log_prior_zero = float(params["sigma"]), float(np.sum(np.log1p(-pi)))
         origin = elements.mean(axis=0)
         scaled = (elements - origin) / sigma
-        return Prepared(elements, rho, powers_of(elements, rho), sigma, log_odds(pi), log_prior_zero, origin, scaled)
+        return Prepared(elements, powers_of(elements, rho), sigma, log_odds(pi), log_prior_zero, origin, scaled)
 
     def project(self, prepared: Prepared, batch: Batch) -> Projected:
         """The rows, which of their entries count, what all their states have in common, and their singletons."""
@@ -129,11 +129,11 @@ class MaximumModel(ActivityPrior):
 
     def log_joint(self, prepared: Prepared, projected: Projected, codes: Codes) -> Floats:
         """(n, S) log p(s, y), constants included."""
-        elements, rho, power, sigma, *_ = prepared
+        elements, powers, sigma, *_ = prepared
         result = np.empty(codes.shape[:2])
         log_joint_of_states(
-            projected.constant, projected.values, projected.observed, elements, power.powers, power.scale, rho,
-            sigma**-2, prepared.log_odds, codes, result,
+            projected.constant, projected.values, projected.observed, elements, powers, sigma**-2,
+            prepared.log_odds, codes, result,
         )  # fmt: skip
         return result
 
@@ -164,10 +164,10 @@ class MaximumModel(ActivityPrior):
 
     def log_joint_of_neighbors(self, prepared: Prepared, projected: Projected, neighborhood: Neighborhood) -> Neighbors:
         """log p(s, y) of the states one change away from the parents."""
-        found, power = Neighbors.unknown(self.space, neighborhood), prepared.powers
+        found = Neighbors.unknown(self.space, neighborhood)
         fill_neighbors(
-            neighborhood, projected.values, projected.observed, prepared.elements, power.powers, power.scale,
-            prepared.rho, prepared.sigma**-2, projected.constant, prepared.log_odds, found,
+            neighborhood, projected.values, projected.observed, prepared.elements, prepared.powers,
+            prepared.sigma**-2, projected.constant, prepared.log_odds, found,
         )  # fmt: skip
         return found
 
@@ -188,10 +188,10 @@ class MaximumModel(ActivityPrior):
                 prepared.elements, projected.values, projected.observed, codes, weights, sums["counts"], A, A_y
             )
         else:
-            residual, power = np.zeros(A.shape[1]), prepared.powers
+            residual = np.zeros(A.shape[1])
             add_soft_shares(
-                prepared.elements, power.powers, power.slopes, power.scale, prepared.rho, projected.values,
-                projected.observed, codes, weights, sums["counts"], A, A_y, residual,
+                prepared.elements, prepared.powers, projected.values, projected.observed, codes, weights,
+                sums["counts"], A, A_y, residual,
             )  # fmt: skip
             sums["residual"] += residual.sum()
         sums["n"] += np.count_nonzero(used)
@@ -264,9 +264,9 @@ class MaximumModel(ActivityPrior):
         return 1.0 / (1.0 - 1.0 / max(temperature, self._least_temperature))
 
     def _mean(self, prepared: Prepared, codes: Codes, weights: Floats) -> Floats:
-        elements, rho, power, *_ = prepared
+        elements, powers, *_ = prepared
         result = np.zeros((len(codes), elements.shape[1]))
-        add_means(elements, power.powers, power.scale, rho, codes, weights, result)
+        add_means(elements, powers, codes, weights, result)
         return result
 
     def _squared_residual(self, params: NamedArrays, sums: NamedArrays) -> float:

@@ -6,11 +6,7 @@ import numpy as np
 
 from prosper_ng.kernels import kernel
 from prosper_ng.latents.space import unpack_binary
-from prosper_ng.numerics.copying import copy
-from prosper_ng.numerics.elementary import fast_exp, fast_log
-from prosper_ng.numerics.superposition import maximum, room_for_superposition
-
-_SMALLEST = 1e-305
+from prosper_ng.numerics.superposition import maximum, mean_of_sum, room_for_superposition
 
 
 @kernel(error_model="numpy", fastmath={"reassoc", "nsz"})
@@ -35,25 +31,15 @@ def _distance_of_larger(y: Any, observed: Any, mean: Any, element: Any) -> float
 
 
 @kernel(error_model="numpy")
-def _root(powers: Any, more: Any, scale: Any, exponent: float, mean: Any) -> None:
-    """Fill (D,) with the power mean that belongs to the sum of two arrays of powers."""
-    for d in range(mean.shape[0]):
-        total = powers[d] + more[d]
-        size = abs(total) if abs(total) > _SMALLEST else _SMALLEST
-        root = scale[d] * fast_exp(fast_log(size) * exponent)
-        mean[d] = -root if total < 0.0 else root
-
-
-@kernel(error_model="numpy")
 def fill_neighbors(
-    neighborhood: Any, values: Any, observed: Any, elements: Any, powers: Any, scale: Any, rho: float, precision: float,
-    constant: Any, log_odds: Any, found: Any,
+    neighborhood: Any, values: Any, observed: Any, elements: Any, powers: Any, precision: float, constant: Any,
+    log_odds: Any, found: Any,
 ) -> None:  # fmt: skip
     """Fill the log joints of the neighbors of a neighborhood; arguments as in `Projected` and `Prepared`."""
-    n_latents, n_dimensions = elements.shape
+    n_latents = elements.shape[0]
     latents, scratch = room_for_superposition(elements)
-    base, mean, total = np.empty(n_latents, np.int64), np.empty(n_dimensions), np.empty(n_dimensions)
-    zeros, soft = np.zeros(n_dimensions), rho != np.inf
+    base, total = np.empty(n_latents, np.int64), np.empty(scratch.shape[1])
+    soft, of_latents = powers.rho != np.inf, powers.powers
     for m in range(neighborhood.parents.shape[0]):
         n = neighborhood.first_row + m
         y, seen = values[n], observed[n]
@@ -65,17 +51,19 @@ def fill_neighbors(
                     base[size] = latents[i]
                     prior += log_odds[latents[i]]
                     size += 1
-            total[:] = 0.0
             if soft:
+                total[:] = 0.0
                 for i in range(size):
-                    total += powers[base[i]]
-                _root(total, zeros, scale, 1.0 / rho, mean)
-            else:
-                copy(scratch[maximum(elements, base, size, scratch)], mean)
-            found.bases[place] = prior - 0.5 * precision * _distance(y, seen, zeros if size == 0 else mean)
+                    total += of_latents[base[i]]
+                scratch[0] = total
+                mean_of_sum(powers, scratch)
+            mean = scratch[1 if soft else maximum(elements, base, size, scratch)]
+            found.bases[place] = prior - 0.5 * precision * _distance(y, seen, mean)
             for h in range(n_latents):
                 if soft:
-                    _root(total, powers[h], scale, 1.0 / rho, mean)
+                    for d in range(scratch.shape[1]):
+                        scratch[0, d] = total[d] + of_latents[h, d]
+                    mean_of_sum(powers, scratch)
                     distance = _distance(y, seen, mean)
                 else:
                     distance = _distance_of_larger(y, seen, mean, elements[h])

@@ -17,7 +17,8 @@ from prosper_ng.models.maximum.superpositions import Workspace
 from prosper_ng.models.maximum.tree import NEGLIGIBLE, Weighed, Weighing, weigh_states
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.superposition import (
-    power_shares_and_mean,
+    power_mean,
+    power_shares,
     room_for_superposition,
     sum_of_shares,
     superpose,
@@ -120,7 +121,7 @@ class MaximumPosterior:
 
     def _shares(self, kept: Mask | None, values: Floats, observed: Floats) -> Shares:
         """What the latents of all listed states come to, of rows that are 0 where they are not kept."""
-        prepared, power, tree = self.prepared, self.prepared.powers, lattice_of(self.chosen)
+        prepared, tree = self.prepared, lattice_of(self.chosen)
         elements, masses, (states, weights) = prepared.elements, self.weighed.masses, self._states(kept)
         if kept is not None:
             masses = np.where(kept[:, None], masses, 0.0)
@@ -131,7 +132,7 @@ class MaximumPosterior:
         shares = Shares(np.zeros(len(elements)), np.zeros_like(elements), np.zeros_like(elements))
         _share_singletons(masses, values, observed, complete, shares)
         _share_states(
-            elements, power.powers, power.slopes, power.scale, prepared.rho, values, observed, self.chosen.candidates,
+            elements, prepared.powers, values, observed, self.chosen.candidates,
             tree, states, weights, state_table(len(elements), capacity), collected, shares,
         )  # fmt: skip
         return shares
@@ -140,16 +141,16 @@ class MaximumPosterior:
         """Whether the weights that were left out could be more of some entry than is allowed."""
         left_out = np.exp(-NEGLIGIBLE) * observed.sum(axis=0)
         # Soft, what a state of k latents adds to an entry is up to k times its weight.
-        most = 1.0 if self.prepared.rho == np.inf else float(self.chosen.tree.depths.max())
+        most = 1.0 if self.prepared.powers.rho == np.inf else float(self.chosen.tree.depths.max())
         return bool((most * left_out > PRECISION * shares.A).any())
 
     def reconstruct(self) -> Floats:
         """(n, D) posterior predictive mean <Wbar(s)>."""
-        prepared, power = self.prepared, self.prepared.powers
+        prepared = self.prepared
         states, weights = self._states(None)
         result = self.weighed.masses @ prepared.elements
         _add_means(
-            prepared.elements, power.powers, power.scale, prepared.rho, self.chosen.candidates, lattice_of(self.chosen),
+            prepared.elements, prepared.powers, self.chosen.candidates, lattice_of(self.chosen),
             states, weights, result,
         )  # fmt: skip
         return result
@@ -231,18 +232,17 @@ def _share_out_to_winners(elements: Any, table: Any, collected: Any, shares: Any
 
 
 @kernel(error_model="numpy", fastmath={"contract"})
-def _share_out_softly(
-    elements: Any, powers: Any, slopes: Any, scale: Any, rho: float, table: Any, collected: Any, shares: Any
-) -> None:
+def _share_out_softly(elements: Any, powers: Any, table: Any, collected: Any, shares: Any) -> None:
     """Share out what was collected for each state of the table, of two or more latents, among these."""
     n_dimensions = elements.shape[1]
     latents, scratch = room_for_superposition(elements)
-    share, mass = np.empty(elements.shape), np.empty(n_dimensions)
+    share, mass = np.empty(powers.powers.shape), np.empty(n_dimensions)
     totals, seen, moments, A, A_y = collected.totals, collected.seen, collected.moments, shares.A, shares.A_y
-    bound, left = scratch[0], scratch[1]
+    bound, left = scratch[0], scratch[3]
     for place in range(table.n_states[0]):
         k = unpack_binary(table.codes, place, latents)
-        power_shares_and_mean(powers, slopes, scale, rho, latents, k, scratch, share)
+        power_mean(elements, powers, latents, k, scratch)
+        power_shares(powers, latents, k, scratch, share)
         mass[:] = totals[place]
         for d in range(seen.shape[1]):
             mass[d] = seen[place, d]
@@ -260,18 +260,16 @@ def _share_out_softly(
 
 
 @kernel
-def _share_out(
-    elements: Any, powers: Any, slopes: Any, scale: Any, rho: float, table: Any, collected: Any, shares: Any
-) -> None:
-    if rho == np.inf:
+def _share_out(elements: Any, powers: Any, table: Any, collected: Any, shares: Any) -> None:
+    if powers.rho == np.inf:
         _share_out_to_winners(elements, table, collected, shares)
     else:
-        _share_out_softly(elements, powers, slopes, scale, rho, table, collected, shares)
+        _share_out_softly(elements, powers, table, collected, shares)
 
 
 @kernel
 def _share_states(
-    elements: Any, powers: Any, slopes: Any, scale: Any, rho: float, values: Any, observed: Any, candidates: Any,
+    elements: Any, powers: Any, values: Any, observed: Any, candidates: Any,
     tree: Any, states: Any, weights: Any, table: Any, collected: Any, shares: Any,
 ) -> None:  # fmt: skip
     """Add what larger states come to: collected for each distinct state, which is then shared out once."""
@@ -281,18 +279,16 @@ def _share_states(
         placed = place_states(table, done, candidates, states.rows, tree, states.nodes, places)
         _collect(done, placed, n_known, values, observed, states, weights, places, collected)
         if placed < weights.shape[0]:
-            _share_out(elements, powers, slopes, scale, rho, table, collected, shares)
+            _share_out(elements, powers, table, collected, shares)
             clear(table)
         done = placed
-    _share_out(elements, powers, slopes, scale, rho, table, collected, shares)
+    _share_out(elements, powers, table, collected, shares)
 
 
 @kernel
 def _add_means(
     elements: Any,
     powers: Any,
-    scale: Any,
-    rho: float,
     candidates: Any,
     tree: Any,
     states: Any,
@@ -307,6 +303,6 @@ def _add_means(
             latents[k] = candidates[n, tree.slots[node]]
             node = tree.parents[node]
             k += 1
-        row = superpose(elements, powers, scale, rho, latents, k, scratch)
+        row = superpose(elements, powers, latents, k, scratch)
         for d in range(result.shape[1]):
             result[n, d] += weights[i] * scratch[row, d]

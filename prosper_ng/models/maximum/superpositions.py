@@ -9,14 +9,12 @@ from prosper_ng.latents.space import unpack_binary
 from prosper_ng.latents.state_table import StateTable, state_table
 from prosper_ng.models.interface import Floats
 from prosper_ng.models.maximum.kernels import Prepared
-from prosper_ng.numerics.elementary import fast_exp, fast_log
-from prosper_ng.numerics.superposition import room_for_superposition, superpose
+from prosper_ng.numerics.superposition import Powers, mean_of_sum, room_for_superposition, superpose
 
 TABLE_NUMBERS = 1 << 19
 """How many numbers are kept for distinct states; where that is too few, they are found again."""
 
 _PAD = 16
-_SMALLEST = 1e-305
 
 
 class Superpositions(NamedTuple):
@@ -26,12 +24,8 @@ class Superpositions(NamedTuple):
     """(H, D') dictionary elements, padded."""
     elements: Floats
     """(H, D)."""
-    powers: Floats
-    """(H, D) as in `Powers`."""
-    scale: Floats
-    """(D,) as in `Powers`."""
-    rho: float
-    """Exponent of the power mean."""
+    powers: Powers
+    """What the power mean needs of them."""
     opposed: Floats
     """(2, D) the largest power of either sign, negative ones first; (0, 0) where no power mean can shrink."""
     log_odds: Floats
@@ -60,12 +54,12 @@ class Workspace:
 
 
 def _no_superpositions(prepared: Prepared) -> Superpositions:
-    elements, power, opposed = prepared.elements, prepared.powers, _opposed(prepared)
+    elements, opposed = prepared.elements, _opposed(prepared)
     padded = -(-elements.shape[1] // _PAD) * _PAD
     capacity = max(TABLE_NUMBERS // padded, 16)
     means = np.empty((capacity, padded))
     return Superpositions(
-        padded_rows(elements, padded), elements, power.powers, power.scale, prepared.rho, opposed, prepared.log_odds,
+        padded_rows(elements, padded), elements, prepared.powers, opposed, prepared.log_odds,
         means, np.empty_like(means) if len(opposed) else means, state_table(len(elements), capacity),
     )  # fmt: skip
 
@@ -81,9 +75,9 @@ def padded_rows(rows: Floats, n_dimensions: int) -> Floats:
 
 def _opposed(prepared: Prepared) -> Floats:
     """The largest power of either sign, where adding a latent can make the magnitude of a power mean smaller."""
-    if prepared.rho == np.inf or not (prepared.elements < 0).any():
+    if prepared.powers.rho == np.inf or not (prepared.elements < 0).any():
         return np.empty((0, 0))
-    powers = prepared.powers.powers
+    powers = prepared.powers.powers[:, : prepared.elements.shape[1]]
     return np.stack([np.maximum(-powers.min(axis=0), 0.0), np.maximum(powers.max(axis=0), 0.0)])
 
 
@@ -91,12 +85,12 @@ def _opposed(prepared: Prepared) -> Floats:
 def superpose_states(elements: Any, codes: Any, n_more: int, first: int, last: int) -> None:
     """Fill the means of the states from one place to another, and what is left of them with `n_more` other latents."""
     n_dimensions = elements.elements.shape[1]
-    means, least, powers, scale = elements.means, elements.least, elements.powers, elements.scale
-    opposed, exponent = elements.opposed, 1.0 / elements.rho
+    means, least, opposed = elements.means, elements.least, elements.opposed
+    powers = elements.powers.powers
     latents, scratch = room_for_superposition(elements.elements)
     for place in range(first, last):
         k = unpack_binary(codes, place, latents)
-        row = superpose(elements.elements, powers, scale, elements.rho, latents, k, scratch)
+        row = superpose(elements.elements, elements.powers, latents, k, scratch)
         means[place, n_dimensions:], least[place, n_dimensions:] = 0.0, 0.0
         for d in range(n_dimensions):
             means[place, d] = scratch[row, d]
@@ -110,5 +104,7 @@ def superpose_states(elements: Any, codes: Any, n_more: int, first: int, last: i
             total = scratch[3, d]
             left = abs(total) - n_more * (opposed[0, d] if total > 0.0 else opposed[1, d])
             left -= 1e-14 * k * (opposed[0, d] + opposed[1, d])
-            root = scale[d] * fast_exp(fast_log(left if left > _SMALLEST else _SMALLEST) * exponent)
-            least[place, d] = root if left > _SMALLEST else 0.0
+            scratch[0, d] = left if left > 0.0 else 0.0
+        mean_of_sum(elements.powers, scratch)
+        for d in range(n_dimensions):
+            least[place, d] = scratch[1, d]
