@@ -80,7 +80,7 @@ def _spread(groups: Sequence[list[PlannedRun]]) -> list[list[PlannedRun]]:
 
 def _bytes(found: Estimate, config: RunConfig) -> float:
     """The checkpoints that stay, and the run file."""
-    checkpoints = config.output.keep_checkpoints * found.checkpoint_bytes
+    checkpoints = config.output.last_checkpoints * found.checkpoint_bytes
     every = config.output.parameter_sweeps
     kept = 1 + (found.n_sweeps // every if every else 0)
     parameters = kept * found.traffic.broadcast / config.training.updates_per_sweep

@@ -62,7 +62,7 @@ FIRST_FIELDS = {
 }
 """The fields of the first version, besides `kind`, by the name of their class in this package."""
 FORMER_DEFAULTS: dict[str, dict[str, Any]] = {
-    "experiments.run_config.Output": {"checkpoint_sweeps": 10, "checkpoint_minutes": 10.0}
+    "experiments.run_config.Output": {"checkpoint_sweeps": 10, "checkpoint_minutes": 10.0, "keep_checkpoints": 2}
 }
 """What first fields that nothing is computed with count as at their defaults, which were others once."""
 

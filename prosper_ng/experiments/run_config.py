@@ -34,12 +34,22 @@ class Output:
     """Write a checkpoint every N sweeps."""
     checkpoint_minutes: Annotated[float, Gt(0)] | Literal["auto"] | None = "auto"
     """Write a checkpoint every N minutes; "auto" every minute, or as often as it takes 2 % of the time at most."""
-    keep_checkpoints: Annotated[int, Ge(2)] = 2
-    """How many of the newest checkpoints stay."""
+    keep_checkpoints: Annotated[int, Ge(2)] | Literal["auto"] = "auto"
+    """How many of the newest checkpoints stay; "auto" two, and of a finished run the last one alone."""
     parameter_sweeps: Annotated[int, Gt(0)] | None = None
     """Keep the parameters in run.h5 every N sweeps; the last ones are always kept."""
     figures: bool = True
     """Whether pictures are made at the end."""
+
+    @property
+    def most_checkpoints(self) -> int:
+        """How many stay while the run goes on."""
+        return 2 if self.keep_checkpoints == "auto" else self.keep_checkpoints
+
+    @property
+    def last_checkpoints(self) -> int:
+        """How many stay of a finished run, where it wrote so many."""
+        return 1 if self.keep_checkpoints == "auto" else self.keep_checkpoints
 
 
 @settings

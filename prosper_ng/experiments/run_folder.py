@@ -72,7 +72,7 @@ class RunFolder:
         """`say` tells the user what they should hear of (on root)."""
         self.path, self.loaded, self.parts, self.problem, self.say = path, loaded, parts, parts.problem, say
         output = loaded.value.output
-        self.checkpoints = Checkpoints(path / FOLDER, self.problem.comm, output.keep_checkpoints)
+        self.checkpoints = Checkpoints(path / FOLDER, self.problem.comm, output.most_checkpoints)
         self.history = History()
         self.io_seconds = 0.0
         """What writing took after the sweep before."""
@@ -244,6 +244,8 @@ class RunFolder:
         self._tell(trouble)
         numbers = in_status(read_numbers(self.path)) if state == "finished" and trouble is None else {}
         self._write_status(state=state, digest=digest, reason=reason, **numbers)
+        if state == "finished" and trouble is None:
+            self._tell(self.checkpoints.prune(self._output.last_checkpoints))
         self._answer(STOP_FILE)
         self._answer(CHECKPOINT_FILE)
 

@@ -120,6 +120,14 @@ class Checkpoints:
             f"committing {of}", lambda: self._commit(iteration, starts[-1], [each for each in shards or [] if each])
         )
 
+    def prune(self, keep: int) -> str | None:
+        """Remove all but the newest `keep` (on root); a sentence where that cannot be."""
+        try:
+            self.folder.prune(keep)
+        except OSError as error:
+            return f"old checkpoints could not be removed from {self.folder.path} ({error})"
+        return None
+
     def load_latest(
         self, start: int, stop: int, n_rows: int, into: Mapping[str, Array] | None = None
     ) -> tuple[Checkpoint | None, list[str]]:
@@ -194,11 +202,8 @@ class Checkpoints:
                 self.folder.commit(Manifest(iteration, n_rows, files))
             except OSError as error:
                 failure = str(error)
-        try:
-            self.folder.prune()
-        except OSError as error:
-            return failure or f"old checkpoints could not be removed from {self.folder.path} ({error})"
-        return failure and _not_written(iteration, failure)
+        lingering = self.prune(self.folder.keep)
+        return _not_written(iteration, failure) if failure else lingering
 
     def _read(
         self, found: Manifest, start: int, stop: int, into: Mapping[str, Array]

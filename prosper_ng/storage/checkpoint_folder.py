@@ -60,12 +60,12 @@ class CheckpointFolder:
                 raise OSError(f"{self.path / file.name} has another size than the rank has that wrote it")
         new.write(self.path)
 
-    def prune(self) -> None:
-        """Remove old checkpoints, manifest first, and data files that no manifest names."""
+    def prune(self, keep: int) -> None:
+        """Remove all but the newest `keep` checkpoints, manifest first, and data files that no manifest names."""
         iterations = manifest.iterations_in(self.path)
-        for iteration in iterations[self.keep :]:
+        for iteration in iterations[keep:]:
             (self.path / f"{manifest.stem(iteration)}.json").unlink()
-        self._remove_orphans(iterations[: self.keep])
+        self._remove_orphans(iterations[:keep])
 
     def newest(self) -> tuple[Manifest | None, list[str]]:
         """The newest manifest that makes sense, and a note on each other one, which is set aside.
