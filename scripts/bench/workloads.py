@@ -29,18 +29,6 @@ BARS: dict[str, dict[str, Any]] = {
 }
 
 
-class Target(NamedTuple):
-    """What is asked of prosper_ng."""
-
-    ratio: float = 0.0
-    """How many times the peer's speed."""
-    rate: float = 0.0
-    """Rows a second and iteration."""
-
-    def __str__(self) -> str:
-        return f"{self.ratio:g} ×" if self.ratio else f"{self.rate:,.0f} rows/s" if self.rate else ""
-
-
 class Workload(NamedTuple):
     """Rows, model and E-step of one line of the table."""
 
@@ -52,10 +40,9 @@ class Workload(NamedTuple):
     estep: dict[str, Any]
     peers: dict[str, int]
     """The peers that can do this; of the rows each gets every so manieth, where all would take it too long."""
-    target: Target
 
 
-def preselection(model: str, data: str, n_rows: int, n_latents: int, size: tuple[int, int], ratio: float) -> Workload:
+def preselection(model: str, data: str, n_rows: int, n_latents: int, size: tuple[int, int]) -> Workload:
     """Expectation Truncation with `size` = (candidates, most active)."""
     fields: dict[str, Any] = {"kind": model, "n_latents": n_latents}
     if model == "dsc":
@@ -65,10 +52,10 @@ def preselection(model: str, data: str, n_rows: int, n_latents: int, size: tuple
     if model not in ("dsc", "gsc"):
         fields["shared_pi"] = True
     estep = {"kind": "preselection", "n_candidates": size[0], "max_active": size[1]}
-    return Workload(f"{data}-{model}", data, n_rows, fields, estep, {"prosper": 1}, Target(ratio=ratio))
+    return Workload(f"{data}-{model}", data, n_rows, fields, estep, {"prosper": 1})
 
 
-def evolution(data: str, model: str, n_latents: int, rate: float, peers: dict[str, int]) -> Workload:
+def evolution(data: str, model: str, n_latents: int, peers: dict[str, int]) -> Workload:
     """Evolutionary search over patches of House, as EVO and TVO know it: fit parents, generations of offspring."""
     variation = {
         "kind": "evolution", "n_parents": 10, "n_children": 1, "n_generations": 2, "selection": "fitness",
@@ -76,20 +63,17 @@ def evolution(data: str, model: str, n_latents: int, rate: float, peers: dict[st
     }  # fmt: skip
     estep = {"kind": "search", "n_states": 60, "variations": [variation]}
     fields = {"kind": model, "n_latents": n_latents}
-    return Workload(f"{data}-{model}", data, 10_000, fields, estep, peers, Target(rate=rate))
+    return Workload(f"{data}-{model}", data, 10_000, fields, estep, peers)
 
 
 WORKLOADS = {
     workload.name: workload
     for workload in [
-        *(
-            preselection(model, "patches", 2000, 100, (6, 3) if model == "gsc" else (8, 4), ratio)
-            for model, ratio in zip(MODELS, [30] * 5 + [200], strict=True)
-        ),
-        *(preselection(model, "bars", 1000, 10, (8, 5) if model == "mca" else (7, 4), 40) for model in MODELS),
-        evolution("house", "bsc", 256, 100_000, {"evo": 1, "tvo": 1}),
-        evolution("house", "gsc", 256, 25_000, {"evo": 10, "tvo": 20}),
-        evolution("large", "gsc", 512, 0, {"evo": 100, "tvo": 100}),
+        *(preselection(model, "patches", 2000, 100, (6, 3) if model == "gsc" else (8, 4)) for model in MODELS),
+        *(preselection(model, "bars", 1000, 10, (8, 5) if model == "mca" else (7, 4)) for model in MODELS),
+        evolution("house", "bsc", 256, {"evo": 1, "tvo": 1}),
+        evolution("house", "gsc", 256, {"evo": 10, "tvo": 20}),
+        evolution("large", "gsc", 512, {"evo": 100, "tvo": 100}),
     ]
 }
 
