@@ -244,6 +244,20 @@ def exceeds(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def sum_of_lanes(typingctx: Any, a: Any) -> Any:
+    """The sum of the entries of a."""
+
+    def made(builder: Any, a: Any) -> Any:
+        for step in (4, 2, 1):
+            turned = [(lane + step) % LANES for lane in range(LANES)]
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), turned)
+            a = builder.fadd(a, builder.shuffle_vector(a, ir.Constant(_LLVM, ir.Undefined), mask))
+        return builder.extract_element(a, ir.Constant(ir.IntType(32), 0))
+
+    return _operation(1, made, types.float64)
+
+
+@intrinsic
 def magnitude(typingctx: Any, a: Any) -> Any:
     """|a|."""
     return _operation(1, lambda builder, a: _called(builder, "fabs", a))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel, kernel
 from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.lattice import lattice_of
 from prosper_ng.latents.state_table import clear, place_states
@@ -19,6 +19,18 @@ from prosper_ng.models.interface import Floats
 from prosper_ng.models.maximum.kernels import Projected
 from prosper_ng.models.maximum.superpositions import Workspace, padded_rows, superpose_states
 from prosper_ng.numerics.elementary import fast_exp
+from prosper_ng.numerics.vectors import (
+    LANES,
+    all_lanes,
+    larger,
+    load,
+    magnitude,
+    minus,
+    minus_product,
+    plus_product,
+    sum_of_lanes,
+    times,
+)
 
 NEGLIGIBLE = 31.0
 """States of a row that all together weigh less than exp(-31) = 3e-14 of the best are left out of its free energy."""
@@ -124,37 +136,47 @@ def weigh_states(workspace: Workspace, projected: Projected, chosen: Preselected
     return found._replace(nodes=found.nodes[kept].copy(), weights=found.weights[kept].copy())
 
 
-@kernel(error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
+@inner_kernel
+def _squared_size(n: int, values: Any) -> Any:
+    """|y_n|²."""
+    total = all_lanes(0.0)
+    for d in range(0, values.shape[1], LANES):
+        y = load(values, n, d)
+        total = plus_product(total, y, y)
+    return sum_of_lanes(total)
+
+
+@inner_kernel
 def _distance(n: int, values: Any, observed: Any, place: int, means: Any) -> Any:
     """|y_n - mean|² over the observed entries; the others are 0 in y_n."""
-    total = 0.0
-    for d in range(values.shape[1]):
-        difference = values[n, d] - observed[n, d] * means[place, d]
-        total += difference * difference
-    return total
+    total = all_lanes(0.0)
+    for d in range(0, values.shape[1], LANES):
+        difference = minus_product(load(values, n, d), load(observed, n, d), load(means, place, d))
+        total = plus_product(total, difference, difference)
+    return sum_of_lanes(total)
 
 
-@kernel(error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
+@inner_kernel
 def _distances(n: int, values: Any, observed: Any, place: int, means: Any, least: Any) -> Any:
     """|y_n - mean|² over the observed entries, and how much of it is sure to be left with any more latents."""
-    total, excess = 0.0, 0.0
-    for d in range(values.shape[1]):
-        difference = values[n, d] - observed[n, d] * means[place, d]
-        total += difference * difference
-        over = observed[n, d] * abs(least[place, d]) - abs(values[n, d])
-        over = over if over > 0.0 else 0.0
-        excess += over * over
-    return total, excess
+    total, excess, nothing = all_lanes(0.0), all_lanes(0.0), all_lanes(0.0)
+    for d in range(0, values.shape[1], LANES):
+        y, seen = load(values, n, d), load(observed, n, d)
+        difference = minus_product(y, seen, load(means, place, d))
+        total = plus_product(total, difference, difference)
+        over = larger(minus(times(seen, magnitude(load(least, place, d))), magnitude(y)), nothing)
+        excess = plus_product(excess, over, over)
+    return sum_of_lanes(total), sum_of_lanes(excess)
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _log_joints(weighing: Any, distance: float, log_prior: float) -> Any:
     """Log joints at temperature 1 and tempered, less what depends on the row only."""
     likelihood = -0.5 * weighing.precision * distance
     return likelihood + log_prior, weighing.beta * likelihood + weighing.kappa * log_prior
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _add(weighing: Any, best: float, best_tempered: float, distance: float, log_prior: float, sums: Any) -> Any:
     """The weight of a state, relative to the best, and the sums (4,) with it in them."""
     joint, tempered = _log_joints(weighing, distance, log_prior)
@@ -168,14 +190,13 @@ def _add(weighing: Any, best: float, best_tempered: float, distance: float, log_
     return weight, (sums[0] + plain, sums[1] + counted, sums[2] + moment, sums[3] + counted * distance)
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _visit_singletons(
     first: int, n_rows: int, weighing: Any, rows: Any, elements: Any, traversal: Any, masses: Any
 ) -> None:
     """Put the distances of the singletons that may count in place of their masses (n, H), infinity for the others."""
     values, observed, singletons, best = rows.values, rows.observed, rows.singletons, traversal.best
     shift, log_odds = weighing.kappa - weighing.beta, elements.log_odds
-    nothing = np.zeros((1, values.shape[1]))
     for r in range(n_rows):
         n = first + r
         plain, tempered = -np.inf, -np.inf
@@ -184,7 +205,7 @@ def _visit_singletons(
             tempered = max(tempered, weighing.beta * singletons[n, h] + shift * log_odds[h])
         plain -= weighing.threshold + 2.0 * rows.rounding[n]
         tempered -= weighing.reach + 2.0 * rows.rounding[n]
-        best_plain, best_tempered = _log_joints(weighing, _distance(n, values, observed, 0, nothing), 0.0)
+        best_plain, best_tempered = _log_joints(weighing, _squared_size(n, values), 0.0)
         for h in range(singletons.shape[1]):
             masses[n, h] = np.inf
             if singletons[n, h] < plain and weighing.beta * singletons[n, h] + shift * log_odds[h] < tempered:
@@ -195,7 +216,7 @@ def _visit_singletons(
         best[r, 0], best[r, 1] = best_plain, best_tempered
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _list_nodes(
     depth: int, first: int, n_rows: int, weighing: Any, candidates: Any, log_odds: Any, lattice: Any, traversal: Any
 ) -> int:
@@ -230,7 +251,7 @@ def _list_nodes(
     return n_listed
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _measure(
     first: int, start: int, stop: int, is_last: bool, weighing: Any, rows: Any, elements: Any, traversal: Any
 ) -> None:
@@ -251,18 +272,17 @@ def _measure(
         best[r, 1] = max(best[r, 1], tempered)
 
 
-@kernel(error_model="numpy")
+@inner_kernel(error_model="numpy")
 def _weigh(
     first: int, n_rows: int, weighing: Any, rows: Any, log_odds: Any, lattice: Any, traversal: Any, found: Any
 ) -> None:
     """Turn the distances of what some rows met into their posteriors; NaN in rows without a finite log joint."""
     singletons, combined = found.masses, traversal.distances
-    nothing = np.zeros((1, rows.values.shape[1]))
     last = found.starts[first]
     for r in range(n_rows):
         n, begin = first + r, last
         sums = (0.0, 0.0, 0.0, 0.0)  # of weights at temperature 1; tempered, times log joints, times distances
-        distance = _distance(n, rows.values, rows.observed, 0, nothing)
+        distance = _squared_size(n, rows.values)
         _, sums = _add(weighing, traversal.best[r, 0], traversal.best[r, 1], distance, 0.0, sums)
         for h in range(singletons.shape[1]):
             distance, singletons[n, h] = singletons[n, h], 0.0
