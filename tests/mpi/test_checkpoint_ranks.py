@@ -1,12 +1,12 @@
 import sys
 from pathlib import Path
 
-import pytest
+from tests.conftest import on_libraries
 
 PROGRAM = Path(__file__).parent / "programs" / "checkpoints.py"
 
 
-@pytest.mark.parametrize("n_ranks", [1, 2, 3])
+@on_libraries("n_ranks", [1, 2, 3], 2)
 def test_any_number_of_ranks_reads_what_another_number_wrote(mpiexec, tmp_path, n_ranks):
     saved = mpiexec(n_ranks, sys.executable, PROGRAM, "save", tmp_path)
     assert (saved.returncode, saved.stdout, saved.stderr) == (0, f"loaded 2 with 0 notes on {n_ranks} ranks\n", "")

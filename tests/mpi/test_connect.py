@@ -1,14 +1,18 @@
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import prosper_ng
 from tests.conftest import launcher, open_mpi
 from tests.mpi.test_reliability import start
 
 CONNECT = """
 import sys
+from pathlib import Path
 from prosper_ng.errors import UserError
 from prosper_ng.parallel.mpi import connect
 try:
@@ -64,7 +68,10 @@ def test_a_missing_library_is_named(mpiexec):
 @pytest.mark.parametrize("n_th", [0, 1])
 def test_a_launcher_of_the_other_library_is_named_before_that_dies(n_th):
     command, library = open_mpi()
-    mixed = [(launcher(), library), (command, {})][n_th]
+    own = str(Path(sys.prefix) / "bin" / "mpiexec")
+    if launcher() != [own]:
+        pytest.skip("all tests run under another launcher than that of the library in this environment")
+    mixed = [([own], library), (command, {})][n_th]
     done = start(mixed, 2, sys.executable, "-c", CONNECT.format(2), "nobody else has this argument")
     assert done.returncode == 2
     words = [
@@ -73,3 +80,21 @@ def test_a_launcher_of_the_other_library_is_named_before_that_dies(n_th):
     ]
     assert words[n_th] in done.stdout  # of one rank at least: the other one may be ended first
     assert "Fatal error" not in done.stderr
+
+
+AFFINITY = "import os; print(*sorted(os.sched_getaffinity(0)), sep=',')"
+
+
+@pytest.mark.parametrize(("n_ranks", "n_threads"), [(2, 1), (1, 2)])
+def test_the_job_script_gives_each_rank_of_open_mpi_the_cores_of_its_threads(n_ranks, n_threads):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("two cores are needed")
+    command, library = open_mpi()
+    script = (Path(prosper_ng.__file__).parent / "slurm" / "job.sbatch").read_text(encoding="utf-8")
+    mapping = re.search(r'--map-by "(slot:PE=\$threads)"', script)[1].replace("$threads", str(n_threads))
+    policy = {"PRTE_MCA_rmaps_default_mapping_policy": mapping}
+    done = start((command, library | policy), n_ranks, sys.executable, "-c", AFFINITY, "nobody else has this one")
+    assert done.returncode == 0, done.stderr
+    cores = [line.split(",") for line in done.stdout.splitlines()]
+    assert [len(each) for each in cores] == [n_threads] * n_ranks
+    assert len({core for each in cores for core in each}) == 2

@@ -4,9 +4,12 @@ import sys
 
 import pytest
 
+from tests.conftest import both_libraries
+
 DOCTOR = [sys.executable, "-m", "prosper_ng", "doctor"]
 
 
+@both_libraries
 def test_a_group_is_examined_once(mpiexec, tmp_path):
     done = mpiexec(2, *DOCTOR, "--json", cwd=tmp_path)
     report = json.loads(done.stdout)

@@ -9,6 +9,7 @@ import yaml
 
 from prosper_ng.cli import main
 from prosper_ng.data.images import save_png
+from tests.conftest import both_libraries
 
 # Several commands in one group of ranks, which starts slowly.
 PROGRAM = """
@@ -82,6 +83,7 @@ def test_any_number_of_ranks_writes_the_same_files(mpiexec, folder):
         assert len(contents) == 1, name
 
 
+@both_libraries
 def test_what_is_wrong_is_told_once(mpiexec, folder):
     np.save(folder / "wide.npy", np.zeros((300, 5)))
     done = mpiexec(3, sys.executable, "-m", "prosper_ng", "infer", "bars", "wide.npy", "--output", "x.h5", cwd=folder)

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from prosper_ng.storage.run_record import read_run
+from tests.conftest import both_libraries
 from tests.helpers.small_runs import SEARCH
 
 RUN = (sys.executable, "-m", "prosper_ng", "run", "--quiet")
@@ -16,6 +17,7 @@ def file(tmp_path):
     return tmp_path / "run.yaml"
 
 
+@both_libraries
 def test_what_does_not_fit_is_refused_by_all_ranks(mpiexec, tmp_path, file):
     done = mpiexec(2, *RUN, file, "--output", tmp_path / "run", "--set", "data.n_rows=1000000000000")
     assert done.returncode == 2

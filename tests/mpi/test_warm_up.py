@@ -1,3 +1,5 @@
+from tests.conftest import both_libraries
+
 KERNEL = """
 from prosper_ng.kernels import kernel
 
@@ -34,6 +36,7 @@ if comm.is_root:
 """
 
 
+@both_libraries
 def test_one_rank_compiles_and_the_others_load(mpiexec, tmp_path):
     (tmp_path / "kernel.py").write_text(KERNEL, encoding="utf-8")
     done = mpiexec(3, str(tmp_path), code=PROGRAM, env={"XDG_CACHE_HOME": str(tmp_path)})
