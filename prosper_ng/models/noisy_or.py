@@ -25,14 +25,12 @@ from annotated_types import Gt
 from numpy.typing import NDArray
 
 from prosper_ng.components import component
-from prosper_ng.kernels import kernel
 from prosper_ng.latents.neighbors import Neighborhood, Neighbors
-from prosper_ng.latents.space import LatentSpace, unpack_binary
+from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
+from prosper_ng.models._noisy_or import add_predictions, add_reasons, fill_log_joint, fill_neighbors
 from prosper_ng.models.interface import Batch, Codes, Floats, Identity, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import BINARY, interval
-from prosper_ng.numerics.copying import copy
-from prosper_ng.numerics.elementary import fast_log
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import bernoulli_entropy, log_odds
 
@@ -42,8 +40,6 @@ _LEAST_LEAK = 1e-12
 """Keeps the log joint of a state that explains an entry by nothing finite, and the product of 16 probabilities."""
 _UNUSED = 1e-12
 _PROBABILITY = interval(_LEAST, 1 - _LEAST)
-_TOGETHER = 16
-"""Probabilities of which one logarithm is taken."""
 
 
 class Prepared(NamedTuple):
@@ -142,7 +138,7 @@ class NoisyOR(ActivityPrior):
     def log_joint(self, prepared: Prepared, projected: Projected, codes: Codes) -> Floats:
         """(n, S) log p(s, y)."""
         result = np.empty(codes.shape[:2])
-        _fill_log_joint(
+        fill_log_joint(
             projected.constant, projected.linear, projected.on, prepared.elements, prepared.leak, codes, result
         )
         return result
@@ -154,7 +150,7 @@ class NoisyOR(ActivityPrior):
     def log_joint_of_neighbors(self, prepared: Prepared, projected: Projected, neighborhood: Neighborhood) -> Neighbors:
         """log p(s, y) of the states one change away from the parents."""
         found = Neighbors.unknown(self.space, neighborhood)
-        _fill_neighbors(
+        fill_neighbors(
             neighborhood, projected.constant, projected.linear, projected.on, prepared.elements, prepared.leak, found
         )
         return found
@@ -172,7 +168,7 @@ class NoisyOR(ActivityPrior):
         elements, leak, on = prepared.elements, prepared.leak, projected.on
         used = weights.any(axis=1)
         means, reasons, leaks = np.zeros((len(on), self.n_latents)), np.zeros(elements.shape), np.zeros(len(leak))
-        log_on = _add_reasons(on, elements, leak, codes, weights, means, reasons, leaks)
+        log_on = add_reasons(on, elements, leak, codes, weights, means, reasons, leaks)
         hits, leaks = (reasons * elements).T, leaks * leak
         observed = np.ones(on.shape) if batch.observed is None else batch.observed.astype(np.float64)
         sums["n"] += np.count_nonzero(used)
@@ -223,7 +219,7 @@ class NoisyOR(ActivityPrior):
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
         """(n, D) posterior predictive probability that an entry is on."""
         result = np.zeros((len(codes), len(prepared.leak)))
-        _add_predictions(prepared.elements, prepared.leak, codes, weights, result)
+        add_predictions(prepared.elements, prepared.leak, codes, weights, result)
         return result
 
     def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
@@ -253,148 +249,3 @@ class NoisyOR(ActivityPrior):
 def _log_tries(hits: Floats, tries: Floats, p: Floats, log_off: Floats) -> Floats:
     """Log probability of so many successes in so many tries."""
     return np.asarray(hits * np.log(p) + (tries - hits) * log_off)
-
-
-@kernel
-def _find_on(on: Any, leak: Any, places: Any, leaks: Any) -> int:
-    """How many entries of a row (D,) are on; which, and their leaks, go to the two arrays."""
-    n_on = 0
-    for d in range(on.shape[0]):
-        places[n_on], leaks[n_on] = d, leak[d]
-        n_on += on[d] > 0.0
-    return n_on
-
-
-@kernel
-def _gather(elements: Any, h: int, places: Any, n_on: int, n: int, row: Any, gathered: Any) -> bool:
-    """Lay the entries of latent h that are on in row n side by side, unless they are; whether they were not."""
-    if row[h] == n:
-        return False
-    row[h] = n
-    for j in range(n_on):
-        gathered[h, j] = elements[h, places[j]]
-    return True
-
-
-@kernel
-def _add_cause(element: Any, p: Any, n_on: int, result: Any) -> None:
-    """Fill probabilities to be on with those that one more latent makes of `p`, which may be the same array."""
-    for j in range(n_on):
-        result[j] = p[j] + (1.0 - p[j]) * element[j]
-
-
-@kernel(error_model="numpy", fastmath={"reassoc"})
-def _log_product(p: Any, n_on: int) -> float:
-    """Sum of the logarithms of probabilities, each 1e-12 or more."""
-    total = 0.0
-    for first in range(0, n_on, _TOGETHER):
-        product = 1.0
-        for j in range(first, min(first + _TOGETHER, n_on)):
-            product *= p[j]
-        total += fast_log(product)
-    return total
-
-
-@kernel(error_model="numpy")
-def _fill_log_joint(constant: Any, linear: Any, on: Any, elements: Any, leak: Any, codes: Any, result: Any) -> None:
-    """Fill (n, S) with the log joints of codes (n, S, words)."""
-    H, D = elements.shape
-    places, leaks, p = np.empty(D, np.int64), np.empty(D), np.empty(D)
-    latents, row, gathered = np.empty(H, np.int64), np.full(H, -1), np.empty((H, D))
-    for n in range(codes.shape[0]):
-        n_on = _find_on(on[n], leak, places, leaks)
-        for s in range(codes.shape[1]):
-            total, below = constant[n], leaks
-            for i in range(unpack_binary(codes[n], s, latents)):
-                h = latents[i]
-                total += linear[n, h]
-                _gather(elements, h, places, n_on, n, row, gathered)
-                _add_cause(gathered[h], below, n_on, p)
-                below = p
-            result[n, s] = total + _log_product(below, n_on)
-
-
-@kernel(error_model="numpy")
-def _fill_neighbors(
-    neighborhood: Any, constant: Any, linear: Any, on: Any, elements: Any, leak: Any, found: Any
-) -> None:
-    """Fill the log joints of the neighbors of a neighborhood."""
-    H, D = elements.shape
-    places, leaks, p, more = np.empty(D, np.int64), np.empty(D), np.empty(D), np.empty(D)
-    latents, row, gathered = np.empty(H, np.int64), np.full(H, -1), np.empty((H, D))
-    for m in range(neighborhood.parents.shape[0]):
-        n = neighborhood.first_row + m
-        n_on = _find_on(on[n], leak, places, leaks)
-        for h in range(H):
-            _gather(elements, h, places, n_on, n, row, gathered)
-        k = unpack_binary(neighborhood.parents, m, latents)
-        for left_out in range(-1, k):
-            place, total, below = neighborhood.starts[m] + 1 + left_out, constant[n], leaks
-            for i in range(k):
-                if i != left_out:
-                    total += linear[n, latents[i]]
-                    _add_cause(gathered[latents[i]], below, n_on, p)
-                    below = p
-            found.bases[place] = total + _log_product(below, n_on)
-            for h in range(H):
-                _add_cause(gathered[h], below, n_on, more)
-                found.switched[place, h, 0] = total + linear[n, h] + _log_product(more, n_on)
-            for i in range(k):
-                if i != left_out:
-                    found.switched[place, latents[i]] = -np.inf
-
-
-@kernel(error_model="numpy")
-def _add_reasons(
-    on: Any, elements: Any, leak: Any, codes: Any, weights: Any, means: Any, reasons: Any, leaks: Any
-) -> float:
-    """Fill <s> (n, H); add sum <s_h / p_d> (H, D) and sum <1 / p_d> (D,) over what is on; return sum <log p_d>."""
-    H, D = elements.shape
-    places, below, p = np.empty(D, np.int64), np.empty(D), np.empty(D)
-    latents, row, gathered = np.empty(H, np.int64), np.full(H, -1), np.empty((H, D))
-    own, of_leak, log_on = np.empty((H, D)), np.empty(D), 0.0
-    for n in range(codes.shape[0]):
-        n_on = _find_on(on[n], leak, places, below)
-        of_leak[:n_on] = 0.0
-        for s in range(codes.shape[1]):
-            weight = weights[n, s]
-            if weight == 0.0:
-                continue
-            copy(below[:n_on], p)
-            k = unpack_binary(codes[n], s, latents)
-            for i in range(k):
-                h = latents[i]
-                means[n, h] += weight
-                if _gather(elements, h, places, n_on, n, row, gathered):
-                    own[h, :n_on] = 0.0
-                _add_cause(gathered[h], p, n_on, p)
-            log_on += weight * _log_product(p, n_on)
-            for j in range(n_on):
-                p[j] = weight / p[j]
-                of_leak[j] += p[j]
-            for i in range(k):
-                own[latents[i], :n_on] += p[:n_on]
-        for j in range(n_on):
-            leaks[places[j]] += of_leak[j]
-        for h in range(H):
-            if row[h] == n:
-                for j in range(n_on):
-                    reasons[h, places[j]] += own[h, j]
-    return log_on
-
-
-@kernel
-def _add_predictions(elements: Any, leak: Any, codes: Any, weights: Any, result: Any) -> None:
-    """Add to (n, D) the mean of p over the states of each row."""
-    H, D = elements.shape
-    latents, p = np.empty(H, np.int64), np.empty(D)
-    for n in range(codes.shape[0]):
-        for s in range(codes.shape[1]):
-            weight = weights[n, s]
-            if weight == 0.0:
-                continue
-            copy(leak, p)
-            for i in range(unpack_binary(codes[n], s, latents)):
-                _add_cause(elements[latents[i]], p, D, p)
-            for d in range(D):
-                result[n, d] += weight * p[d]

@@ -139,6 +139,17 @@ def mantissa(typingctx: Any, x: Any) -> Any:
 
 
 @intrinsic
+def exponents_of_lanes(typingctx: Any, x: Any) -> Any:
+    """The sum of the n of positive normal x = m 2^n, 1 <= m < 2."""
+
+    def made(builder: Any, x: Any) -> Any:
+        biased = builder.lshr(builder.bitcast(x, _WORDS), _words(52))
+        return builder.sub(_folded(builder, builder.add, biased), _INDEX(LANES * 1023))
+
+    return _operation(1, made, types.int64)
+
+
+@intrinsic
 def look_up(typingctx: Any, table: Any, x: Any, mask: Any) -> Any:
     """The entries of an array (m,) at the places which the sign, exponent and first four digits of x are, as a number.
 
@@ -246,15 +257,13 @@ def exceeds(typingctx: Any, a: Any, b: Any) -> Any:
 @intrinsic
 def sum_of_lanes(typingctx: Any, a: Any) -> Any:
     """The sum of the entries of a."""
+    return _operation(1, lambda builder, a: _folded(builder, builder.fadd, a), types.float64)
 
-    def made(builder: Any, a: Any) -> Any:
-        for step in (4, 2, 1):
-            turned = [(lane + step) % LANES for lane in range(LANES)]
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), turned)
-            a = builder.fadd(a, builder.shuffle_vector(a, ir.Constant(_LLVM, ir.Undefined), mask))
-        return builder.extract_element(a, ir.Constant(ir.IntType(32), 0))
 
-    return _operation(1, made, types.float64)
+@intrinsic
+def product_of_lanes(typingctx: Any, a: Any) -> Any:
+    """The product of the entries of a."""
+    return _operation(1, lambda builder, a: _folded(builder, builder.fmul, a), types.float64)
 
 
 @intrinsic
@@ -277,6 +286,15 @@ def _spread(builder: Any, number: Any, kind: Any) -> Any:
     undefined = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+
+
+def _folded(builder: Any, operation: Callable[..., Any], a: Any) -> Any:
+    """All entries of a brought together, halves first."""
+    for step in (4, 2, 1):
+        turned = [(lane + step) % LANES for lane in range(LANES)]
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), turned)
+        a = operation(a, builder.shuffle_vector(a, ir.Constant(a.type, ir.Undefined), mask))
+    return builder.extract_element(a, ir.Constant(ir.IntType(32), 0))
 
 
 def _words(word: int) -> Any:

@@ -38,6 +38,7 @@ NOTES = {
         "gsc",
     ): "EVO learns a full covariance of the slabs; it has a part of the rows only, and is slower with more",
     ("tvo", "bsc"): "TVO computes in single precision",
+    ("tvo", "noisy_or"): "TVO computes in single precision, and takes another fixed point as its M-step",
     (
         "tvo",
         "gsc",

@@ -34,7 +34,7 @@ class Workload(NamedTuple):
 
     name: str
     data: str
-    """bars, patches, house, or large: patches of 16 x 16 of House."""
+    """bars, binary for 16 bars that are switched on, patches, house, or large: patches of 16 x 16 of House."""
     n_rows: int
     model: dict[str, Any]
     estep: dict[str, Any]
@@ -74,6 +74,7 @@ WORKLOADS = {
         evolution("house", "bsc", 256, {"evo": 1, "tvo": 1}),
         evolution("house", "gsc", 256, {"evo": 10, "tvo": 20}),
         evolution("large", "gsc", 512, {"evo": 100, "tvo": 100}),
+        evolution("binary", "noisy_or", 24, {"tvo": 1}),
     ]
 }
 
@@ -81,6 +82,9 @@ WORKLOADS = {
 def rows_of(workload: Workload, image: str) -> np.ndarray:
     """(n_rows, D): bars, patches of 12 x 12 of a photograph, or noisy patches of `image`, evenly spread."""
     kind = workload.model["kind"]
+    if workload.data == "binary":
+        bars = Bars(n_bars=16, n_rows=workload.n_rows, observable="bernoulli", amplitude=0.8, activity=0.15, noise=0.0)
+        return bars.open(1).read(0, workload.n_rows)
     if workload.data == "bars":
         return Bars(n_rows=workload.n_rows, **BARS[kind]).open(1).read(0, workload.n_rows)
     if workload.data == "patches":

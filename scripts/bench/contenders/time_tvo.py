@@ -12,7 +12,7 @@ from contenders.turns import Start, Sweep, take_turns
 
 sys.path.insert(0, sys.argv[3])
 
-from tvo.models import BSC, SSSC
+from tvo.models import BSC, SSSC, NoisyOR
 from tvo.utils.data import TVODataLoader
 from tvo.variational import EVOVariationalStates
 
@@ -24,10 +24,10 @@ def model_of(given: Start) -> Any:
     """The model at the parameters of the start."""
     tensors = {name: torch.tensor(values, dtype=PRECISION) for name, values in given.params.items()}
     n_observed, n_latents = given.sizes
-    common = {
-        "H": n_latents, "D": n_observed, "precision": PRECISION, "W_init": tensors["W"], "pies_init": tensors["pi"],
-        "sigma2_init": tensors["sigma"].reshape(1) ** 2,
-    }  # fmt: skip
+    common = {"H": n_latents, "D": n_observed, "precision": PRECISION, "W_init": tensors["W"]}
+    if given.workload["model"]["kind"] == "noisy_or":
+        return NoisyOR(**common, pi_init=tensors["pi"])
+    common |= {"pies_init": tensors["pi"], "sigma2_init": tensors["sigma"].reshape(1) ** 2}
     if given.workload["model"]["kind"] == "bsc":
         return BSC(**common)
     return SSSC(**common, mus_init=tensors["mu"], Psi_init=torch.diag(tensors["psi"]))
@@ -39,7 +39,8 @@ def main() -> None:
     torch.manual_seed(1)
     estep, n_rows = given.workload["estep"], len(given.rows)
     n_states, how = estep["n_states"], estep["variations"][0]
-    loader = TVODataLoader(torch.tensor(given.rows, dtype=PRECISION), batch_size=BATCH)
+    of_rows = torch.uint8 if given.workload["model"]["kind"] == "noisy_or" else PRECISION
+    loader = TVODataLoader(torch.tensor(given.rows, dtype=of_rows), batch_size=BATCH)
     given_states = torch.from_numpy(given.states).to(torch.uint8)
 
     def begin() -> Sweep:
