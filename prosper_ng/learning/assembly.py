@@ -110,6 +110,7 @@ def assemble(
     census = take_census(problem)
     unknown = np.setdiff1d(census.never_observed, told)
     warnings = (*dataset.doubts, *_warnings(settings, dataset, source, problem, census, unknown))
+    warnings += settings.training.doubts
     missing = bool((census.n_observed < problem.n_learned_from).any())
 
     def begin(seed: int) -> NamedArrays:
@@ -203,7 +204,7 @@ def _require_names(settings: LearningSettings, dataset: Dataset) -> None:
         raise UserError("the data have no rows; at least one is needed to learn from")
     names = tuple(learnable(settings.model.parameters(dataset.n_observed)))
     training = settings.training
-    for where, asked in (("learn", training.learn or ()), ("initial", training.initial)):
+    for where, asked in (("learn", training.learn or ()), ("hold", training.hold), ("initial", training.initial)):
         for name in asked:
             if name not in names:
                 raise UserError(

@@ -41,6 +41,8 @@ class AnnealingPoint(NamedTuple):
     """Standard deviation by parameter, for every parameter that has a schedule."""
     settled: bool
     """Whether the temperature is 1 and no value changes any more in this run."""
+    held: frozenset[str] = frozenset()
+    """The parameters that are not learned yet."""
 
     @property
     def is_plain(self) -> bool:

@@ -167,7 +167,7 @@ class TruncatedEM:
             n_over, sweep = self.training.place(n_done)
             if n_done == first or sweep == 0:
                 self._begin(state, n_over, sweep)
-            point = self.training.annealing.at(sweep, self.training.n_sweeps)
+            point = self.training.at(sweep)
             clock = Clock()
             self._held_out = 0.0
             for part in range(self.problem.blocks.n_parts):

@@ -58,7 +58,7 @@ class Maximization:
         self._where = where
         names = frozenset(learnable(model.parameters(n_observed)))
         self._learn = names if training.learn is None else frozenset(training.learn)
-        self._learns_all = self._learn == names
+        self._all = names
         self._n_parts = training.updates_per_sweep
         found: Any = model
         self._knowing: KnowsFreeEnergy | None = found if offers(model, KnowsFreeEnergy) else None
@@ -87,7 +87,8 @@ class Maximization:
         learned_from, own = (sums, None) if self._learns_from_part else (total, sums)
         corrected = self.estep.max_active if self.estep.corrects_prior else None
         generator = stream(self.seed, "M-step", sweep, part).generator()
-        step = MStep(self._learn, corrected, generator, self._notes, own, memory)
+        learn = self._learn - point.held
+        step = MStep(learn, corrected, generator, self._notes, own, memory)
         new = self.model.maximize(params, learned_from, step)
         self._check_finite("parameter", new, where, params)
         self._check_finite("remembered array", memory, where)
@@ -99,7 +100,7 @@ class Maximization:
                 self._check_mstep(params, new, learned_from, expected, where)
             free_energy = expected + _entropy(total) if self._is_told else free_energy
             gap = expected / float(learned_from["n"]) + self._knowing.entropy(new, learned_from)
-        applies = self._learns_all and corrected is None
+        applies = learn == self._all and corrected is None
         n_rows = float(total["n"])
         self.last = Maximized(free_energy / n_rows, gap if applies else None, int(n_rows))
         if not self._is_told and part == self._n_parts - 1:
@@ -166,7 +167,7 @@ class Maximization:
         """Noise by the schedule; what it makes illegal is mirrored at the bounds: none piles up there."""
         for name, spec in self.model.parameters(self.n_observed).items():
             scale = point.parameter_noise.get(name, 0.0)
-            if scale > 0 and name in self._learn:
+            if scale > 0 and name in self._learn - point.held:
                 generator = stream(self.seed, f"noise on {name}", sweep, part).generator()
                 noisy = params[name] + scale * generator.standard_normal(spec.shape)
                 params[name] = spec.constraint.nearest(noisy)

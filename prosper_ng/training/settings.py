@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from annotated_types import Gt
 
 from prosper_ng.components import FilePath, NotComputedWith, settings
-from prosper_ng.training.annealing import Annealing
+from prosper_ng.training.annealing import Annealing, AnnealingPoint
 from prosper_ng.training.stopping import Stopping
 
 _SETTLING_SWEEPS = 20
@@ -28,6 +28,8 @@ class Training:
     """M-steps in each sweep; 1 is plain EM, more is incremental EM, which learns faster per sweep."""
     learn: tuple[str, ...] | None = None
     """Names of the parameters to learn; all where this is not given."""
+    hold: dict[str, Annotated[int, Gt(0)]] = field(default_factory=dict)
+    """The sweep, counted from 0, from which a parameter is learned, by parameter; before, it stays what it was."""
     initial: dict[str, float] = field(default_factory=dict)
     """Values to start from, by parameter, instead of those found from the data: each fills the whole array, of a
     covariance its diagonal."""
@@ -46,6 +48,11 @@ class Training:
     def __post_init__(self) -> None:
         """Raise ValueError where sweeps and fractions of the schedules cross, or a restart is longer than the run."""
         self.annealing.check_order(self.n_sweeps)
+        for name in self.hold:
+            if self.learn is not None and name not in self.learn:
+                raise ValueError(
+                    f"hold: {name!r} is not in learn, so that no sweep learns it; legal are {', '.join(self.learn)}"
+                )
         if self.restart_sweeps is not None and self.restart_sweeps > self.n_sweeps:
             raise ValueError(
                 f"restart_sweeps is {self.restart_sweeps}, more than n_sweeps, which is {self.n_sweeps}; a restart "
@@ -62,12 +69,29 @@ class Training:
         """Sweeps of each restart; 0 where there is one start only, which needs no trying."""
         if self.restarts == 1:
             return 0
-        return self.restart_sweeps or min(self.annealing.settled_after(self.n_sweeps) + _SETTLING_SWEEPS, self.n_sweeps)
+        settled = max(self.annealing.settled_after(self.n_sweeps), *self.hold.values(), 0)
+        return self.restart_sweeps or min(settled + _SETTLING_SWEEPS, self.n_sweeps)
 
     @property
     def all_sweeps(self) -> int:
         """Sweeps of all restarts, and those of the run that follows."""
         return self.restarts * self.tried_sweeps + self.n_sweeps
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is legal, but hardly meant: parameters that are held until the end."""
+        return tuple(
+            f"training.hold: {name} is learned from sweep {first} on, counted from 0, and n_sweeps is {self.n_sweeps}: "
+            "it stays what it is at first"
+            for name, first in self.hold.items()
+            if first >= self.n_sweeps
+        )
+
+    def at(self, sweep: int) -> AnnealingPoint:
+        """What holds at a sweep, counted from 0."""
+        point = self.annealing.at(sweep, self.n_sweeps)
+        held = frozenset(name for name, first in self.hold.items() if sweep < first)
+        return point._replace(held=held, settled=point.settled and not held)
 
     def place(self, n_done: int) -> tuple[int, int]:
         """Where a run stands after some of `all_sweeps`: restarts that are over, and sweeps of what goes on then."""

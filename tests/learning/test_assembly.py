@@ -91,10 +91,18 @@ def test_values_of_the_configuration_go_before_the_file_and_this_before_the_data
     assert (assembled(training={"initial": {"pi": 0.3, "W": 0.5}}).initial["pi"] == 0.3).all()
 
 
+def test_what_is_held_until_the_end_is_warned_of():
+    assert assembled(training={"hold": {"sigma": 4}, "n_sweeps": 5}).warnings == ()
+    assert assembled(training={"hold": {"sigma": 5}, "n_sweeps": 5}).warnings == (
+        "training.hold: sigma is learned from sweep 5 on, counted from 0, and n_sweeps is 5: it stays what it is at first",
+    )
+
+
 @pytest.mark.parametrize(
     ("training", "said"),
     [
         ({"learn": ["W", "tau"]}, "training.learn: model bsc has no parameter 'tau'; it has W, sigma, pi"),
+        ({"hold": {"tau": 3}}, "training.hold: model bsc has no parameter 'tau'; it has W, sigma, pi"),
         ({"initial": {"mu": 1.0}}, "training.initial: model bsc has no parameter 'mu'; it has W, sigma, pi"),
         (
             {"annealing": {"parameter_noise": {"w": 1.0}}},

@@ -256,6 +256,21 @@ def test_what_is_not_learned_keeps_its_bits(learn, n_parts):
             assert (state.params[name] == params[name]).all() == (name not in learn)
 
 
+@pytest.mark.parametrize("n_parts", [1, 3])
+def test_what_is_held_keeps_its_bits_until_its_sweep(n_parts):
+    problem, params = make(n_parts=n_parts)
+    noise = Annealing(parameter_noise={"sigma": 0.1})
+    for annealing in (Annealing(), noise):
+        held, _ = train(problem, params, 3, hold={"sigma": 3, "pi": 1}, annealing=annealing)
+        assert (held.params["sigma"] == params["sigma"]).all()
+        assert all((held.params[name] != params[name]).all() for name in ("W", "pi"))
+    state, reports = train(problem, params, 5, hold={"sigma": 3, "pi": 1})
+    assert state.params["sigma"] != params["sigma"]
+    assert [report.settled for report in reports] == [False, False, False, True, True]
+    assert [report.entropy_gap is None for report in reports] == [True, True, True, False, False]
+    assert np.diff([report.free_energy for report in reports]).min() > -1e-9
+
+
 def noisy(seed=0, n_parts=1, **noise):
     problem, params = make(n_observed=12, n_parts=n_parts, seed=seed)
     state, _ = train(problem, params, 1, annealing=Annealing(parameter_noise=noise))

@@ -50,6 +50,7 @@ def test_the_first_start_is_that_of_a_run_without_restarts():
         ({"n_sweeps": 8, "restarts": 2}, 8, 24),
         ({"n_sweeps": 90, "restarts": 2, "annealing": Annealing(temperature=((0, 2.0), (30, 1.0)))}, 50, 190),
         ({"n_sweeps": 90, "restarts": 2, "annealing": Annealing(temperature=2.0)}, 90, 270),
+        ({"n_sweeps": 90, "restarts": 2, "hold": {"sigma": 30}}, 50, 190),
     ],
 )
 def test_a_restart_lasts_until_annealing_is_over_and_a_while_longer(training, tried, everything):
@@ -62,6 +63,8 @@ def test_a_restart_lasts_until_annealing_is_over_and_a_while_longer(training, tr
 
 
 def test_a_restart_longer_than_the_run_is_refused():
+    with pytest.raises(UserError, match=r"hold: 'sigma' is not in learn, so that no sweep learns it; legal are W, pi"):
+        Training(learn=("W", "pi"), hold={"sigma": 3})
     with pytest.raises(UserError, match=r"restart_sweeps is 9, more than n_sweeps, which is 8; .* legal are 1 to 8"):
         Training(n_sweeps=8, restarts=2, restart_sweeps=9)
 
