@@ -62,9 +62,12 @@ def test_a_restart_lasts_until_annealing_is_over_and_a_while_longer(training, tr
     assert [place for place in places if place[1] == 0] == [(leg, 0) for leg in range(n_over + 1)]
 
 
-def test_a_restart_longer_than_the_run_is_refused():
+def test_what_is_held_must_be_learned_once():
     with pytest.raises(UserError, match=r"hold: 'sigma' is not in learn, so that no sweep learns it; legal are W, pi"):
         Training(learn=("W", "pi"), hold={"sigma": 3})
+
+
+def test_a_restart_longer_than_the_run_is_refused():
     with pytest.raises(UserError, match=r"restart_sweeps is 9, more than n_sweeps, which is 8; .* legal are 1 to 8"):
         Training(n_sweeps=8, restarts=2, restart_sweeps=9)
 
