@@ -20,7 +20,7 @@ from prosper_ng.parallel.last_words import INTERRUPTED, exit_status, message_of,
 from prosper_ng.parallel.launcher import speaks_for_host
 
 _NEW_OBJECTS = 20_000
-"""After so many Python looks for garbage among them; by default 700 to 2,000, which is a twelfth of a run of seconds."""
+"""After so many Python looks for garbage among them; by default 700 or 2,000, which is a twelfth of a short run."""
 _BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
 
 
@@ -53,7 +53,7 @@ def _escape_what_cannot_be_shown() -> None:
 
 
 def _look_for_garbage_seldom() -> None:
-    """In a process that is this command nearly all that is made stays, modules first, and next to nothing is a cycle."""
+    """In a process that is a command nearly all that is made stays, modules first, and hardly anything is a cycle."""
     gc.set_threshold(_NEW_OBJECTS, *gc.get_threshold()[1:])
 
 
