@@ -31,7 +31,7 @@ def call(tmp_path, capsys):
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     """A run that has stored states, and two checkpoints."""
-    output = {"figures": False, "checkpoint_sweeps": 4}
+    output = {"figures": False, "checkpoint_sweeps": 4, "keep_checkpoints": 2}
     return train(tmp_path_factory.mktemp("searched"), estep=SEARCH, training=LEARNING, output=output)
 
 
