@@ -27,7 +27,7 @@ def temperatures_of(track, n_sweeps=N_SWEEPS):
 
 def test_nothing_is_annealed_unless_asked_for():
     point = Annealing().at(0, N_SWEEPS)
-    assert point == (1.0, False, 0.0, 1.0, 0.0, {}, True)
+    assert point == (1.0, False, 0.0, 1.0, 0.0, {}, True, frozenset())
     assert point.is_plain
 
 
@@ -167,7 +167,7 @@ def test_validation_keeps_the_difference_between_sweep_and_fraction():
     text = '{"temperature": [[0, 2], [1.0, 1.0]], "parameter_noise": {"W": [[0, 1.0], [1, 0.0]]}, "anneal_prior": true}'
     annealing = TypeAdapter(Annealing).validate_json(text)
     assert [type(position) for position, _ in annealing.temperature] == [int, float]
-    assert annealing.at(1, 3) == (1.5, True, 0.0, 1.0, 0.0, {"W": 0.0}, False)
+    assert annealing.at(1, 3) == (1.5, True, 0.0, 1.0, 0.0, {"W": 0.0}, False, frozenset())
 
 
 @pytest.mark.parametrize(
