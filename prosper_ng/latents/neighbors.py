@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel, kernel
 from prosper_ng.latents.space import LatentSpace, Layout, room_for_active, unpack
 from prosper_ng.latents.state_sets import StateSets, get_value, set_value
 from prosper_ng.numerics.bits import count_ones
@@ -220,3 +220,14 @@ def _choose(
                     set_value(code, i // n_nonzero, 1 + i % n_nonzero, layout)
                     _offer(switched[i], code, n, known, signatures, best)
                     least = max(worst, best.log_joint[n, n_candidates - 1])
+
+
+@inner_kernel
+def all_but(latents: Any, k: int, left_out: int, base: Any) -> int:
+    """Put the first k latents without number `left_out`, which is -1 for none, into `base`; how many they are."""
+    size = 0
+    for i in range(k):
+        if i != left_out:
+            base[size] = latents[i]
+            size += 1
+    return size

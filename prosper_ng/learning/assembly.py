@@ -109,8 +109,8 @@ def assemble(
     allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
     census = take_census(problem)
     unknown = np.setdiff1d(census.never_observed, told)
-    warnings = (*dataset.doubts, *_warnings(settings, dataset, source, problem, census, unknown))
-    warnings += settings.training.doubts
+    doubts = (*dataset.doubts, *settings.training.doubts)
+    warnings = (*doubts, *_warnings(settings, dataset, source, problem, census, unknown))
     missing = bool((census.n_observed < problem.n_learned_from).any())
 
     def begin(seed: int) -> NamedArrays:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from prosper_ng.kernels import inner_kernel, kernel
+from prosper_ng.latents.neighbors import all_but
 from prosper_ng.latents.space import unpack_binary
 from prosper_ng.numerics.elementary import fast_log
 from prosper_ng.numerics.vectors import (
@@ -20,6 +21,7 @@ from prosper_ng.numerics.vectors import (
     mantissa,
     minus,
     over,
+    padded,
     plus,
     plus_product,
     product_of_lanes,
@@ -33,16 +35,11 @@ _TOGETHER = 16 * LANES
 """Probabilities of which one logarithm is taken: each is 1e-12 or more, so the product of 16 is a normal number."""
 
 
-@inner_kernel
-def _padded(n: int) -> int:
-    return -(-n // LANES) * LANES
-
-
 @kernel
 def _room(elements: Any) -> Any:
     """Latents (H,), places and leaks (D',) of what is on, the row that each latent was gathered for, and (H, D')."""
     H, D = elements.shape
-    width = _padded(D)
+    width = padded(D)
     return np.empty(H, np.int64), np.empty(D + 1, np.int64), np.empty(width), np.full(H, -1), np.empty((H, width))
 
 
@@ -55,7 +52,7 @@ def _find_on(n: int, on: Any, leak: Any, places: Any, leaks: Any) -> int:
         n_on += on[n, d] > 0.0
     for j in range(n_on):
         leaks[j] = leak[places[j]]
-    for j in range(n_on, _padded(n_on)):
+    for j in range(n_on, padded(n_on)):
         leaks[j] = 1.0
     return n_on
 
@@ -68,7 +65,7 @@ def _gather(elements: Any, h: int, places: Any, n_on: int, n: int, row: Any, gat
     row[h] = n
     for j in range(n_on):
         gathered[h, j] = elements[h, places[j]]
-    for j in range(n_on, _padded(n_on)):
+    for j in range(n_on, padded(n_on)):
         gathered[h, j] = 0.0
     return True
 
@@ -127,12 +124,10 @@ def fill_neighbors(
             _gather(elements, h, places, n_on, n, row, gathered)
         k = unpack_binary(neighborhood.parents, m, latents)
         for left_out in range(-1, k):
-            place, size, total = neighborhood.starts[m] + 1 + left_out, 0, constant[n]
-            for i in range(k):
-                if i != left_out:
-                    base[size] = latents[i]
-                    total += linear[n, latents[i]]
-                    size += 1
+            place, total = neighborhood.starts[m] + 1 + left_out, constant[n]
+            size = all_but(latents, k, left_out, base)
+            for i in range(size):
+                total += linear[n, base[i]]
             _add_causes(leaks, gathered, base, size, n_on, p)
             _fill_switched(p, gathered, each, n_on, total, n, linear, place, found.bases, found.switched)
             for i in range(size):

@@ -20,6 +20,7 @@ from prosper_ng.numerics.vectors import (
     load_row,
     look_up,
     mantissa,
+    padded,
     plus,
     plus_product,
     smaller,
@@ -94,8 +95,7 @@ def _root_of(rho: float) -> Root:
 @kernel
 def room_for_superposition(elements: Any) -> Any:
     """`latents` (H,) and `scratch` (4, D') for the functions below."""
-    n_vectors = -(-elements.shape[1] // LANES)
-    return np.empty(elements.shape[0], np.int64), np.empty((4, n_vectors * LANES))
+    return np.empty(elements.shape[0], np.int64), np.empty((4, padded(elements.shape[1])))
 
 
 @inner_kernel

@@ -14,7 +14,16 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from prosper_ng.kernels import inner_kernel
+
 LANES = 8
+
+
+@inner_kernel
+def padded(n: int) -> int:
+    """n rounded up to whole vectors."""
+    return -(-n // LANES) * LANES
+
 
 _INDEX = ir.IntType(64)
 _LLVM = ir.VectorType(ir.DoubleType(), LANES)

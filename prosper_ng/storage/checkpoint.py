@@ -77,7 +77,8 @@ class Checkpoints:
         if keep < 2:
             raise ValueError(f"keep is {keep}: at least 2, so that a good checkpoint outlives a damaged one")
         self.comm = comm
-        self.folder = CheckpointFolder(folder, keep, reads_only)
+        self.folder = CheckpointFolder(folder, reads_only)
+        self._keep = keep
         self._shard_bytes = shard_bytes
 
     def save(
@@ -202,7 +203,7 @@ class Checkpoints:
                 self.folder.commit(Manifest(iteration, n_rows, files))
             except OSError as error:
                 failure = str(error)
-        lingering = self.prune(self.folder.keep)
+        lingering = self.prune(self._keep)
         return _not_written(iteration, failure) if failure else lingering
 
     def _read(

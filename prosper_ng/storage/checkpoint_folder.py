@@ -19,10 +19,9 @@ _ROOM = 2
 class CheckpointFolder:
     """Commits, finds and removes checkpoints; errors of the disk come out as OSError."""
 
-    def __init__(self, path: Path, keep: int, reads_only: bool = False) -> None:
-        """Checkpoints under `path`, of which the newest `keep` stay; damaged ones, too, where it `reads_only`."""
+    def __init__(self, path: Path, reads_only: bool = False) -> None:
+        """Checkpoints under `path`; damaged ones stay where it `reads_only`."""
         self.path = path
-        self.keep = keep
         self.reads_only = reads_only
         self._passed: set[int] = set()
 

@@ -46,13 +46,12 @@ class Training:
     """Rows in a block, the unit that ranks share out; found from the number of rows where not given."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError where sweeps and fractions of the schedules cross, or a restart is longer than the run."""
+        """Raise ValueError where schedules cross, what is held is never learned, or restarts outlast the run."""
         self.annealing.check_order(self.n_sweeps)
         for name in self.hold:
             if self.learn is not None and name not in self.learn:
-                raise ValueError(
-                    f"hold: {name!r} is not in learn, so that no sweep learns it; legal are {', '.join(self.learn)}"
-                )
+                legal = ", ".join(self.learn) or "none"
+                raise ValueError(f"hold: {name!r} is not in learn, so that no sweep learns it; legal are {legal}")
         if self.restart_sweeps is not None and self.restart_sweeps > self.n_sweeps:
             raise ValueError(
                 f"restart_sweeps is {self.restart_sweeps}, more than n_sweeps, which is {self.n_sweeps}; a restart "

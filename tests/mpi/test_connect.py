@@ -12,7 +12,6 @@ from tests.mpi.test_reliability import start
 
 CONNECT = """
 import sys
-from pathlib import Path
 from prosper_ng.errors import UserError
 from prosper_ng.parallel.mpi import connect
 try:

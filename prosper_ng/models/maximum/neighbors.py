@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from prosper_ng.kernels import kernel
+from prosper_ng.latents.neighbors import all_but
 from prosper_ng.latents.space import unpack_binary
 from prosper_ng.numerics.superposition import maximum, mean_of_sum, room_for_superposition
 
@@ -45,12 +46,10 @@ def fill_neighbors(
         y, seen = values[n], observed[n]
         k = unpack_binary(neighborhood.parents, m, latents)
         for left_out in range(-1, k):
-            place, size, prior = neighborhood.starts[m] + 1 + left_out, 0, constant[n]
-            for i in range(k):
-                if i != left_out:
-                    base[size] = latents[i]
-                    prior += log_odds[latents[i]]
-                    size += 1
+            place, prior = neighborhood.starts[m] + 1 + left_out, constant[n]
+            size = all_but(latents, k, left_out, base)
+            for i in range(size):
+                prior += log_odds[base[i]]
             if soft:
                 total[:] = 0.0
                 for i in range(size):
