@@ -45,7 +45,7 @@ class Expectation:
 
     def shares(self) -> tuple[Floats, Floats]:
         """(n, S, D) Wbar and (n, S, D, H) A of each state, by the formulas."""
-        states, rho = self.model.space.decode(self.codes), self.prepared.rho
+        states, rho = self.model.space.decode(self.codes), self.prepared.powers.rho
         shown = states[..., None, :] * self.params["W"]
         total = (np.sign(shown) * np.abs(shown) ** rho).sum(axis=-1)
         means = np.sign(total) * np.abs(total) ** (1 / rho)
@@ -71,7 +71,7 @@ def test_log_joints_sigma_and_pi_equal_theirs(reference, tag, temperature, n_use
 def test_posterior_and_candidates_equal_theirs(reference):
     vectors = reference("prosper_mmca")
     found = Expectation(vectors)
-    assert found.prepared.rho == pytest.approx(vectors["rho"], rel=1e-12)
+    assert found.prepared.powers.rho == pytest.approx(vectors["rho"], rel=1e-12)
     assert found.posterior().weights == pytest.approx(vectors["posterior"], abs=1e-13)
     affinity = found.model.affinity(found.prepared, found.projected, found.batch)
     assert (np.argsort(-affinity, axis=1)[:, :4] == vectors["candidates"]).all()
