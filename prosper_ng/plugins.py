@@ -36,6 +36,7 @@ class Group(NamedTuple):
 
 GROUPS = {
     "models": Group("prosper_ng.models", ("prosper_ng.models.interface", "Model")),
+    "observables": Group("prosper_ng.observables", ("prosper_ng.observables.interface", "Observable")),
     "sources": Group("prosper_ng.data.sources", ("prosper_ng.data.dataset", "Source")),
     "esteps": Group("prosper_ng.estep", ("prosper_ng.estep.interface", "EStep")),
     "variations": Group("prosper_ng.estep.variations", ("prosper_ng.estep.interface", "Variation")),

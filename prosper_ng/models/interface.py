@@ -68,7 +68,16 @@ class Moments(NamedTuple):
 
         A multiple of a power of two of 16 to 32 standard deviations. So it is 0 for data whose mean lies within 8.
         """
-        unit = 2.0 ** np.ceil(np.log2(16 * self.spread))
+        return self._rounded(16 * self.spread)
+
+    @property
+    def centers(self) -> Floats:
+        """(D,) the same at the scale of each dimension, for what is learned of each alone."""
+        return self._rounded(16 * self.scales)
+
+    def _rounded(self, unit: Any) -> Floats:
+        """(D,) the mean, to the next larger power of two of a unit."""
+        unit = 2.0 ** np.ceil(np.log2(unit))
         with np.errstate(invalid="ignore"):  # of an infinite spread, which is refused as a parameter
             return np.asarray(np.round(self.mean / unit) * unit)
 

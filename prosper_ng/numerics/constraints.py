@@ -82,6 +82,8 @@ class Interval(Constraint):
         """Such as "a number from 0 to 1"."""
         if self.low == _SMALLEST_POSITIVE and self.high == np.inf:
             return "a number above 0"
+        if (self.low, self.high) == (_SMALLEST_POSITIVE, _LARGEST_BELOW_1):
+            return "a number above 0 and below 1"
         if (self.low, self.high) == (-np.inf, np.inf):
             return "a finite number"
         if self.high == np.inf:
@@ -271,6 +273,7 @@ class Covariance(Constraint):
 
 
 _SMALLEST_POSITIVE = float(np.finfo(np.float64).tiny)
+_LARGEST_BELOW_1 = float(np.nextafter(1.0, 0.0))
 
 
 def interval(low: float, high: float) -> Interval:
@@ -282,6 +285,7 @@ REAL = Interval(-np.inf, np.inf)
 NONNEGATIVE = Interval(0.0, np.inf)
 POSITIVE = Interval(_SMALLEST_POSITIVE, np.inf)
 UNIT = Interval(0.0, 1.0)
+INSIDE_UNIT = Interval(_SMALLEST_POSITIVE, _LARGEST_BELOW_1)
 SIMPLEX = Simplex()
 COVARIANCE = Covariance()
 BINARY = Whole(0.0, 1.0)

@@ -253,6 +253,12 @@ def smaller(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def where_larger(typingctx: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
+    """x where a is larger than b, else y."""
+    return _operation(4, lambda builder, a, b, x, y: builder.select(builder.fcmp_ordered(">", a, b), x, y))
+
+
+@intrinsic
 def exceeds(typingctx: Any, a: Any, b: Any) -> Any:
     """Whether any entry of a is larger than the same one of b."""
     bits = ir.IntType(LANES)
