@@ -113,6 +113,21 @@ def couples_latents(model: object) -> bool:
     return offers(model, CouplesLatents) and bool(found.couples_latents)
 
 
+class FlipsLatents(Protocol):
+    """Models in which a latent can stand for its opposite, with a dictionary element of the other sign."""
+
+    @property
+    def flips_latents(self) -> bool:
+        """Whether it can, so that the signs of elements say nothing."""
+        ...
+
+
+def flips_latents(model: object) -> bool:
+    """Whether the signs of the dictionary elements of a model say nothing."""
+    found: Any = model
+    return offers(model, FlipsLatents) and bool(found.flips_latents)
+
+
 class Affinity(Protocol):
     """Models with a selection function of their own, cheaper than the joint of singletons."""
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from prosper_ng.estep.interface import EStep
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
 from prosper_ng.learning.census import take_census
+from prosper_ng.models.capabilities import couples_latents
 from prosper_ng.models.interface import Floats, ParameterSpec
 from prosper_ng.models.roles import of_role
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -84,11 +86,18 @@ def _learn_from_every_start(case: ModelCase, data: str) -> None:
         name = names[(first + place) % len(names)]
         if name == names[-1] and model.space.n_states > 500:
             name = names[0]
-        problem = small_problem(model, ESTEPS[name], values)
+        problem = small_problem(model, _for_model(ESTEPS[name], model), values)
         params = model.initial(take_census(problem).moments, stream(0, "initial parameters").generator())
         _change(model.parameters(problem.n_observed), params, how)
         temperature = 3.0 if name == "few candidates" else 1.0
         _learn(problem, params, temperature, how, f"from a start that is {how}, by {name}")
+
+
+def _for_model(estep: EStep, model: Any) -> EStep:
+    """The E-step, which corrects no activities where these do not tell how many latents are active."""
+    if isinstance(estep, Preselection) and couples_latents(model):
+        return replace(estep, corrects_prior=False)
+    return estep
 
 
 def _learn(problem: Problem, params: NamedArrays, temperature: float, how: str, what: str) -> None:

@@ -44,6 +44,7 @@ MODELS = {
     "mmca-soft": "MMCA, soft",
     "gsc": "GSC",
     "noisy-or": "noisy-OR",
+    "sbn": "sigmoid belief net",
 }
 """Configurations `bars-KIND.yaml`, and what to call them."""
 TESTS = {

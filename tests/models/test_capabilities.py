@@ -32,10 +32,10 @@ from prosper_ng.models.gsc import GSC
 from prosper_ng.models.interface import Batch, DiscreteLatents, KnowsFreeEnergy, Model, MStep
 from prosper_ng.models.mca import MCA
 from prosper_ng.models.rounding import rounding_of
+from prosper_ng.models.sbn import SBN
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from tests.helpers.em_problems import make, train
-from tests.helpers.sigmoid_nets.sbn import SBN
 from tests.helpers.sigmoid_nets.sbn_adam import SBNAdam
 
 ALL = [
@@ -147,7 +147,7 @@ def test_what_a_model_says_it_learns_from_is_checked():
 
 def test_latents_are_coupled_where_the_model_says_so():
     assert not couples_latents(BSC(n_latents=2))
-    assert [couples_latents(SBN(n_latents=2, couples_latents=each)) for each in (False, True)] == [False, True]
+    assert [couples_latents(SBN(n_latents=2, n_top=n_top)) for n_top in (0, 1)] == [False, True]
 
 
 @pytest.mark.parametrize("apart", [False, True])

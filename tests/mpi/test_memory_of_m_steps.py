@@ -106,7 +106,7 @@ def test_a_killed_run_goes_on_with_the_bits_of_an_undisturbed_one(mpiexec, alone
 
 
 def test_coupled_latents_under_a_preselection_are_refused_before_a_run_begins(alone, tmp_path):
-    changes = ["model.couples_latents=true", "estep={kind: preselection, n_candidates: 2, max_active: 1}"]
+    changes = ["model.n_top=1", "estep={kind: preselection, n_candidates: 2, max_active: 1}"]
     overrides = [argument for change in changes for argument in ("--set", change)]
     program = tmp_path / "plain.py"
     program.write_text(PLAIN, encoding="utf-8")

@@ -8,13 +8,13 @@ import pytest
 from prosper_ng.errors import NumericalError
 from prosper_ng.estep.search import Search
 from prosper_ng.models.bsc import BSC
+from prosper_ng.models.sbn import SBN
 from prosper_ng.numerics.linear import diagonal_of_packed
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import TruncatedEM, start
 from prosper_ng.training.settings import Training
 from tests.helpers.em_problems import make, train
 from tests.helpers.sigmoid_nets.problems import BLOCK_ROWS, binary_rows, exact, gradients, net_problem
-from tests.helpers.sigmoid_nets.sbn import SBN
 from tests.helpers.sigmoid_nets.sbn_adam import SBNAdam
 
 
@@ -138,8 +138,8 @@ def test_an_identity_at_convergence_tells_how_far_learning_has_to_go(n_parts):
     problem, params = net_problem(SBN(n_latents=2), values, n_parts)
     state, reports = train(problem, params, 600)
     gaps = np.abs([report.entropy_gap for report in reports])
-    assert gaps[10] > 1e-3
-    assert gaps[-1] < 0.1 * gaps[10]
+    assert gaps[0] > 0.1
+    assert gaps[-1] < 0.01 * gaps[0]
     assert not any(report.notes for report in reports)
     # The statistics tell a lower bound of F, which touches it where parameters do not move any more.
     evidence = exact(state.params, values)[0].mean()
@@ -159,7 +159,7 @@ def test_a_bound_that_a_broken_m_step_lowers_is_an_error(estep):
                 new[name] = params[name] + 2.2 * (new[name] - params[name])
             return new
 
-    problem, params = net_problem(TooFar(n_latents=2), binary_rows(), 2, estep)
+    problem, params = net_problem(TooFar(n_latents=2, relaxation=1.0), binary_rows(), 2, estep)
     with pytest.raises(NumericalError, match=r"^sweep \d+, update \d, M-step: the free energy fell by .* model sbn;"):
         train(problem, params, 50)
 

@@ -7,16 +7,16 @@ from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
 from prosper_ng.models.bsc import BSC
+from prosper_ng.models.sbn import SBN
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import TruncatedEM
 from prosper_ng.training.requirements import check_model
 from prosper_ng.training.settings import Training
 from prosper_ng.training.stopping import Stopping
 from tests.helpers.em_problems import make
-from tests.helpers.sigmoid_nets.sbn import SBN
 from tests.helpers.sigmoid_nets.sbn_adam import SBNAdam
 
-COUPLED = SBN(n_latents=4, couples_latents=True)
+COUPLED = SBN(n_latents=4, n_top=2)
 PRUNING = Training(annealing=Annealing(data_pruning=((0, 0.0), (5, 0.5))))
 UNUSED_PRUNING = Training(annealing=Annealing(data_pruning=((0, 0.0), (5, 0.0))))
 

@@ -7,6 +7,7 @@ from prosper_ng.components import component
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Numbers, TaskContext
+from prosper_ng.models.capabilities import flips_latents
 from prosper_ng.models.interface import Model
 from prosper_ng.models.roles import of_role
 from prosper_ng.numerics.matching import amari_index, recovered
@@ -30,14 +31,14 @@ class Train:
     def finish(self, context: TaskContext, state: TrainingState, folder: Path) -> dict[str, Any]:
         """`recovered: {found, of}`: true elements with a learned one of normalized correlation of 0.9 or more; `truth`.
 
-        The sign does not count where the latents have both. `amari_index` where as many elements were learned as there
-        are true ones, and the true mixing can be undone.
+        The sign does not count where latents have both, or can stand for their opposites. `amari_index` where as many
+        elements were learned as there are true ones, and the true mixing can be undone.
         """
         model, truth = context.problem.model, context.dataset.truth
         name = of_role(model.parameters(context.problem.n_observed), "dictionary")
         if truth is None or name is None or name not in truth or not context.problem.comm.is_root:
             return {}
-        signed = bool((model.space.values < 0).any()) or "mu" in truth
+        signed = bool((model.space.values < 0).any()) or "mu" in truth or flips_latents(model)
         found = recovered(truth[name], state.params[name], ignore_sign=signed).found
         index = amari_index(truth[name], state.params[name])
         known = {} if index is None else {"amari_index": index}

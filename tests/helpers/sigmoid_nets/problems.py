@@ -5,13 +5,13 @@ from scipy.special import expit, logsumexp
 
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.models.interface import Moments
+from prosper_ng.models.sbn import SBN
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.em import Problem
 from tests.helpers.em_problems import all_states
-from tests.helpers.sigmoid_nets.sbn import SBN
 
 BLOCK_ROWS = 10
 
