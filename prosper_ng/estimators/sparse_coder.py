@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -25,7 +26,7 @@ from prosper_ng.inference.answers import Posterior
 from prosper_ng.inference.learned import Learned
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.capabilities import Superimposes, offers
-from prosper_ng.models.roles import of_role
+from prosper_ng.models.roles import elements_shown, of_role
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.running.learn import learn
 from prosper_ng.training.em import SweepReport
@@ -260,11 +261,11 @@ def _attributes(found: Learned, training: Training) -> dict[str, Any]:
     trace = found.history["free_energy"]
     n_before = training.restarts * training.tried_sweeps
     trace = trace[n_before if len(trace) > n_before else 0 :]
-    dictionary = of_role(found.model.parameters(found.n_observed), "dictionary")
+    dictionary = elements_shown(found.params, partial(of_role, found.model.parameters(found.n_observed)))
     return {
         "learned_": found,
         "params_": dict(found.params.items()),
-        "components_": found.params[cast(str, dictionary)].T,
+        "components_": cast(Floats, dictionary).T,
         "n_iter_": len(trace),
         "free_energy_trace_": trace,
     }

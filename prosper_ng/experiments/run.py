@@ -30,7 +30,7 @@ from prosper_ng.learning.learn import Asked, ended_by_listener
 from prosper_ng.learning.rehearsal import rehearse
 from prosper_ng.models.capabilities import offers
 from prosper_ng.models.interface import KnowsFreeEnergy, without_constants
-from prosper_ng.models.roles import headline_of, of_role
+from prosper_ng.models.roles import elements_shown, headline_of, of_role
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively, decided
@@ -300,10 +300,10 @@ def _conclude(
 def _dictionary_to_show(problem: Problem, dataset: Dataset, state: TrainingState) -> dict[str, Any]:
     """The dictionary in the units of the source, where the rows were whitened."""
     preprocessing = dataset.preprocessing
-    name = of_role(problem.model.parameters(problem.n_observed), "dictionary")
-    if name is None or preprocessing.whitening is None:
+    W = elements_shown(state.params, partial(of_role, problem.model.parameters(problem.n_observed)))
+    if W is None or preprocessing.whitening is None:
         return {}
-    return {"dictionary": preprocessing.undo_directions(state.params[name].T).T}
+    return {"dictionary": preprocessing.undo_directions(W.T).T}
 
 
 def _attributes(config: RunConfig, parts: Assembly, start: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from prosper_ng.drawing.curves import Panel, draw_panel, explain_shades, known_p
 from prosper_ng.drawing.elements import chosen_of, draw_elements, shown_of
 from prosper_ng.drawing.pixels import patch_shape_of
 from prosper_ng.errors import UserError
-from prosper_ng.models.roles import headline_of, of_role, roles_of
+from prosper_ng.models.roles import elements_shown, headline_of, of_role, roles_of
 from prosper_ng.models.rounding import is_rounding
 from prosper_ng.numerics.receptive_fields import LEAST_SIDE, receptive_fields
 from prosper_ng.storage.history import SWEEP
@@ -69,10 +70,9 @@ def plot_history(known: "Learned", names: str | Sequence[str] | None, ax: "Axes 
 
 def fields_of(known: "Learned", patch_shape: Sequence[int] | None) -> dict[str, NDArray[Any]]:
     """See `Learned.receptive_fields`."""
-    name = of_role(known.model.parameters(known.n_observed), "dictionary")
-    if name is None or known.params[name].ndim != 2:
+    W = _elements(known)
+    if W is None or W.ndim != 2:
         raise UserError(f"model {kind_of(known.model)} has no dictionary to fit receptive fields to")
-    W = known.params[name]
     shape = _shape_to_draw(known, patch_shape, len(W))
     if known.preprocessing is None:
         raise UserError(
@@ -94,14 +94,17 @@ def dictionary_of(known: "Learned") -> Floats | None:
 
     None where the model has none.
     """
-    name = of_role(known.model.parameters(known.n_observed), "dictionary")
-    if name is None or known.params[name].ndim != 2 or known.params[name].size == 0:
+    W = _elements(known)
+    if W is None or W.ndim != 2 or W.size == 0:
         return None
-    W = known.params[name]
     whitening = None if known.preprocessing is None else known.preprocessing.whitening
     if whitening is None or len(W) != known.n_observed:
         return W
     return whitening.inverse.T @ W  # to look at, so that the last bits do not count and no kernel has to be compiled
+
+
+def _elements(known: "Learned") -> Floats | None:
+    return elements_shown(known.params, partial(of_role, known.model.parameters(known.n_observed)))
 
 
 def learned_use(known: "Learned") -> Floats | None:

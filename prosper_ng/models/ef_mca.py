@@ -123,7 +123,7 @@ class EFMCA(ActivityPrior):
         shape, mean, second = (n_observed, self.n_latents), self.observable.mean, self.observable.second
         specs = {
             "W": ParameterSpec(shape, mean, "dictionary: mean where a latent wins", "dictionary"),
-            "W0": ParameterSpec((n_observed,), mean, "background: mean where no latent wins"),
+            "W0": ParameterSpec((n_observed,), mean, "background: mean where no latent wins", "background"),
         }
         if second is not None:
             meaning = self.observable.meaning

@@ -117,9 +117,10 @@ class Moments(NamedTuple):
         return 0.25 * rng.standard_normal((len(self.mean), n_latents))
 
 
-Role = Literal["dictionary", "activity", "noise", ""]
-"""What a parameter is to everything outside its model: numbers (D, H) whose columns are the dictionary elements; how
-probable it is that latents are active; how much the data vary given the states; none of these."""
+Role = Literal["dictionary", "background", "activity", "noise", ""]
+"""What a parameter is to everything outside its model: numbers (D, H) whose columns are the dictionary elements;
+numbers (D,) that show in the place of what of an element is below them; how probable it is that latents are active; how
+much the data vary given the states; none of these."""
 
 
 class ParameterSpec(NamedTuple):

@@ -1,6 +1,6 @@
 """What parameters are to everything outside their model: found by their roles, not by their names."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,18 @@ from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 def of_role(specs: Mapping[str, ParameterSpec], role: Role) -> str | None:
     """The first parameter of a role; None where the model has none."""
     return next((name for name, spec in specs.items() if spec.role == role), None)
+
+
+def elements_shown(parameters: Mapping[str, Floats], name_of: Callable[[Role], str | None]) -> Floats | None:
+    """The dictionary as it shows in the data, above the background where there is one; None where there is none.
+
+    `name_of` says which parameter has a role.
+    """
+    dictionary, background = name_of("dictionary"), name_of("background")
+    if dictionary is None:
+        return None
+    W = np.asarray(parameters[dictionary])
+    return W if background is None else np.maximum(W, np.asarray(parameters[background])[:, None])
 
 
 def roles_of(model: Model, n_observed: int) -> dict[str, str]:

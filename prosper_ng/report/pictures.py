@@ -15,6 +15,7 @@ from prosper_ng.drawing.elements import elements_named
 from prosper_ng.drawing.pixels import patch_shape_of
 from prosper_ng.drawing.style import save
 from prosper_ng.errors import UserError
+from prosper_ng.models.roles import elements_shown
 from prosper_ng.numerics.receptive_fields import LEAST_SIDE, ReceptiveFields, receptive_fields
 from prosper_ng.report.images import images_of, is_comparable, notes_on
 from prosper_ng.storage.run_record import RunRecord, read_run
@@ -131,11 +132,10 @@ def draw_run(run: Path, folder: Path) -> Drawn:
 
 
 def elements_of(record: RunRecord) -> tuple[Floats | None, Floats | None]:
-    """The dictionary (D, H) as it was learned, and the true one; None where there is none."""
+    """The dictionary (D, H) as it was learned and shows, and the true one; None where there is none."""
     name, truth = record.of_role("dictionary"), record.results.get("truth")
-    learned = None if name is None else np.asarray(record.parameters[name])
     true = truth.get(name) if isinstance(truth, dict) else None
-    return learned, None if true is None else np.asarray(true)
+    return elements_shown(record.parameters, record.of_role), None if true is None else np.asarray(true)
 
 
 def dictionary_of(record: RunRecord) -> tuple[Floats | None, tuple[int, ...]]:

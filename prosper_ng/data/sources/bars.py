@@ -6,7 +6,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 from numpy.typing import NDArray
 
-from prosper_ng.components import component
+from prosper_ng.components import component, components_of
 from prosper_ng.data.sources._generated import GeneratedDataset, GeneratedRows
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
@@ -21,6 +21,7 @@ class Bars(GeneratedRows):
     The true parameters are known: W (D, n_bars) with the horizontal bars first, sigma () and pi (); for discrete
     latents pi holds the probabilities of 0 and of each of `values`; for gaussian latents there are also mu and psi
     (n_bars,), mean and variance of the slab. Binary images (`observable: bernoulli`) have a leak (D,) instead of sigma.
+    With superposition max and an observable other than gaussian they are those of `ef_mca`: also W0 (D,), V and V0.
     """
 
     n_bars: Annotated[int, Ge(4), MultipleOf(2)] = 10
@@ -49,8 +50,14 @@ class Bars(GeneratedRows):
     """Mean strength of a gaussian latent, 0 where not given."""
     slab_std: Annotated[float, Gt(0)] | None = None
     """Standard deviation of the strength of a gaussian latent, 1 where not given."""
-    observable: Literal["gaussian", "bernoulli"] = "gaussian"
-    """What a pixel is: a value in Gaussian noise; or 0 or 1, on where any of its bars switches it on (noisy-OR)."""
+    observable: Literal["gaussian", "bernoulli", "normal", "poisson", "exponential", "gamma", "beta"] = "gaussian"
+    """What a pixel is: a value in Gaussian noise; 0 or 1, on where any of its bars switches it on (noisy-OR); or, with
+    superposition max, what is drawn from this distribution with the largest of the bars' amplitude and the background
+    for its mean."""
+    background: Annotated[float, Ge(0)] | None = None
+    """Mean of a pixel without a bar, where one is drawn from a distribution; for bernoulli that is `noise`."""
+    V: Annotated[float, Gt(0)] | None = None
+    """Shape of a gamma distribution, concentration of a beta distribution."""
 
     def __post_init__(self) -> None:
         """Raise ValueError where fields contradict each other."""
@@ -66,11 +73,12 @@ class Bars(GeneratedRows):
             _check_alphabet(self.values, self.probabilities)
         if self.observable == "bernoulli":
             self._check_binary()
+        self._check_means()
 
     @property
     def adds_noise(self) -> bool:
         """To values, not to what is on or off."""
-        return self.observable == "gaussian" and self.noise > 0
+        return self.observable in ("gaussian", "normal") and self.noise > 0
 
     def open(self, seed: int) -> GeneratedDataset:
         """The images; each is a function of the seed and its row."""
@@ -79,6 +87,10 @@ class Bars(GeneratedRows):
 
         def generate(n_rows: int, rng: np.random.Generator) -> Floats:
             strengths = self._strengths(n_rows, rng)
+            if "W0" in truth:
+                mean = np.maximum(self._superposed(strengths, truth["W"]), truth["W0"])
+                V = np.broadcast_to(truth["V0"], mean.shape) if "V0" in truth else None
+                return np.asarray(components_of("prosper_ng.observables")[self.observable]().draw(mean, V, rng))
             if self.observable == "bernoulli":
                 on = self._probabilities(strengths, truth["W"])
                 return (rng.random(on.shape) < on).astype(np.float64)
@@ -97,6 +109,8 @@ class Bars(GeneratedRows):
         if self.negative_bars:
             elements[1::2] *= -1
         weights = elements.reshape(self.n_bars, -1).T
+        if self.observable != "gaussian" and self.superposition == "max":
+            return self._truth_of_means(weights)
         if self.observable == "bernoulli":
             return NamedArrays.of(W=weights, pi=self.activity, leak=np.full(len(weights), self.noise))
         if self.latents == "discrete":
@@ -106,6 +120,13 @@ class Bars(GeneratedRows):
             ones = np.ones(self.n_bars)
             return NamedArrays.of(W=weights, sigma=self.noise, pi=self.activity, mu=mean * ones, psi=std**2 * ones)
         return NamedArrays.of(W=weights, sigma=self.noise, pi=self.activity)
+
+    def _truth_of_means(self, weights: Floats) -> NamedArrays:
+        background = self.noise if self.observable == "bernoulli" else self.background or 0.0
+        second = {"normal": self.noise**2}.get(self.observable, self.V)
+        W0, V = np.full(len(weights), background), {} if second is None else {"V": np.full(weights.shape, second)}
+        V0 = {} if second is None else {"V0": np.full(len(weights), second)}
+        return NamedArrays.of(W=np.maximum(weights, background), W0=W0, pi=self.activity, **V, **V0)
 
     def _strengths(self, n_rows: int, rng: np.random.Generator) -> Floats:
         """(n, n_bars) the latents, 0 where a bar is not there."""
@@ -151,11 +172,28 @@ class Bars(GeneratedRows):
                     f"with observable bernoulli {name} is a probability, at most 1, not {value:g} (amplitude: that a "
                     "bar switches a pixel on; noise: that a pixel is on without a bar)"
                 )
-        if self.latents != "binary" or self.negative_bars or self.superposition != "sum":
+        if self.latents != "binary" or self.negative_bars or self.superposition == "max_magnitude":
             raise ValueError(
-                "observable bernoulli needs binary latents, no negative bars, and no other superposition: a pixel is "
-                "on where any of its bars switches it on"
+                "observable bernoulli needs binary latents, no negative bars, and superposition sum (a pixel is on "
+                "where any of its bars switches it on) or max"
             )
+
+    def _check_means(self) -> None:
+        """Raise ValueError where a pixel cannot be drawn from a distribution with these means."""
+        if self.observable in ("gaussian", "bernoulli"):
+            if (self.background, self.V) != (None, None):
+                raise ValueError(f"background and V belong to other observables than {self.observable}")
+            return
+        if self.latents != "binary" or self.negative_bars or self.superposition != "max":
+            raise ValueError(f"observable {self.observable} needs superposition max, binary latents, no negative bars")
+        if (self.V is None) == (self.observable in ("gamma", "beta")):
+            raise ValueError("V is the shape of a gamma distribution or the concentration of a beta distribution")
+        legal = components_of("prosper_ng.observables")[self.observable]().mean
+        for name, mean in (("background", self.background or 0.0), ("amplitude", self.amplitude)):
+            if legal.first_illegal(mean) is not None:
+                raise ValueError(f"{name}: with observable {self.observable} it must be {legal.words}, not {mean:g}")
+        if self.amplitude <= (self.background or 0.0):
+            raise ValueError(f"amplitude {self.amplitude:g} never shows above a background of {self.background:g}")
 
 
 def _check_alphabet(values: tuple[float, ...] | None, probabilities: tuple[float, ...] | None) -> None:

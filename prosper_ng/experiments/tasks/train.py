@@ -1,5 +1,6 @@
 """Learning for its own sake; compared with the truth where the data know it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Numbers, TaskContext
 from prosper_ng.models.capabilities import flips_latents
 from prosper_ng.models.interface import Model
-from prosper_ng.models.roles import of_role
+from prosper_ng.models.roles import elements_shown, of_role
 from prosper_ng.numerics.matching import amari_index, recovered
 from prosper_ng.training.em import TrainingState
 
@@ -35,12 +36,13 @@ class Train:
         elements were learned as there are true ones, and the true mixing can be undone.
         """
         model, truth = context.problem.model, context.dataset.truth
-        name = of_role(model.parameters(context.problem.n_observed), "dictionary")
-        if truth is None or name is None or name not in truth or not context.problem.comm.is_root:
+        name_of = partial(of_role, model.parameters(context.problem.n_observed))
+        name, learned = name_of("dictionary"), elements_shown(state.params, name_of)
+        if truth is None or name is None or learned is None or name not in truth or not context.problem.comm.is_root:
             return {}
         signed = bool((model.space.values < 0).any()) or "mu" in truth or flips_latents(model)
-        found = recovered(truth[name], state.params[name], ignore_sign=signed).found
-        index = amari_index(truth[name], state.params[name])
+        found = recovered(truth[name], learned, ignore_sign=signed).found
+        index = amari_index(truth[name], learned)
         known = {} if index is None else {"amari_index": index}
         return {"recovered": {"found": found, "of": truth[name].shape[1]}, **known, "truth": dict(truth)}
 
