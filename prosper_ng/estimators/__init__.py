@@ -5,7 +5,7 @@ Each learns with the engine of `prosper_ng.learn`, so that it gives the same bit
 
 from prosper_ng.estimators.sparse_coder import SparseCoder
 
-__all__ = ["BSC", "DSC", "GSC", "MCA", "MMCA", "TSC", "NoisyOR", "SparseCoder"]
+__all__ = ["BSC", "DSC", "EFMCA", "GSC", "MCA", "MMCA", "SBN", "TSC", "NoisyOR", "SparseCoder"]
 
 
 class BSC(SparseCoder, kind="bsc"):
@@ -28,12 +28,26 @@ class MMCA(SparseCoder, kind="mmca"):
     """Maximum Magnitude Causes Analysis: of binary latents that of largest magnitude shows in each entry."""
 
 
+class EFMCA(SparseCoder, kind="ef_mca", observable="normal"):
+    """Maximal causes of any observable: of binary latents that of largest mean shows in each entry.
+
+    `observable` is normal, poisson, bernoulli, exponential, gamma or beta.
+    """
+
+
 class GSC(SparseCoder, kind="gsc"):
     """Gaussian, or spike-and-slab, Sparse Coding: binary latents with Gaussian amplitudes that add up."""
 
 
 class NoisyOR(SparseCoder, kind="noisy_or", binarize=0.0):
     """Noisy-OR: binary latents, each of which can switch on entries of binary data.
+
+    What is above `binarize` counts as on, as in `sklearn.naive_bayes.BernoulliNB`; None where the data are 0 and 1.
+    """
+
+
+class SBN(SparseCoder, kind="sbn", binarize=0.0):
+    """Sigmoid belief nets: binary latents of one or two layers, whose weighted sums are log odds of binary data.
 
     What is above `binarize` counts as on, as in `sklearn.naive_bayes.BernoulliNB`; None where the data are 0 and 1.
     """

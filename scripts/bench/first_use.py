@@ -36,7 +36,7 @@ class Use(NamedTuple):
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", default=["bsc", "tsc", "dsc", "gsc", "mca", "mmca", "noisy_or"])
+    parser.add_argument("models", nargs="*", default=["bsc", "tsc", "dsc", "gsc", "mca", "mmca", "noisy_or", "sbn"])
     parser.add_argument("--latents", type=int, nargs="+", default=[10, 40], help="how many (default: %(default)s)")
     return parser.parse_args()
 

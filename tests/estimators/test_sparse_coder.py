@@ -17,9 +17,9 @@ from prosper_ng import estimators
 from prosper_ng.cli import main
 from prosper_ng.components import components_of
 from prosper_ng.errors import UserError
-from prosper_ng.estimators import BSC, DSC, GSC, MCA, MMCA, TSC, NoisyOR, SparseCoder
+from prosper_ng.estimators import BSC, DSC, EFMCA, GSC, MCA, MMCA, SBN, TSC, NoisyOR, SparseCoder
 
-CLASSES = [BSC, TSC, DSC, MCA, MMCA, GSC, NoisyOR]
+CLASSES = [BSC, TSC, DSC, MCA, MMCA, EFMCA, GSC, NoisyOR, SBN]
 BASIS = np.array([[3.0, 0, 0, 3, 0, 0], [0, 3, 3, 0, 0, 0], [0, 0, 0, 0, 3, 3]])
 
 
@@ -50,7 +50,7 @@ def test_every_model_is_an_estimator():
 @pytest.mark.parametrize("kind", CLASSES)
 def test_the_same_bits_as_from_the_command(kind, X, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rows = (X > 1).astype(float) if kind is NoisyOR else X
+    rows = (X > 1).astype(float) if kind in (NoisyOR, SBN) else X
     np.save("rows.npy", rows)
     options = {name: getattr(kind(), name) for name in kind._options}
     model = ", ".join(f"{name}: {_yaml(value)}" for name, value in options.items())
