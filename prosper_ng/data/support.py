@@ -27,7 +27,7 @@ def require_support(
         found = f"row {first_row + row} (counted from 0) holds {support.fault(rows[row])}{after}"
     else:
         found = f"row {first_row + row}, column {column} (counted from 0) is {rows[place]:.6g}{after}"
-    raise DataError(f"{where}: {found}; model {kind_of(model)} needs {support.words}")
+    raise DataError(f"{where}: {found}; {_named(model)} needs {support.words}")
 
 
 def noise_refused(model: Model, source: Source | None, more: Iterable[tuple[str, bool]] = ()) -> str | None:
@@ -41,6 +41,10 @@ def noise_refused(model: Model, source: Source | None, more: Iterable[tuple[str,
     name = next((name for name, is_on in adds if is_on), None)
     if name is None:
         return None
-    return (
-        f"{name} adds Gaussian noise to the data, and model {kind_of(model)} needs {model.support.words}; set it to 0"
-    )
+    return f"{name} adds Gaussian noise to the data, and {_named(model)} needs {model.support.words}; set it to 0"
+
+
+def _named(model: Model) -> str:
+    """The model, and the observable where it has one."""
+    observable = getattr(model, "observable", None)
+    return f"model {kind_of(model)}" + ("" if observable is None else f" with observable {kind_of(observable)}")

@@ -39,7 +39,7 @@ from prosper_ng.models._ef_mca import add_means, add_shares, fill_log_joint, fil
 from prosper_ng.models.interface import Batch, Codes, Floats, Identity, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import POSITIVE, REAL, Constraint
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
-from prosper_ng.numerics.ordered_means import in_order
+from prosper_ng.numerics.ordered_means import in_order, told_apart
 from prosper_ng.numerics.special import log_odds
 from prosper_ng.numerics.vectors import padded
 from prosper_ng.observables.interface import Observable, pseudo_entropy
@@ -149,17 +149,17 @@ class EFMCA(ActivityPrior):
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
         """W around the data mean and W0 half a standard deviation below it, well inside what is legal; pi: 1/H."""
-        scales = moments.scales
+        spreads = moments.spreads
         params = {
-            "W": self._inside(moments.dictionary(self.n_latents, rng, scales), moments.mean[:, None]),
-            "W0": self._inside(moments.mean - 0.5 * scales, moments.mean),
+            "W": self._inside(moments.dictionary(self.n_latents, rng, spreads), moments.mean[:, None]),
+            "W0": self._inside(moments.mean - 0.5 * spreads, moments.mean),
             "pi": self._initial_pi(),
         }
         if self.observable.second is not None:
-            V0 = self.observable.initial_V(np.square(scales))
+            V0 = self.observable.initial_V(np.square(spreads))
             params |= {"V": np.repeat(V0[:, None], self.n_latents, axis=1), "V0": V0}
         if self.observable.shifts:
-            params |= {"center": moments.centers, "spread": scales}
+            params |= {"center": moments.centers, "spread": spreads}
         return NamedArrays.of(**params)
 
     def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Prepared:
@@ -229,12 +229,15 @@ class EFMCA(ActivityPrior):
         new = params.copy()
         self._maximize_pi(new, params, sums["counts"] / sums["n"], step)
         W, V = self._maximize_causes(params, sums, step)
-        center = self._center(params)
-        for name, values, origin in (("W", W, center), ("V", V, np.zeros(1))):
+        W = W + self._center(params)[:, None]
+        if self.order == "kept" and V is not None:
+            # Of equal means the first wins, which may have another V than the one that won.
+            W = told_apart(W, np.column_stack([params["W0"], params["W"]]))
+        for name, values in (("W", W), ("V", V)):
             if values is not None and name in step.learn:
-                new[name] = values[:, 1:] + origin[:, None]
+                new[name] = values[:, 1:]
             if values is not None and name + "0" in step.learn:
-                new[name + "0"] = values[:, 0] + origin
+                new[name + "0"] = values[:, 0]
         n_unused = np.count_nonzero(~self._known(sums)[:, 1:].any(axis=0))
         if n_unused and "W" in step.learn:
             step.notes.append(f"{n_unused} latents that no state used keep their dictionary elements")
@@ -279,7 +282,7 @@ class EFMCA(ActivityPrior):
     def _maximize_causes(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> Pair:
         """(D, 1 + H) W and V of all causes, about the center."""
         W, V = old = self._causes(params)
-        is_known, mean_T = self._known(sums), self.observable.mean_T(W, V)
+        is_known, mean_T = self._known(sums), self.observable.mean_T(W, V).copy()
         for mean, name in zip(mean_T, self._of_T, strict=True):
             np.divide(sums[name], sums["A"], out=mean, where=is_known)
         if self.order == "free":

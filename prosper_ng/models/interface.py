@@ -73,7 +73,7 @@ class Moments(NamedTuple):
     @property
     def centers(self) -> Floats:
         """(D,) the same at the scale of each dimension, for what is learned of each alone."""
-        return self._rounded(16 * self.scales)
+        return self._rounded(16 * self.spreads)
 
     def _rounded(self, unit: Any) -> Floats:
         """(D,) the mean, to the next larger power of two of a unit."""
@@ -96,6 +96,12 @@ class Moments(NamedTuple):
         values, deviations = np.abs(self.mean), np.sqrt(self.variance)
         own = np.where(deviations > 1e-6 * values, deviations, values)
         return np.maximum(np.where(own > 0, own, self.scale), SMALLEST_SCALE)
+
+    @property
+    def spreads(self) -> Floats:
+        """(D,) the standard deviation of each dimension, whatever its mean; as `scales` where only rounding differs."""
+        deviations = np.sqrt(self.variance)
+        return np.asarray(np.where(deviations > 4 * np.finfo(float).eps * np.abs(self.mean), deviations, self.scales))
 
     def dictionary(self, n_latents: int, rng: np.random.Generator, scale: Floats | None = None) -> Floats:
         """(D, H) elements to start from: noise of a quarter of the data's standard deviation around their mean.
