@@ -30,7 +30,7 @@ if world.rank == 0:
 @pytest.mark.heavy
 def test_one_digest_on_any_number_of_ranks(mpiexec):
     found = set()
-    for n_ranks in (1, 2, 3):
+    for n_ranks in (1, 3):
         done = mpiexec(n_ranks, code=SCRIPT, timeout=240)
         assert done.returncode == 0, done.stderr
         found.add(re.search("digests (.*)", done.stdout)[1])

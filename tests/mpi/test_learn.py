@@ -61,7 +61,7 @@ def digest():
     return space["learn"]().digest
 
 
-@on_libraries("n_ranks", [2, 3], 2)
+@on_libraries("n_ranks", [3], 2)
 def test_any_number_of_ranks_makes_the_same_bits(mpiexec, digest, n_ranks):
     code = (
         SCRIPT

@@ -2,8 +2,6 @@
 
 import pytest
 
-from tests.conftest import both_libraries
-
 pytestmark = pytest.mark.mpi
 
 SCRIPT = """
@@ -65,8 +63,9 @@ def digest():
     return prosper_ng.learn(np.random.default_rng(4).normal(size=(150, 6)), seed=7, **settings).digest
 
 
-@both_libraries
-@pytest.mark.parametrize("n_ranks", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("mpiexec", "n_ranks"), [("", 2), pytest.param("Open MPI", 3, marks=pytest.mark.slow)], indirect=["mpiexec"]
+)
 def test_all_ranks_keep_one_run(mpiexec, digest, tmp_path, n_ranks):
     done = mpiexec(n_ranks, code=f"import os\nos.chdir({str(tmp_path)!r})\n{SCRIPT}", timeout=200)
     assert done.returncode == 0, done.stderr

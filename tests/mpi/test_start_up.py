@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from prosper_ng import cli
-from tests.conftest import both_libraries
 from tests.helpers.small_runs import SEARCH
 
 AUDITED = """
@@ -50,7 +49,6 @@ if found:
 )
 
 
-@both_libraries
 @pytest.mark.heavy
 def test_a_warm_rank_reads_no_sources_and_writes_nothing_where_all_ranks_look(mpiexec, tmp_path):
     config = tmp_path / "run.yaml"

@@ -53,7 +53,7 @@ def test_the_first_illegal_row_of_all_ranks_is_named(run):
 
 def test_binary_rows_give_the_same_bits_on_any_number_of_ranks(run):
     digests = []
-    for n_ranks in (1, 2, 3):
+    for n_ranks in (1, 3):
         done, folder = run(n_ranks, rows())
         assert (done.returncode, done.stderr) == (0, "")
         digests.append(read_run(folder).attributes["digest"])
