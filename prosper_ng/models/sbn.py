@@ -156,9 +156,9 @@ class SBN:
         fewer starts find all causes.
         """
         H1, mean = self._n_lower, np.clip(moments.mean, 0.02, 0.98)
-        W = _SPREAD * 4 * moments.directions(H1, rng)
-        if not len(moments.elements):
-            W = np.where(mean > 0.5, -1.0, 1.0)[:, None] * np.abs(W)
+        W = _SPREAD * moments.directions(H1, rng)
+        if not len(moments.elements):  # which else are noise of a quarter
+            W = np.where(mean > 0.5, -4.0, 4.0)[:, None] * np.abs(W)
         W = np.clip(W, -_LARGEST, _LARGEST)
         active = 1 / max(H1, 2)
         found = {"W": W, "b": log_odds(mean) - active * W.sum(axis=1)}

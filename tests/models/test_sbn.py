@@ -24,7 +24,7 @@ from prosper_ng.numerics.linear import unpacked
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.storage.run_record import read_run
 from prosper_ng.testing import ModelCase, checks_of, parametrize_with_checks
-from prosper_ng.testing.problems import exact, random_parameters
+from prosper_ng.testing.problems import exact, moments_of, random_parameters
 from tests.helpers.em_problems import train
 from tests.helpers.sigmoid_nets.problems import net_problem
 
@@ -290,6 +290,20 @@ def test_probabilities_near_0_and_1_are_right_and_many_do_not_overflow(a):
     found = exact(model, params, np.stack([np.ones(2000), np.zeros(2000)]))
     expected = np.log(0.5) - 2000 * np.logaddexp(0.0, [[-a], [a]])
     assert found.target.log_joint(found.codes) == pytest.approx(np.broadcast_to(expected, (2, 2)), rel=1e-12)
+
+
+@BOTH
+def test_a_start_sees_in_what_is_off_what_another_sees_in_what_is_on(make):
+    model, values = make(n_latents=4), (np.random.default_rng(8).random((50, 6)) < 0.2).astype(float)
+    start, other = (model.initial(moments_of(each), np.random.default_rng(9)) for each in (values, 1 - values))
+    assert (start["W"] > 0).all()
+    for name in start:
+        sign = -1 if name in ("W", "b") else 1
+        assert other[name] == pytest.approx(sign * start[name], rel=1e-12)
+    lower, _ = layers(model, model.activity(start)[None])
+    assert lower @ start["W"].T + start["b"] == pytest.approx(
+        np.log(values.mean(0) / (1 - values.mean(0)))[None], abs=0.3
+    )
 
 
 def test_a_second_layer_needs_a_first():
