@@ -282,7 +282,7 @@ def peak_of(tmp_path_factory):
     [
         (60_000, 256, ()),
         (60_000, 256, ("memory.precision=single",)),
-        (100_000, 8, ("estep.n_states=40",)),
+        (60_000, 8, ("estep.n_states=40",)),
         (2_000, 300, ("model.n_latents=1000", "training.updates_per_sweep=4")),
         (2_000, 300, ("model={kind: gsc, n_latents: 800}",)),
     ],
@@ -298,8 +298,8 @@ def test_the_formula_is_what_a_run_takes(peak_of, n_rows, n_observed, changes):
 def test_beyond_data_and_states_memory_does_not_depend_on_the_number_of_rows(peak_of):
     in_files = ("memory.data_budget=1kB", "estep={kind: preselection, n_candidates: 5, max_active: 3}")
     peak_of(64, 4, *in_files)  # compiles
-    fewer, more = (peak_of(n_rows, 128, *in_files)[0] for n_rows in (20_000, 80_000))
-    assert abs(more - fewer) < 8 * 2**20  # the rows are 20 and 78 MiB
-    fewer, more = (peak_of(n_rows, 128)[0] for n_rows in (20_000, 80_000))
-    of_rows = 60_000 * (8 * 128 + 20 * 16)
+    fewer, more = (peak_of(n_rows, 128, *in_files)[0] for n_rows in (10_000, 40_000))
+    assert abs(more - fewer) < 8 * 2**20  # the rows are 10 and 39 MiB
+    fewer, more = (peak_of(n_rows, 128)[0] for n_rows in (10_000, 40_000))
+    of_rows = 30_000 * (8 * 128 + 20 * 16)
     assert abs(more - fewer - of_rows) < 8 * 2**20
