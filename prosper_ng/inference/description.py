@@ -124,7 +124,7 @@ def _picture(known: "Learned") -> str:
     if W is None:
         return ""
     shape = None if known.row_shape is None else patch_shape_of(known.row_shape, len(W))
-    use = learned_use(known)
+    use = learned_use(known, W.shape[1])
     picture, n_shown = thumbnail(W, shape, use)
     if not picture:
         return ""

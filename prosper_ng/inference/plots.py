@@ -39,7 +39,7 @@ def plot_dictionary(
         raise UserError(f"model {kind_of(known.model)} has no dictionary to draw; its parameters are {names}")
     n_elements = W.shape[1]
     shape = _shape_to_draw(known, patch_shape, len(W))
-    use = learned_use(known) if use is None else _use_given(use, n_elements)
+    use = learned_use(known, n_elements) if use is None else _use_given(use, n_elements)
     chosen = None if elements is None else chosen_of(elements, n_elements)
     if ax is not None:
         shown = shown_of(n_elements, use, chosen)
@@ -107,11 +107,14 @@ def _elements(known: "Learned") -> Floats | None:
     return elements_shown(known.params, partial(of_role, known.model.parameters(known.n_observed)))
 
 
-def learned_use(known: "Learned") -> Floats | None:
-    """(H,) how probable it is that each latent is active; None where the model has one number for all, or none."""
+def learned_use(known: "Learned", n_elements: int) -> Floats | None:
+    """(n_elements,) how probable it is that the latent of each dictionary element is active.
+
+    None where the model has one number for all, or none. Latents of further layers, without an element, come last.
+    """
     if of_role(known.model.parameters(known.n_observed), "activity") is None:
         return None
-    activity = np.asarray(known.model.activity(known.params), dtype=np.float64)
+    activity = np.asarray(known.model.activity(known.params), dtype=np.float64)[:n_elements]
     return None if is_rounding(np.ptp(activity), activity.max()) else activity
 
 

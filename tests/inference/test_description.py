@@ -117,4 +117,6 @@ def test_every_model_says_what_it_is_and_shows_its_dictionary(tmp_path, name):
     assert page.texts["strong"] == [f"{kind_of(model).upper().replace('_', ' ')} with 4 latents"]
     assert len(page.texts["th"]) == len(page.texts["td"])
     assert len(page.all("img")) == 1
-    draw_elements(Figure().add_subplot(), dictionary_of(found), shown_of(4, learned_use(found)), None)
+    W = dictionary_of(found)
+    shown = shown_of(W.shape[1], learned_use(found, W.shape[1]))
+    draw_elements(Figure().add_subplot(), W, shown, None)
