@@ -67,7 +67,7 @@ def processes_of(folder):
     return found
 
 
-@pytest.mark.parametrize(("library", "n_ranks"), [("MPICH", 5), ("Open MPI", 3)])
+@pytest.mark.parametrize(("library", "n_ranks"), [("MPICH", 5), pytest.param("Open MPI", 5, marks=pytest.mark.slow)])
 def test_either_library_on_any_number_of_ranks_gives_the_same_bits(libraries, alone, tmp_path, library, n_ranks):
     """Fewer ranks are in test_run.py, as are all bits that they leave."""
     file, digest = alone
