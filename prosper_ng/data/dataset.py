@@ -182,6 +182,8 @@ class ImageDataset(Dataset, Protocol):
     """The mean of all pixels that are not missing."""
     scale: "Scale | None"
     """The values that the image has in its file, where it has others than 0 to 255."""
+    count: float | None
+    """What a photon is on the 8-bit scale, where the rows are counts of photons."""
 
     def closed(self, numbers: NDArray[np.int64]) -> Floats:
         """The rows (n, D) of these numbers as they are learned from, after gaps in the image were closed crudely.

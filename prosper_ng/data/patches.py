@@ -112,21 +112,24 @@ class PatchDataset(PreparedRows):
         scale: Scale | None = None,
         notes: tuple[str, ...] = (),
         doubts: tuple[str, ...] = (),
+        count: float | None = None,
     ) -> None:
         """Patches of `noisy` (height, width, channels); `clean` is the same image before noise.
 
         `missing` says whether NaN marks missing pixels in `noisy`, `mean_of_channels` whether each channel of a patch
-        has a mean of its own, `scale` which values the image has in its file, where these are others. Raises DataError
-        where all are missing, or where they would be whitened.
+        has a mean of its own, `scale` which values the image has in its file, where these are others, `count` what a
+        photon is in `noisy`, where rows are counts of photons. Raises DataError where all are missing, or where
+        they would be whitened.
         """
         require_finite(noisy.reshape(noisy.shape[0], -1), 0, where, missing)
         if np.isnan(noisy).all():
             raise DataError(f"{where} has no pixel that is not missing; at least one is needed")
-        self.clean, self.noisy, self.grid = clean, noisy, grid
+        self.clean, self.noisy, self.grid, self.count = clean, noisy, grid, count
+        self._values = noisy if count is None else np.rint(noisy / count)
         self.n_rows, self.n_observed = grid.n_patches, grid.n_values
         self.row_shape: tuple[int, ...] = grid.patch_shape
         self.where, self.scale, self.notes, self.doubts = where, scale, notes, doubts
-        self.level = observed_means(noisy.reshape(1, -1)).item()
+        self.level = observed_means(self._values.reshape(1, -1)).item()
         self.preprocessing = fit(
             remove_mean, whiten, whiten_epsilon, self.raw, self.n_rows, where, missing,
             grid.patch_shape[2] if mean_of_channels else 1,
@@ -148,12 +151,12 @@ class PatchDataset(PreparedRows):
         return True
 
     def raw(self, start: int, stop: int) -> Floats:
-        """Patches start..stop as rows (stop - start, D) on the 8-bit scale, NaN where a pixel is missing."""
-        return self.grid.extract(self.noisy, start, stop)
+        """Patches start..stop as rows (stop - start, D), 8-bit or counts, NaN where a pixel is missing."""
+        return self.grid.extract(self._values, start, stop)
 
     def closed(self, numbers: NDArray[np.int64]) -> Floats:
         """The rows (n, D) of these numbers as they are learned from, after gaps in the picture were closed crudely."""
-        return self.preprocessing.apply(self.grid.cut(interpolated(self.noisy), numbers))
+        return self.preprocessing.apply(self.grid.cut(interpolated(self._values), numbers))
 
     def rows_of_pixels(self, start: int, stop: int) -> range:
         """The rows of the image that patches start..stop lie in."""
@@ -163,10 +166,11 @@ class PatchDataset(PreparedRows):
     def add_patches(self, start: int, patches: Floats, into: Floats) -> None:
         """Add estimates (n, D) of raw patches start.. to an image-shaped sum; they have no missing values.
 
-        Estimates that are NaN add nothing. The sum has the same bits however the rows are cut into calls, as long as
-        they come in order.
+        Estimates that are NaN add nothing; the sum is on the 8-bit scale. It has the same bits however the rows are cut
+        into calls, as long as they come in order.
         """
-        self.grid.add(start, np.where(np.isnan(patches), 0.0, patches), into)
+        unit = 1.0 if self.count is None else self.count
+        self.grid.add(start, np.where(np.isnan(patches), 0.0, unit * patches), into)
 
     def coverage(self, unknown: Columns = NO_COLUMNS) -> Floats:
         """(height, width, channels) how many patches cover each pixel with a column that is not `unknown`."""

@@ -93,6 +93,8 @@ def _require_telling(image: ImageDataset) -> None:
     """Raise UserError where a picture is too small, or has no two values."""
     height, width = image.noisy.shape[:2]
     given = "give data.patch_size and model, which are found from it otherwise"
+    if image.count is not None:
+        raise UserError(f"{image.where} has counts of photons, and sizes are known for Gaussian noise only; {given}")
     if min(height, width) < _LEAST_SIDE:
         raise UserError(
             f"{image.where} has {height} x {width} pixels, and {_LEAST_SIDE} x {_LEAST_SIDE} are needed to find "

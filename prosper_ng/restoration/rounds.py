@@ -64,14 +64,18 @@ class Wanted(NamedTuple):
     learn_noise: bool = True
 
 
-def plan(shape: Sequence[int], sigma: float, is_noisy: bool, share_observed: float, wanted: Wanted) -> list[Stage]:
+def plan(
+    shape: Sequence[int], sigma: float, is_noisy: bool, share_observed: float, wanted: Wanted, has_counts: bool = False
+) -> list[Stage]:
     """The rounds for an image (height, width, channels) with a noise level of `sigma` on the scale 0 to 255.
 
-    Patches are larger where there is more noise: it takes more values to tell alike ones. Gaps in values without noise
-    are closed at noise levels that fall, each going beyond its step, by patches that become smaller; they are larger
-    the fewer values of the image were observed.
+    Where it has counts their noise is known. Patches are larger where there is more noise: it takes more values to tell
+    alike ones. Gaps in values without noise are closed at noise levels that fall, each going beyond its step, by
+    patches that become smaller; they are larger the fewer values of the image were observed.
     """
-    if share_observed < 1 and not is_noisy:
+    if has_counts:
+        stages = [Stage(_groups(shape, wanted, side_of_groups(8, shape[2]), 64, 4))] * (wanted.n_rounds or 2)
+    elif share_observed < 1 and not is_noisy:
         n_rounds = wanted.n_rounds or len(_CLOSING)
         chosen = np.linspace(len(_CLOSING) - 1, 0, n_rounds)[::-1].round().astype(int)
         stages = [_closing(_CLOSING[i], shape, sigma, share_observed, wanted) for i in chosen]

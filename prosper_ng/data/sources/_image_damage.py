@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.data.dataset import DataError
+from prosper_ng.data.image_noise.interface import ImageNoise
 from prosper_ng.data.images import Picture, Reading
 from prosper_ng.data.picture_files import Page
 from prosper_ng.data.picture_scale import require_numbers
@@ -24,9 +25,15 @@ _COMPARED = 1 << 20
 _FEWEST_COMPARED = 400
 
 
-def with_noise(image: Floats, noise: float, seed: int, number: int = 0) -> Floats:
-    """The image with white Gaussian noise, which is a function of the seed, its number among all, and its shape."""
-    return image + noise * stream(seed, "image noise").generator(number).standard_normal(image.shape)
+def with_noise(image: Floats, noise: float | ImageNoise, seed: int, number: int = 0) -> Floats:
+    """The image with noise, which is a function of the seed, its number among all, and its shape.
+
+    A number is the standard deviation of white Gaussian noise.
+    """
+    rng = stream(seed, "image noise").generator(number)
+    if isinstance(noise, int | float):
+        return image + noise * rng.standard_normal(image.shape)
+    return noise.damaged(image, rng)
 
 
 def with_gaps(image: Floats, missing: float, per: Per, seed: int, number: int = 0) -> Floats:

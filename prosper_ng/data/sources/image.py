@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 import annotated_types
 import numpy as np
 
-from prosper_ng.components import Seed, component
+from prosper_ng.components import OneOf, Seed, component
 from prosper_ng.data.dataset import DataError, Dataset, SourceDefaults
+from prosper_ng.data.image_noise.interface import ImageNoise
 from prosper_ng.data.images import Channels, Picture, Reading, missing_in_words, page_of
 from prosper_ng.data.patches import PatchDataset, PatchGrid
 from prosper_ng.data.picture_files import Page
@@ -24,10 +25,10 @@ NonNegative = Annotated[int, annotated_types.Ge(0)]
 
 @component
 class Image(Prepares, SourceDefaults):
-    """The patches of an image or of several, with white Gaussian noise added where asked for; one row per patch in
-    raster order.
+    """The patches of an image or of several, with noise added where asked for; one row per patch in raster order.
 
-    A row runs over the height, the width and the channels of its patch. Values are on the 8-bit scale, 0 to 255.
+    A row runs over the height, the width and the channels of its patch. Values are on the 8-bit scale, 0 to 255; with
+    Poisson noise they are counts.
     """
 
     image: str | tuple[str, ...]
@@ -47,8 +48,9 @@ class Image(Prepares, SourceDefaults):
     """gray (luminance) or color (red, green, blue)."""
     clean: str | None = None
     """The same image without its noise and gaps, where there is one: results are held against it."""
-    noise: Annotated[float, annotated_types.Ge(0)] = 0.0
-    """Standard deviation of the noise on the 8-bit scale; the sum is neither clipped nor rounded."""
+    noise: Annotated[float, annotated_types.Ge(0)] | Annotated[ImageNoise, OneOf("prosper_ng.data.image_noise")] = 0.0
+    """Standard deviation of Gaussian noise on the 8-bit scale, where the sum is neither clipped nor rounded; or noise
+    of another kind: {kind: poisson, peak: 4} counts photons, {kind: salt_and_pepper, share: 0.1} loses pixels."""
     noise_seed: Seed | None = None
     """The seed of this noise and of `missing`; that of the run where not given."""
     missing: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] = 0.0
@@ -79,6 +81,8 @@ class Image(Prepares, SourceDefaults):
         """Raise ValueError where patches with missing pixels would be whitened, or fields contradict each other."""
         if self.may_lack_values and self.whiten != "none":
             raise ValueError(LEAVE_OUT)
+        if self._kind is not None and self._kind.white is not None and (self.peak, self.low) != (None, None):
+            raise ValueError("an image of counts has no other low and peak than 0 and that of its noise")
         if self.peak is not None and self.peak <= (self.low or 0.0):
             raise ValueError(f"peak, the value of white, must be above that of black, low: {self.low or 0.0:g}")
         if self.clean is not None and self.n_patches is not None:
@@ -87,12 +91,12 @@ class Image(Prepares, SourceDefaults):
     @property
     def adds_noise(self) -> bool:
         """Where a standard deviation is given."""
-        return self.noise > 0
+        return isinstance(self.noise, int | float) and self.noise > 0
 
     @property
     def depends_on_seed(self) -> bool:
         """Whether anything is drawn by the seed of the run: noise, which pixels are missing, which patches."""
-        return self.n_patches is not None or (self.noise_seed is None and (self.noise > 0 or self.missing > 0))
+        return self.n_patches is not None or (self.noise_seed is None and (self._draws_noise or self.missing > 0))
 
     @property
     def may_lack_values(self) -> bool:
@@ -120,12 +124,26 @@ class Image(Prepares, SourceDefaults):
     @property
     def reading(self) -> Reading:
         """How the image is read."""
-        return Reading(self.channels, self.crop, self.low, self.peak, self.mask == damage.NAN)
+        peak = self.peak if self._kind is None or self._kind.white is None else self._kind.white
+        return Reading(self.channels, self.crop, self.low, peak, self.mask == damage.NAN)
+
+    @property
+    def count(self) -> float | None:
+        """What a photon is on the 8-bit scale, where rows are counts of photons."""
+        return None if self._kind is None else self._kind.count
+
+    @property
+    def _kind(self) -> ImageNoise | None:
+        return None if isinstance(self.noise, int | float) else self.noise
+
+    @property
+    def _draws_noise(self) -> bool:
+        return self.adds_noise if self._kind is None else self._kind.draws
 
     def damaged(self, image: damage.Floats, hidden: damage.Bools | None, seed: int, number: int = 0) -> damage.Floats:
-        """The image of a number (height, width, channels) with noise, and NaN where it is hidden."""
+        """The image of a number (height, width, channels) with noise, NaN where it is hidden, in units of the rows."""
         seed = seed if self.noise_seed is None else self.noise_seed
-        if self.noise > 0:
+        if self.noise != 0:
             image = damage.with_noise(image, self.noise, seed, number)
         if self.missing > 0:
             image = damage.with_gaps(image, self.missing, self.missing_per, seed, number)
@@ -145,7 +163,7 @@ class Image(Prepares, SourceDefaults):
         height, width, n_channels = picture.pixels.shape
         grid = PatchGrid((height, width, n_channels), self.size, self.stride)
         hidden, doubts_on_mask = self.hidden(page.shape)
-        noisy = self.damaged(picture.pixels, hidden, seed)
+        noisy = self.damaged(picture.pixels, hidden, seed) * (1.0 if self.count is None else self.count)
         if clean is None:
             # What a mask hides is nothing to compare with.
             clean = picture.pixels if self.mask is None else noisy
@@ -155,7 +173,7 @@ class Image(Prepares, SourceDefaults):
         return PatchDataset(
             clean, noisy, grid, self.remove_mean, self.whiten, self.whiten_epsilon, self.may_lack_values,
             f"image {name}", self.mean_per == "channel", None if picture.is_eight_bit else picture.scale, notes,
-            (*named.doubts, *picture.doubts, *doubts, *doubts_on_mask),
+            (*named.doubts, *picture.doubts, *doubts, *doubts_on_mask), self.count,
         )  # fmt: skip
 
     def _pictures(self, page: Page) -> tuple[Picture, damage.Floats | None, tuple[str, ...]]:

@@ -16,6 +16,7 @@ from prosper_ng.experiments.tasks.denoise import Denoise, image_of, learned_nois
 from prosper_ng.experiments.tasks.interface import TaskContext
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.restoration.groups import Groups, refined
+from prosper_ng.restoration.photons import photon_rounds
 from prosper_ng.restoration.rounds import Stage, Wanted, plan, rounds
 from prosper_ng.training.em import TrainingState
 
@@ -34,7 +35,8 @@ class Restore(Denoise):
     """Denoise an image, fill in what is missing, or both: by the model first, then by groups of similar patches.
 
     A group is a patch and those most similar to it nearby in the estimate so far; what varies in it is what its noisy
-    patches may vary by. Sizes and rounds suit the learned noise level and the gaps where they are not given.
+    patches may vary by. Sizes and rounds suit the learned noise level and the gaps where they are not given. Of counts
+    of photons groups are made of the roots, whose noise is known.
     """
 
     result: ClassVar[str] = "restored"
@@ -87,8 +89,15 @@ class Restore(Denoise):
             context.show(f"groups of similar patches: round {number + 1} of {len(stages)}, {share:.0%}")
             return context.is_stopped()
 
-        for found in rounds(pilot, noisy, sigma, stages, keeps, comm, watch):
-            told["sigma"].append(found.sigma)
+        count = image_of(context).count
+        found_in_rounds = (
+            rounds(pilot, noisy, sigma, stages, keeps, comm, watch)
+            if count is None
+            else photon_rounds(pilot, noisy, count, stages, comm, watch)
+        )
+        for found in found_in_rounds:
+            if count is None:
+                told["sigma"].append(found.sigma)
             if clean is not None and comm.is_root:
                 told["psnr"].append(psnr_of(clean, found.image))
         numbers = {name: np.array(values) for name, values in told.items() if values}
@@ -139,12 +148,13 @@ class Restore(Denoise):
         dataset = image_of(context)
         wanted = Wanted(self.patch_size, self.n_similar, self.window, self.step, self.n_rounds, self.learn_noise)
         share_observed = 1.0 - float(np.isnan(dataset.noisy).mean())
-        return plan(dataset.noisy.shape, sigma, not self.keeps_observed(dataset), share_observed, wanted)
+        is_noisy = not self.keeps_observed(dataset)
+        return plan(dataset.noisy.shape, sigma, is_noisy, share_observed, wanted, dataset.count is not None)
 
     def keeps_observed(self, dataset: ImageDataset) -> bool:
         """Whether what was observed has no noise."""
-        if self.observed_noise is not None:
-            return not self.observed_noise
+        if self.observed_noise is not None or dataset.count is not None:
+            return self.observed_noise is False
         missing = np.isnan(dataset.noisy)
         return bool(missing.any()) and np.array_equal(dataset.noisy[~missing], dataset.clean[~missing])
 
