@@ -18,8 +18,9 @@ from prosper_ng.restoration.rounds import Stage
 
 Floats = NDArray[np.float64]
 
-_SHARES = (0.35, 0.25)
-"""Of the counts, round by round: with more of few photons patches cannot be told from each other."""
+_LEAST_SHARE, _FEW, _NEXT = 0.35, 8.0, 0.7
+"""Where a mean of so many photons or more gives all of the counts a place in the first round, fewer give less, since
+patches cannot be told from each other by them; in each round there is less of them than before."""
 _WHITE = 255.0
 _LEAST_ROOT = 2 * float(np.sqrt(3 / 8))
 """Of no photon."""
@@ -46,8 +47,9 @@ def photon_rounds(
     The deviation is that of the estimate in these units; the noise level is that of counts, and so not told: NaN.
     """
     estimate = np.maximum(pilot, 0.0) / count
+    first = min(1.0, max(_LEAST_SHARE, float(np.nanmean(noisy)) / count / _FEW))
     for number, stage in enumerate(stages):
-        share = _SHARES[min(number, len(_SHARES) - 1)]
+        share = first * _NEXT**number
         mixed = stabilized((share * noisy / count + (1 - share) * estimate) / share**2)
         known = stabilized(estimate / share**2)
         # Patches are compared, and noise is judged, on the scale of pictures.

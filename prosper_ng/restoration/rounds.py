@@ -38,6 +38,8 @@ _LEVELS = (1.0, 25.0)
 """Learned noise levels, on the scale 0 to 255, beyond which others are not believed."""
 _N_CLOSING = 48
 """Patches in a group that closes gaps: few values of each are known."""
+_MANY_PHOTONS = 5.0
+"""A value, on average."""
 _LEAST_SIGMA = 0.01
 """A noise that nobody sees; without any, groups of equal patches would have no covariance at all."""
 
@@ -65,16 +67,23 @@ class Wanted(NamedTuple):
 
 
 def plan(
-    shape: Sequence[int], sigma: float, is_noisy: bool, share_observed: float, wanted: Wanted, has_counts: bool = False
+    shape: Sequence[int],
+    sigma: float,
+    is_noisy: bool,
+    share_observed: float,
+    wanted: Wanted,
+    photons: float | None = None,
 ) -> list[Stage]:
     """The rounds for an image (height, width, channels) with a noise level of `sigma` on the scale 0 to 255.
 
-    Where it has counts their noise is known. Patches are larger where there is more noise: it takes more values to tell
-    alike ones. Gaps in values without noise are closed at noise levels that fall, each going beyond its step, by
-    patches that become smaller; they are larger the fewer values of the image were observed.
+    `photons` is the mean count of a picture of counts, whose noise is known. Patches are larger where there is more
+    noise: it takes more values to tell alike ones. Gaps in values without noise are closed at noise levels that fall,
+    each going beyond its step, by patches that become smaller; they are larger the fewer values of the image were
+    observed.
     """
-    if has_counts:
-        stages = [Stage(_groups(shape, wanted, side_of_groups(8, shape[2]), 64, 4))] * (wanted.n_rounds or 2)
+    if photons is not None:
+        n_rounds = wanted.n_rounds or (2 if photons < _MANY_PHOTONS else 3)
+        stages = [Stage(_groups(shape, wanted, side_of_groups(8, shape[2]), 64, 4))] * n_rounds
     elif share_observed < 1 and not is_noisy:
         n_rounds = wanted.n_rounds or len(_CLOSING)
         chosen = np.linspace(len(_CLOSING) - 1, 0, n_rounds)[::-1].round().astype(int)

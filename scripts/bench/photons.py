@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 CONFIG = Path(__file__).parents[2] / "configs" / "runs" / "restore-photons.yaml"
 PICTURES = {"camera": "[40, 100, 128, 128]", "astronaut": "[20, 110, 128, 128]"}
-MCA = "model={kind: mca, n_latents: 100}"
+MCA = "model={kind: mca, n_latents: 64}"
 
 
 def by_bm3d(root: Floats) -> Floats:

@@ -149,7 +149,8 @@ class Restore(Denoise):
         wanted = Wanted(self.patch_size, self.n_similar, self.window, self.step, self.n_rounds, self.learn_noise)
         share_observed = 1.0 - float(np.isnan(dataset.noisy).mean())
         is_noisy = not self.keeps_observed(dataset)
-        return plan(dataset.noisy.shape, sigma, is_noisy, share_observed, wanted, dataset.count is not None)
+        photons = None if dataset.count is None else float(np.nanmean(dataset.noisy)) / dataset.count
+        return plan(dataset.noisy.shape, sigma, is_noisy, share_observed, wanted, photons)
 
     def keeps_observed(self, dataset: ImageDataset) -> bool:
         """Whether what was observed has no noise."""
