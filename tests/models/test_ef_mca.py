@@ -274,3 +274,58 @@ def test_all_commands_know_it(tmp_path):
     assert found["prediction"] == pytest.approx(weights @ mean(model, params, states), rel=1e-6)
     assert (found["data"] == np.floor(found["data"])).all()
     assert found["data"].mean() == pytest.approx(np.nanmean(values), rel=0.1)
+
+
+GEOMETRIC = """
+import numpy as np
+import prosper_ng
+from prosper_ng.numerics.constraints import COUNTS, interval
+
+
+@prosper_ng.plugin("observables", kind="geometric")
+class Geometric:
+    support, mean, second, meaning, statistics, shifts = COUNTS, interval(1e-9, np.inf), None, "", ("y",), False
+
+    def T(self, values):
+        return values[None]
+
+    def base(self, values):
+        return np.zeros(values.shape)
+
+    def natural(self, W, V):
+        return (np.log(W) - np.log1p(W))[None], np.log1p(W)
+
+    def mean_T(self, W, V):
+        return W[None]
+
+    def solve(self, mean_T, W, V, learn):
+        return (np.maximum(mean_T[0], 1e-9) if "W" in learn else W), None
+
+    def pooling(self, V):
+        return np.asarray(1.0)
+
+    def initial_V(self, variance):
+        return np.empty(0)
+
+    def draw(self, W, V, rng):
+        return rng.geometric(1 / (1 + W)).astype(float) - 1
+"""
+
+
+def test_an_observable_of_ones_own_is_a_class_with_these_functions(tmp_path, capsys):
+    (tmp_path / "geometric.py").write_text(GEOMETRIC, encoding="utf-8")
+    text = CONFIG.replace("model: {kind: ef_mca, observable: poisson", "model: {kind: ef_mca, observable: geometric")
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    arguments = [
+        "run",
+        str(tmp_path / "config.yaml"),
+        "--output",
+        str(tmp_path / "run"),
+        "--set",
+        "output.figures=false",
+    ]
+    assert main([*arguments, "--import", str(tmp_path / "geometric.py")]) == 0
+    entropy_gap = read_run(tmp_path / "run").history["entropy_gap"][-1]
+    assert abs(entropy_gap) < 1e-9
+    assert main([*arguments[:3], str(tmp_path / "without"), "--quiet"]) == 2
+    assert "unknown kind `geometric` of `model.observable`" in capsys.readouterr().err
