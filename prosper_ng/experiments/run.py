@@ -288,13 +288,19 @@ def _conclude(
             sentence = f"stopped by {by} after the last sweep, before task {kind_of(config.task)} came to its results"
             ending = Ending(False, sentence)
     if ending.finished:
-        results |= _dictionary_to_show(problem, context.dataset, state)
+        results |= _dictionary_to_show(problem, context.dataset, state) | _of_restarts(state)
         line = config.task.closing_line(results) if problem.comm.is_root else None
         sentence = line or sentence
     free_energies = kept.history.columns().get("free_energy", np.zeros(0))
     digest = run_digest(problem, state, free_energies)
     kept.finish("finished" if ending.finished else "stopped", digest, ending.sentence, results)
     return Outcome(ending.finished, sentence, results, kept.path)
+
+
+def _of_restarts(state: TrainingState) -> dict[str, Any]:
+    """The free energies of the two best starts, which tell whether others are to be expected; nothing of one start."""
+    ranked = sorted(state.tried, reverse=True)
+    return {"restarts": {"best": ranked[0], "second": ranked[1]}} if len(ranked) > 1 else {}
 
 
 def _dictionary_to_show(problem: Problem, dataset: Dataset, state: TrainingState) -> dict[str, Any]:

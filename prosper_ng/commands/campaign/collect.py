@@ -29,6 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_campaign_arguments(parser)
     parser.add_argument("--axis", metavar="NAME", help="draw over this axis only")
     parser.add_argument("--measure", metavar="NAME", help="draw this measure only, such as psnr_after")
+    parser.add_argument(
+        "--which", metavar="AXIS", help="say which value of this axis the data speak for, and whether starts agree"
+    )
     parser.add_argument("--no-figures", action="store_true", help="write tables only")
 
 
@@ -56,7 +59,28 @@ def run(arguments: argparse.Namespace) -> int:
         _print_points(points, tuple(dict.fromkeys((*wanted, *table.measures)))[:_MOST_MEASURES])
         for path in written:
             print(f"written: {path}")
+    if arguments.which:
+        _print_verdicts(table, arguments.which)
     return 0
+
+
+def _print_verdicts(table: "ResultTable", axis: str) -> None:
+    """A line for each point and seed, and how often each value was the best."""
+    from rich.markup import escape
+    from rich.table import Table as Rich
+
+    from prosper_ng.campaigns.verdicts import verdicts
+    from prosper_ng.config.canonical import inline
+
+    measure, found = verdicts(table, axis)
+    shown = Rich(box=None, padding=(0, 2, 0, 0))
+    for name in (*found[0].point, axis, "before", "lead a row", ""):
+        shown.add_column(escape(name))
+    for each in found:
+        words = [inline(value) for value in (*each.point.values(), each.best, each.next)]
+        shown.add_row(*map(escape, words), f"{each.lead:.3g}", each.doubt or "starts agree")
+    print(f"{axis} by {measure}:")
+    console().print(shown)
 
 
 def _draw(table: "ResultTable", folder: Path, arguments: argparse.Namespace) -> list[Path]:
