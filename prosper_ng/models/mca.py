@@ -35,6 +35,8 @@ class MCA(MaximumModel):
     """One activity for all latents instead of one for each."""
     unused: Literal["keep", "redraw"] = "keep"
     """What becomes of the dictionary element of a latent that no state uses."""
+    order: Literal["free", "kept"] = "free"
+    """Whether the order of the magnitudes of an entry may change, or stays as it is, for the last sweeps."""
 
     _least_temperature = 1.05
     _least_W = 0.0

@@ -34,6 +34,8 @@ class MMCA(MaximumModel):
     """One activity for all latents instead of one for each."""
     unused: Literal["keep", "redraw"] = "keep"
     """What becomes of the dictionary element of a latent that no state uses."""
+    order: Literal["free", "kept"] = "free"
+    """Whether the order of the magnitudes of an entry may change, or stays as it is, for the last sweeps."""
 
     _least_temperature = 1.2
     _least_W = -np.inf

@@ -16,6 +16,9 @@ the winners held fixed. It is a very good approximation, but the free energy can
 with the winners of the parameters that the sums were made with: hard, it is quadratic in W, and `maximize` is its
 maximum; soft, the residual is that of the old W.
 
+`order: kept` (hard only) learns the best W whose magnitudes are, for each entry, in the order in which they were, by
+isotonic regression. Then the free energy cannot fall, but no latent comes to win what it did not: for the last sweeps.
+
 Only observed entries enter the sums: the update of W is separable over entries, so nothing has to be filled in.
 """
 
@@ -55,6 +58,7 @@ from prosper_ng.models.maximum.preselection import LEAST_WEIGHT, PRECISION, Maxi
 from prosper_ng.models.maximum.superpositions import Workspace
 from prosper_ng.numerics.constraints import REAL, interval
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+from prosper_ng.numerics.ordered_means import in_order, told_apart
 from prosper_ng.numerics.special import gaussian_entropy, log_odds
 from prosper_ng.numerics.superposition import powers_of
 
@@ -70,6 +74,7 @@ class MaximumModel(ActivityPrior):
     superposition: Literal["hard", "soft"]
     shared_pi: bool
     unused: Literal["keep", "redraw"]
+    order: Literal["free", "kept"]
     support = REAL
 
     _least_temperature: ClassVar[float]
@@ -81,6 +86,11 @@ class MaximumModel(ActivityPrior):
     """The winners are held fixed, so the free energy can fall."""
     identity: ClassVar[Identity] = "after M-step"
     """With the winners held fixed the maximum is in closed form."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where there are no winners whose order could be kept."""
+        if self.order == "kept" and self.superposition == "soft":
+            raise ValueError("order: kept is for superposition hard, where one latent wins each entry; use free")
 
     @cached_property
     def space(self) -> LatentSpace:
@@ -229,7 +239,7 @@ class MaximumModel(ActivityPrior):
         new = params.copy()
         if "W" in step.learn:
             W = np.divide(sums["A_y"], sums["A"], out=params["W"].copy(), where=_is_known(sums))
-            new["W"] = np.maximum(W, self._least_W)
+            new["W"] = np.maximum(W if self.order == "free" else _in_kept_order(W, params["W"], sums), self._least_W)
         if "sigma" in step.learn and sums["n_values"] > 0:
             # Below this the squared residual is the rounding error of a difference of large numbers.
             rounding = 4 * np.finfo(float).eps * float(sums["y_y"])
@@ -287,6 +297,13 @@ class MaximumModel(ActivityPrior):
         kept = np.count_nonzero(unused & ~_is_known(sums).any(axis=0))
         if kept:
             step.notes.append(f"{kept} latents that no state used keep their dictionary elements")
+
+
+def _in_kept_order(W: Floats, before: Floats, sums: NamedArrays) -> Floats:
+    """The best W (D, H) whose magnitudes have in each row the order that they had, and whose signs stay."""
+    signs, magnitudes = np.where(before < 0, -1.0, 1.0), np.abs(before)
+    found = np.maximum(in_order(signs * W, sums["A"], magnitudes), 0.0)
+    return np.asarray(signs * told_apart(found, magnitudes))
 
 
 def _is_known(sums: NamedArrays) -> NDArray[np.bool_]:
