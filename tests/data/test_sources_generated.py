@@ -175,8 +175,39 @@ CONTRADICTIONS = [
     ({"observable": "bernoulli"}, "amplitude is a probability, at most 1, not 10"),
     ({"observable": "bernoulli", "amplitude": 1.0}, "noise is a probability, at most 1, not 2"),
     ({"observable": "bernoulli", "amplitude": 1.0, "noise": 0.0, "latents": "ternary"}, "needs binary latents"),
-    ({"observable": "bernoulli", "amplitude": 1.0, "noise": 0.0, "superposition": "max"}, "no other superposition"),
+    ({"observable": "bernoulli", "amplitude": 1.0, "noise": 0.0, "superposition": "max_magnitude"}, "or max"),
+    ({"background": 1.0}, "background and V belong to other observables than gaussian"),
+    ({"observable": "poisson"}, "observable poisson needs superposition max"),
+    ({"observable": "poisson", "superposition": "max"}, "background: with observable poisson it must be"),
+    ({"observable": "poisson", "superposition": "max", "background": 12.0}, "never shows above a background of 12"),
+    ({"observable": "poisson", "superposition": "max", "background": 1.0, "V": 2.0}, "V is the shape of a gamma"),
+    ({"observable": "gamma", "superposition": "max", "background": 1.0}, "V is the shape of a gamma"),
+    ({"observable": "beta", "superposition": "max", "background": 0.1, "V": 9.0}, "amplitude: with observable beta"),
 ]
+
+DRAWN = {
+    "poisson": ({"amplitude": 9.0, "background": 2.0}, [2.0, 9.0]),
+    "exponential": ({"amplitude": 9.0, "background": 2.0}, [4.0, 81.0]),
+    "gamma": ({"amplitude": 9.0, "background": 2.0, "V": 4.0}, [1.0, 81 / 4]),
+    "beta": ({"amplitude": 0.8, "background": 0.2, "V": 19.0}, [0.008, 0.008]),
+    "normal": ({"amplitude": 9.0, "background": -0.0, "noise": 2.0}, [4.0, 4.0]),
+    "bernoulli": ({"amplitude": 0.9, "noise": 0.1}, [0.09, 0.09]),
+}
+"""Fields, and the variances of a pixel without and with a bar."""
+
+
+@pytest.mark.parametrize("observable", DRAWN)
+def test_pixels_are_drawn_around_the_largest_of_bars_and_background(observable):
+    fields, variances = DRAWN[observable]
+    bars = Bars(n_bars=4, n_rows=N_MANY, activity=0.3, observable=observable, superposition="max", **fields)
+    dataset = bars.open(3)
+    rows, truth = dataset.read(0, N_MANY), dataset.truth
+    share = 0.7**2  # no bar: each pixel is in two
+    means = np.array([truth["W0"][0], truth["W"].max()])
+    mean = share * means[0] + (1 - share) * means[1]
+    variance = share * variances[0] + (1 - share) * variances[1] + share * (1 - share) * np.diff(means)[0] ** 2
+    assert rows.mean() == pytest.approx(mean, rel=0.03)
+    assert rows.var() == pytest.approx(variance, rel=0.06)
 
 
 @pytest.mark.parametrize(("fields", "sentence"), CONTRADICTIONS)
