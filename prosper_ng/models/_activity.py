@@ -1,13 +1,14 @@
 """The prior that most models share: each latent is active with probability pi, one for all or one for each."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.kernels import kernel
-from prosper_ng.latents.space import Layout, room_for_active, unpack
-from prosper_ng.models.interface import Floats, MStep, ParameterSpec
+from prosper_ng.latents.space import LatentSpace, Layout, room_for_active, unpack
+from prosper_ng.models.interface import Codes, Floats, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import interval
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.special import bernoulli_entropy, bernoulli_log
@@ -56,6 +57,28 @@ class ActivityPrior:
     def _activity_entropy(self, params: NamedArrays) -> float:
         """sum_h Hb(pi_h) in nats."""
         return float(np.sum(bernoulli_entropy(self.activity(params))))
+
+
+class BinaryLatents(ActivityPrior):
+    """Latents that are active or not, each for itself.
+
+    What the model prepares has `log_odds` (H,) and `log_prior_zero`; what it projects has `singletons` (n, H).
+    """
+
+    @cached_property
+    def space(self) -> LatentSpace:
+        """Binary latents."""
+        return LatentSpace(self.n_latents)
+
+    def log_joint_of_singletons(self, prepared: Any, projected: Any) -> Floats:
+        """(n, H, 1) log joint of each latent alone, up to a constant of the row."""
+        return np.asarray(projected.singletons[:, :, None])
+
+    def log_prior(self, prepared: Any, codes: Codes) -> Floats:
+        """(n, S) log p(s)."""
+        result = np.empty(codes.shape[:2])
+        log_prior_of_states(prepared.log_odds[:, None], prepared.log_prior_zero, codes, self.space.layout, result)
+        return result
 
 
 @kernel

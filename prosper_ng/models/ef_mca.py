@@ -24,7 +24,6 @@ base over the data in place of its expectation.
 """
 
 from collections.abc import Set
-from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -33,8 +32,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import OneOf, component, kind_of
 from prosper_ng.latents.neighbors import Neighborhood, Neighbors
-from prosper_ng.latents.space import LatentSpace
-from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
+from prosper_ng.models._activity import BinaryLatents
 from prosper_ng.models._ef_mca import add_means, add_shares, fill_log_joint, fill_neighbors
 from prosper_ng.models.interface import Batch, Codes, Floats, Identity, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import POSITIVE, REAL, Constraint
@@ -86,7 +84,7 @@ class Projected(NamedTuple):
 
 
 @component
-class EFMCA(ActivityPrior):
+class EFMCA(BinaryLatents):
     """Binary latents of which the one with the largest mean shows in each entry, seen through any observable."""
 
     n_latents: Annotated[int, Gt(0)]
@@ -112,11 +110,6 @@ class EFMCA(ActivityPrior):
     def support(self) -> Constraint:
         """That of the observable."""
         return self.observable.support
-
-    @cached_property
-    def space(self) -> LatentSpace:
-        """Binary latents."""
-        return LatentSpace(self.n_latents)
 
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         """W and W0, V and V0 where the observable has them, pi; and what values are measured from, and their spread."""
@@ -193,10 +186,6 @@ class EFMCA(ActivityPrior):
         )
         return result
 
-    def log_joint_of_singletons(self, prepared: Prepared, projected: Projected) -> Floats:
-        """(n, H, 1) up to a constant of the row."""
-        return projected.singletons[:, :, None]
-
     def log_joint_of_neighbors(self, prepared: Prepared, projected: Projected, neighborhood: Neighborhood) -> Neighbors:
         """log p(s, y) of the states one change away from the parents."""
         found = Neighbors.unknown(self.space, neighborhood)
@@ -205,12 +194,6 @@ class EFMCA(ActivityPrior):
             found,
         )  # fmt: skip
         return found
-
-    def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
-        """(n, S) log p(s)."""
-        result = np.empty(codes.shape[:2])
-        log_prior_of_states(prepared.log_odds[:, None], prepared.log_prior_zero, codes, self.space.layout, result)
-        return result
 
     def accumulate(
         self, prepared: Prepared, projected: Projected, batch: Batch, codes: Codes, weights: Floats, sums: NamedArrays

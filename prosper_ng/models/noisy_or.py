@@ -17,7 +17,6 @@ times the number of entries that are on. p is made as p <- p + (1 - p) W_dh from
 right to the last digits also where p is small, which 1 - prod (1 - W) is not.
 """
 
-from functools import cached_property
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -26,8 +25,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import component
 from prosper_ng.latents.neighbors import Neighborhood, Neighbors
-from prosper_ng.latents.space import LatentSpace
-from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
+from prosper_ng.models._activity import BinaryLatents
 from prosper_ng.models._noisy_or import add_predictions, add_reasons, fill_log_joint, fill_neighbors
 from prosper_ng.models.interface import Batch, Codes, Floats, Identity, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import BINARY, interval
@@ -73,7 +71,7 @@ class Projected(NamedTuple):
 
 
 @component
-class NoisyOR(ActivityPrior):
+class NoisyOR(BinaryLatents):
     """Binary latents, each of which can switch on entries of binary data."""
 
     n_latents: Annotated[int, Gt(0)]
@@ -88,11 +86,6 @@ class NoisyOR(ActivityPrior):
     """The M-step is the maximum of a bound of the free energy that touches it."""
     identity: ClassVar[Identity] = "after M-step"
     """Both halves of that bound are in closed form."""
-
-    @cached_property
-    def space(self) -> LatentSpace:
-        """Binary latents."""
-        return LatentSpace(self.n_latents)
 
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         """W, pi and, where it is on, leak."""
@@ -143,10 +136,6 @@ class NoisyOR(ActivityPrior):
         )
         return result
 
-    def log_joint_of_singletons(self, prepared: Prepared, projected: Projected) -> Floats:
-        """(n, H, 1) up to a constant of the row."""
-        return projected.singletons[:, :, None]
-
     def log_joint_of_neighbors(self, prepared: Prepared, projected: Projected, neighborhood: Neighborhood) -> Neighbors:
         """log p(s, y) of the states one change away from the parents."""
         found = Neighbors.unknown(self.space, neighborhood)
@@ -154,12 +143,6 @@ class NoisyOR(ActivityPrior):
             neighborhood, projected.constant, projected.linear, projected.on, prepared.elements, prepared.leak, found
         )
         return found
-
-    def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
-        """(n, S) log p(s)."""
-        result = np.empty(codes.shape[:2])
-        log_prior_of_states(prepared.log_odds[:, None], prepared.log_prior_zero, codes, self.space.layout, result)
-        return result
 
     def accumulate(
         self, prepared: Prepared, projected: Projected, batch: Batch, codes: Codes, weights: Floats, sums: NamedArrays

@@ -22,7 +22,6 @@ isotonic regression. Then the free energy cannot fall, but no latent comes to wi
 Only observed entries enter the sums: the update of W is separable over entries, so nothing has to be filled in.
 """
 
-from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -31,8 +30,7 @@ from numpy.typing import NDArray
 from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.neighbors import Neighborhood, Neighbors
 from prosper_ng.latents.posterior import Tempering
-from prosper_ng.latents.space import LatentSpace
-from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
+from prosper_ng.models._activity import BinaryLatents
 from prosper_ng.models.interface import (
     SCALE,
     SMALLEST_SCALE,
@@ -67,7 +65,7 @@ from prosper_ng.numerics.superposition import powers_of
 _SMALLEST_SHARE = LEAST_WEIGHT / PRECISION
 
 
-class MaximumModel(ActivityPrior):
+class MaximumModel(BinaryLatents):
     """The part of MCA and MMCA that does not depend on the sign of W."""
 
     n_latents: int
@@ -91,11 +89,6 @@ class MaximumModel(ActivityPrior):
         """Raise ValueError where there are no winners whose order could be kept."""
         if self.order == "kept" and self.superposition == "soft":
             raise ValueError("order: kept is for superposition hard, where one latent wins each entry; use free")
-
-    @cached_property
-    def space(self) -> LatentSpace:
-        """Binary latents."""
-        return LatentSpace(self.n_latents)
 
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         """W, sigma and pi."""
@@ -147,10 +140,6 @@ class MaximumModel(ActivityPrior):
         )  # fmt: skip
         return result
 
-    def log_joint_of_singletons(self, prepared: Prepared, projected: Projected) -> Floats:
-        """(n, H, 1) relative to a constant of the row."""
-        return projected.singletons[:, :, None]
-
     def preselect(
         self, prepared: Prepared, projected: Projected, batch: Batch, chosen: Preselected, tempering: Tempering,
         workspace: Workspace | None = None,
@@ -180,12 +169,6 @@ class MaximumModel(ActivityPrior):
             prepared.sigma**-2, projected.constant, prepared.log_odds, found,
         )  # fmt: skip
         return found
-
-    def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
-        """(n, S) log p(s)."""
-        result = np.empty(codes.shape[:2])
-        log_prior_of_states(prepared.log_odds[:, None], prepared.log_prior_zero, codes, self.space.layout, result)
-        return result
 
     def accumulate(
         self, prepared: Prepared, projected: Projected, batch: Batch, codes: Codes, weights: Floats, sums: NamedArrays
