@@ -300,8 +300,8 @@ class EFMCA(BinaryLatents):
         return tuple(f"A_{name}" for name in self.observable.statistics)
 
     def _center(self, params: NamedArrays) -> Floats:
-        """(D,) what values are measured from."""
-        return params.get("center", np.zeros(len(params["W"])))
+        """(D,) what values are measured from; the background where learning is over and its center is gone."""
+        return params.get("center", params["W0"] if self.observable.shifts else np.zeros(len(params["W"])))
 
     def _least_V(self, params: NamedArrays) -> Floats | float:
         """(D, 1) the smallest variance that is learned."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import prosper_ng
 from prosper_ng.cli import main
 from prosper_ng.components import components_of
 from prosper_ng.config.loader import load
@@ -190,6 +191,19 @@ def test_an_offset_moves_the_means_and_a_unit_multiplies_them(offset, factor):
     assert found == pytest.approx(expected, abs=1e-5)
     assert params["W"] / units[:, None] - offset == pytest.approx(known["W"], abs=1e-5)
     assert params["V"] / units[:, None] ** 2 == pytest.approx(known["V"], rel=1e-4)
+
+
+@pytest.mark.parametrize("offset", [1e6, 2.0**36])
+def test_a_learned_model_knows_rows_far_from_zero(offset):
+    _, _, values = bars("normal")
+    model = {"kind": "ef_mca", "observable": "normal", "n_latents": 4}
+    near, far = (
+        prosper_ng.learn(np.round(values * 1024) / 1024 + each, model, estep="exhaustive", training={"n_sweeps": 10})
+        for each in (0.0, offset)
+    )
+    rows = np.round(values[:20] * 1024) / 1024
+    assert far.free_energy(rows + offset) == pytest.approx(near.free_energy(rows), abs=1e-2)
+    assert far.posterior(rows + offset).means == pytest.approx(near.posterior(rows).means, abs=1e-2)
 
 
 def test_a_latent_that_wins_one_row_learns_no_variance_of_zero():
