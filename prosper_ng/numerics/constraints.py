@@ -110,7 +110,9 @@ class Interval(Constraint):
         return np.asarray(high - np.abs(high - values)) if np.isfinite(high) else values
 
     def feasible(self, shape: Index, rng: np.random.Generator) -> Floats:
-        """Inside, a unit or so from a single bound."""
+        """Inside, a unit or so from a single bound; where positive bounds lie on both sides of 1, around that."""
+        if 0 < self.low < 1 < self.high < np.inf:
+            return np.clip(np.exp(rng.uniform(-0.5, 2.5, shape)), self.low, self.high)
         if np.isfinite(self.low) and np.isfinite(self.high):
             return np.asarray(self.low + (self.high - self.low) * rng.uniform(0.15, 0.6, shape))
         if np.isfinite(self.low):
