@@ -169,8 +169,8 @@ class PatchDataset(PreparedRows):
         Estimates that are NaN add nothing; the sum is on the 8-bit scale. It has the same bits however the rows are cut
         into calls, as long as they come in order.
         """
-        unit = 1.0 if self.count is None else self.count
-        self.grid.add(start, np.where(np.isnan(patches), 0.0, unit * patches), into)
+        known = np.where(np.isnan(patches), 0.0, patches)
+        self.grid.add(start, known if self.count is None else self.count * known, into)
 
     def coverage(self, unknown: Columns = NO_COLUMNS) -> Floats:
         """(height, width, channels) how many patches cover each pixel with a column that is not `unknown`."""

@@ -34,7 +34,7 @@ from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import SMALLEST_PI
 from prosper_ng.models._sbn import add_predictions, add_targets, fill_log_joint, fill_log_prior, fill_neighbors
 from prosper_ng.models.interface import Batch, Codes, Floats, Identity, Moments, MStep, ParameterSpec
-from prosper_ng.numerics.constraints import BINARY, REAL, Index, Interval, interval
+from prosper_ng.numerics.constraints import BINARY, REAL, interval
 from prosper_ng.numerics.linear import diagonal_of_packed, packed, times_symmetric, unpacked
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape, Triangle, packed_size
 from prosper_ng.numerics.quadratic_bounds import climb
@@ -47,14 +47,6 @@ _PI = interval(SMALLEST_PI, 1 - SMALLEST_PI)
 _UNUSED = 1e-12
 _SPREAD = 2.0
 """Standard deviation of the first weights."""
-
-
-class Weights(Interval):
-    """Numbers within bounds that are far from what weights are."""
-
-    def feasible(self, shape: Index, rng: np.random.Generator) -> Floats:
-        """As if there were no bounds."""
-        return np.clip(REAL.feasible(shape, rng), self.low, self.high)
 
 
 class Prepared(NamedTuple):
@@ -133,7 +125,7 @@ class SBN:
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         """W, b and pi; with two layers M and c."""
         H1, H2 = self._n_lower, self.n_top
-        bounded = Weights(-_LARGEST, _LARGEST)
+        bounded = interval(-_LARGEST, _LARGEST, typical=(-3.0, 3.0))
         W = ParameterSpec((n_observed, H1), bounded, "dictionary: log odds that a latent adds", "dictionary")
         found = {"W": W, "b": ParameterSpec((n_observed,), REAL, "biases of the data")}
         if H2:

@@ -6,7 +6,7 @@ several numbers together, such as a covariance, lies in the last axes.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,8 @@ class Interval(Constraint):
 
     low: float
     high: float
+    typical: tuple[float, float] | None = field(default=None, compare=False)
+    """From where to where usual numbers lie, for bounds that are far from them."""
 
     def __post_init__(self) -> None:
         """Raise ValueError where nothing lies between the bounds."""
@@ -110,9 +112,9 @@ class Interval(Constraint):
         return np.asarray(high - np.abs(high - values)) if np.isfinite(high) else values
 
     def feasible(self, shape: Index, rng: np.random.Generator) -> Floats:
-        """Inside, a unit or so from a single bound; where positive bounds lie on both sides of 1, around that."""
-        if 0 < self.low < 1 < self.high < np.inf:
-            return np.clip(np.exp(rng.uniform(-0.5, 2.5, shape)), self.low, self.high)
+        """Inside, a unit or so from a single bound."""
+        if self.typical is not None:
+            return np.asarray(rng.uniform(*self.typical, shape))
         if np.isfinite(self.low) and np.isfinite(self.high):
             return np.asarray(self.low + (self.high - self.low) * rng.uniform(0.15, 0.6, shape))
         if np.isfinite(self.low):
@@ -278,9 +280,9 @@ _SMALLEST_POSITIVE = float(np.finfo(np.float64).tiny)
 _LARGEST_BELOW_1 = float(np.nextafter(1.0, 0.0))
 
 
-def interval(low: float, high: float) -> Interval:
-    """Finite numbers from `low` to `high`, both included."""
-    return Interval(low, high)
+def interval(low: float, high: float, typical: tuple[float, float] | None = None) -> Interval:
+    """Finite numbers from `low` to `high`, both included; usual ones lie within `typical`, where that is given."""
+    return Interval(low, high, typical)
 
 
 REAL = Interval(-np.inf, np.inf)

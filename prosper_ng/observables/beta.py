@@ -26,7 +26,7 @@ class Beta:
 
     support = INSIDE_UNIT
     mean = interval(1e-6, 1 - 1e-6)
-    second = interval(1e-3, 1e6)
+    second = interval(1e-3, 1e6, typical=(0.6, 12.0))
     """From nearly 0 or 1 to a standard deviation below a thousandth."""
     meaning = "concentration"
     statistics = ("log_y", "log_rest")

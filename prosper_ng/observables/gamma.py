@@ -19,7 +19,7 @@ class Gamma:
     support = POSITIVE
     mean = interval(1e-100, np.inf)
     """Squares of values and of their quotients stay in double precision."""
-    second = interval(1e-3, 1e6)
+    second = interval(1e-3, 1e6, typical=(0.6, 12.0))
     """Spreads of 30 times and of a thousandth of the mean."""
     meaning = "shape"
     statistics = ("y", "log_y")

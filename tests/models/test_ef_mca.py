@@ -2,7 +2,6 @@
 
 from itertools import product
 
-import h5py
 import numpy as np
 import pytest
 from scipy import stats
@@ -10,10 +9,8 @@ from scipy import stats
 import prosper_ng
 from prosper_ng.cli import main
 from prosper_ng.components import components_of
-from prosper_ng.config.loader import load
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.search import Search
-from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.models.ef_mca import EFMCA
 from prosper_ng.models.interface import Moments, MStep
 from prosper_ng.models.roles import elements_shown
@@ -25,6 +22,7 @@ from prosper_ng.storage.run_record import read_run
 from prosper_ng.testing import ModelCase, parametrize_with_checks
 from prosper_ng.testing.problems import exact, moments_of, random_parameters
 from prosper_ng.training.em import Problem
+from tests.helpers.all_commands import made_by_all_commands
 from tests.helpers.em_problems import train
 from tests.models.test_bsc import prior
 
@@ -265,29 +263,15 @@ training: {n_sweeps: 20, updates_per_sweep: 2}
 
 
 def test_all_commands_know_it(tmp_path):
-    (tmp_path / "config.yaml").write_text(CONFIG, encoding="utf-8")
-    run, found = tmp_path / "run", {}
-    assert main(["run", str(tmp_path / "config.yaml"), "--output", str(run), "--quiet"]) == 0
-    for command, arguments in {
-        "infer": ["--adaptive"],
-        "reconstruct": ["--adaptive"],
-        "sample": ["--rows", "500"],
-    }.items():
-        path = tmp_path / f"{command}.h5"
-        assert main([command, str(run), *arguments, "--output", str(path)]) == 0
-        with h5py.File(path, "r") as file:
-            found |= {name: values[()] for name, values in file.items() if isinstance(values, h5py.Dataset)}
-    assert main(["report", str(run)]) == 0
-    params, values = read_run(run).parameters, load(tmp_path / "config.yaml", RunConfig).value.data.open(3).read(0, 120)
-    states, known = np.array(list(product((0, 1), repeat=8))), ~np.isnan(values)
     model = EFMCA(n_latents=8, observable=OBSERVABLES["poisson"]())
-    joint = log_joint(model, params, values, states, known)
-    weights = np.exp(joint - np.logaddexp.reduce(joint, axis=1)[:, None])
-    assert found["means"] == pytest.approx(weights @ states, abs=1e-9)
-    assert (found["filled"][known] == values[known]).all()
-    assert found["prediction"] == pytest.approx(weights @ mean(model, params, states), rel=1e-6)
-    assert (found["data"] == np.floor(found["data"])).all()
-    assert found["data"].mean() == pytest.approx(np.nanmean(values), rel=0.1)
+    made = made_by_all_commands(CONFIG, tmp_path, model, log_joint, "--adaptive")
+    known = ~np.isnan(made.values)
+    assert made.results["means"] == pytest.approx(made.weights @ made.states, abs=1e-9)
+    assert (made.results["filled"][known] == made.values[known]).all()
+    expected = made.weights @ mean(model, made.params, made.states)
+    assert made.results["prediction"] == pytest.approx(expected, rel=1e-6)
+    assert (made.results["data"] == np.floor(made.results["data"])).all()
+    assert made.results["data"].mean() == pytest.approx(np.nanmean(made.values), rel=0.1)
 
 
 GEOMETRIC = """

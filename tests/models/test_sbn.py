@@ -1,30 +1,26 @@
 """Sigmoid belief nets beside their plain definition, and what is known of them."""
 
 from functools import partial
-from itertools import pairwise, product
+from itertools import pairwise
 
-import h5py
 import numpy as np
 import pytest
 from scipy.special import entr, expit
 
 import prosper_ng
-from prosper_ng.cli import main
-from prosper_ng.config.loader import load
 from prosper_ng.errors import UserError
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.estep.variations.sampling import Sampling
-from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.models.interface import MStep
 from prosper_ng.models.rounding import rounding_of
 from prosper_ng.models.sbn import SBN
 from prosper_ng.numerics.linear import unpacked
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.storage.run_record import read_run
 from prosper_ng.testing import ModelCase, checks_of, parametrize_with_checks
 from prosper_ng.testing.problems import exact, moments_of, random_parameters
+from tests.helpers.all_commands import made_by_all_commands
 from tests.helpers.em_problems import train
 from tests.helpers.sigmoid_nets.problems import net_problem
 
@@ -333,24 +329,11 @@ training: {n_sweeps: 20, updates_per_sweep: 2}
 """
 
 
-def test_all_commands_know_it(tmp_path, capsys):
-    (tmp_path / "config.yaml").write_text(CONFIG, encoding="utf-8")
-    run, found = tmp_path / "run", {}
-    assert main(["run", str(tmp_path / "config.yaml"), "--output", str(run), "--quiet"]) == 0
-    for command, arguments in {"infer": ["--adaptive"], "reconstruct": [], "sample": ["--rows", "500"]}.items():
-        path = tmp_path / f"{command}.h5"
-        assert main([command, str(run), *arguments, "--output", str(path)]) == 0
-        with h5py.File(path, "r") as file:
-            found |= {name: values[()] for name, values in file.items() if isinstance(values, h5py.Dataset)}
-    assert main(["report", str(run)]) == 0
-    assert (run / "report.html").exists()
-    params, values = read_run(run).parameters, load(tmp_path / "config.yaml", RunConfig).value.data.open(3).read(0, 120)
-    states, known = np.array(list(product((0, 1), repeat=8))), ~np.isnan(values)
-    model = SBN(n_latents=8, n_top=2)
-    joint = log_joint(model, params, np.nan_to_num(values), states, known)
-    weights = np.exp(joint - np.logaddexp.reduce(joint, axis=1)[:, None])
-    assert found["means"] == pytest.approx(weights @ states, abs=1e-9)
-    assert (found["filled"][known] == values[known]).all()
-    assert ((found["prediction"] > 0) & (found["prediction"] < 1)).all()
-    assert set(np.unique(found["data"])) == {0, 1}
-    assert found["data"].mean() == pytest.approx(np.nanmean(values), abs=0.1)
+def test_all_commands_know_it(tmp_path):
+    made = made_by_all_commands(CONFIG, tmp_path, SBN(n_latents=8, n_top=2), log_joint)
+    known = ~np.isnan(made.values)
+    assert made.results["means"] == pytest.approx(made.weights @ made.states, abs=1e-9)
+    assert (made.results["filled"][known] == made.values[known]).all()
+    assert ((made.results["prediction"] > 0) & (made.results["prediction"] < 1)).all()
+    assert set(np.unique(made.results["data"])) == {0, 1}
+    assert made.results["data"].mean() == pytest.approx(np.nanmean(made.values), abs=0.1)

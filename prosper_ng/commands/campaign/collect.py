@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_verdicts(table: "ResultTable", axis: str) -> None:
-    """A line for each point and seed, and how often each value was the best."""
+    """A line for each point and seed."""
     from rich.markup import escape
     from rich.table import Table as Rich
 

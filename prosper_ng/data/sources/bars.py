@@ -1,6 +1,6 @@
 """The bars test: images that are superpositions of horizontal and vertical bars."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt, MultipleOf
@@ -10,6 +10,7 @@ from prosper_ng.components import component, components_of
 from prosper_ng.data.sources._generated import GeneratedDataset, GeneratedRows
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
+from prosper_ng.observables.interface import Observable
 
 Floats = NDArray[np.float64]
 
@@ -90,7 +91,7 @@ class Bars(GeneratedRows):
             if "W0" in truth:
                 mean = np.maximum(self._superposed(strengths, truth["W"]), truth["W0"])
                 V = np.broadcast_to(truth["V0"], mean.shape) if "V0" in truth else None
-                return np.asarray(components_of("prosper_ng.observables")[self.observable]().draw(mean, V, rng))
+                return self._drawn_from.draw(mean, V, rng)
             if self.observable == "bernoulli":
                 on = self._probabilities(strengths, truth["W"])
                 return (rng.random(on.shape) < on).astype(np.float64)
@@ -99,6 +100,12 @@ class Bars(GeneratedRows):
 
         shape = (side, side, 1)
         return GeneratedDataset(generate, stream(seed, "bars"), self.n_rows, shape, truth, "bars", self.missing)
+
+    @property
+    def _drawn_from(self) -> Observable:
+        """The distribution of a pixel given its mean."""
+        kind: Any = components_of("prosper_ng.observables")[self.observable]
+        return cast(Observable, kind())
 
     def _truth(self) -> NamedArrays:
         side = self.n_bars // 2
@@ -188,7 +195,7 @@ class Bars(GeneratedRows):
             raise ValueError(f"observable {self.observable} needs superposition max, binary latents, no negative bars")
         if (self.V is None) == (self.observable in ("gamma", "beta")):
             raise ValueError("V is the shape of a gamma distribution or the concentration of a beta distribution")
-        legal = components_of("prosper_ng.observables")[self.observable]().mean
+        legal = self._drawn_from.mean
         for name, mean in (("background", self.background or 0.0), ("amplitude", self.amplitude)):
             if legal.first_illegal(mean) is not None:
                 raise ValueError(f"{name}: with observable {self.observable} it must be {legal.words}, not {mean:g}")

@@ -81,7 +81,7 @@ class Restore(Denoise):
         if not self.groups or np.isnan(pilot).any():
             return pilot, {}
         keeps, clean, comm = self.keeps_observed(image_of(context)), reference_of(context), context.problem.comm
-        sigma = _noise_level(context, state, pilot)
+        sigma, count = _noise_level(context, state, pilot), image_of(context).count
         stages = self._stages(context, sigma)
         told: dict[str, list[float]] = {"sigma": [], "psnr": []}
 
@@ -89,14 +89,12 @@ class Restore(Denoise):
             context.show(f"groups of similar patches: round {number + 1} of {len(stages)}, {share:.0%}")
             return context.is_stopped()
 
-        count = image_of(context).count
-        found_in_rounds = (
-            rounds(pilot, noisy, sigma, stages, keeps, comm, watch)
-            if count is None
-            else photon_rounds(pilot, noisy, count, stages, comm, watch)
-        )
-        for found in found_in_rounds:
-            if count is None:
+        if count is None:
+            course = rounds(pilot, noisy, sigma, stages, keeps, comm, watch)
+        else:
+            course = photon_rounds(pilot, noisy, count, stages, comm, watch)
+        for found in course:
+            if not np.isnan(found.sigma):
                 told["sigma"].append(found.sigma)
             if clean is not None and comm.is_root:
                 told["psnr"].append(psnr_of(clean, found.image))
