@@ -29,8 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=path_argument,
         metavar="FILE",
-        help=f"the file to write, {ENDINGS}; .npy, .csv, .tsv and .txt hold the posterior means alone; "
-        "inference.h5 in the folder of the run if not given",
+        help=f"the file to write, {ENDINGS}; .npy, .csv, .tsv and .txt hold the posterior means alone, of mixtures "
+        "the labels; inference.h5 in the folder of the run if not given",
     )
 
 
@@ -56,6 +56,7 @@ def _run(arguments: argparse.Namespace, comm: "Communicator") -> int:
     output = arguments.output or folder / "inference.h5"
     inferred = write_inference(output, run, wanted, options, arguments.top_k, comm, arguments.force)
     if comm.is_root and not arguments.quiet:
-        alone = "the posterior means of the latents" if format_of(output).holds_one else None
+        what = "the labels" if "labels" in inferred.local else "the posterior means of the latents"
+        alone = what if format_of(output).holds_one else None
         report(inferred, options.adaptive, output, alone=alone)
     return 0

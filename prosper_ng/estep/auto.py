@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from annotated_types import Gt
 
 from prosper_ng.components import component, kind_of
+from prosper_ng.estep.clusters import Clusters
 from prosper_ng.estep.defaults import EStepDefaults, require_needed
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.interface import Choice
@@ -12,9 +13,10 @@ from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.estep.variations.neighborhood import NeighborSearch
 from prosper_ng.estep.variations.preselection import PreselectedStates
-from prosper_ng.models.capabilities import KnowsNeighbors, offers
+from prosper_ng.latents.index_space import IndexSpace
+from prosper_ng.models.capabilities import ComparesValues, KnowsNeighbors, offers
 
-_FEW = 1024
+_FEW, _FEW_COMPONENTS = 1024, 64
 
 
 @component
@@ -28,10 +30,15 @@ class Auto(EStepDefaults):
         """What to use for this model; raises UserError where nothing will do."""
         require_needed(self, model)
         space, name = model.space, kind_of(model)
-        if space.n_states <= max(_FEW, self.n_states):
+        if isinstance(space, IndexSpace) and space.n_states > _FEW_COMPONENTS and offers(model, ComparesValues):
+            n_states = min(self.n_states, Clusters().n_states)
             return Choice(
-                Exhaustive(), f"exhaustive, because {space.n_latents} latents have only {space.n_states} states"
+                Clusters(n_states=n_states),
+                f"clusters, because model {name} knows which of its {space.n_states} components are near to which",
             )
+        if space.n_states <= max(_FEW, self.n_states):
+            few = f"{space.n_latents} latents have only" if space.n_latents > 1 else "a single latent has only"
+            return Choice(Exhaustive(), f"exhaustive, because {few} {space.n_states} states")
         if offers(model, KnowsNeighbors):
             variations = (PreselectedStates(), NeighborSearch())
             return Choice(

@@ -9,6 +9,7 @@ from prosper_ng.components import components_of, kind_of
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import Choice, EStep, Floats, Found, RowArrays, RowState, Target
 from prosper_ng.estep.listed import Listed
+from prosper_ng.latents.index_space import StateSpace
 from prosper_ng.latents.posterior import Posterior
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models.capabilities import Reconstructs, offers
@@ -34,7 +35,7 @@ class EStepDefaults:
         """Itself."""
         return Choice(self, "as configured")
 
-    def serves(self, space: LatentSpace) -> bool:
+    def serves(self, space: StateSpace) -> bool:
         """Any space that can be asked what `find` asks it."""
         return True
 
@@ -59,6 +60,10 @@ class EStepDefaults:
         state = self.row_state(model, n_observed)
         return {name: np.zeros((len(rows), *shape), dtype) for name, (shape, dtype) in state.items()}
 
+    def guide(self, model: Any, prepared: Any) -> Any:
+        """Nothing."""
+        return None
+
     def can_take_up(self, kept: RowState, model: Any, n_observed: int) -> bool:
         """Where it is what would be kept anyway."""
         return kept == self.row_state(model, n_observed)
@@ -69,7 +74,7 @@ class EStepDefaults:
             rows[name][...] = values
         return self.find(target, rows, vary=False)
 
-    def n_listed(self, space: LatentSpace) -> int:
+    def n_listed(self, space: StateSpace) -> int:
         """To be said by whoever lists states."""
         raise NotImplementedError
 
@@ -77,7 +82,7 @@ class EStepDefaults:
         """The states of a row that a posterior weighs one by one: all that are listed."""
         return self.n_listed(model.space)
 
-    def n_proposed(self, space: LatentSpace) -> int:
+    def n_proposed(self, space: StateSpace) -> int:
         """None."""
         return 0
 
@@ -122,7 +127,7 @@ class VariationDefaults:
         """Every round starts from the best states so far."""
         return False
 
-    def serves(self, space: LatentSpace) -> bool:
+    def serves(self, space: StateSpace) -> bool:
         """Latents that are packed in bit planes."""
         return isinstance(space, LatentSpace)
 

@@ -8,7 +8,7 @@ from prosper_ng.components import component
 from prosper_ng.errors import UserError
 from prosper_ng.estep.defaults import EStepDefaults
 from prosper_ng.estep.interface import Found, RowArrays, Target
-from prosper_ng.latents.space import LatentSpace
+from prosper_ng.latents.index_space import StateSpace
 
 
 @component
@@ -23,7 +23,7 @@ class Exhaustive(EStepDefaults):
         except ValueError as error:
             raise UserError(f"estep exhaustive: {error}; choose another E-step") from None
 
-    def n_listed(self, space: LatentSpace) -> int:
+    def n_listed(self, space: StateSpace) -> int:
         """All states there are."""
         return space.n_states
 

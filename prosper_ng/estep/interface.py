@@ -5,8 +5,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.latents.index_space import StateSpace
 from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
-from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.interface import Batch, DiscreteLatents
 from prosper_ng.numerics.named_arrays import Shape
@@ -38,6 +38,8 @@ class Target(NamedTuple):
     """Of the run, counted from 0, for what changes over the sweeps."""
     apart: bool = False
     """Whether nothing said of a row may depend on the rows beside it, not even its rounding."""
+    guide: Any = None
+    """What the E-step has found of the parameters before it looks at rows."""
     workspace: Any = None
     """What the model may keep from block to block of one thread; None where every call begins with nothing."""
 
@@ -100,7 +102,7 @@ class EStep(Protocol):
         """The E-step to work with where this one leaves it open; itself elsewhere."""
         ...
 
-    def serves(self, space: LatentSpace) -> bool:
+    def serves(self, space: StateSpace) -> bool:
         """Whether it can work on the states of this space."""
         ...
 
@@ -122,6 +124,10 @@ class EStep(Protocol):
         """First values, as `row_state` says, for these global rows: for each a function of its number."""
         ...
 
+    def guide(self, model: Any, prepared: Any) -> Any:
+        """What is worth finding once for these parameters; `Target.guide` has it then."""
+        ...
+
     def can_take_up(self, kept: RowState, model: Any, n_observed: int) -> bool:
         """Whether `take_up` can go on from what another E-step has kept of rows."""
         ...
@@ -135,11 +141,11 @@ class EStep(Protocol):
         """Whether q_n is one over states that `find` lists, which is what `infer` tells of."""
         ...
 
-    def n_listed(self, space: LatentSpace) -> int:
+    def n_listed(self, space: StateSpace) -> int:
         """The states that `find` lists for each row."""
         ...
 
-    def n_proposed(self, space: LatentSpace) -> int:
+    def n_proposed(self, space: StateSpace) -> int:
         """The most states of a row that are proposed at a time."""
         ...
 
@@ -174,7 +180,7 @@ class EStep(Protocol):
 class Variation(Protocol):
     """A component: a way to propose new states; it sees a pool of states and never evaluates the model."""
 
-    def serves(self, space: LatentSpace) -> bool:
+    def serves(self, space: StateSpace) -> bool:
         """Whether it can propose states of this space."""
         ...
 
@@ -193,7 +199,7 @@ class Variation(Protocol):
         """Whether a later round sees what the round before proposed, rather than the best states so far."""
         ...
 
-    def n_proposed(self, space: LatentSpace, n_states: int) -> int:
+    def n_proposed(self, space: StateSpace, n_states: int) -> int:
         """How many candidates it proposes for each row at a time, where K_n holds `n_states`."""
         ...
 

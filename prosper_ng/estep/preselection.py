@@ -14,6 +14,7 @@ from prosper_ng.estep.interface import Floats, Found, RowArrays, Target
 from prosper_ng.estep.listed import Listed
 from prosper_ng.estep.row_by_row import in_pieces
 from prosper_ng.latents.candidates import CandidateTree, Preselected, candidate_tree, rank, small_states
+from prosper_ng.latents.index_space import StateSpace
 from prosper_ng.latents.posterior import Posterior
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models.capabilities import Affinity, KnowsSingletons, Preselects, offers
@@ -37,7 +38,7 @@ class Preselection(EStepDefaults):
     corrects_prior: bool = True
     """Whether the learned activities account for the rows that gamma latents cannot explain."""
 
-    def serves(self, space: LatentSpace) -> bool:
+    def serves(self, space: StateSpace) -> bool:
         """Latents that are packed in bit planes, since they are what is preselected."""
         return isinstance(space, LatentSpace)
 
@@ -46,7 +47,7 @@ class Preselection(EStepDefaults):
         super().check(model)
         self._check_patterns(model.space)
 
-    def _check_patterns(self, space: LatentSpace) -> None:
+    def _check_patterns(self, space: StateSpace) -> None:
         n_patterns = self._n_patterns(space)
         if n_patterns > _MAX_PATTERNS:
             raise UserError(
@@ -58,7 +59,7 @@ class Preselection(EStepDefaults):
         """Where the model predicts data, be it from what it makes of preselected states."""
         return offers(model, Preselects) or super().reconstructs(model)
 
-    def n_listed(self, space: LatentSpace) -> int:
+    def n_listed(self, space: StateSpace) -> int:
         """Zero, singletons, combinations."""
         return 1 + space.n_singletons + self._n_patterns(space)
 
@@ -96,7 +97,7 @@ class Preselection(EStepDefaults):
         )
         return found
 
-    def tree(self, space: LatentSpace) -> CandidateTree:
+    def tree(self, space: StateSpace) -> CandidateTree:
         """What H' candidates combine to; raises UserError where that is too much."""
         self._check_patterns(space)
         n_candidates = min(self.n_candidates, space.n_latents)
@@ -123,7 +124,7 @@ class Preselection(EStepDefaults):
         singletons = singletons.reshape(-1, space.n_latents, space.n_values - 1)
         return np.asarray(singletons[:, :, 0] if space.n_values == 2 else singletons.max(axis=2))
 
-    def _n_patterns(self, space: LatentSpace) -> int:
+    def _n_patterns(self, space: StateSpace) -> int:
         n_candidates = min(self.n_candidates, space.n_latents)
         sizes = range(2, min(self.max_active, n_candidates) + 1)
         return sum(comb(n_candidates, k) * (space.n_values - 1) ** k for k in sizes)

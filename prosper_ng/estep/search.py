@@ -12,6 +12,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.estep.defaults import EStepDefaults, unserved
 from prosper_ng.estep.interface import Floats, Found, RowArrays, RowState, Target, Variation
 from prosper_ng.estep.variations.evolution import Evolution
+from prosper_ng.latents.index_space import StateSpace
 from prosper_ng.latents.set_sizes import resized, store
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets, draw_sets
@@ -52,7 +53,7 @@ class Search(EStepDefaults):
         tracks = (self.share, *(variation.active for variation in self.variations))
         return tuple(sorted({int(sweep) for track in tracks for sweep, _ in points_of(track)}))
 
-    def serves(self, space: LatentSpace) -> bool:
+    def serves(self, space: StateSpace) -> bool:
         """Latents that are packed in bit planes, since first states are drawn from independent latents."""
         return isinstance(space, LatentSpace)
 
@@ -92,11 +93,11 @@ class Search(EStepDefaults):
             sets.merge(codes, target.log_joint(codes))
         return Found(*sets, n_evaluated=sets.log_joint.size)
 
-    def n_listed(self, space: LatentSpace) -> int:
+    def n_listed(self, space: StateSpace) -> int:
         """S, or all states where there are fewer."""
         return min(self.n_states, space.n_states)
 
-    def n_proposed(self, space: LatentSpace) -> int:
+    def n_proposed(self, space: StateSpace) -> int:
         """By the variation that proposes most."""
         return max(variation.n_proposed(space, self.n_listed(space)) for variation in self.variations)
 

@@ -277,7 +277,7 @@ def _has_gaps(rows: Floats) -> bool:
 
 def _codes(found: Posterior) -> Floats:
     """The posterior means of the amplitudes where there are any, else of the latents."""
-    return found.other_means.get("s_z", found.means)
+    return cast(Floats, found.other_means.get("s_z", found.means))
 
 
 _WORDS = {

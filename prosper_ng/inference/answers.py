@@ -41,8 +41,8 @@ class Posterior(NamedTuple):
     """(n, k) their posterior probabilities, normalized over all states that were looked at."""
     log_joints: Floats
     """(n, k) their log p(s, y), constants included."""
-    means: Floats
-    """(n, H) posterior means of the latents."""
+    means: Floats | None
+    """(n, H) posterior means of the latents; None of mixtures, where the number of a component has none."""
     other_means: dict[str, Floats]
     """Posterior means of what else is hidden, by name, such as (n, H) `slab`; empty for most models."""
     free_energy: Floats
@@ -110,7 +110,7 @@ def posterior(known: "Learned", asked: Asked, top_k: int) -> Posterior:
     found = _found(known, asked, lambda inference: keeping(inference, top_k))
     others = {name.removeprefix("means_"): values for name, values in found.items() if name.startswith("means_")}
     return Posterior(
-        decoded(known.model.space, found["states"]), found["probabilities"], found["log_joints"], found["means"],
+        decoded(known.model.space, found["states"]), found["probabilities"], found["log_joints"], found.get("means"),
         others, found["free_energy"], found["certain"] != 0, found["unsettled"] != 0, found["unimproved"],
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from prosper_ng.config.canonical import inline
 from prosper_ng.drawing.pixels import patch_shape_of
 from prosper_ng.drawing.thumbnails import thumbnail
 from prosper_ng.inference.plots import dictionary_of, headline_panels, learned_use
+from prosper_ng.models.axes import counted_by
 from prosper_ng.models.roles import headline_of
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _LONGEST = 300
 
 def in_a_line(known: "Learned") -> str:
     """The model, its sizes, and what learning came to."""
-    parts = [f"Learned {_name(known)}: D={known.n_observed}", f"H={known.model.n_latents}"]
+    parts = [f"Learned {_name(known)}: D={known.n_observed}", _count(known)]
     parts += [f"N={known.n_rows}"] if known.n_rows is not None else []
     parts += [_sweeps(known.n_sweeps)] if known.n_sweeps is not None else []
     parts += [f"F={_free_energy(known):.6g} per row"] if _free_energy(known) is not None else []
@@ -42,7 +43,8 @@ def as_html(known: "Learned") -> str:
         f'<td {cell}">{html.escape(_shortened(value))}</td></tr>'
         for name, value in facts_of(known)
     ]
-    title = html.escape(f"{_name(known)} with {known.model.n_latents:,} latents")
+    counted, number = counted_by(known.model)
+    title = html.escape(f"{_name(known)} with {number:,} {counted.word}")
     table = f'<table style="border-collapse: collapse; margin: 0.3em 0"><tbody>{"".join(rows)}</tbody></table>'
     return f"<div><strong>{title}</strong>{table}{_picture(known)}</div>"
 
@@ -78,6 +80,11 @@ def _name(known: "Learned") -> str:
     return kind_of(known.model).upper().replace("_", " ")
 
 
+def _count(known: "Learned") -> str:
+    counted, number = counted_by(known.model)
+    return f"{counted.symbol}={number}"
+
+
 def _sweeps(n_sweeps: int) -> str:
     return f"{n_sweeps:,} sweep{'s' if n_sweeps != 1 else ''}"
 
@@ -100,7 +107,7 @@ def _options(model: Any) -> str:
     for field in fields(model):
         value = getattr(model, field.name)
         default = field.default_factory() if field.default_factory is not MISSING else field.default
-        if field.name != "n_latents" and value != default:
+        if field.name != counted_by(model)[0].field and value != default:
             said.append(f"{field.name}: {inline(plain[field.name])}")
     return ", ".join(said)
 

@@ -14,8 +14,8 @@ from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.interface import EStep, Found, RowArrays, Target
 from prosper_ng.estep.row_by_row import some
 from prosper_ng.estep.search import Search
+from prosper_ng.latents.index_space import StateSpace
 from prosper_ng.latents.posterior import log_sum
-from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.numerics.schedule import END
@@ -67,7 +67,7 @@ class Explored(NamedTuple):
     """What a higher effort goes on from: `codes` and `log_joint` of the states."""
 
 
-def harder(effort: Effort, space: LatentSpace) -> Effort | None:
+def harder(effort: Effort, space: StateSpace) -> Effort | None:
     """The next effort; None where the one before leaves nothing out, or more would be too much.
 
     At first the neighborhoods of 16 best states, and of half as many that fresh states lead to; then twice as many

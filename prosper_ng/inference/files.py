@@ -20,8 +20,10 @@ from prosper_ng.inference.local_rows import LocalRows
 from prosper_ng.inference.rows import Wanted, open_rows
 from prosper_ng.inference.start import states_of_run
 from prosper_ng.inference.stored import LearnedRun
-from prosper_ng.inference.summary import UNKNOWN, decoded, state_type
+from prosper_ng.inference.summary import UNKNOWN, decoded
+from prosper_ng.latents.index_space import IndexSpace, StateSpace
 from prosper_ng.models.axes import axes_of
+from prosper_ng.numerics.named_arrays import Shape
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import collectively
@@ -39,6 +41,7 @@ _MEANINGS = {
     "probabilities": "(N, k) their posterior probabilities, normalized over all states that were looked at",
     "log_joints": "(N, k) their log p(s, y), constants included",
     "means": "(N, H) posterior means of the latents",
+    "labels": "(N,) the most probable component of each row",
     "free_energy": "(N,) log of the sum of p(s, y) over the states that were looked at: a lower bound of log p(y)",
     "n_widened": "(N,) how many times a row was looked at harder",
     "certain": "(N,) 1 where all states were looked at: the best state is certain, probabilities and means are exact",
@@ -61,13 +64,14 @@ def write_inference(
 ) -> Inferred:
     """What was inferred of all rows, which is then in the file at `path`; all ranks call it together.
 
-    A format for a single array gets the posterior means. Raises UserError where the data do not fit the model or the
-    file cannot be written.
+    A format for a single array gets the posterior means, of mixtures the labels. Raises UserError where the data do not
+    fit the model or the file cannot be written.
     """
     known = run.learned
-    with ResultFile(path, comm, "means", force, lambda: inputs_of(run, wanted)) as results:
+    main, sides, dtype = _main_of(known.model.space)
+    with ResultFile(path, comm, main, force, lambda: inputs_of(run, wanted)) as results:
         rows = open_rows(run, wanted, comm, path.parent)
-        results.require_fit("means", (rows.dataset.n_rows, known.model.space.n_latents), np.float64)
+        results.require_fit(main, (rows.dataset.n_rows, *sides), dtype)
         inference = Inference(known, options)
         inferred = infer(inference, rows, keeping(inference, n_best), states_of_run(inference, run.path, wanted, rows))
         k, space = inferred.local["states"].shape[1], known.model.space
@@ -77,12 +81,19 @@ def write_inference(
         for name, values in inferred.local.items():
             if name == "states":
                 shape = (rows.dataset.n_rows, k, space.n_latents)
-                results.announce(name, shape, state_type(space), _MEANINGS[name], compress=True)
+                results.announce(name, shape, space.state_type, _MEANINGS[name], compress=True)
                 results.gather(name, values, rows.starts, lambda codes: decoded(space, codes))
             else:
                 is_of_latents = name.startswith("means_") and values.shape[1:] == (space.n_latents,)
                 _gather(results, name, values, rows, "(N, H) " if is_of_latents else "")
     return inferred
+
+
+def _main_of(space: StateSpace) -> tuple[str, Shape, type[np.generic]]:
+    """The array that stands for all, the shape of a row of it, and its type."""
+    if isinstance(space, IndexSpace):
+        return "labels", (), space.state_type
+    return "means", (space.n_latents,), np.float64
 
 
 def write_reconstruction(

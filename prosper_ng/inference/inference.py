@@ -99,6 +99,7 @@ class Inference:
                 "that does"
             )
         self._efforts: list[Effort | None] = [Effort(self.estep, options.n_sweeps)]
+        self._guides: dict[int, Any] = {}
 
     @property
     def row_state(self) -> RowState:
@@ -181,7 +182,7 @@ class Inference:
         assert effort is not None
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is an error below
             target = target_apart(self.model, self._prepared, batch_of(keys, values), self._activity)
-            explored = explore(effort, target, self.known.seed, before)
+            explored = explore(effort, target._replace(guide=self._guide(level)), self.known.seed, before)
         return explored, self._summary(rows, target, explored, level, summarize)
 
     def _summary(self, rows: Indices, target: Target, explored: Explored, level: int, summarize: Summarize) -> Summary:
@@ -201,6 +202,13 @@ class Inference:
             "unimproved": explored.unimproved,
         }
         return summarize(target, explored.found, posterior) | efforts
+
+    def _guide(self, level: int) -> Any:
+        effort = self._effort(level)
+        assert effort is not None
+        if level not in self._guides:
+            self._guides[level] = effort.estep.guide(self.model, self._prepared)
+        return self._guides[level]
 
     def _effort(self, level: int) -> Effort | None:
         while len(self._efforts) <= level:

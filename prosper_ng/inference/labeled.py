@@ -50,14 +50,15 @@ def posterior_dataset(found: "Posterior") -> Any:
         "states": ((*of_states, "H"), found.states),
         "probabilities": (of_states, found.probabilities),
         "log_joints": (of_states, found.log_joints),
-        "means": (("row", "H"), found.means),
         "free_energy": (("row",), found.free_energy),
         "certain": (("row",), found.certain),
         "unsettled": (("row",), found.unsettled),
         "unimproved": (("row",), found.unimproved),
     }
+    if found.means is not None:
+        values["means"] = (("row", "H"), found.means)
     for name, means in found.other_means.items():
-        is_of_latents = means.shape[1:] == found.means.shape[1:]
+        is_of_latents = found.means is not None and means.shape[1:] == found.means.shape[1:]
         own = ("H",) if is_of_latents else axes.unknown(f"means_{name}", means.ndim)[1:]
         values[f"means_{name}"] = (("row", *own), means)
     return _xarray().Dataset(values)

@@ -12,7 +12,7 @@ from prosper_ng.data.preprocessing import Preprocessing
 from prosper_ng.errors import NumericalError, UserError
 from prosper_ng.estep.interface import Floats
 from prosper_ng.inference.local_rows import unknown_whitening
-from prosper_ng.inference.summary import UNKNOWN, state_type
+from prosper_ng.inference.summary import UNKNOWN
 from prosper_ng.models.axes import axes_of
 from prosper_ng.models.capabilities import Samples, offers
 from prosper_ng.numerics.random_streams import Stream, stream
@@ -65,7 +65,7 @@ def write_samples(
         results.announce("data", (n_rows, known.n_observed), np.float64, "(N, D) the rows" + UNKNOWN)
         if with_states:
             shape, meaning = (n_rows, space.n_latents), "(N, H) the values of the latents that made them"
-            results.announce("states", shape, state_type(space), meaning, compress=True)
+            results.announce("states", shape, space.state_type, meaning, compress=True)
         for wave in _waves(known, blocks.n_blocks):
             starts, values, states = _made(known, streams, blocks, wave, comm)
             results.gather("data", values, starts)
@@ -117,7 +117,7 @@ def _made(
     starts = [min(share * BLOCK_ROWS, blocks.n_rows) for share in shares]
     n_rows = starts[comm.rank + 1] - starts[comm.rank]
     space = known.model.space
-    alphabet = space.values.astype(state_type(space))
+    alphabet = space.values.astype(space.state_type)
     values, states = np.empty((n_rows, known.n_observed)), np.empty((n_rows, space.n_latents), alphabet.dtype)
     with collectively(comm, "generating data"):
         for block in range(shares[comm.rank], shares[comm.rank + 1]):

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.estep.interface import Floats, Found, Target
+from prosper_ng.latents.index_space import StateSpace
 from prosper_ng.latents.moments import mean_states
 from prosper_ng.latents.posterior import TruncatedPosterior
 from prosper_ng.latents.space import LatentSpace
@@ -31,13 +32,16 @@ def best_states(log_joint: Floats, n_best: int) -> NDArray[np.int64]:
 
 
 def summarize(target: Target, found: Found, posterior: TruncatedPosterior, n_best: int) -> Summary:
-    """Best states (packed) with probabilities and log joints, means of all that is hidden, and free energies."""
+    """Best states (packed) with probabilities and log joints, means of all that is hidden, and free energies.
+
+    Of a latent that is an index there is no mean worth telling; the best index is the label of the row.
+    """
     rows, best = np.arange(len(found.codes))[:, None], best_states(found.log_joint, n_best)
     summary = {
         "states": np.ascontiguousarray(found.codes[rows, best]),
         "probabilities": posterior.weights[rows, best],
         "log_joints": found.log_joint[rows, best],
-        "means": mean_states(target.model.space, found.codes, posterior.weights),
+        **_of_latents(target.model.space, found.codes, posterior.weights, best),
         "free_energy": posterior.free_energy,
     }
     model: Any = target.model
@@ -47,12 +51,13 @@ def summarize(target: Target, found: Found, posterior: TruncatedPosterior, n_bes
     return summary
 
 
-def state_type(space: LatentSpace) -> type[np.generic]:
-    """int8 for alphabets of small whole numbers, float64 for others."""
-    small_whole = (space.values == np.rint(space.values)) & (abs(space.values) < 128)
-    return np.int8 if small_whole.all() else np.float64
+def _of_latents(space: Any, codes: NDArray[np.uint64], weights: Floats, best: NDArray[np.int64]) -> Summary:
+    if isinstance(space, LatentSpace):
+        return {"means": mean_states(space, codes, weights)}
+    labels = space.decode(codes[np.arange(len(codes)), best[:, 0]])[:, 0]
+    return {"labels": labels.astype(space.state_type)}
 
 
-def decoded(space: LatentSpace, codes: NDArray[np.uint64]) -> NDArray[Any]:
+def decoded(space: StateSpace, codes: NDArray[np.uint64]) -> NDArray[Any]:
     """The values (..., H) of packed states (..., words)."""
-    return space.values.astype(state_type(space))[space.decode(codes)]
+    return space.values.astype(space.state_type)[space.decode(codes)]

@@ -16,7 +16,8 @@ from prosper_ng.numerics.bits import bit, count_trailing_zeros, lowest_bit
 
 Codes = NDArray[np.uint64]
 
-_MAX_ENUMERATED = 1 << 22
+MAX_ENUMERATED = 1 << 22
+"""States that are listed at most."""
 
 
 class Layout(NamedTuple):
@@ -65,6 +66,16 @@ class LatentSpace:
         """How many states there are."""
         return int(self.n_values**self.n_latents)
 
+    @cached_property
+    def state_type(self) -> type[np.generic]:
+        """int8 for alphabets of small whole numbers, float64 for others."""
+        small_whole = (self.values == np.rint(self.values)) & (abs(self.values) < 128)
+        return np.int8 if small_whole.all() else np.float64
+
+    def presence(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(..., H) which latents are active, for alphabet indices (..., H)."""
+        return np.asarray(indices != 0)
+
     def encode(self, indices: ArrayLike) -> Codes:
         """Codes (..., words) of alphabet indices (..., H)."""
         index = np.asarray(indices, dtype=np.int64)
@@ -82,7 +93,7 @@ class LatentSpace:
 
     def enumerate(self) -> Codes:
         """All states (n_states, words), the zero state first; ValueError where there are more than 4 million."""
-        if self.n_states > _MAX_ENUMERATED:
+        if self.n_states > MAX_ENUMERATED:
             raise ValueError(f"{self.n_states} states of {self.n_latents} latents are too many to enumerate")
         digits = np.arange(self.n_states)[:, None] // self.n_values ** np.arange(self.n_latents)
         return self.encode(digits % self.n_values)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from prosper_ng.components import kind_of
 from prosper_ng.data.dataset import Columns
 from prosper_ng.learning.census import SHOWN, Census, has_no_negative_elements
+from prosper_ng.models.axes import counted_by
 from prosper_ng.models.interface import SMALLEST_SCALE, DiscreteLatents
 from prosper_ng.models.roles import noise_covariance, of_role
 
@@ -96,7 +97,7 @@ def _columns_that(verb: str, columns: Columns) -> str:
 
 
 def _of_size(case: Case) -> Iterator[str]:
-    n_rows, D, H = case.census.moments.n_rows, case.n_observed, int(case.model.n_latents)
+    n_rows, D, (counted, number) = case.census.moments.n_rows, case.n_observed, counted_by(case.model)
     rule = "Every row is one data point"
     if case.can_transpose:
         rule += "; data.transpose: true takes the columns"
@@ -106,10 +107,11 @@ def _of_size(case: Case) -> Iterator[str]:
         return
     if _TRANSPOSED * n_rows <= D:
         yield f"the data have {n_rows} rows of {D} values; are they transposed? {rule}"
-    if n_rows < H:
+    if number is not None and n_rows < number:
+        one = counted.word.removesuffix("s")
         yield (
-            f"the data have {n_rows} rows for {H} latents: each row can be explained by a latent of its own, noise "
-            f"included; choose fewer latents than rows (model.n_latents)"
+            f"the data have {n_rows} rows for {number} {counted.word}: each row can be explained by a {one} of its "
+            f"own, noise included; choose fewer {counted.word} than rows (model.{counted.field})"
         )
     if case.covariance is not None and n_rows <= D:
         yield (

@@ -2,34 +2,59 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from prosper_ng.models.interface import Model, learnable
 from prosper_ng.numerics.named_arrays import Shape
 
 Axes = tuple[str, ...]
 
-_IN_WORDS = {"D": "n_observed", "H": "n_latents", "K": "n_values"}
+
+class Counted(NamedTuple):
+    """What a model has many of, each with an element of its own."""
+
+    field: str
+    """The field of the model that says how many."""
+    symbol: str
+    word: str
+
+
+COUNTED = (Counted("n_latents", "H", "latents"), Counted("n_components", "C", "components"))
+_IN_WORDS = {"D": "n_observed", "K": "n_values"} | {each.symbol: each.field for each in COUNTED}
 """What an axis is called where its symbol is that of a parameter: a dictionary may be `D`."""
+
+
+def counted_by(model: object) -> tuple[Counted, int | None]:
+    """What a model has many of, and how many; None where it does not say."""
+    for each in COUNTED:
+        number = getattr(model, each.field, None)
+        if isinstance(number, int):
+            return each, number
+    return COUNTED[0], None
 
 
 def axes_of(model: Model, n_observed: int) -> dict[str, Axes]:
     """The names of the axes of each parameter that can be learned: `("D", "H")` of a dictionary (D, H).
 
-    `D` counts columns of the data and `H` latents, `K` the one other thing that a model counts, such as the values of a
-    latent; where it counts several, an axis is `pi_1`, by parameter and place. A covariance has `D` and `D_2`.
+    `D` counts columns of the data, `H` latents and `C` components, `K` the one other thing that a model counts, such as
+    the values of a latent; where it counts several, an axis is `pi_1`, by parameter and place. A covariance has `D` and
+    `D_2`.
     """
     shapes = _shapes(model, n_observed)
-    n_latents = _n_latents(model)
+    counted, n_latents = counted_by(model)
     wider = _or_guess(shapes, n_observed, lambda: _shapes(model, n_observed + 1))
-    longer = _or_guess(shapes, n_latents, lambda: _shapes(_with_one_more_latent(model), n_observed))
+    longer = _or_guess(shapes, n_latents, lambda: _shapes(_with_one_more(model, counted.field), n_observed))
     sides = {name: list(zip(shapes[name], wider[name], longer[name], strict=True)) for name in shapes}
-    symbols = {name: [_symbol(*each, n_observed, n_latents) for each in own] for name, own in sides.items()}
-    unknown = {each[0] for own in sides.values() for each in own if _symbol(*each, n_observed, n_latents) is None}
-    words = {symbol: symbol if symbol not in shapes else in_words for symbol, in_words in _IN_WORDS.items()}
+
+    def symbol(each: tuple[int, int, int]) -> str | None:
+        return _symbol(*each, n_observed, n_latents, counted.symbol)
+
+    symbols = {name: list(map(symbol, own)) for name, own in sides.items()}
+    unknown = {each[0] for own in sides.values() for each in own if symbol(each) is None}
+    words = {each: each if each not in shapes else in_words for each, in_words in _IN_WORDS.items()}
     last = words["K"] if len(unknown) == 1 else None
     return {
-        name: distinct(tuple(words.get(symbol or "", last or f"{name}_{place}") for place, symbol in enumerate(own)))
+        name: distinct(tuple(words.get(each or "", last or f"{name}_{place}") for place, each in enumerate(own)))
         for name, own in symbols.items()
     }
 
@@ -41,25 +66,20 @@ def distinct(axes: Axes) -> Axes:
     )
 
 
-def _symbol(side: int, wider: int, longer: int, n_observed: int, n_latents: int | None) -> str | None:
+def _symbol(side: int, wider: int, longer: int, n_observed: int, n_latents: int | None, of_latents: str) -> str | None:
     """What counts along an axis, by its length as it is, with one more column and with one more latent."""
     if (side, wider) == (n_observed, n_observed + 1):
         return "D"
-    return "H" if n_latents is not None and (side, longer) == (n_latents, n_latents + 1) else None
-
-
-def _n_latents(model: Model) -> int | None:
-    found = getattr(model, "n_latents", None)
-    return found if isinstance(found, int) else None
+    return of_latents if n_latents is not None and (side, longer) == (n_latents, n_latents + 1) else None
 
 
 def _shapes(model: Model, n_observed: int) -> dict[str, Shape]:
     return {name: spec.shape for name, spec in learnable(model.parameters(n_observed)).items()}
 
 
-def _with_one_more_latent(model: Model) -> Model:
+def _with_one_more(model: Model, field: str) -> Model:
     kind: Any = model
-    changed: Model = replace(kind, n_latents=kind.n_latents + 1)
+    changed: Model = replace(kind, **{field: getattr(kind, field) + 1})
     return changed
 
 

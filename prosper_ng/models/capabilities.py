@@ -162,6 +162,14 @@ class KnowsNeighbors(Protocol):
         ...
 
 
+class ComparesValues(Protocol):
+    """Models whose one latent has many values, such as mixtures, that see which of these are alike."""
+
+    def likeness(self, prepared: Any, values: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
+        """(m, k) how probable some values (k,) make what others (m,) make, up to constants of each row; for ranking."""
+        ...
+
+
 class GroupsMissing(Protocol):
     """Models that may treat rows together that miss the same values, so that rounding depends on how many do."""
 

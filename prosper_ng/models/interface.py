@@ -15,7 +15,6 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from prosper_ng.latents.space import LatentSpace
 from prosper_ng.numerics.constraints import Constraint, interval
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 
@@ -208,15 +207,16 @@ class Model(Protocol):
 class DiscreteLatents(Model, Protocol):
     """Models whose latents have finitely many states, which can be listed, searched and weighed."""
 
-    n_latents: Any
-
     @property
-    def space(self) -> LatentSpace:
-        """The finite latent space."""
+    def space(self) -> Any:
+        """The finite latent space: a `LatentSpace` of many latents, or an `IndexSpace` of a single one."""
         ...
 
     def activity(self, params: NamedArrays) -> Floats:
-        """(H,) prior probability that each latent is active; for draws alone where the model `CouplesLatents`."""
+        """(H,) prior probability that each latent is active; for draws alone where the model `CouplesLatents`.
+
+        Of an `IndexSpace` that of each value, (C,).
+        """
         ...
 
     def log_joint(self, prepared: Any, projected: Any, codes: Codes) -> Floats:

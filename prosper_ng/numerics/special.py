@@ -26,3 +26,16 @@ def bernoulli_log(count: ArrayLike, n: ArrayLike, pi: ArrayLike) -> Floats:
 def gaussian_entropy(sigma: float, n_dimensions: int) -> float:
     """Entropy of isotropic Gaussian noise in nats."""
     return 0.5 * n_dimensions * float(np.log(2 * np.pi * np.e * sigma**2))
+
+
+def floored_shares(counts: Floats, low: float) -> Floats:
+    """(C,) the probabilities p of highest sum_c counts_c log p_c among those of `low` or more that sum to 1."""
+    shares = counts / counts.sum()
+    is_low = shares <= low
+    while True:
+        free = np.where(is_low, 0.0, counts)
+        found = np.where(is_low, low, free * ((1.0 - low * np.count_nonzero(is_low)) / free.sum()))
+        more = found < low
+        if not more.any():
+            return np.asarray(found)
+        is_low |= more

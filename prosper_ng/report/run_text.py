@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.models.axes import COUNTED
 from prosper_ng.progress import duration
 from prosper_ng.storage.run_record import RunRecord
 
@@ -50,9 +51,9 @@ def sentence(record: RunRecord, found: Mapping[str, Any]) -> str:
 def learned_activity(record: RunRecord) -> Floats | None:
     """(H,) how probable it is that each latent is not zero, by the learned prior; None where that is not known."""
     model = part(record.config, "model")
-    learned, n_latents = record.parameters.get(record.of_role("activity") or "", np.nan), model.get("n_latents")
+    learned, (_, n_latents) = record.parameters.get(record.of_role("activity") or "", np.nan), _counted(model)
     pi = np.asarray(learned, dtype=np.float64)
-    if not isinstance(n_latents, int) or n_latents < 1 or not np.isfinite(pi).all():
+    if n_latents is None or n_latents < 1 or not np.isfinite(pi).all():
         return None
     if isinstance(model.get("values"), list):
         # Probabilities of the values, that of 0 first; they count in proportion.
@@ -67,8 +68,14 @@ def learned_activity(record: RunRecord) -> Floats | None:
 def _model(config: Mapping[str, Any]) -> str:
     model = part(config, "model")
     kind = str(model.get("kind", "a model")).upper() if "kind" in model else "A model"
-    n_latents = model.get("n_latents")
-    return f"{kind} with {n_latents:,} latents" if isinstance(n_latents, int) else kind
+    word, number = _counted(model)
+    return kind if number is None else f"{kind} with {number:,} {word}"
+
+
+def _counted(model: Mapping[str, Any]) -> tuple[str, int | None]:
+    """What the model of a configuration has many of, and how many; None where it does not say."""
+    found = ((each.word, model.get(each.field)) for each in COUNTED)
+    return next(((word, number) for word, number in found if isinstance(number, int)), ("", None))
 
 
 def _data(record: RunRecord) -> str:

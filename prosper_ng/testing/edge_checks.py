@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from prosper_ng.errors import NumericalError
+from prosper_ng.estep.clusters import Clusters
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.interface import EStep
 from prosper_ng.estep.preselection import Preselection
@@ -55,6 +56,7 @@ ESTEPS: dict[str, EStep] = {
     "more candidates than latents": Preselection(n_candidates=9, max_active=9),
     "few candidates": Preselection(n_candidates=3, max_active=2),
     "search": Search(n_states=8),
+    "clusters": Clusters(n_states=2, n_near=2),
     "more states than there are": Search(n_states=5000),
 }
 
@@ -77,7 +79,8 @@ CHECKS = [_check_for(data) for data in DATA]
 
 def _learn_from_every_start(case: ModelCase, data: str) -> None:
     """Every start meets every E-step over the models and data, not over each pair of them."""
-    model, names = case.make(_H), list(ESTEPS)
+    model = case.make(_H)
+    names = [name for name, estep in ESTEPS.items() if estep.serves(model.space)]
     values = supported(model, DATA[data])
     first = (len(repr(model)) + values.size) % len(names)
     for place, how in enumerate(STARTS):

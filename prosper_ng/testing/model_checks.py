@@ -4,7 +4,7 @@ import numpy as np
 
 from prosper_ng.latents.posterior import log_sum, truncated_posterior
 from prosper_ng.models.capabilities import Reconstructs, Samples, couples_latents, offers
-from prosper_ng.models.interface import Batch, Floats, KnowsFreeEnergy, MStep
+from prosper_ng.models.interface import Batch, Floats, KnowsFreeEnergy, MStep, learnable
 from prosper_ng.models.rounding import rounding_of
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.testing.cases import Checks, Mask, ModelCase, Skipped, assert_close, assert_that, over_sizes, states_of
@@ -95,7 +95,7 @@ def prior_is_a_distribution_and_the_same_for_all_rows(case: ModelCase) -> None:
         prior = model.log_prior(target.prepared, codes)
         assert_close(log_sum(prior), 0.0, 0.0, 1e-10, "log of the sum of the prior over all states")
         assert_that(prior[0] == prior[1], "the log prior of a state differs between rows")
-        active = np.exp(prior[0]) @ (model.space.decode(codes[0]) != 0)
+        active = np.exp(prior[0]) @ model.space.presence(model.space.decode(codes[0]))
         absolute = _ACTIVITY_FOR_DRAWS if couples_latents(model) else 1e-12
         assert_close(model.activity(params), active, 1e-9, absolute, "activity of (latent,)")
 
@@ -241,7 +241,7 @@ def m_step_is_a_maximum_of_the_expected_log_joint(case: ModelCase) -> None:
         allowed = 1e-9 * abs(highest) + rounding_of(model, best, sums)
         for scale in (1e-3, 0.1):
             other = best.copy()
-            for name, spec in model.parameters(n_observed).items():
+            for name, spec in learnable(model.parameters(n_observed)).items():
                 other[name] = spec.constraint.nearest(best[name] * (1 + scale * rng.standard_normal(spec.shape)))
             higher = f"parameters {scale:g} beside those of the M-step have a higher expected log joint"
             assert_that(model.expected_log_joint(other, sums) <= highest + allowed, higher)
@@ -270,7 +270,10 @@ def a_fit_to_its_own_samples_improves_on_the_start(case: ModelCase) -> None:
     rng, model = np.random.default_rng(3), case.make(3)
     truth = random_parameters(model, 8, rng)
     values, states = model.sample(truth, 300, rng)
-    assert_that(values.shape == (300, 8) and states.shape == (300, 3), "samples or states are of the wrong shape")
+    assert_that(
+        values.shape == (300, 8) and states.shape == (300, model.space.n_latents),
+        "samples or states are of the wrong shape",
+    )
     params = model.initial(moments_of(values), rng)
     shapes = {name: spec.shape for name, spec in model.parameters(8).items()}
     assert_that(params.shapes == shapes, f"initial parameters are {params.shapes}, said was {shapes}")
@@ -292,7 +295,11 @@ def samples_have_the_moments_of_the_model(case: ModelCase) -> None:
     values, states = model.sample(truth, 60_000, rng)
     absolute = _ACTIVITY_FOR_DRAWS if couples_latents(model) else 0.012
     assert_close(
-        (states != 0).mean(axis=0), model.activity(truth), 0.0, absolute, "share of rows in which (latent,) is on"
+        model.space.presence(states).mean(axis=0),
+        model.activity(truth),
+        0.0,
+        absolute,
+        "share of rows in which (latent,) is on",
     )
     if case.mean is not None and case.variance is not None:
         shown = np.asarray(model.space.values[states])

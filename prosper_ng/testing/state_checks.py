@@ -1,11 +1,14 @@
 """What every model promises of the states that E-steps choose, and of what it knows of preselected and near ones."""
 
+from collections.abc import Callable, Iterator
+from functools import wraps
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from prosper_ng.estep.auto import Auto
+from prosper_ng.estep.clusters import Clusters
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.interface import EStep, Target
 from prosper_ng.estep.listed import Listed
@@ -14,12 +17,14 @@ from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.estep.variations.neighborhood import NeighborSearch
 from prosper_ng.estep.variations.preselection import PreselectedStates
+from prosper_ng.latents.index_space import StateSpace
 from prosper_ng.latents.neighbors import evaluated, neighborhoods
 from prosper_ng.latents.posterior import Tempering
+from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models.capabilities import Affinity, KnowsNeighbors, Preselects, offers
 from prosper_ng.models.interface import Floats
 from prosper_ng.numerics.named_arrays import NamedArrays
-from prosper_ng.testing.cases import Checks, ModelCase, assert_close, assert_that
+from prosper_ng.testing.cases import Checks, ModelCase, Skipped, assert_close, assert_that
 from prosper_ng.testing.estep_checks import (
     rows_for,
     sets_for,
@@ -39,28 +44,51 @@ ESTEPS: tuple[EStep, ...] = (
         share=((2, 0.25), (9, 1.0)),
     ),
     Search(n_states=12, variations=(NeighborSearch(n_parents=20, n_candidates=5, n_steps=2),)),
+    Clusters(n_states=3, n_near=3),
 )
 """One of each way in which E-steps ask a model."""
+
+
+def serving(space: StateSpace) -> Iterator[EStep]:
+    """Those that can work on the states of this space."""
+    return (estep for estep in ESTEPS if estep.serves(space))
+
+
+def _storing(space: StateSpace, n_states: int) -> EStep:
+    """The E-step that stores so many states of this space."""
+    return Search(n_states=n_states) if isinstance(space, LatentSpace) else Clusters(n_states=n_states)
+
+
+def _of_many_latents(check: Callable[[ModelCase], None]) -> Callable[[ModelCase], None]:
+    """A check of states that differ in some latents from others."""
+
+    @wraps(check)
+    def checked(case: ModelCase) -> None:
+        if not isinstance(case.make(1).space, LatentSpace):
+            raise Skipped(f"the states of {case.kind} are values of a single latent")
+        check(case)
+
+    return checked
 
 
 @CHECKS.add()
 def esteps_find_distinct_states_with_their_log_joints(case: ModelCase) -> None:
     """Each way of asking a model."""
-    for estep in ESTEPS:
+    for estep in serving(case.make(1).space):
         states_are_distinct_and_right(estep, case)
 
 
 @CHECKS.add()
 def a_row_finds_the_same_states_in_any_company(case: ModelCase) -> None:
     """Each way of asking a model."""
-    for estep in ESTEPS:
+    for estep in serving(case.make(1).space):
         states_do_not_depend_on_company(estep, case)
 
 
 @CHECKS.add()
 def more_states_than_there_are_is_exhaustive(case: ModelCase) -> None:
     """A search that has room for all states finds all."""
-    target, estep = crowd(case, n_latents=3), Search(n_states=1000)
+    target, estep = crowd(case, n_latents=3), _storing(case.make(1).space, 1000)
     found, everything = estep.find(target, rows_for(estep, target)), Exhaustive().find(target, None)
     assert_that(found.codes.shape[1] == target.model.space.n_states, "a search with room for all states misses some")
     assert_close(np.sort(found.log_joint), np.sort(everything.log_joint), 1e-12, 1e-12, "log joints of (row, state)")
@@ -70,12 +98,14 @@ def more_states_than_there_are_is_exhaustive(case: ModelCase) -> None:
 def left_open_few_states_are_all_weighed_and_many_are_searched(case: ModelCase) -> None:
     """What `auto` makes of the model."""
     few, many = Auto().resolved(case.make(3)), Auto(n_states=7).resolved(case.make(300))
+    kind = type(_storing(case.make(1).space, 1))
     assert_that(few.estep == Exhaustive(), f"three latents are not all weighed but {few.reason}")
-    assert_that(isinstance(many.estep, Search), f"300 latents are not searched but {many.reason}")
+    assert_that(isinstance(many.estep, kind), f"300 latents are not searched but {many.reason}")
     assert_that(case.kind in many.reason, f"no word of {case.kind} in: {many.reason}")
 
 
 @CHECKS.add()
+@_of_many_latents
 def the_best_neighbors_are_proposed_and_no_other(case: ModelCase) -> None:
     """By neighborhood search, whether the model ranks neighbors itself or not."""
     target = crowd(case)
@@ -118,6 +148,7 @@ def neighbors_have_the_log_joints_of_the_states_they_are(case: ModelCase) -> Non
 
 
 @CHECKS.add()
+@_of_many_latents
 def singletons_are_ranked_by_their_log_joints(case: ModelCase) -> None:
     """As preselection asks for them, from the model or one by one."""
     for target in (crowd(case), with_missing_entries(crowd(case))):

@@ -360,6 +360,7 @@ def posteriors(
     model, blocks = problem.model, problem.blocks
     prepared = model.prepare(state.params, point.temperature if point else 1.0)
     activity, workspace = _activity(model, state.params), workspace_for(model, prepared)
+    guide = problem.estep.guide(model, prepared)
     tempering = Tempering(point.temperature, point.anneal_prior) if point else UNTEMPERED
     streams = stream(problem.seed, "variation", state.sweep)
     mine = _pieces(blocks, part, blocks.owned(problem.comm.rank, problem.comm.size))
@@ -373,7 +374,7 @@ def posteriors(
         batch = batch_of(rows, values)
         target = Target(
             model, prepared, model.project(prepared, batch), batch, activity, streams, tempering, state.sweep,
-            workspace=workspace,
+            guide=guide, workspace=workspace,
         )  # fmt: skip
         places = _places(rows, problem.first_row)
         own = {name: np.asarray(values[places]) for name, values in state.rows.items()}

@@ -11,7 +11,8 @@ from prosper_ng.estep.defaults import VariationDefaults
 from prosper_ng.estep.interface import Codes, Floats, Target
 from prosper_ng.estep.variations._selection import select_by_fitness, select_uniformly
 from prosper_ng.kernels import inner_kernel, kernel
-from prosper_ng.latents.space import LatentSpace, Layout, room_for_active, unpack, unpack_binary
+from prosper_ng.latents.index_space import StateSpace
+from prosper_ng.latents.space import Layout, room_for_active, unpack, unpack_binary
 from prosper_ng.latents.state_sets import StateSets, get_value, set_value
 from prosper_ng.numerics.bits import bit
 from prosper_ng.numerics.elementary import fast_log
@@ -58,7 +59,7 @@ class Evolution(VariationDefaults):
         """As `parents` says."""
         return self.parents == "offspring"
 
-    def n_proposed(self, space: LatentSpace, n_states: int) -> int:
+    def n_proposed(self, space: StateSpace, n_states: int) -> int:
         """Children of one generation."""
         return min(self.n_parents, n_states) * self.n_children
 

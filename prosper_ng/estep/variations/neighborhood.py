@@ -9,8 +9,8 @@ from prosper_ng.components import component
 from prosper_ng.estep.defaults import VariationDefaults
 from prosper_ng.estep.interface import Codes, Target
 from prosper_ng.latents.candidates import Ints, rank
+from prosper_ng.latents.index_space import StateSpace
 from prosper_ng.latents.neighbors import Candidates, choose, evaluated, neighborhoods
-from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.capabilities import KnowsNeighbors, offers
 from prosper_ng.numerics.schedule import SweepSwitch
@@ -38,7 +38,7 @@ class NeighborSearch(VariationDefaults):
         """One round a step."""
         return self.n_steps
 
-    def n_proposed(self, space: LatentSpace, n_states: int) -> int:
+    def n_proposed(self, space: StateSpace, n_states: int) -> int:
         """As configured."""
         return self.n_candidates
 

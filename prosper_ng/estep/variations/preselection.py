@@ -8,7 +8,7 @@ from prosper_ng.components import component
 from prosper_ng.estep import preselection
 from prosper_ng.estep.defaults import VariationDefaults
 from prosper_ng.estep.interface import Codes, Target
-from prosper_ng.latents.space import LatentSpace
+from prosper_ng.latents.index_space import StateSpace
 from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.numerics.schedule import SweepSwitch
 
@@ -26,7 +26,7 @@ class PreselectedStates(VariationDefaults):
     active: SweepSwitch = ((0, True), (1, False))
     """Whether it is used; as it is, in the first sweep only, points [[sweep, true or false], ...] say otherwise."""
 
-    def n_proposed(self, space: LatentSpace, n_states: int) -> int:
+    def n_proposed(self, space: StateSpace, n_states: int) -> int:
         """All combinations."""
         return len(self._way.tree(space).parents)
 

@@ -9,8 +9,9 @@ from prosper_ng.components import component
 from prosper_ng.estep.defaults import VariationDefaults
 from prosper_ng.estep.interface import Codes, Target
 from prosper_ng.kernels import kernel
+from prosper_ng.latents.index_space import StateSpace
 from prosper_ng.latents.posterior import truncated_posterior
-from prosper_ng.latents.space import LatentSpace, Layout, room_for_active, unpack
+from prosper_ng.latents.space import Layout, room_for_active, unpack
 from prosper_ng.latents.state_sets import StateSets, draw_state, set_value
 from prosper_ng.numerics.random_streams import next_uniform, open_stream, seek
 from prosper_ng.numerics.schedule import SweepSwitch
@@ -34,7 +35,7 @@ class Sampling(VariationDefaults):
         """As many as there are draws."""
         return self.n_draws
 
-    def n_proposed(self, space: LatentSpace, n_states: int) -> int:
+    def n_proposed(self, space: StateSpace, n_states: int) -> int:
         """As configured."""
         return self.n_samples
 

@@ -1,0 +1,52 @@
+"""What mixtures start from: rows of the data that are far from each other."""
+
+import numpy as np
+
+from prosper_ng.models.interface import Floats, Moments
+from prosper_ng.numerics.constraints import Interval
+from prosper_ng.numerics.seeding import spread_rows
+
+_PER_COMPONENT = 10
+"""Rows that are looked at for each component."""
+_MANY = 20_000
+"""As many are looked at where there are, even if components are few."""
+_MEASURED = 1000
+"""Rows by which it is measured how near the first components are."""
+_LEAST_NOISE = 0.01
+"""Of the standard deviation of the data."""
+
+
+def n_examples(n_components: int, n_rows: int) -> int:
+    """Rows to choose the first components from."""
+    return min(n_rows, max(_PER_COMPONENT * n_components, _MANY))
+
+
+def first_components(
+    moments: Moments, n_components: int, mean: Interval, own_units: bool, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Means (C, D), and (D,) what rows differ from the nearest of them, squared.
+
+    Distances are in units of each column where these are its own. Means that may not be all numbers lie half-way
+    between a row and the mean of the data: a count of 0, or an entry that is off, is no mean to start from.
+    """
+    spreads = moments.spreads if own_units else np.full(len(moments.mean), moments.spread)
+    rows = moments.examples if len(moments.examples) else _noise(moments, spreads, 2 * n_components, rng)
+    if len(rows) < n_components:
+        rows = np.concatenate([rows, _noise(moments, spreads, n_components - len(rows), rng)])
+    scaled = (rows - moments.mean) / spreads
+    W = moments.elements if len(moments.elements) else rows[spread_rows(scaled, n_components, rng)]
+    squares = _left_by(scaled[:_MEASURED], (W - moments.mean) / spreads) * np.square(spreads)
+    if np.isfinite(mean.low):
+        W = np.clip(0.5 * (W + moments.mean), mean.low, mean.high)
+    return W, squares
+
+
+def _noise(moments: Moments, spreads: Floats, n_rows: int, rng: np.random.Generator) -> Floats:
+    return moments.mean + spreads * rng.standard_normal((n_rows, len(moments.mean)))
+
+
+def _left_by(rows: Floats, means: Floats) -> Floats:
+    """(D,) the mean square of what rows differ from the nearest of the means by; never nothing."""
+    norms = np.sum(np.square(means), axis=1)
+    nearest = np.argmin(norms - 2 * rows @ means.T, axis=1)
+    return np.maximum(np.mean(np.square(rows - means[nearest]), axis=0), _LEAST_NOISE**2)
