@@ -362,9 +362,9 @@ class Mixture:
         (W, V), seen, unit = self._scaled(params), self._seen(sums), self._measure(params)[1]
         if self.noise == "scalar":
             assert V is not None
-            scatter = scatter(W, seen, sums["T_y"], sums["T_y_y"])
+            squares = scatter(W, seen, sums["T_y"], sums["T_y_y"])
             normalized = 0.5 * np.log(2 * np.pi * V[0, 0]) + np.log(unit[0])
-            return np.asarray(0.5 * scatter / V[0, 0] + seen.sum() * normalized)
+            return np.asarray(0.5 * squares / V[0, 0] + seen.sum() * normalized)
         eta, A = self.observable.natural(W, V)
         explained = sum(each * sums[name] for each, name in zip(eta, self._of_T, strict=True))
         return np.asarray(seen * (A + np.log(unit)) - explained)
