@@ -17,6 +17,7 @@ from prosper_ng.models.bsc import BSC
 from prosper_ng.models.dsc import DSC
 from prosper_ng.models.gsc import GSC
 from prosper_ng.models.mca import MCA
+from prosper_ng.models.mixture import Mixture
 from prosper_ng.models.noisy_or import NoisyOR
 from prosper_ng.models.tsc import TSC
 from prosper_ng.numerics.random_streams import stream
@@ -33,6 +34,11 @@ MODELS = (
     ModelCase(lambda n_latents: NoisyOR(n_latents=n_latents)),
 )
 """One of each alphabet and of each way in which models answer; an E-step sees no more of a model than that."""
+MIXTURES = (
+    ModelCase(lambda n_components: Mixture(n_components=n_components)),
+    ModelCase(lambda n_components: Mixture(n_components=n_components, noise="scalar", equal_weights=True)),
+)
+"""Models of a single latent with many values."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import pytest
 
 from prosper_ng.components import components_of, kind_of
 from prosper_ng.errors import UserError
+from prosper_ng.estep.clusters import Clusters
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
@@ -15,7 +16,7 @@ from prosper_ng.estep.variations.sampling import Sampling
 from prosper_ng.latents.posterior import log_sum
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.testing import EStepCase, parametrize_with_checks
-from prosper_ng.testing.estep_checks import MODELS, sets_for
+from prosper_ng.testing.estep_checks import MIXTURES, MODELS, sets_for
 from prosper_ng.testing.problems import crowd
 
 BSC = MODELS[0]
@@ -41,6 +42,7 @@ CASES = {
         name: EStepCase(Search(n_states=12, variations=(variation,)), gap_left=GAPS.get(name, 0.1))
         for name, variation in VARIATIONS.items()
     },
+    "clusters": EStepCase(Clusters(n_states=2, n_near=3, n_random=1), models=MIXTURES),
     "mix": EStepCase(
         Search(
             n_states=12,

@@ -6,6 +6,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from prosper_ng.components import components_of, kind_of
+from prosper_ng.estep.clusters import Clusters
+from prosper_ng.estep.interface import EStep
 from prosper_ng.testing import LogJoint, ModelCase
 
 
@@ -28,6 +30,11 @@ def without_tests() -> set[str]:
 def instances() -> dict[str, Callable[[int], Any]]:
     """Functions of the number of latents that make the model of each case."""
     return {name: case.make for name, case in cases().items()}
+
+
+def fitting(estep: EStep, model: Any) -> EStep:
+    """The E-step where it serves the model, else one for mixtures that leaves as much out."""
+    return estep if estep.serves(model.space) else Clusters(n_states=2, n_near=2)
 
 
 def log_joint_of(model: Any) -> LogJoint:

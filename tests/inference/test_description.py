@@ -15,6 +15,7 @@ from prosper_ng.drawing.elements import draw_elements, shown_of
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.inference.learned import Learned
 from prosper_ng.inference.plots import dictionary_of, learned_use
+from prosper_ng.models.axes import counted_by
 from prosper_ng.models.bsc import BSC
 from prosper_ng.models.gsc import GSC
 from prosper_ng.testing import random_parameters
@@ -114,7 +115,8 @@ def test_every_model_says_what_it_is_and_shows_its_dictionary(tmp_path, name):
     model = CASES[name](4)
     found = known(model, row_shape=(2, 3))
     page = page_of(found, tmp_path)
-    assert page.texts["strong"] == [f"{kind_of(model).upper().replace('_', ' ')} with 4 latents"]
+    word = counted_by(model)[0].word
+    assert page.texts["strong"] == [f"{kind_of(model).upper().replace('_', ' ')} with 4 {word}"]
     assert len(page.texts["th"]) == len(page.texts["td"])
     assert len(page.all("img")) == 1
     W = dictionary_of(found)

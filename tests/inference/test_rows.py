@@ -14,7 +14,7 @@ from prosper_ng.inference import inference
 from prosper_ng.inference.answers import keeping, predicting
 from prosper_ng.inference.inference import Inference, Options
 from prosper_ng.testing import random_parameters
-from tests.helpers.model_cases import instances
+from tests.helpers.model_cases import fitting, instances
 from tests.inference.test_inference import learned
 
 N_ROWS = 43
@@ -50,7 +50,7 @@ def problem(name, estep, missing):
         values[::4] = model.sample(params, N_ROWS, rng)[0][::4]
         values[5] = np.nan
     values[20], values[21], values[22] = values[7], -values[3], values[6]
-    return learned(model, estep, params), values
+    return learned(model, fitting(estep, model), params), values
 
 
 def found(known, values, summarize=None, **options):
