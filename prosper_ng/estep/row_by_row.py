@@ -60,4 +60,5 @@ def _pieces(model: Any, batch: Batch) -> Iterator[tuple[Ints, int]]:
 
 
 def _some_of_batch(batch: Batch, rows: Any) -> Batch:
-    return Batch(batch.rows[rows], batch.values[rows], None if batch.observed is None else batch.observed[rows])
+    parts: list[Any] = [None if each is None else each[rows] for each in batch]
+    return Batch(*parts)

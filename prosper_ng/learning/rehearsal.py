@@ -12,9 +12,10 @@ from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import small_blocks
 from prosper_ng.training.annealing import Annealing
-from prosper_ng.training.em import Problem, TrainingState, TruncatedEM, posteriors, start
+from prosper_ng.training.em import Problem, TrainingState, TruncatedEM, start
 from prosper_ng.training.held_out import HeldOut
 from prosper_ng.training.settings import Training
+from prosper_ng.training.visits import posteriors
 
 
 def rehearse(parts: Assembly, then: Callable[[Problem, TrainingState], None] | None = None) -> None:

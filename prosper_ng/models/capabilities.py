@@ -87,6 +87,21 @@ def learns_from_part(model: object) -> bool:
     return bool(found.learns_from == "part")
 
 
+class WeighsRows(Protocol):
+    """Models whose statistics may count a row as any number of rows, as `Batch.weights` say."""
+
+    @property
+    def weighs_rows(self) -> bool:
+        """Whether they do."""
+        ...
+
+
+def weighs_rows(model: object) -> bool:
+    """Whether a model can learn from weighted rows."""
+    found: Any = model
+    return offers(model, WeighsRows) and bool(found.weighs_rows)
+
+
 class WantsExamples(Protocol):
     """Models that start from rows of the data, such as centers of clusters."""
 

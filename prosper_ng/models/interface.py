@@ -36,6 +36,16 @@ class Batch(NamedTuple):
     """(n, D) values; 0 where an entry was not observed."""
     observed: NDArray[np.bool_] | None = None
     """(n, D) which entries were observed; None where all were."""
+    weights: Floats | None = None
+    """(n,) how many rows each counts as, for models that weigh rows (`WeighsRows`); None where each is one."""
+
+    def weighed(self, values: Floats) -> Floats:
+        """Values (n, ...) times how many rows each row counts as; themselves where each is one."""
+        return values if self.weights is None else values * self.weights.reshape(-1, *(values.ndim - 1) * (1,))
+
+    def number_of(self, used: Any) -> float:
+        """As how many rows those of a mask (n,) count together."""
+        return float(np.count_nonzero(used) if self.weights is None else np.sum(self.weights, where=used))
 
 
 class Moments(NamedTuple):
@@ -136,7 +146,8 @@ class ParameterSpec(NamedTuple):
     meaning: str
     role: Role = ""
     constant: bool = False
-    """Whether it is found once, from the data, and cannot be learned or given; learned models do without."""
+    """Whether it only says what statistics are taken of: no posterior depends on it, so that it cannot be learned or
+    given, and learned models do without."""
 
 
 def learnable(specs: Mapping[str, ParameterSpec]) -> dict[str, ParameterSpec]:
@@ -182,8 +193,8 @@ class Model(Protocol):
     def statistics(self, n_observed: int) -> dict[str, Shape]:
         """Every sufficient statistic; all are sums over rows.
 
-        Among them `n`, the number of rows, and `hidden_entropy`, the entropy of all that is hidden besides the states:
-        slabs and missing values given the state.
+        Among them `n`, the number of rows, or the sum of their weights, and `hidden_entropy`, the entropy of all that
+        is hidden besides the states: slabs and missing values given the state.
         """
         ...
 
@@ -230,7 +241,10 @@ class DiscreteLatents(Model, Protocol):
     def accumulate(
         self, prepared: Any, projected: Any, batch: Batch, codes: Codes, weights: Floats, sums: NamedArrays
     ) -> None:
-        """Add the statistics of a batch to `sums`; weights (n, S) are q_n(s), a row of zeros adds nothing."""
+        """Add the statistics of a batch to `sums`; weights (n, S) are q_n(s), a row of zeros adds nothing.
+
+        A model that `WeighsRows` adds each row as often as `batch.weights` say.
+        """
         ...
 
 

@@ -89,6 +89,8 @@ class Mixture:
     """The M-step is the maximum."""
     identity: ClassVar[Identity] = "after M-step"
     """Of a maximum that is known."""
+    weighs_rows = True
+    """All statistics are sums over rows, each as often as it counts."""
 
     def __post_init__(self) -> None:
         """Raise ValueError where the observable has no noise to share."""
@@ -220,8 +222,9 @@ class Mixture:
     ) -> None:
         """Add the counts and sums of a batch."""
         used, facts, width = weights.any(axis=1), projected.facts, padded(len(prepared.center))
-        sums["n"] += np.count_nonzero(used)
-        sums["base"] += projected.base[used].sum()
+        weights = batch.weighed(weights)
+        sums["n"] += batch.number_of(used)
+        sums["base"] += batch.weighed(projected.base)[used].sum()
         add_counts(codes, weights, sums["counts"])
         if not self._is_complete(prepared, facts):
             add_rows(codes, weights, 1.0 - facts[:, -width:], 0, sums["gaps"])
@@ -251,7 +254,7 @@ class Mixture:
         if "W" in step.learn:
             new["W"] = np.where(is_known.T, (W * unit + center).T, params["W"])
         if "sigma" in step.learn:
-            square = scatter(W, seen, sums["T_y"], sums["T_y_y"]) / max(float(seen.sum()), 1.0)
+            square = scatter(W, seen, sums["T_y"], sums["T_y_y"]) / (float(seen.sum()) or 1.0)
             least = min(_LEAST_SIGMA, float(params["sigma"] / unit[0]))
             new["sigma"] = max(unit[0] * max(float(np.sqrt(square)), least), SMALLEST_SCALE)
         if "V" in step.learn and V is not None and best[1] is not None:

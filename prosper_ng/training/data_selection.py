@@ -35,14 +35,16 @@ class Rows(Protocol):
     def __getitem__(self, rows: Any, /) -> Any: ...
 
 
-def batch_of(rows: NDArray[np.int64], values: Floats) -> Batch:
-    """The batch of global rows (n,) with values (n, D), in which NaN stands for what was not observed.
+def batch_of(rows: NDArray[np.int64], values: Floats, weights: Floats | None = None) -> Batch:
+    """The batch of global rows (n,) with weights (n,) and values (n, D), in which NaN stands for what was not observed.
 
     Whatever precision the values come in, those of the batch are in double.
     """
     values = np.asarray(values, np.float64)
     observed = ~np.isnan(values)
-    return Batch(rows, values) if observed.all() else Batch(rows, np.where(observed, values, 0.0), observed)
+    if observed.all():
+        return Batch(rows, values, weights=weights)
+    return Batch(rows, np.where(observed, values, 0.0), observed, weights)
 
 
 def visited_rows(

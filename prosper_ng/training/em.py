@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,30 +10,29 @@ from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
 from prosper_ng.errors import NumericalError
-from prosper_ng.estep.interface import EStep, RowArrays, Target
+from prosper_ng.estep.interface import EStep, RowArrays
 from prosper_ng.estep.kept_rows import require_state, row_state_of
-from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
-from prosper_ng.models.capabilities import offers, workspace_for
-from prosper_ng.models.interface import DiscreteLatents
+from prosper_ng.latents.posterior import Posterior
+from prosper_ng.models.interface import Batch, DiscreteLatents
 from prosper_ng.numerics.named_arrays import NamedArrays, segments
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import agree, during
-from prosper_ng.parallel.rows import RowBlocks, together
+from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import AnnealingPoint
 from prosper_ng.training.clock import Clock
-from prosper_ng.training.data_selection import Rows, batch_of, best_explained, noisy_values, visited_rows
-from prosper_ng.training.held_out import HeldOut
+from prosper_ng.training.data_selection import Rows, best_explained
+from prosper_ng.training.held_out import HeldOut, numbers_apart
 from prosper_ng.training.joint_algebra import JointAlgebra
 from prosper_ng.training.maximization import Carried, Maximization
 from prosper_ng.training.requirements import check_model
 from prosper_ng.training.restarts import Leg, leg_of, seed_of
 from prosper_ng.training.settings import Training
 from prosper_ng.training.totals import PartTotals, kept_statistics_of, memory_of, statistics_of
+from prosper_ng.training.visits import Visit, activity_of, add_statistics, posteriors
 
 Floats = NDArray[np.float64]
-Visit = tuple[Target, Posterior]
 Initial = Callable[[int], NamedArrays]
 """Gives the parameters that a start begins with, by its seed."""
 
@@ -53,6 +52,8 @@ class Problem(NamedTuple):
     seed: int
     held_out: HeldOut | None = None
     """Rows among these that are not learned from."""
+    weights: Floats | None = None
+    """(n_local,) how many rows each of this rank counts as; None where each is one."""
 
     @property
     def n_learned_from(self) -> int:
@@ -112,8 +113,8 @@ class SweepReport(NamedTuple):
     `identity` of the model says whether it is an error of the M-step or the distance from convergence.
     """
     point: AnnealingPoint
-    n_rows_used: int
-    """Rows that the last M-step learned from (root)."""
+    n_rows_used: float
+    """Rows that the last M-step learned from, each as often as it counts (root)."""
     n_evaluated: float
     """States whose log joint was computed, per row."""
     n_accepted: float
@@ -149,13 +150,13 @@ class TruncatedEM:
 
         Raises UserError where the model does not offer what E-step and training need.
         """
-        check_model(problem.model, problem.estep, training)
+        check_model(problem.model, problem.estep, training, problem.weights is not None)
         self.problem, self.training, self.interrupted = problem, training, interrupted
         self._seed, self._initial = problem.seed, initial
         shapes = statistics_of(problem.model, problem.n_observed)
-        lengths, apart = segments(shapes), [1] if problem.held_out else []
-        self._sum, self._held_out = ExactSum([*lengths, *apart]), 0.0
-        self._summand = np.zeros(sum(lengths) + sum(apart))
+        lengths, n_apart = segments(shapes), numbers_apart(problem.held_out is not None, problem.weights is not None)
+        self._sum, self._held_out = ExactSum([*lengths, *n_apart * [1]]), np.zeros(n_apart)
+        self._summand = np.zeros(sum(lengths) + n_apart)
         self._block_sums = NamedArrays(shapes, self._summand[: sum(lengths)])
         self._leg = Leg(0, False, 1)
         self._algebra = JointAlgebra(problem.comm, shapes)
@@ -169,7 +170,7 @@ class TruncatedEM:
                 self._begin(state, n_over, sweep)
             point = self.training.at(sweep)
             clock = Clock()
-            self._held_out = 0.0
+            self._held_out[:] = 0.0
             for part in range(self.problem.blocks.n_parts):
                 where = f"of {self._leg.where}sweep {sweep + 1}, update {part + 1}"
                 with during(f"in the E-step {where}"):
@@ -228,7 +229,7 @@ class TruncatedEM:
         for _, pieces in groupby(visited, self._block_of):
             self._summand[:] = 0.0
             for target, posterior in pieces:
-                self._accumulate(target.batch.rows, posterior, threshold)
+                self._accumulate(target.batch, posterior, threshold)
                 clock.counts[:2] += posterior.n_evaluated, posterior.n_accepted
             self._sum.add(self._summand)
         clock.counts[2] += self.interrupted()
@@ -239,17 +240,17 @@ class TruncatedEM:
         rows = visit[0].batch.rows
         return int(rows[0]) // self.problem.blocks.block_rows if len(rows) else None
 
-    def _accumulate(self, rows: NDArray[np.int64], posterior: Posterior, threshold: float | None) -> None:
+    def _accumulate(self, batch: Batch, posterior: Posterior, threshold: float | None) -> None:
         """Add the statistics of some rows to those of their block."""
         sums, held_out = self._block_sums, self.problem.held_out
         kept = None if threshold is None else posterior.free_energy >= threshold
         if held_out is not None:
-            held = held_out.among(rows)
+            held = held_out.among(batch.rows)
             kept = ~held if kept is None else kept & ~held
-            self._summand[-1] += np.sum(posterior.free_energy, where=held)
-        posterior.accumulate(kept, sums)
-        sums["entropy"] += np.sum(posterior.entropy, where=True if kept is None else kept)
-        sums["free_energy"] += np.sum(posterior.free_energy, where=True if kept is None else kept)
+            apart = self._summand[len(sums.buffer) :]
+            apart[0] += np.sum(batch.weighed(posterior.free_energy), where=held)
+            apart[1:] += batch.number_of(held)
+        add_statistics(batch, posterior, kept, sums)
 
     def _reduce(self, clock: Clock, seconds: float) -> NamedArrays:
         """On root the statistics of a part over all ranks; counts and `seconds` of the E-step ride along."""
@@ -258,7 +259,7 @@ class TruncatedEM:
         total, extras = self._sum.reduce(self.problem.comm, extras, to_root=True)
         clock.reduced(extras, seconds)
         n_statistics = len(self._block_sums.buffer)
-        self._held_out += float(total[n_statistics:].sum())
+        self._held_out += total[n_statistics:]
         return NamedArrays(self._block_sums.shapes, total[:n_statistics])
 
     def _visit(self, state: TrainingState, part: int, point: AnnealingPoint) -> tuple[Iterable[Visit], float | None]:
@@ -301,12 +302,19 @@ class TruncatedEM:
         if leg.is_trial and state.sweep == self.training.tried_sweeps:
             state.tried.append(last.free_energy)
             notes += (leg.told(state.tried, state.sweep),)
-        held_out = self.problem.held_out
         return SweepReport(
             state.n_done, last.free_energy, last.entropy_gap, point, last.n_rows,
             clock.totals[0] / n_rows, clock.totals[1] / n_rows, clock.seconds, bool(clock.totals[2]), notes,
-            leg, None if held_out is None else self._held_out / len(held_out),
+            leg, self._of_held_out(),
         )  # fmt: skip
+
+    def _of_held_out(self) -> float | None:
+        """F per row of those held out, as often as each counts; None where there are none."""
+        held_out = self.problem.held_out
+        if held_out is None:
+            return None
+        energy, n_rows = self._held_out[0], self._held_out[1] if len(self._held_out) > 1 else len(held_out)
+        return float(energy / n_rows) if n_rows else None
 
 
 def start(problem: Problem, params: NamedArrays, allocate: Callable[..., Any] = np.empty) -> TrainingState:
@@ -330,7 +338,7 @@ def initial_rows(problem: Problem, params: NamedArrays, allocate: Callable[..., 
 
 def fill_rows(problem: Problem, params: NamedArrays, kept: RowArrays) -> None:
     """Put first values in the place of what is kept of this rank's rows, block by block."""
-    draws, activity = stream(problem.seed, "initial state sets"), _activity(problem.model, params)
+    draws, activity = stream(problem.seed, "initial state sets"), activity_of(problem.model, params)
     state = row_state_of(problem.estep, problem.model, problem.n_observed)
     blocks = map(problem.blocks.rows, problem.blocks.owned(problem.comm.rank, problem.comm.size))
     for rows in (range(problem.first_row, problem.first_row), *blocks) if state else ():
@@ -339,59 +347,3 @@ def fill_rows(problem: Problem, params: NamedArrays, kept: RowArrays) -> None:
         require_state(problem.estep, state, first)
         for name, values in first.items():
             kept[name][problem.local(rows)] = values
-
-
-def _activity(model: Any, params: NamedArrays) -> Floats:
-    """(H,) prior probability that each latent is active; (0,) of a model without discrete latents."""
-    return model.activity(params) if offers(model, DiscreteLatents) else np.empty(0)
-
-
-def posteriors(
-    problem: Problem,
-    state: TrainingState,
-    part: int | None = None,
-    point: AnnealingPoint | None = None,
-    vary: bool = True,
-) -> Iterator[Visit]:
-    """The truncated posteriors of this rank's blocks, of one part or of all, one block after the other.
-
-    At temperature 1 where no point of the annealing is given.
-    """
-    model, blocks = problem.model, problem.blocks
-    prepared = model.prepare(state.params, point.temperature if point else 1.0)
-    activity, workspace = _activity(model, state.params), workspace_for(model, prepared)
-    guide = problem.estep.guide(model, prepared)
-    tempering = Tempering(point.temperature, point.anneal_prior) if point else UNTEMPERED
-    streams = stream(problem.seed, "variation", state.sweep)
-    mine = _pieces(blocks, part, blocks.owned(problem.comm.rank, problem.comm.size))
-    everyone = _pieces(blocks, part, range(blocks.n_blocks))
-    held_out = problem.held_out
-    visited = visited_rows(problem.seed, state.sweep, mine, everyone, point, held_out)
-    for rows in chain.from_iterable(map(together, visited)):
-        # Fancy indexing copies, so that linear algebra sees the same alignment whoever owns the block.
-        values = problem.values[rows - problem.first_row]
-        values = noisy_values(problem.seed, state.sweep, rows, values, point, held_out)
-        batch = batch_of(rows, values)
-        target = Target(
-            model, prepared, model.project(prepared, batch), batch, activity, streams, tempering, state.sweep,
-            guide=guide, workspace=workspace,
-        )  # fmt: skip
-        places = _places(rows, problem.first_row)
-        own = {name: np.asarray(values[places]) for name, values in state.rows.items()}
-        posterior = problem.estep.posterior(target, own, vary)
-        if not isinstance(places, slice):
-            for name, values in own.items():
-                state.rows[name][places] = values
-        yield target, posterior
-
-
-def _pieces(blocks: RowBlocks, part: int | None, among: range) -> Iterator[range]:
-    """The global rows of each of some blocks, of one part or of all."""
-    return map(blocks.rows, among) if part is None else blocks.pieces(part, among)
-
-
-def _places(rows: NDArray[np.int64], first_row: int) -> slice | NDArray[np.int64]:
-    """Where global rows lie on their rank; a slice where they have no gaps, which needs no copies of what is kept."""
-    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
-        return slice(int(rows[0]) - first_row, int(rows[-1]) - first_row + 1)
-    return rows - first_row

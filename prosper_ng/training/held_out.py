@@ -14,6 +14,13 @@ _STRATA = 1024
 """That are drawn from together."""
 
 
+def numbers_apart(is_held_out: bool, is_weighted: bool) -> int:
+    """How many numbers a sweep adds up of rows that are held out: their free energies, and where they have any, their
+    weights.
+    """
+    return is_held_out * (1 + is_weighted)
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """One row of each 1 / share that follow one another, drawn by the seed; none of a rest that is shorter.

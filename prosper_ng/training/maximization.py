@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from prosper_ng.components import kind_of
-from prosper_ng.errors import NumericalError
+from prosper_ng.errors import NumericalError, UserError
 from prosper_ng.estep.interface import EStep
 from prosper_ng.models.capabilities import learns_from_part, offers
 from prosper_ng.models.interface import KnowsFreeEnergy, Model, MStep, learnable
@@ -27,8 +27,8 @@ class Maximized(NamedTuple):
     """F per row that was used, at temperature 1."""
     entropy_gap: float | None
     """F per row minus its value by the entropy identity, where that applies; of what the M-step learned from."""
-    n_rows: int
-    """Rows behind the statistics."""
+    n_rows: float
+    """Rows behind the statistics, each as often as it counts."""
 
 
 class Carried(NamedTuple):
@@ -84,6 +84,11 @@ class Maximization:
         self._check_finite("statistic", sums, where, params)
         self._check_estep(params, totals, sums, part, point, where)
         total = totals.replace(part, sums)
+        if total["n"] == 0:
+            raise UserError(
+                f"{where}: all rows that were looked at so far have the weight 0; set fewer "
+                "training.updates_per_sweep, or a larger training.annealing.row_fraction"
+            )
         learned_from, own = (sums, None) if self._learns_from_part else (total, sums)
         corrected = self.estep.max_active if self.estep.corrects_prior else None
         generator = stream(self.seed, "M-step", sweep, part).generator()
@@ -102,7 +107,7 @@ class Maximization:
             gap = expected / float(learned_from["n"]) + self._knowing.entropy(new, learned_from)
         applies = learn == self._all and corrected is None
         n_rows = float(total["n"])
-        self.last = Maximized(free_energy / n_rows, gap if applies else None, int(n_rows))
+        self.last = Maximized(free_energy / n_rows, gap if applies else None, n_rows)
         if not self._is_told and part == self._n_parts - 1:
             self._count_fall(self.last.free_energy if point.is_plain else None)
         return self._with_noise(new, sweep, part, point)

@@ -7,15 +7,23 @@ from prosper_ng.components import kind_of
 from prosper_ng.data.support import noise_refused
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import EStep
-from prosper_ng.models.capabilities import couples_latents, learns_from_part, offers
+from prosper_ng.models.capabilities import couples_latents, learns_from_part, offers, weighs_rows
 from prosper_ng.models.interface import Identity, KnowsFreeEnergy, Model
 from prosper_ng.numerics.schedule import points_of
 from prosper_ng.training.settings import Training
 
 
-def check_model(model: Model, estep: EStep, training: Training) -> None:
-    """Raise UserError where a model does not have it, or says something of itself that cannot be."""
+def check_model(model: Model, estep: EStep, training: Training, weighted: bool = False) -> None:
+    """Raise UserError where a model does not have it, or says something of itself that cannot be.
+
+    `weighted` says whether rows have weights.
+    """
     learns_from_part(model)  # raises where it says neither
+    if weighted and not weighs_rows(model):
+        raise UserError(
+            f"model {kind_of(model)} counts each row once, so weights of rows and a coreset are not for it; leave them "
+            "out, or choose a mixture"
+        )
     for fault in _faults(model, estep, training):
         raise UserError(fault)
 

@@ -18,7 +18,8 @@ from prosper_ng.learning.digest import input_digest
 from prosper_ng.models.bsc import BSC
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
-from prosper_ng.training.em import Problem, posteriors, start
+from prosper_ng.training.em import Problem, start
+from prosper_ng.training.visits import posteriors
 from tests.helpers.small_runs import write_image
 
 BARS = {"kind": "bars", "n_bars": 6, "n_rows": 90}

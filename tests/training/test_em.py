@@ -16,8 +16,9 @@ from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.parallel.team import on_team
 from prosper_ng.training.annealing import Annealing
-from prosper_ng.training.em import TruncatedEM, posteriors, start
+from prosper_ng.training.em import TruncatedEM, start
 from prosper_ng.training.settings import Training
+from prosper_ng.training.visits import posteriors
 from tests.helpers.em_problems import (
     ESTEPS,
     all_states,

@@ -27,7 +27,8 @@ from prosper_ng.models.roles import headline_of, of_role
 from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.storage import atomic
-from prosper_ng.training.em import TrainingState, posteriors
+from prosper_ng.training.em import TrainingState
+from prosper_ng.training.visits import posteriors
 
 Floats = NDArray[np.float64]
 
