@@ -174,7 +174,7 @@ def em_with_missing_entries_never_lowers_the_likelihood_of_the_observed_ones(cas
 def _run_em(posed: Problem, observed: Mask | None) -> None:
     """Six sweeps of EM over some of the parameters."""
     model, params, values, rng = posed
-    names = list(params)
+    names = list(learnable(model.parameters(values.shape[1])))
     learn = frozenset(rng.permutation(names)[: rng.integers(1, len(names) + 1)].tolist())
     last = -np.inf
     for _ in range(6):

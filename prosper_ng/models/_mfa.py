@@ -1,0 +1,320 @@
+"""Tables and kernels of mixtures of factor analyzers; `mfa` says what they compute.
+
+Values lie about the center, in units of each column, padded with zeros to whole vectors of 8, so that what is behind
+the last entry adds nothing. With M = I + Aᵀ Psi⁻¹ A = L Lᵀ and u = L⁻¹ Aᵀ Psi⁻¹ (y - W) a complete row has
+
+    log p(y | c) = constant + |u|² / 2 - (y - W)ᵀ Psi⁻¹ (y - W) / 2,    <z> = L⁻ᵀ u,    Cov z = M⁻¹,
+
+which takes (F + 2) D operations. Rows with gaps have an M of their own, over the entries that they have.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosper_ng.kernels import inner_kernel, kernel
+from prosper_ng.numerics.vectors import (
+    LANES,
+    all_lanes,
+    load,
+    load_row,
+    minus,
+    plus_product,
+    store_row,
+    sum_of_lanes,
+    times,
+)
+
+Floats = NDArray[np.float64]
+
+
+class Prepared(NamedTuple):
+    """What depends on the parameters only."""
+
+    center: Floats
+    """(D,) what values are measured from."""
+    unit: Floats
+    """(D,) what they are measured in, powers of two."""
+    log_pi: Floats
+    """(C,)."""
+    constants: Floats
+    """(C,) log pi, and what normalizes a complete row."""
+    means: Floats
+    """(C, D')."""
+    halves: Floats
+    """(C, D') halves of inverse variances of the noise."""
+    logs: Floats
+    """(C, D') what normalizes the noise of an entry."""
+    directions: Floats
+    """(C F, D') rows of L⁻¹ Aᵀ Psi⁻¹."""
+    loadings: Floats
+    """(C, D, F) A."""
+    origin: Floats
+    """(C, F) the factors are taken to statistics as origin + root z."""
+    root: Floats
+    """(C, F, F)."""
+    spread: Floats
+    """(C, F, F) root L⁻ᵀ, of complete rows."""
+    back: Floats
+    """(C, F, F) L⁻ᵀ, of complete rows."""
+    entropies: Floats
+    """(C,) of origin + root z for z ~ N(0, I)."""
+    information: Floats
+    """(C,) by how much less it is given a complete row."""
+    gap_entropies: Floats
+    """(C, D) of an entry given the factors."""
+
+
+class Projected(NamedTuple):
+    """What depends on the rows but not on the states."""
+
+    values: Floats
+    """(n, D') from the center, in units; 0 where missing."""
+    seen: NDArray[np.bool_]
+    """(n, D) which entries were observed; (0, D) where all rows are complete."""
+    is_complete: NDArray[np.bool_]
+    """(n,)."""
+
+
+@inner_kernel
+def _compare(
+    values: Any, n: int, c: int, means: Any, halves: Any, directions: Any, difference: Any, u: Any
+) -> float:  # fmt: skip
+    """Half the squared distance of a complete row from a mean in units of the noise; u (F,) is filled."""
+    energy, width, n_factors = all_lanes(0.0), means.shape[1], u.shape[0]
+    for d in range(0, width, LANES):
+        each = minus(load(values, n, d), load(means, c, d))
+        store_row(difference, d, each)
+        energy = plus_product(energy, times(each, each), load(halves, c, d))
+    for f in range(n_factors):
+        total = all_lanes(0.0)
+        for d in range(0, width, LANES):
+            total = plus_product(total, load_row(difference, d), load(directions, c * n_factors + f, d))
+        u[f] = sum_of_lanes(total)
+    return sum_of_lanes(energy)
+
+
+@inner_kernel(error_model="numpy")
+def _condition(
+    values: Any, seen: Any, n: int, c: int, means: Any, halves: Any, logs: Any, loadings: Any, L: Any, z: Any
+) -> float:  # fmt: skip
+    """log p(y | c) of the observed entries; L (F, F) becomes the Cholesky factor of M, and z (F,) the mean."""
+    n_factors, total = z.shape[0], 0.0
+    for f in range(n_factors):
+        z[f] = 0.0
+        for g in range(f + 1):
+            L[f, g] = 1.0 if f == g else 0.0
+    for d in range(seen.shape[1]):
+        if seen[n, d]:
+            difference = values[n, d] - means[c, d]
+            total += logs[c, d] - difference * difference * halves[c, d]
+            for f in range(n_factors):
+                scaled = 2.0 * halves[c, d] * loadings[c, d, f]
+                z[f] += scaled * difference
+                for g in range(f + 1):
+                    L[f, g] += scaled * loadings[c, d, g]
+    for f in range(n_factors):
+        for g in range(f):
+            for k in range(g):
+                L[f, g] -= L[f, k] * L[g, k]
+            L[f, g] /= L[g, g]
+            L[f, f] -= L[f, g] * L[f, g]
+            z[f] -= L[f, g] * z[g]
+        # M is the identity and more, so that no pivot is below 1 but by rounding.
+        L[f, f] = np.sqrt(max(L[f, f], 1.0))
+        z[f] /= L[f, f]
+        total += 0.5 * z[f] * z[f] - np.log(L[f, f])
+    for f in range(n_factors - 1, -1, -1):
+        for g in range(f + 1, n_factors):
+            z[f] -= L[g, f] * z[g]
+        z[f] /= L[f, f]
+    return total
+
+
+@kernel
+def fill_log_joint(
+    values: Any, seen: Any, is_complete: Any, means: Any, halves: Any, logs: Any, directions: Any, loadings: Any,
+    constants: Any, log_pi: Any, codes: Any, result: Any,
+) -> None:  # fmt: skip
+    """Fill (n, S) with log joints."""
+    n_components, n_factors = np.uint64(means.shape[0]), loadings.shape[2]
+    difference, z, L = np.empty(means.shape[1]), np.empty(n_factors), np.empty((n_factors, n_factors))
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            if codes[n, s, 0] >= n_components:
+                result[n, s] = -np.inf
+                continue
+            c = np.int64(codes[n, s, 0])
+            if is_complete[n]:
+                total = -_compare(values, n, c, means, halves, directions, difference, z)
+                for f in range(n_factors):
+                    total += 0.5 * z[f] * z[f]
+                result[n, s] = constants[c] + total
+            else:
+                found = _condition(values, seen, n, c, means, halves, logs, loadings, L, z)
+                result[n, s] = log_pi[c] + found
+
+
+@inner_kernel(error_model="numpy")
+def _predict(n_observed: int, c: int, means: Any, loadings: Any, z: Any, row: Any) -> None:
+    """Fill row (D,) with W + A z."""
+    for d in range(n_observed):
+        total = means[c, d]
+        for f in range(z.shape[0]):
+            total += loadings[c, d, f] * z[f]
+        row[d] = total
+
+
+@inner_kernel(error_model="numpy")
+def _times(matrix: Any, c: int, vector: Any, result: Any) -> None:
+    """Fill result (F,) with the matrix of component c times a vector."""
+    for f in range(result.shape[0]):
+        result[f] = 0.0
+        for g in range(result.shape[0]):
+            result[f] += matrix[c, f, g] * vector[g]
+
+
+@inner_kernel(error_model="numpy")
+def _add_row(c: int, weight: float, row: Any, zeta: Any, y: Any, y_y: Any, y_z: Any, z: Any, z_z: Any) -> None:
+    """Add the products of a row (D,) and of its factors (F,), weighted."""
+    n_observed = y.shape[1]
+    for d in range(n_observed):
+        y[c, d] += weight * row[d]
+    if y_y.shape[1] == n_observed:
+        for d in range(n_observed):
+            y_y[c, d] += weight * row[d] * row[d]
+    else:
+        squares = 0.0
+        for d in range(n_observed):
+            squares += row[d] * row[d]
+        y_y[c, 0] += weight * squares
+    for f in range(zeta.shape[0]):
+        weighted = weight * zeta[f]
+        z[c, f] += weighted
+        for g in range(zeta.shape[0]):
+            z_z[c, f, g] += weighted * zeta[g]
+        for d in range(n_observed):
+            y_z[c, f, d] += weighted * row[d]
+
+
+@inner_kernel(error_model="numpy")
+def _invert(L: Any) -> float:
+    """Replace a lower triangle by its inverse; the logarithm of the determinant of that."""
+    log_determinant = 0.0
+    for g in range(L.shape[0]):
+        log_determinant -= np.log(L[g, g])
+        L[g, g] = 1.0 / L[g, g]
+        for f in range(g + 1, L.shape[0]):
+            total = 0.0
+            for k in range(g, f):
+                total -= L[f, k] * L[k, g]
+            L[f, g] = total / L[f, f]
+    return log_determinant
+
+
+@inner_kernel(error_model="numpy")
+def _spread(root: Any, c: int, inverse: Any, own: Any) -> None:
+    """Fill own (F, F) with root L⁻ᵀ."""
+    for f in range(own.shape[0]):
+        for g in range(own.shape[0]):
+            own[f, g] = 0.0
+            for k in range(g + 1):
+                own[f, g] += root[c, f, k] * inverse[g, k]
+
+
+@inner_kernel(error_model="numpy")
+def _add_unknown(
+    seen: Any, n: int, c: int, weight: float, halves: Any, loadings: Any, gap_entropies: Any, inverse: Any,
+    own: Any, t: Any, y_y: Any, y_z: Any, z_z: Any,
+) -> float:  # fmt: skip
+    """Add the covariances of factors and of missing entries, weighted; the entropy of these entries given the factors.
+
+    inverse (F, F) is L⁻¹, own (F, F) is root L⁻ᵀ.
+    """
+    n_factors, last, entropy = t.shape[0], y_y.shape[1] - 1, 0.0
+    for f in range(n_factors):
+        for g in range(n_factors):
+            for k in range(n_factors):
+                z_z[c, f, g] += weight * own[f, k] * own[g, k]
+    for d in range(seen.shape[1]):
+        if not seen[n, d]:
+            variance = 0.5 / halves[c, d]
+            for f in range(n_factors):
+                t[f] = 0.0
+                for g in range(f + 1):
+                    t[f] += inverse[f, g] * loadings[c, d, g]
+                variance += t[f] * t[f]
+            for f in range(n_factors):
+                for g in range(n_factors):
+                    y_z[c, f, d] += weight * own[f, g] * t[g]
+            y_y[c, min(d, last)] += weight * variance
+            entropy += gap_entropies[c, d]
+    return entropy
+
+
+@kernel(error_model="numpy")
+def add_moments(
+    values: Any, seen: Any, is_complete: Any, means: Any, halves: Any, logs: Any, directions: Any, loadings: Any,
+    origin: Any, root: Any, spread: Any, gap_entropies: Any, codes: Any, weights: Any,
+    complete: Any, counts: Any, y: Any, y_y: Any, y_z: Any, z: Any, z_z: Any,
+) -> float:  # fmt: skip
+    """Add the moments of rows and factors; the entropy of what is hidden of rows with gaps, less that of z ~ N(0, I).
+
+    complete (C,) counts the rows whose factors have a covariance that is known beforehand, and is not added here.
+    """
+    n_components, n_factors, hidden = np.uint64(means.shape[0]), loadings.shape[2], 0.0
+    difference, row, L = np.empty(means.shape[1]), np.empty(y.shape[1]), np.zeros((n_factors, n_factors))
+    u, zeta, own = np.empty(n_factors), np.empty(n_factors), np.empty((n_factors, n_factors))
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            weight = weights[n, s]
+            if weight == 0.0 or codes[n, s, 0] >= n_components:
+                continue
+            c = np.int64(codes[n, s, 0])
+            counts[c] += weight
+            if is_complete[n]:
+                complete[c] += weight
+                _compare(values, n, c, means, halves, directions, difference, u)
+                _times(spread, c, u, zeta)
+                row[:] = values[n, : row.shape[0]]
+            else:
+                _condition(values, seen, n, c, means, halves, logs, loadings, L, u)
+                _times(root, c, u, zeta)
+                _predict(row.shape[0], c, means, loadings, u, row)
+                for d in range(row.shape[0]):
+                    row[d] = values[n, d] if seen[n, d] else row[d]
+                hidden += weight * _invert(L)
+                _spread(root, c, L, own)
+                hidden += weight * _add_unknown(
+                    seen, n, c, weight, halves, loadings, gap_entropies, L, own, u, y_y, y_z, z_z
+                )
+            for f in range(n_factors):
+                zeta[f] += origin[c, f]
+            _add_row(c, weight, row, zeta, y, y_y, y_z, z, z_z)
+    return hidden
+
+
+@kernel(error_model="numpy")
+def add_means(
+    values: Any, seen: Any, is_complete: Any, means: Any, halves: Any, logs: Any, directions: Any, loadings: Any,
+    back: Any, codes: Any, weights: Any, result: Any,
+) -> None:  # fmt: skip
+    """Add to (n, D) the mean over the components of each row of W + A <z>."""
+    n_components, n_factors = np.uint64(means.shape[0]), loadings.shape[2]
+    difference, row, L = np.empty(means.shape[1]), np.empty(result.shape[1]), np.empty((n_factors, n_factors))
+    u, z = np.empty(n_factors), np.empty(n_factors)
+    for n in range(codes.shape[0]):
+        for s in range(codes.shape[1]):
+            weight = weights[n, s]
+            if weight == 0.0 or codes[n, s, 0] >= n_components:
+                continue
+            c = np.int64(codes[n, s, 0])
+            if is_complete[n]:
+                _compare(values, n, c, means, halves, directions, difference, u)
+                _times(back, c, u, z)
+            else:
+                _condition(values, seen, n, c, means, halves, logs, loadings, L, z)
+            _predict(row.shape[0], c, means, loadings, z, row)
+            for d in range(row.shape[0]):
+                result[n, d] += weight * row[d]
