@@ -14,6 +14,7 @@ from prosper_ng.models.interface import Model, Moments
 from prosper_ng.models.roles import of_role
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.exact_sum import ExactSum
+from prosper_ng.parallel.selection import Foremost
 from prosper_ng.training.em import Problem
 
 Floats = NDArray[np.float64]
@@ -64,18 +65,20 @@ class Census(NamedTuple):
 def take_census(problem: Problem) -> Census:
     """Pass twice over the rows that are learned from; all ranks call it together.
 
+    Rows of weight 0 are none of these; moments are those of rows that come as often as they count.
     Raises UserError on all ranks where no value was observed, or where those of a column with a noise of its own are so
     small that their squares vanish.
     """
     counts, comm = _Counts(problem), problem.comm
-    for rows, values in _owned(problem):
-        counts.add(rows, values)
+    for rows, values, weights in _owned(problem):
+        counts.add(rows, values, weights)
     total = counts.reduce()
     _refuse_impossible(problem, total)
-    mean = total.sums / np.maximum(total.n_observed, 1.0)
-    variance = _squares(problem, mean) / np.maximum(total.n_observed, 1.0)
-    energy = float(np.sum(total.n_observed * (variance + mean**2)))
-    moments = Moments(problem.n_learned_from, mean, variance, _examples(problem, mean))
+    masses = np.where(total.masses > 0, total.masses, 1.0)
+    mean = total.sums / masses
+    variance = _squares(problem, mean) / masses
+    energy = float(np.sum(total.masses * (variance + mean**2)))
+    moments = Moments(total.n_rows, mean, variance, _examples(problem, mean, total.n_rows))
     first_empty = comm.broadcast(_first(comm.gather(counts.first_empty))) if total.n_empty else ()
     return Census(
         moments, total.n_observed, total.low, total.high, total.n_empty, first_empty, total.n_negative,
@@ -87,12 +90,15 @@ class _Total(NamedTuple):
     """What the first pass counts, over all ranks."""
 
     sums: Floats
+    masses: Floats
+    """(D,) as how many the observed values of each column count."""
     n_observed: Floats
     low: Floats
     high: Floats
     negative_squares: float
     n_empty: int
     n_negative: int
+    n_rows: int
 
 
 class _Counts:
@@ -100,25 +106,28 @@ class _Counts:
 
     def __init__(self, problem: Problem) -> None:
         D = problem.n_observed
-        self._comm, self._total = problem.comm, ExactSum([1] * (2 * D + 1))
+        self._comm, self._total = problem.comm, ExactSum([1] * (3 * D + 1))
         self._counts_negative = has_no_negative_elements(problem.model, D)
-        self._buffer = np.empty(2 * D + 1)
+        self._buffer = np.empty(3 * D + 1)
         self._extremes = np.full((2, D), -np.inf)  # minus the smallest, and the largest
-        self._n_empty = self._n_negative = 0
+        self._n_empty = self._n_negative = self._n_rows = 0
         self.first_empty: list[int] = []
 
-    def add(self, rows: Ints, values: Floats) -> None:
-        """Count rows (n,) of values (n, D)."""
-        D = values.shape[1]
-        sums, n_observed, low, high = values.sum(axis=0), np.full(D, float(len(values))), values.min(0), values.max(0)
+    def add(self, rows: Ints, values: Floats, weights: Floats | None) -> None:
+        """Count rows (n,) of values (n, D), with weights (n,)."""
+        D, low, high = values.shape[1], values.min(axis=0), values.max(axis=0)
+        weighed, n_observed = values if weights is None else weights[:, None] * values, np.full(D, len(values))
+        sums, masses = weighed.sum(axis=0), n_observed if weights is None else np.full(D, weights.sum())
         if np.isnan(sums).any():
             missing = np.isnan(values)
-            sums, n_observed = np.where(missing, 0.0, values).sum(axis=0), np.count_nonzero(~missing, axis=0)
+            sums, n_observed = np.where(missing, 0.0, weighed).sum(axis=0), np.count_nonzero(~missing, axis=0)
+            masses = n_observed if weights is None else np.where(missing, 0.0, weights[:, None]).sum(axis=0)
             low, high = np.where(missing, np.inf, values).min(axis=0), np.where(missing, -np.inf, values).max(axis=0)
             self._count_empty(rows, np.flatnonzero(missing.all(axis=1)))
-        self._buffer[:D], self._buffer[D : 2 * D], self._buffer[2 * D] = sums, n_observed, 0.0
+        self._buffer[:-1], self._buffer[-1] = np.concatenate([sums, masses, n_observed]), 0.0
         if self._counts_negative and low.min() < 0:
-            self._count_negative(values)
+            self._count_negative(values, weights)
+        self._n_rows += len(values)
         self._total.add(self._buffer)
         np.maximum(self._extremes, [-low, high], out=self._extremes)
 
@@ -127,18 +136,21 @@ class _Counts:
         if len(self.first_empty) < SHOWN:
             self.first_empty += [int(row) for row in rows[empty[:SHOWN]]]
 
-    def _count_negative(self, values: Floats) -> None:
+    def _count_negative(self, values: Floats, weights: Floats | None) -> None:
         below = np.fmin(values, 0.0)
         self._n_negative += int(np.count_nonzero((below < 0).any(axis=1)))
-        self._buffer[-1] = np.sum(below * below)
+        squares = below * below
+        self._buffer[-1] = np.sum(squares if weights is None else weights[:, None] * squares)
 
     def reduce(self) -> _Total:
         """The counts of all ranks."""
         D = self._extremes.shape[1]
-        summed, counts = self._total.reduce(self._comm, np.array([float(self._n_empty), float(self._n_negative)]))
+        extras = np.array([self._n_empty, self._n_negative, self._n_rows], np.float64)
+        summed, counts = self._total.reduce(self._comm, extras)
         self._comm.max_in_place(self._extremes)
         low, high = -self._extremes[0], self._extremes[1]
-        return _Total(summed[:D], summed[D:-1], low, high, float(summed[-1]), int(counts[0]), int(counts[1]))
+        sums, masses, n_observed = summed[:-1].reshape(3, D)
+        return _Total(sums, masses, n_observed, low, high, float(summed[-1]), *map(int, counts))
 
 
 def has_no_negative_elements(model: Model, n_observed: int) -> bool:
@@ -161,25 +173,39 @@ def equal_columns(problem: Problem, census: Census) -> Columns:
     if len(later) == 0:
         return later
     differs = np.zeros(len(later), np.int64)
-    for _, values in _owned(problem):
+    for _, values, _ in _owned(problem):
         mine, others = values[:, later], values[:, original[later]]
         differs |= ((mine != others) & ~(np.isnan(mine) & np.isnan(others))).any(axis=0)
     problem.comm.max_in_place(differs)
     return later[differs == 0]
 
 
-def _examples(problem: Problem, mean: Floats) -> Floats:
-    """(R, D) different rows at random, as many as the model asks for; what they miss is at its mean (D,)."""
+def _examples(problem: Problem, mean: Floats, n_rows: int) -> Floats:
+    """(R, D) different rows at random of N, as many as the model asks for; what they miss is at its mean (D,)."""
     model: Any = problem.model
-    wanted = int(model.n_examples(problem.n_learned_from)) if offers(model, WantsExamples) else 0
+    wanted = int(model.n_examples(n_rows)) if offers(model, WantsExamples) else 0
     return rows_of_numbers(problem, mean, drawn_numbers(problem, wanted, problem.seed, "example rows"))
 
 
 def drawn_numbers(problem: Problem, wanted: int, seed: int, purpose: str) -> Ints:
-    """The numbers of different rows at random that are learned from, `wanted` of them, or as many as there are."""
+    """The numbers of different rows at random that are learned from, `wanted` of them, or as many as there are.
+
+    Rows of larger weights are likelier to be taken.
+    """
+    if problem.weights is not None:
+        return _drawn_by_weight(problem, wanted, seed, purpose)
     n_rows, held_out = problem.n_learned_from, problem.held_out
     drawn = stream(seed, purpose).generator().choice(n_rows, min(max(wanted, 0), n_rows), replace=False)
     return drawn if held_out is None else np.flatnonzero(~held_out.among(np.arange(problem.blocks.n_rows)))[drawn]
+
+
+def _drawn_by_weight(problem: Problem, wanted: int, seed: int, purpose: str) -> Ints:
+    """One after the other in proportion to the weights of what is left (Efraimidis and Spirakis 2006)."""
+    draws, foremost = stream(seed, purpose), Foremost(wanted)
+    for rows, _, weights in _owned(problem):
+        foremost.add(np.log1p(-draws.uniform(rows)) / weights, rows)
+    numbers = foremost.of_all(problem.comm)[0][:, 1].astype(np.int64)
+    return np.asarray(draws.staged(1).generator().permutation(numbers))
 
 
 def rows_of_numbers(problem: Problem, mean: Floats, numbers: Ints) -> Floats:
@@ -192,7 +218,7 @@ def rows_of_numbers(problem: Problem, mean: Floats, numbers: Ints) -> Floats:
         return found
     order = np.argsort(numbers)
     ascending = numbers[order]
-    for rows, values in _owned(problem, ascending):
+    for rows, values, _ in _owned(problem, ascending):
         begin, end = np.searchsorted(ascending, (rows[0], rows[-1] + 1))
         own = values[np.searchsorted(rows, ascending[begin:end])]
         # A zero that is added makes -0 a 0, as it becomes in the sum where another rank owns the row.
@@ -201,9 +227,9 @@ def rows_of_numbers(problem: Problem, mean: Floats, numbers: Ints) -> Floats:
     return found
 
 
-def _owned(problem: Problem, wanted: Ints | None = None) -> Iterator[tuple[Ints, Floats]]:
+def _owned(problem: Problem, wanted: Ints | None = None) -> Iterator[tuple[Ints, Floats, Floats | None]]:
     """The global rows (n,) of each block of this rank that are learned from, with their values (n, D) in double
-    precision.
+    precision and their weights (n,).
 
     Where rows are `wanted`, in ascending order, only blocks that hold some of them.
     """
@@ -212,19 +238,26 @@ def _owned(problem: Problem, wanted: Ints | None = None) -> Iterator[tuple[Ints,
         if wanted is not None and np.searchsorted(wanted, rows.start) == np.searchsorted(wanted, rows.stop):
             continue
         numbers, values = np.arange(rows.start, rows.stop), np.asarray(problem.values[problem.local(rows)], np.float64)
+        weights = None if problem.weights is None else problem.weights[problem.local(rows)]
+        learned_from = None if weights is None or weights.all() else weights > 0
         if problem.held_out is not None:
-            learned_from = ~problem.held_out.among(numbers)
+            others = ~problem.held_out.among(numbers)
+            learned_from = others if learned_from is None else others & learned_from
+        if learned_from is not None:
             numbers, values = numbers[learned_from], values[learned_from]
+            weights = None if weights is None else weights[learned_from]
         if len(numbers):
-            yield numbers, values
+            yield numbers, values, weights
 
 
 def _squares(problem: Problem, center: Floats) -> Floats:
     """(D,) sum of the squared deviations of what was observed, over all ranks."""
     total = ExactSum([1] * problem.n_observed)
-    for _, values in _owned(problem):
+    for _, values, weights in _owned(problem):
         deviations = values - center
         deviations *= deviations
+        if weights is not None:
+            deviations *= weights[:, None]
         squares = deviations.sum(axis=0)
         total.add(np.nansum(deviations, axis=0) if np.isnan(squares).any() else squares)
     summed, _ = total.reduce(problem.comm, np.zeros(0))
@@ -233,6 +266,8 @@ def _squares(problem: Problem, center: Floats) -> Floats:
 
 def _refuse_impossible(problem: Problem, total: _Total) -> None:
     """Raise UserError where there is nothing to learn from that could be computed with."""
+    if total.n_rows == 0:
+        raise UserError("the weights of all rows that are learned from are 0; at least one must be above it")
     if not total.n_observed.any():
         raise UserError(
             "all values of the data are NaN, which marks what was not observed; at least one must be a number"
