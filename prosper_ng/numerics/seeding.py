@@ -9,41 +9,54 @@ about R sqrt(C) D operations.
 from typing import Any
 
 import numpy as np
+import scipy
+import scipy.linalg
 from numpy.typing import NDArray
 
 from prosper_ng.kernels import inner_kernel, kernel
-from prosper_ng.numerics.vectors import LANES, all_lanes, load, minus, padded, plus_product, sum_of_lanes
+from prosper_ng.numerics.vectors import LANES, load, minus, padded, sum_of_lanes, times
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_MOST_DISTANCES = 1 << 32
+_MOST_DISTANCES = 1 << 28
 """Without cells."""
-_STRETCH = 32
-"""Entries after which a distance is looked at."""
 
 
 def spread_rows(rows: Floats, n_seeds: int, rng: np.random.Generator) -> Ints:
     """(n_seeds,) the places of rows of (R, D) that are far from each other.
 
-    Rows come again only where there are no others that differ from those chosen.
+    There must be as many rows; equal ones come again only where there are no others.
     """
-    table = np.zeros((len(rows), padded(rows.shape[1])))
-    table[:, : rows.shape[1]] = rows
-    if n_seeds * len(rows) * _n_trials(n_seeds) <= _MOST_DISTANCES:
+    whole = np.zeros((len(rows), padded(rows.shape[1])))
+    whole[:, : rows.shape[1]] = _turned(rows)
+    table = np.ascontiguousarray(whole.reshape(len(rows), -1, LANES).swapaxes(0, 1))
+    if n_seeds * len(rows) * _n_trials(len(rows), n_seeds) <= _MOST_DISTANCES:
         return _seeds(table, n_seeds, rng)[0]
     return _seeds_in_cells(table, n_seeds, rng)
 
 
-def _n_trials(n_seeds: int) -> int:
-    return 2 + int(np.log(n_seeds))
+def _turned(rows: Floats) -> Floats:
+    """Rows (R, D) at the same distances, most of which the first entries show."""
+    centered = rows - rows.mean(axis=0)
+    with np.errstate(all="ignore"):
+        second = centered.T @ centered
+    if not np.isfinite(second).all():
+        return rows
+    return np.asarray(centered @ scipy.linalg.eigh(second)[1][:, ::-1])
+
+
+def _n_trials(n_rows: int, n_seeds: int) -> int:
+    """Draws for each seed: those of the paper where rows are many, else three times as many, which saves restarts."""
+    usual = 2 + int(np.log(n_seeds))
+    return 3 * usual if 3 * usual * n_rows * n_seeds <= _MOST_DISTANCES else usual
 
 
 def _seeds(table: Floats, n_seeds: int, rng: np.random.Generator) -> tuple[Ints, Ints, Floats]:
-    """Seeds (C,); for each row (R,) the place of the nearest among them, and its squared distance."""
-    chosen, nearest = np.empty(n_seeds, np.int64), np.empty(len(table), np.int64)
-    squares = np.full(len(table), np.inf)
-    draws = rng.random((n_seeds, _n_trials(n_seeds)))
+    """Seeds (C,) among rows (P, R, LANES); for each of these which seed is nearest, and its squared distance."""
+    chosen, nearest = np.empty(n_seeds, np.int64), np.empty(table.shape[1], np.int64)
+    squares = np.empty(table.shape[1])
+    draws = rng.random((n_seeds, _n_trials(table.shape[1], n_seeds)))
     _choose(table, draws, chosen, nearest, squares)
     return chosen, nearest, squares
 
@@ -53,69 +66,66 @@ def _seeds_in_cells(table: Floats, n_seeds: int, rng: np.random.Generator) -> In
     _, cell, squares = _seeds(table, round(np.sqrt(n_seeds)), rng)
     n_cells = int(cell.max()) + 1
     shares: Floats = np.bincount(cell, squares, n_cells).astype(np.float64)
-    sizes = np.bincount(cell, minlength=n_cells)
-    numbers = _divided(n_seeds, shares, sizes)
+    sizes = np.bincount(cell, minlength=n_cells).astype(np.int64)
     found = []
-    for place, number in enumerate(numbers):
+    for place, number in enumerate(_divided(n_seeds, shares, sizes)):
         own = np.flatnonzero(cell == place)
         if number:
-            found.append(own[_seeds(table[own], int(number), rng)[0]])
+            found.append(own[_seeds(np.ascontiguousarray(table[:, own]), int(number), rng)[0]])
     return np.concatenate(found)
 
 
-def _divided(number: int, shares: Floats, most: Any) -> Ints:
-    """(m,) whole numbers that sum to `number`, in proportion to shares, none above what is there most, if possible."""
-    total = shares.sum()
-    wanted = number * (shares / total if total > 0 else most / most.sum())
-    counts = np.minimum(np.maximum(wanted.astype(np.int64), 1), most)
-    while (left := number - counts.sum()) != 0:
-        lack = wanted - counts
-        if left > 0:
-            open_ = np.flatnonzero(counts < most)
-            if len(open_) == 0:
-                counts[np.argmax(most)] += left
-                break
-            counts[open_[np.argsort(-lack[open_], kind="stable")[:left]]] += 1
-        else:
-            counts[np.argsort(lack + (counts == 0) * 2.0 * number, kind="stable")[:-left]] -= 1
+def _divided(number: int, shares: Floats, sizes: Ints) -> Ints:
+    """(m,) whole numbers that sum to `number`, in proportion to shares where none is above its size."""
+    wanted = number * (shares / shares.sum() if shares.sum() > 0 else sizes / sizes.sum())
+    counts = np.minimum(wanted.astype(np.int64), sizes)
+    while (left := number - int(counts.sum())) > 0:
+        open_ = np.flatnonzero(counts < sizes)
+        counts[open_[np.argsort((counts - wanted)[open_], kind="stable")[:left]]] += 1
     return counts
 
 
 @inner_kernel(error_model="numpy")
-def _square_below(table: Any, i: int, j: int, most: float) -> float:
+def _square_below(pieces: Any, i: int, j: int, most: float) -> float:
     """The squared distance of two rows; `most` where it is not below that, which shows early for most rows."""
-    total, width = 0.0, table.shape[1]
-    for start in range(0, width, _STRETCH):
-        sums = all_lanes(0.0)
-        for d in range(start, min(start + _STRETCH, width), LANES):
-            difference = minus(load(table, i, d), load(table, j, d))
-            sums = plus_product(sums, difference, difference)
-        total += sum_of_lanes(sums)
+    total = 0.0
+    for piece in range(pieces.shape[0]):
+        difference = minus(load(pieces, piece, i), load(pieces, piece, j))
+        total += sum_of_lanes(times(difference, difference))
         if total >= most:
             return most
     return total
 
 
 @kernel(error_model="numpy")
-def _choose(table: Any, draws: Any, chosen: Any, nearest: Any, squares: Any) -> None:
-    n_rows, n_trials = table.shape[0], draws.shape[1]
-    tried, places, totals = np.empty((n_rows, n_trials)), np.empty(n_trials, np.int64), np.empty(n_trials)
-    for c in range(chosen.shape[0]):
-        sums = np.cumsum(squares)
-        is_open = c > 0 and sums[-1] > 0.0
+def _choose(pieces: Any, draws: Any, chosen: Any, nearest: Any, squares: Any) -> None:
+    """Fill seeds (C,), and for rows (R,) which is the nearest and its squared distance; rows are (P, R, LANES).
+
+    A row that is half as far from its seed as this is from another one has no need to be held against that.
+    """
+    n_rows, n_seeds, n_trials = pieces.shape[1], chosen.shape[0], draws.shape[1]
+    apart, best = np.empty(n_seeds), np.empty(n_seeds)
+    chosen[0] = np.int64(draws[0, 0] * n_rows)
+    for n in range(n_rows):
+        squares[n], nearest[n] = _square_below(pieces, n, chosen[0], np.inf), 0
+    for c in range(1, n_seeds):
+        sums, most = np.cumsum(squares), -1.0
         for t in range(n_trials):
-            if is_open:
-                places[t] = min(np.searchsorted(sums, draws[c, t] * sums[-1], side="right"), n_rows - 1)
+            if sums[-1] > 0.0:
+                place = min(np.searchsorted(sums, draws[c, t] * sums[-1], side="right"), n_rows - 1)
             else:
-                places[t] = np.int64(draws[c, t] * n_rows)
-        n_tried = n_trials if is_open else 1
-        totals[:] = 0.0
+                place = np.int64(draws[c, t] * n_rows)
+            for before in range(c):
+                apart[before] = 0.25 * _square_below(pieces, place, chosen[before], np.inf)
+            gain = 0.0
+            for n in range(n_rows):
+                if apart[nearest[n]] < squares[n]:
+                    gain += squares[n] - _square_below(pieces, n, place, squares[n])
+            if gain > most:
+                most, chosen[c] = gain, place
+                best, apart = apart, best
         for n in range(n_rows):
-            for t in range(n_tried):
-                tried[n, t] = _square_below(table, n, places[t], squares[n])
-                totals[t] += tried[n, t]
-        best = np.argmin(totals[:n_tried])
-        chosen[c] = places[best]
-        for n in range(n_rows):
-            if tried[n, best] < squares[n]:
-                squares[n], nearest[n] = tried[n, best], c
+            if best[nearest[n]] < squares[n]:
+                square = _square_below(pieces, n, chosen[c], squares[n])
+                if square < squares[n]:
+                    squares[n], nearest[n] = square, c
