@@ -18,10 +18,10 @@ from prosper_ng.numerics.vectors import (
     LANES,
     all_lanes,
     load,
-    load_row,
     minus,
+    plus,
     plus_product,
-    store_row,
+    store,
     sum_of_lanes,
     times,
 )
@@ -79,20 +79,46 @@ class Projected(NamedTuple):
 
 @inner_kernel
 def _compare(
-    values: Any, n: int, c: int, means: Any, halves: Any, directions: Any, difference: Any, u: Any
+    values: Any, n: int, c: int, means: Any, halves: Any, directions: Any, scratch: Any, u: Any
 ) -> float:  # fmt: skip
-    """Half the squared distance of a complete row from a mean in units of the noise; u (F,) is filled."""
+    """Half the squared distance of a complete row from a mean in units of the noise; fills u (F,) and scratch[0]."""
     energy, width, n_factors = all_lanes(0.0), means.shape[1], u.shape[0]
     for d in range(0, width, LANES):
         each = minus(load(values, n, d), load(means, c, d))
-        store_row(difference, d, each)
+        store(scratch, 0, d, each)
         energy = plus_product(energy, times(each, each), load(halves, c, d))
-    for f in range(n_factors):
-        total = all_lanes(0.0)
-        for d in range(0, width, LANES):
-            total = plus_product(total, load_row(difference, d), load(directions, c * n_factors + f, d))
-        u[f] = sum_of_lanes(total)
+    # Four sums side by side: each waits for its last product.
+    whole = n_factors - n_factors % 4
+    for f in range(0, whole, 4):
+        _multiply_four(scratch, directions, c * n_factors + f, u, f)
+    for f in range(whole, n_factors):
+        u[f] = _product(scratch, directions, c * n_factors + f)
     return sum_of_lanes(energy)
+
+
+@inner_kernel
+def _multiply_four(rows: Any, directions: Any, first: int, u: Any, f: int) -> None:
+    """Fill four numbers of u from f on with the inner products of the first row and four directions."""
+    i, j, k, m = all_lanes(0.0), all_lanes(0.0), all_lanes(0.0), all_lanes(0.0)
+    for d in range(0, rows.shape[1], LANES):
+        each = load(rows, 0, d)
+        i = plus_product(i, each, load(directions, first, d))
+        j = plus_product(j, each, load(directions, first + 1, d))
+        k = plus_product(k, each, load(directions, first + 2, d))
+        m = plus_product(m, each, load(directions, first + 3, d))
+    u[f], u[f + 1], u[f + 2], u[f + 3] = sum_of_lanes(i), sum_of_lanes(j), sum_of_lanes(k), sum_of_lanes(m)
+
+
+@inner_kernel
+def _product(rows: Any, directions: Any, place: int) -> float:
+    """The inner product of the first row and a direction, as two sums side by side."""
+    even, odd, width = all_lanes(0.0), all_lanes(0.0), rows.shape[1]
+    for d in range(0, width - LANES, 2 * LANES):
+        even = plus_product(even, load(rows, 0, d), load(directions, place, d))
+        odd = plus_product(odd, load(rows, 0, d + LANES), load(directions, place, d + LANES))
+    if width % (2 * LANES):
+        even = plus_product(even, load(rows, 0, width - LANES), load(directions, place, width - LANES))
+    return sum_of_lanes(plus(even, odd))
 
 
 @inner_kernel(error_model="numpy")
@@ -135,11 +161,11 @@ def _condition(
 @kernel
 def fill_log_joint(
     values: Any, seen: Any, is_complete: Any, means: Any, halves: Any, logs: Any, directions: Any, loadings: Any,
-    constants: Any, log_pi: Any, codes: Any, result: Any,
+    constants: Any, log_pi: Any, scratch: Any, codes: Any, result: Any,
 ) -> None:  # fmt: skip
-    """Fill (n, S) with log joints."""
+    """Fill (n, S) with log joints; scratch (2, D') is worked with."""
     n_components, n_factors = np.uint64(means.shape[0]), loadings.shape[2]
-    difference, z, L = np.empty(means.shape[1]), np.empty(n_factors), np.empty((n_factors, n_factors))
+    z, L = np.empty(n_factors), np.empty((n_factors, n_factors))
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
             if codes[n, s, 0] >= n_components:
@@ -147,7 +173,7 @@ def fill_log_joint(
                 continue
             c = np.int64(codes[n, s, 0])
             if is_complete[n]:
-                total = -_compare(values, n, c, means, halves, directions, difference, z)
+                total = -_compare(values, n, c, means, halves, directions, scratch, z)
                 for f in range(n_factors):
                     total += 0.5 * z[f] * z[f]
                 result[n, s] = constants[c] + total
@@ -157,13 +183,13 @@ def fill_log_joint(
 
 
 @inner_kernel(error_model="numpy")
-def _predict(n_observed: int, c: int, means: Any, loadings: Any, z: Any, row: Any) -> None:
-    """Fill row (D,) with W + A z."""
-    for d in range(n_observed):
+def _predict(c: int, means: Any, loadings: Any, z: Any, scratch: Any) -> None:
+    """Fill scratch[0] with W + A z."""
+    for d in range(loadings.shape[1]):
         total = means[c, d]
         for f in range(z.shape[0]):
             total += loadings[c, d, f] * z[f]
-        row[d] = total
+        scratch[0, d] = total
 
 
 @inner_kernel(error_model="numpy")
@@ -176,26 +202,37 @@ def _times(matrix: Any, c: int, vector: Any, result: Any) -> None:
 
 
 @inner_kernel(error_model="numpy")
-def _add_row(c: int, weight: float, row: Any, zeta: Any, y: Any, y_y: Any, y_z: Any, z: Any, z_z: Any) -> None:
-    """Add the products of a row (D,) and of its factors (F,), weighted."""
-    n_observed = y.shape[1]
-    for d in range(n_observed):
-        y[c, d] += weight * row[d]
-    if y_y.shape[1] == n_observed:
-        for d in range(n_observed):
-            y_y[c, d] += weight * row[d] * row[d]
+def _add_multiple(factor: float, rows: Any, r: int, sums: Any, place: int) -> None:
+    """Add a multiple of row r to a row of sums (m, D)."""
+    n_observed, factors = sums.shape[1], all_lanes(factor)
+    whole = n_observed - n_observed % LANES
+    for d in range(0, whole, LANES):
+        store(sums, place, d, plus_product(load(sums, place, d), factors, load(rows, r, d)))
+    for d in range(whole, n_observed):
+        sums[place, d] += factor * rows[r, d]
+
+
+@inner_kernel(error_model="numpy")
+def _add_row(
+    c: int, weight: float, scratch: Any, zeta: Any, y: Any, y_y: Any, y_z: Any, z: Any, z_z: Any
+) -> None:  # fmt: skip
+    """Add the products of a row, which is scratch[0], and of its factors (F,), weighted; y_z is (C F, D)."""
+    total, n_factors = all_lanes(0.0), zeta.shape[0]
+    for d in range(0, scratch.shape[1], LANES):
+        square = times(load(scratch, 0, d), load(scratch, 0, d))
+        store(scratch, 1, d, square)
+        total = plus(total, square)
+    _add_multiple(weight, scratch, 0, y, c)
+    if y_y.shape[1] == y.shape[1]:
+        _add_multiple(weight, scratch, 1, y_y, c)
     else:
-        squares = 0.0
-        for d in range(n_observed):
-            squares += row[d] * row[d]
-        y_y[c, 0] += weight * squares
-    for f in range(zeta.shape[0]):
+        y_y[c, 0] += weight * sum_of_lanes(total)
+    for f in range(n_factors):
         weighted = weight * zeta[f]
+        _add_multiple(weighted, scratch, 0, y_z, c * n_factors + f)
         z[c, f] += weighted
-        for g in range(zeta.shape[0]):
+        for g in range(n_factors):
             z_z[c, f, g] += weighted * zeta[g]
-        for d in range(n_observed):
-            y_z[c, f, d] += weighted * row[d]
 
 
 @inner_kernel(error_model="numpy")
@@ -247,7 +284,7 @@ def _add_unknown(
                 variance += t[f] * t[f]
             for f in range(n_factors):
                 for g in range(n_factors):
-                    y_z[c, f, d] += weight * own[f, g] * t[g]
+                    y_z[c * n_factors + f, d] += weight * own[f, g] * t[g]
             y_y[c, min(d, last)] += weight * variance
             entropy += gap_entropies[c, d]
     return entropy
@@ -257,15 +294,15 @@ def _add_unknown(
 def add_moments(
     values: Any, seen: Any, is_complete: Any, means: Any, halves: Any, logs: Any, directions: Any, loadings: Any,
     origin: Any, root: Any, spread: Any, gap_entropies: Any, codes: Any, weights: Any,
-    complete: Any, counts: Any, y: Any, y_y: Any, y_z: Any, z: Any, z_z: Any,
+    scratch: Any, complete: Any, counts: Any, y: Any, y_y: Any, y_z: Any, z: Any, z_z: Any,
 ) -> float:  # fmt: skip
     """Add the moments of rows and factors; the entropy of what is hidden of rows with gaps, less that of z ~ N(0, I).
 
     complete (C,) counts the rows whose factors have a covariance that is known beforehand, and is not added here.
     """
     n_components, n_factors, hidden = np.uint64(means.shape[0]), loadings.shape[2], 0.0
-    difference, row, L = np.empty(means.shape[1]), np.empty(y.shape[1]), np.zeros((n_factors, n_factors))
-    u, zeta, own = np.empty(n_factors), np.empty(n_factors), np.empty((n_factors, n_factors))
+    u, zeta = np.empty(n_factors), np.empty(n_factors)
+    L, own = np.zeros((n_factors, n_factors)), np.empty((n_factors, n_factors))
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
             weight = weights[n, s]
@@ -275,15 +312,16 @@ def add_moments(
             counts[c] += weight
             if is_complete[n]:
                 complete[c] += weight
-                _compare(values, n, c, means, halves, directions, difference, u)
+                _compare(values, n, c, means, halves, directions, scratch, u)
                 _times(spread, c, u, zeta)
-                row[:] = values[n, : row.shape[0]]
+                for d in range(0, means.shape[1], LANES):
+                    store(scratch, 0, d, load(values, n, d))
             else:
                 _condition(values, seen, n, c, means, halves, logs, loadings, L, u)
                 _times(root, c, u, zeta)
-                _predict(row.shape[0], c, means, loadings, u, row)
-                for d in range(row.shape[0]):
-                    row[d] = values[n, d] if seen[n, d] else row[d]
+                _predict(c, means, loadings, u, scratch)
+                for d in range(y.shape[1]):
+                    scratch[0, d] = values[n, d] if seen[n, d] else scratch[0, d]
                 hidden += weight * _invert(L)
                 _spread(root, c, L, own)
                 hidden += weight * _add_unknown(
@@ -291,19 +329,18 @@ def add_moments(
                 )
             for f in range(n_factors):
                 zeta[f] += origin[c, f]
-            _add_row(c, weight, row, zeta, y, y_y, y_z, z, z_z)
+            _add_row(c, weight, scratch, zeta, y, y_y, y_z, z, z_z)
     return hidden
 
 
 @kernel(error_model="numpy")
 def add_means(
     values: Any, seen: Any, is_complete: Any, means: Any, halves: Any, logs: Any, directions: Any, loadings: Any,
-    back: Any, codes: Any, weights: Any, result: Any,
+    back: Any, codes: Any, weights: Any, scratch: Any, result: Any,
 ) -> None:  # fmt: skip
     """Add to (n, D) the mean over the components of each row of W + A <z>."""
     n_components, n_factors = np.uint64(means.shape[0]), loadings.shape[2]
-    difference, row, L = np.empty(means.shape[1]), np.empty(result.shape[1]), np.empty((n_factors, n_factors))
-    u, z = np.empty(n_factors), np.empty(n_factors)
+    u, z, L = np.empty(n_factors), np.empty(n_factors), np.empty((n_factors, n_factors))
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
             weight = weights[n, s]
@@ -311,10 +348,10 @@ def add_means(
                 continue
             c = np.int64(codes[n, s, 0])
             if is_complete[n]:
-                _compare(values, n, c, means, halves, directions, difference, u)
+                _compare(values, n, c, means, halves, directions, scratch, u)
                 _times(back, c, u, z)
             else:
                 _condition(values, seen, n, c, means, halves, logs, loadings, L, z)
-            _predict(row.shape[0], c, means, loadings, z, row)
-            for d in range(row.shape[0]):
-                result[n, d] += weight * row[d]
+            _predict(c, means, loadings, z, scratch)
+            for d in range(result.shape[1]):
+                result[n, d] += weight * scratch[0, d]

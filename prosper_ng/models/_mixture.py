@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from prosper_ng.kernels import inner_kernel, kernel
 from prosper_ng.numerics.vectors import (
     LANES,
+    aligned,
     all_lanes,
     load,
     minus,
@@ -61,7 +62,7 @@ def scatter(W: Floats, seen: Floats, T_y: Floats, T_y_y: Floats) -> float:
 def laid_out(pieces: Floats) -> Floats:
     """(m, P D') of (P, m, D), each piece padded with zeros to whole vectors."""
     n_pieces, m, n_dimensions = pieces.shape
-    result = np.zeros((m, n_pieces, padded(n_dimensions)))
+    result = aligned(m, n_pieces, padded(n_dimensions))
     result[:, :, :n_dimensions] = pieces.swapaxes(0, 1)
     return result.reshape(m, n_pieces * padded(n_dimensions))
 

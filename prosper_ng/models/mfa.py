@@ -46,6 +46,7 @@ from prosper_ng.models._mixture_start import first_components
 from prosper_ng.models.interface import Batch, Codes, Floats, Identity, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import POSITIVE, REAL, interval
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+from prosper_ng.numerics.vectors import aligned
 from prosper_ng.observables.normal import Normal
 
 _LEAST_SPREAD = 1e-3
@@ -147,7 +148,9 @@ class Mfa(ComponentPrior):
     def log_joint(self, prepared: Prepared, projected: Projected, codes: Codes) -> Floats:
         """(n, S) log p(c, y), constants included."""
         result = np.empty(codes.shape[:2])
-        fill_log_joint(*projected, *_tables(prepared), prepared.constants, prepared.log_pi, codes, result)
+        fill_log_joint(
+            *projected, *_tables(prepared), prepared.constants, prepared.log_pi, _scratch(prepared), codes, result
+        )
         return result
 
     def likeness(self, prepared: Prepared, values: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
@@ -173,10 +176,11 @@ class Mfa(ComponentPrior):
     ) -> None:
         """Add the moments of a batch."""
         complete, counts = np.zeros(self.n_components), np.zeros(self.n_components)
-        y_y = sums["y_y"].reshape(self.n_components, -1)
+        y_y, y_z = sums["y_y"].reshape(self.n_components, -1), sums["y_z"].reshape(-1, len(prepared.center))
         hidden = add_moments(
             *projected, *_tables(prepared), prepared.origin, prepared.root, prepared.spread, prepared.gap_entropies,
-            codes, batch.weighed(weights), complete, counts, sums["y"], y_y, sums["y_z"], sums["z"], sums["z_z"],
+            codes, batch.weighed(weights), _scratch(prepared), complete, counts,
+            sums["y"], y_y, y_z, sums["z"], sums["z_z"],
         )  # fmt: skip
         sums["n"] += batch.number_of(weights.any(axis=1))
         sums["counts"] += counts
@@ -238,7 +242,7 @@ class Mfa(ComponentPrior):
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
         """(n, D) posterior predictive mean <W_c + A_c z>, in missing entries by what the observed ones tell."""
         result = np.zeros((len(codes), len(prepared.center)))
-        add_means(*projected, *_tables(prepared), prepared.back, codes, weights, result)
+        add_means(*projected, *_tables(prepared), prepared.back, codes, weights, _scratch(prepared), result)
         return result * prepared.unit + weights.sum(axis=1, keepdims=True) * prepared.center
 
     def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
@@ -305,3 +309,8 @@ class Mfa(ComponentPrior):
 def _tables(prepared: Prepared) -> tuple[Floats, ...]:
     """What kernels compare rows with."""
     return prepared.means, prepared.halves, prepared.logs, prepared.directions, prepared.loadings
+
+
+def _scratch(prepared: Prepared) -> Floats:
+    """What kernels work with."""
+    return aligned(2, prepared.means.shape[1])

@@ -9,10 +9,12 @@ bits whatever the others hold. Vectors are values of compiled code only: no kern
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
+from numpy.typing import NDArray
 
 from prosper_ng.kernels import inner_kernel
 
@@ -23,6 +25,16 @@ LANES = 8
 def padded(n: int) -> int:
     """n rounded up to whole vectors."""
     return -(-n // LANES) * LANES
+
+
+def aligned(*shape: int) -> NDArray[np.float64]:
+    """Zeros that begin where a cache line does: kernels take twice as long with vectors that lie across two of them.
+
+    So do all rows where the last side is a number of whole vectors.
+    """
+    numbers = np.zeros(int(np.prod(shape)) + LANES)
+    first = -numbers.ctypes.data // numbers.itemsize % LANES
+    return numbers[first : first + int(np.prod(shape))].reshape(shape)
 
 
 _INDEX = ir.IntType(64)
