@@ -65,6 +65,11 @@ class Case(NamedTuple):
         return self.noise is not None and self.model.parameters(self.n_observed)[self.noise].shape == ()
 
     @property
+    def has_center(self) -> bool:
+        """Whether the model measures data from a point among them."""
+        return "center" in self.model.parameters(self.n_observed)
+
+    @property
     def varies(self) -> NDArray[np.bool_]:
         """(D,) which columns are not constant."""
         return self.census.spread > 0
@@ -169,7 +174,7 @@ def _of_values(case: Case) -> Iterator[str]:
     if not case.varies.any():
         return
     yield from _of_lost_digits(case)
-    if case.noise is not None and not getattr(case.model, "data_mean", False):
+    if case.noise is not None and not case.has_center:
         yield from _of_offsets(case)
     if case.has_shared_noise and case.preparation.get("whiten", "none") == "none":
         yield from _of_units(case)
