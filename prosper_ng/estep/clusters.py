@@ -44,7 +44,7 @@ class Clusters(EStepDefaults):
     n_cells: Annotated[int, Gt(0)] = 2
     """Of how many of the components that stand for others a new row is held against those that they stand for."""
 
-    needs: type = ComparesClusters
+    needs = ComparesClusters
 
     def serves(self, space: StateSpace) -> bool:
         """The components of a mixture."""
