@@ -103,7 +103,7 @@ class Clustering(Estimator):
                 raise UserError(f"`init` holds {name!r}, and the parameters are {', '.join(specs)}")
             origin = f"`init`: {name}"
             found[name] = legal_value(specs[name], _array(value, specs[name].shape, origin), origin)
-        return found
+        return found or None
 
 
 class Mixture(Clustering, kind="mixture", n_components=1, observable="normal"):
@@ -179,6 +179,14 @@ class GaussianMixture(Mixture, kind="mixture", fixed={"observable": "normal"}, n
         return told | {"covariances_": variances}
 
 
+class MFA(Mixture, kind="mfa", n_components=1):
+    """A mixture of factor analyzers: Gaussians whose entries vary together by `n_factors` factors, and by noise.
+
+    `noise` is "diagonal" for a variance of each entry in each component, "scalar" for one in each component. One
+    component is `FactorAnalysis` of scikit-learn, or its probabilistic `PCA`. All else is as in `Mixture`.
+    """
+
+
 class KMeans(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Clustering,
     kind="mixture", fixed={"observable": "normal", "noise": "scalar", "equal_weights": True},
@@ -219,7 +227,7 @@ class KMeans(
     def transform(self, X: ArrayLike) -> Floats:
         """(n, C) the distance of each row of X (n, D) to each center."""
         check_is_fitted(self)
-        rows = self._rows(X)
+        rows = self._known(self._rows(X))
         found, lacks = np.empty((len(rows), len(self.components_))), np.isnan(rows).any(axis=1)
         found[~lacks] = cdist(rows[~lacks], self.components_)
         for c, center in enumerate(self.components_):
@@ -233,8 +241,14 @@ class KMeans(
         return -self._inertia(rows, self._labels(rows))
 
     def _inertia(self, rows: Floats, labels: Labels) -> float:
+        rows = self._known(rows)
         parts = gen_batches(len(rows), max(1, _NUMBERS // rows.shape[1]))
         return float(sum(np.nansum(np.square(rows[part] - self.components_[labels[part]])) for part in parts))
+
+    def _known(self, rows: Floats) -> Floats:
+        """Rows (n, D) without what lies in columns of which `fit` saw no value."""
+        unseen = self.learned_.never_observed
+        return np.where(np.isin(np.arange(rows.shape[1]), unseen), np.nan, rows) if len(unseen) else rows
 
     def _attributes(self, found: Learned, training: Training) -> dict[str, Any]:
         told = super()._attributes(found, training)
