@@ -31,9 +31,12 @@ def spread_rows(rows: Floats, n_seeds: int, rng: np.random.Generator) -> Ints:
     whole = np.zeros((len(rows), padded(rows.shape[1])))
     whole[:, : rows.shape[1]] = _turned(rows)
     table = np.ascontiguousarray(whole.reshape(len(rows), -1, LANES).swapaxes(0, 1))
-    if n_seeds * len(rows) * _n_trials(len(rows), n_seeds) <= _MOST_DISTANCES:
-        return _seeds(table, n_seeds, rng)[0]
-    return _seeds_in_cells(table, n_seeds, rng)
+    # Those of the paper, or three times as many where they are cheap, which saves restarts.
+    n_trials = 2 + int(np.log(n_seeds))
+    n_distances = n_trials * n_seeds * len(rows)
+    if n_distances > _MOST_DISTANCES:
+        return _seeds_in_cells(table, n_seeds, rng)
+    return _seeds(table, n_seeds, 3 * n_trials if 3 * n_distances <= _MOST_DISTANCES else n_trials, rng)[0]
 
 
 def _turned(rows: Floats) -> Floats:
@@ -46,24 +49,19 @@ def _turned(rows: Floats) -> Floats:
     return np.asarray(centered @ scipy.linalg.eigh(second)[1][:, ::-1])
 
 
-def _n_trials(n_rows: int, n_seeds: int) -> int:
-    """Draws for each seed: those of the paper where rows are many, else three times as many, which saves restarts."""
-    usual = 2 + int(np.log(n_seeds))
-    return 3 * usual if 3 * usual * n_rows * n_seeds <= _MOST_DISTANCES else usual
-
-
-def _seeds(table: Floats, n_seeds: int, rng: np.random.Generator) -> tuple[Ints, Ints, Floats]:
+def _seeds(table: Floats, n_seeds: int, n_trials: int, rng: np.random.Generator) -> tuple[Ints, Ints, Floats]:
     """Seeds (C,) among rows (P, R, LANES); for each of these which seed is nearest, and its squared distance."""
     chosen, nearest = np.empty(n_seeds, np.int64), np.empty(table.shape[1], np.int64)
     squares = np.empty(table.shape[1])
-    draws = rng.random((n_seeds, _n_trials(table.shape[1], n_seeds)))
-    _choose(table, draws, chosen, nearest, squares)
+    _choose(table, rng.random((n_seeds, n_trials)), chosen, nearest, squares)
     return chosen, nearest, squares
 
 
 def _seeds_in_cells(table: Floats, n_seeds: int, rng: np.random.Generator) -> Ints:
     """Seeds (C,), some in each of about sqrt(C) cells."""
-    _, cell, squares = _seeds(table, round(np.sqrt(n_seeds)), rng)
+    n_first = max(1, round(np.sqrt(n_seeds)))
+    n_trials = 2 + int(np.log(n_first))
+    _, cell, squares = _seeds(table, n_first, n_trials, rng)
     n_cells = int(cell.max()) + 1
     shares: Floats = np.bincount(cell, squares, n_cells).astype(np.float64)
     sizes = np.bincount(cell, minlength=n_cells).astype(np.int64)
@@ -71,7 +69,7 @@ def _seeds_in_cells(table: Floats, n_seeds: int, rng: np.random.Generator) -> In
     for place, number in enumerate(_divided(n_seeds, shares, sizes)):
         own = np.flatnonzero(cell == place)
         if number:
-            found.append(own[_seeds(np.ascontiguousarray(table[:, own]), int(number), rng)[0]])
+            found.append(own[_seeds(np.ascontiguousarray(table[:, own]), int(number), n_trials, rng)[0]])
     return np.concatenate(found)
 
 
