@@ -20,7 +20,6 @@ Only observed entries enter the sums. The identity is that of Lücke and Warnken
 base over the data in place of its expectation.
 """
 
-from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -28,8 +27,7 @@ from annotated_types import Gt
 from numpy.typing import NDArray
 
 from prosper_ng.components import OneOf, component, kind_of
-from prosper_ng.latents.index_space import IndexSpace
-from prosper_ng.models._activity import SMALLEST_PI
+from prosper_ng.models._components import LEAST_SHARE, ComponentPrior
 from prosper_ng.models._mixture import (
     Prepared,
     Projected,
@@ -38,11 +36,10 @@ from prosper_ng.models._mixture import (
     add_rows,
     fill_gaussian,
     fill_natural,
-    fill_prior,
     laid_out,
     scatter,
 )
-from prosper_ng.models._mixture_start import first_components, n_examples
+from prosper_ng.models._mixture_start import first_components
 from prosper_ng.models.interface import (
     SCALE,
     SMALLEST_SCALE,
@@ -54,15 +51,12 @@ from prosper_ng.models.interface import (
     MStep,
     ParameterSpec,
 )
-from prosper_ng.numerics.constraints import POSITIVE, REAL, Constraint, Simplex
+from prosper_ng.numerics.constraints import POSITIVE, REAL, Constraint
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
-from prosper_ng.numerics.special import floored_shares
 from prosper_ng.numerics.vectors import padded
 from prosper_ng.observables.interface import Observable, pseudo_entropy
 from prosper_ng.observables.normal import Normal
 
-_LEAST_SHARE = 1e-12
-"""A component with less than this part of the rows keeps its values."""
 _LEAST_SPREAD = 1e-3
 """Standard deviations of a component, in units of those of the data: a component of one row would learn 0."""
 _EPS = float(np.finfo(float).eps)
@@ -71,7 +65,7 @@ _LEAST_SIGMA = 1e-6
 
 
 @component
-class Mixture:
+class Mixture(ComponentPrior):
     """Components of which each row is one, seen through any observable."""
 
     n_components: Annotated[int, Gt(0)]
@@ -105,11 +99,6 @@ class Mixture:
         """That of the observable."""
         return self.observable.support
 
-    @cached_property
-    def space(self) -> IndexSpace:
-        """The number of the component."""
-        return IndexSpace(self.n_components)
-
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         """W, V or sigma, pi, as far as there are these; and what values are measured from and in."""
         shape = (n_observed, self.n_components)
@@ -118,9 +107,7 @@ class Mixture:
             specs["sigma"] = ParameterSpec((), SCALE, "standard deviation of the noise", "noise")
         elif self.observable.second is not None:
             specs["V"] = ParameterSpec(shape, self.observable.second, f"{self.observable.meaning} of each component")
-        if not self.equal_weights:
-            pi = ParameterSpec((self.n_components,), Simplex(SMALLEST_PI), "probability of each component", "activity")
-            specs["pi"] = pi
+        specs |= self._pi_spec()
         if self.observable.shifts:
             specs["center"] = ParameterSpec((n_observed,), REAL, "what data are measured from", constant=True)
             shape_of_unit = () if self.noise == "scalar" else (n_observed,)
@@ -133,31 +120,19 @@ class Mixture:
         sums = {name: () if self.noise == "scalar" and name == "T_y_y" else shape for name in self._of_T}
         return {"n": (), "hidden_entropy": (), "base": (), "counts": (self.n_components,), "gaps": shape, **sums}
 
-    def n_examples(self, n_rows: int) -> int:
-        """Rows among which those are chosen to start from."""
-        return n_examples(self.n_components, n_rows)
-
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
         """Rows that are far from each other, by greedy k-means++; what they leave unexplained is the noise."""
         own_units = self.noise == "diagonal"
         W, squares = first_components(moments, self.n_components, self.observable.mean, own_units, rng)
-        params: dict[str, Any] = {"W": W.T}
+        params: dict[str, Any] = {"W": W.T} | self._initial_pi()
         if self.noise == "scalar":
             params["sigma"] = np.sqrt(np.mean(squares))
         elif self.observable.second is not None:
             params["V"] = np.repeat(self.observable.initial_V(squares)[:, None], self.n_components, axis=1)
-        if not self.equal_weights:
-            params["pi"] = np.full(self.n_components, 1 / self.n_components)
         if self.observable.shifts:
             spread = moments.spreads if own_units else moments.spread
             params |= {"center": moments.centers, "unit": 2.0 ** np.round(np.log2(spread))}
         return NamedArrays.of(**params)
-
-    def activity(self, params: NamedArrays) -> Floats:
-        """(C,) pi."""
-        if self.equal_weights:
-            return np.full(self.n_components, 1 / self.n_components)
-        return np.asarray(params["pi"] / params["pi"].sum())
 
     def prepare(self, params: NamedArrays, temperature: float = 1.0) -> Prepared:
         """Tables by components."""
@@ -199,12 +174,6 @@ class Mixture:
             fill_natural(facts, *prepared.tables, constants, projected.base, codes, result)
         return result
 
-    def log_prior(self, prepared: Prepared, codes: Codes) -> Floats:
-        """(n, S) log pi."""
-        result = np.empty(codes.shape[:2])
-        fill_prior(prepared.log_pi, codes, result)
-        return result
-
     def likeness(self, prepared: Prepared, values: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
         """(m, k) expected log probability of what components (m,) make in other components (k,)."""
         if isinstance(self.observable, Normal):
@@ -241,10 +210,9 @@ class Mixture:
     def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """The best parameters; a component without rows keeps its values, or is drawn anew."""
         new = params.copy()
-        if "pi" in step.learn:
-            new["pi"] = floored_shares(sums["counts"], SMALLEST_PI)
+        self._maximize_pi(new, sums, step)
         (W, V), seen, (center, unit) = self._scaled(params), self._seen(sums), self._measure(params)
-        is_known = seen > _LEAST_SHARE * sums["n"]
+        is_known = seen > LEAST_SHARE * sums["n"]
         mean_T = self.observable.mean_T(W, V).copy()
         for mean, name in zip(mean_T, self._of_T, strict=True):
             if sums[name].ndim:
@@ -286,7 +254,7 @@ class Mixture:
 
         What the M-step could not choose freely, since it is at a bound, enters by its cross entropy.
         """
-        pi, (W, V) = self.activity(params), self._scaled(params)
+        W, V = self._scaled(params)
         of_entries = self._seen(sums) * (pseudo_entropy(self.observable, W, V) + np.log(self._measure(params)[1]))
         costs = self._costs(params, sums)
         if self.noise == "scalar":
@@ -300,7 +268,7 @@ class Mixture:
                 low = _LEAST_SPREAD**2 * (1 + 1e-9) if self.observable.shifts else self.observable.second.low
                 is_free_entry &= (low < V) & (high > V)
             total = np.sum(np.where(is_free_entry, of_entries, costs))
-        return float(-np.sum(pi * np.log(pi))) + float((total - sums["base"]) / sums["n"])
+        return self._entropy_of_pi(params) + float((total - sums["base"]) / sums["n"])
 
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
         """(n, D) posterior predictive mean <W_dc>."""
@@ -310,15 +278,13 @@ class Mixture:
 
     def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
         """Rows (n, D) and the components (n, 1) that made them."""
-        edges = np.cumsum(self.activity(params))[:-1]
-        c = np.searchsorted(edges, rng.random(n_rows), side="right")
+        c = self._draw_components(params, n_rows, rng)
         return self._drawn(params, c, rng), c[:, None]
 
     def headline(self, params: NamedArrays) -> dict[str, float]:
-        """The noise, and as how many equal components those that are used count: exp(H[pi])."""
+        """The noise, and as how many equal components those that are used count."""
         found = {"sigma": float(params["sigma"])} if self.noise == "scalar" else {}
-        pi = self.activity(params)
-        return found if self.equal_weights else found | {"n_effective": float(np.exp(-np.sum(pi * np.log(pi))))}
+        return found | self._n_effective(params)
 
     @property
     def _of_T(self) -> tuple[str, ...]:
@@ -380,16 +346,11 @@ class Mixture:
         return self.observable.draw(W, V, rng)
 
     def _treat_unused(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
-        """Leave components without rows as they are, or put them where others have theirs; say so."""
-        unused = np.flatnonzero(sums["counts"] <= _LEAST_SHARE * sums["n"])
-        if len(unused) == 0 or "W" not in step.learn:
+        """Leave components without rows as they are, or put them where others have theirs."""
+        unused, donors = self._unused_and_donors(sums, step)
+        if len(unused) == 0 or step.rng is None:
             return
-        how = "keep their means"
-        if self.unused == "redraw" and step.rng is not None:
-            donors = step.rng.choice(self.n_components, len(unused), p=sums["counts"] / sums["counts"].sum())
-            drawn = 0.5 * (new["W"].T[donors] + self._drawn(new, donors, step.rng))
-            new["W"][:, unused] = self.observable.mean.nearest(drawn).T
-            if "V" in new:
-                new["V"][:, unused] = new["V"][:, donors]
-            how = "were drawn anew"
-        step.notes.append(f"{len(unused)} components that no row belonged to {how}")
+        drawn = 0.5 * (new["W"].T[donors] + self._drawn(new, donors, step.rng))
+        new["W"][:, unused] = self.observable.mean.nearest(drawn).T
+        if "V" in new:
+            new["V"][:, unused] = new["V"][:, donors]
