@@ -101,9 +101,9 @@ def test_likelihoods_are_those_of_gaussian_mixture_from_the_same_start(n_sweeps)
 
 def test_one_component_of_factors_is_factor_analysis():
     rng = np.random.default_rng(1)
-    X = rng.standard_normal((600, 2)) @ rng.normal(0.0, 3.0, (2, 6)) + rng.standard_normal((600, 6))
-    found = MFA(n_factors=2, tol=1e-10, max_iter=500, random_state=1).fit(X)
-    assert found.score(X) == pytest.approx(FactorAnalysis(2, tol=1e-9, max_iter=5000).fit(X).score(X), abs=1e-6)
+    X = rng.standard_normal((300, 1)) @ rng.normal(0.0, 2.0, (1, 6)) + rng.standard_normal((300, 6))
+    found = MFA(n_factors=1, tol=0, max_iter=40, random_state=1).fit(X)
+    assert found.score(X) == pytest.approx(FactorAnalysis(1, tol=1e-9, max_iter=5000).fit(X).score(X), abs=1e-9)
 
 
 def test_the_start_of_its_own_finds_the_clusters():
