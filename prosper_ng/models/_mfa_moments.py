@@ -11,7 +11,7 @@ import numpy as np
 from prosper_ng.models.interface import Floats
 from prosper_ng.numerics.named_arrays import NamedArrays
 
-_ROUNDED = 1e4 * float(np.finfo(float).eps)
+_ROUNDED = 1e6 * float(np.finfo(float).eps)
 """Share of second moments below which too few digits of a variance are left."""
 
 
@@ -88,23 +88,24 @@ def best(sums: NamedArrays, old: Analyzers, learns_W: bool, learns_A: bool) -> t
     """W and A of the highest expected log joint, together with mean and covariance of the factors, which become 0 and
     I; and the mean squared residual of these, (C, D), or (C, 1) over all entries.
 
-    All components must have rows. Where factors are so far from 0 that rounding leaves little of their covariance, A
-    waits for the next time, when they are not.
+    All components must have rows. Where the factors of all rows are so far from 0 that rounding leaves little of their
+    covariance, W moves as if they were no more than N(0, I), and A waits: soon they are nearer. Else statistics would
+    have no digits for ever.
     """
-    moments, W, A, root = moments_of(sums, old), old.W, old.A, old.root
-    shift, scale = np.zeros_like(moments.z), np.tile(np.eye(root.shape[1]), (len(root), 1, 1))
-    n, largest = moments.n[:, :, None], np.trace(moments.z_z, axis1=1, axis2=2) / moments.n[:, 0]
-    if learns_W:
-        W, shift = moments.y / moments.n, moments.z / moments.n
-        moments = moments.about(shift, scale)
+    moments, A, scale = moments_of(sums, old), old.A, np.tile(np.eye(old.root.shape[1]), (len(old.root), 1, 1))
+    n, shift = moments.n[:, :, None], moments.z / moments.n if learns_W else np.zeros_like(moments.z)
+    least = _ROUNDED * np.trace(moments.z_z, axis1=1, axis2=2) / moments.n[:, 0]
+    told = np.linalg.eigvalsh(moments.about(shift, scale).z_z / n)[:, 0] > least
+    shift[~told] = 0.0
+    moments = moments.about(shift, scale)
+    W = (moments.y - np.sum(A * moments.z[:, :, None], axis=1)) / moments.n if learns_W else old.W
     if learns_A:
-        told = np.linalg.eigvalsh(moments.z_z / n)[:, 0] > _ROUNDED * largest
         scale[told] = np.linalg.cholesky(moments.z_z[told] / n[told])
         moments = moments.about(np.zeros_like(shift), scale)
         A = np.where(told[:, None, None], (moments.y_z - W[:, None] * moments.z[:, :, None]) / n, A)
-    origin = old.origin + np.einsum("cfg,cg->cf", root, shift)
+    origin = old.origin + np.einsum("cfg,cg->cf", old.root, shift)
     squares = moments.residual(W, A) / (moments.n * (W.shape[1] / moments.y_y.shape[1]))
-    return Analyzers(W, A, old.Psi, origin, root @ scale), squares
+    return Analyzers(W, A, old.Psi, origin, old.root @ scale), squares
 
 
 def largest_energies(sums: NamedArrays, known: Analyzers) -> float:

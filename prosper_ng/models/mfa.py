@@ -44,6 +44,7 @@ from prosper_ng.models._mfa_moments import (
 from prosper_ng.models._mixture import laid_out
 from prosper_ng.models._mixture_start import first_components
 from prosper_ng.models.interface import Batch, Codes, Floats, Identity, Moments, MStep, ParameterSpec
+from prosper_ng.models.slab.moments import plain
 from prosper_ng.numerics.constraints import POSITIVE, REAL, interval
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.vectors import aligned
@@ -51,6 +52,8 @@ from prosper_ng.observables.normal import Normal
 
 _LEAST_SPREAD = 1e-3
 """Standard deviations of noise, in units of those of the data: a component of few rows would learn 0."""
+_LOADED = 0.3
+"""Standard deviations by factors, in units of those of noise, to start from."""
 _NEAR_0 = interval(-np.inf, np.inf, typical=(-0.5, 0.5))
 _EPS = float(np.finfo(float).eps)
 _LOG_2PI = float(np.log(2 * np.pi))
@@ -103,14 +106,14 @@ class Mfa(ComponentPrior):
         return shapes | {"y_y": squares, "y_z": (C, F, n_observed), "z": (C, F), "z_z": (C, F, F)}
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
-        """Rows that are far from each other, by greedy k-means++; what they leave unexplained is half the noise, half
-        that of factors in random directions."""
+        """Rows that are far from each other, by greedy k-means++; what they leave unexplained is the noise, and factors
+        in random directions are small beside it."""
         own_units = self.noise == "diagonal"
         W, squares = first_components(moments, self.n_components, REAL, own_units, rng)
         squares = np.maximum(squares, Normal.second.low)
         spread = moments.spreads if own_units else moments.spread
         n_observed, C, F = len(squares), self.n_components, self.n_factors
-        directions = rng.standard_normal((n_observed, C, F)) * np.sqrt(squares / F)[:, None, None]
+        directions = _LOADED * rng.standard_normal((n_observed, C, F)) * np.sqrt(squares / F)[:, None, None]
         Psi = np.repeat(squares[:, None], C, axis=1) if own_units else np.full(C, np.mean(squares))
         return NamedArrays.of(
             W=W.T, A=directions, Psi=Psi, **self._initial_pi(),
@@ -179,7 +182,7 @@ class Mfa(ComponentPrior):
         y_y, y_z = sums["y_y"].reshape(self.n_components, -1), sums["y_z"].reshape(-1, len(prepared.center))
         hidden = add_moments(
             *projected, *_tables(prepared), prepared.origin, prepared.root, prepared.spread, prepared.gap_entropies,
-            codes, batch.weighed(weights), _scratch(prepared), complete, counts,
+            plain(codes), plain(batch.weighed(weights)), _scratch(prepared), complete, counts,
             sums["y"], y_y, y_z, sums["z"], sums["z_z"],
         )  # fmt: skip
         sums["n"] += batch.number_of(weights.any(axis=1))
@@ -242,7 +245,9 @@ class Mfa(ComponentPrior):
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
         """(n, D) posterior predictive mean <W_c + A_c z>, in missing entries by what the observed ones tell."""
         result = np.zeros((len(codes), len(prepared.center)))
-        add_means(*projected, *_tables(prepared), prepared.back, codes, weights, _scratch(prepared), result)
+        add_means(
+            *projected, *_tables(prepared), prepared.back, plain(codes), plain(weights), _scratch(prepared), result
+        )
         return result * prepared.unit + weights.sum(axis=1, keepdims=True) * prepared.center
 
     def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
