@@ -1,5 +1,6 @@
 """A few components of a mixture for each row, kept from sweep to sweep, and those near to them (`estep: clusters`)."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Protocol
 
 import numpy as np
@@ -17,6 +18,8 @@ from prosper_ng.models.capabilities import ComparesValues
 from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.numerics.random_streams import Stream
 
+_ENOUGH_CELLS = 16
+"""Squared distances to the components found are then within 0.02 % of those to the nearest (C = 400 and 3,000)."""
 _NUMBERS = 1 << 19
 """Log joints of the first look that are held at a time."""
 
@@ -97,6 +100,10 @@ class Clusters(EStepDefaults):
         """Fewer components."""
         n_states = int(row_bytes / 16)
         return f"choose estep.n_states of {n_states} or less" if n_states else None
+
+    def with_all_states(self) -> "Clusters":
+        """With a first look at so many cells that hardly a row misses its nearest component: no sweeps will mend it."""
+        return replace(self, n_cells=max(self.n_cells, _ENOUGH_CELLS))
 
     def find(self, target: Target, rows: RowArrays | None = None, vary: bool = True) -> Found:
         """The components of each row at the present parameters, better ones in the place of others where `vary` is on.
