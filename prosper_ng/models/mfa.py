@@ -157,22 +157,17 @@ class Mfa(ComponentPrior):
         return result
 
     def likeness(self, prepared: Prepared, values: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
-        """(m, k) expected log probability of what components (m,) make in other components (k,).
+        """(m, k) minus half the squared distances of the means of others (k,) in units of what components (m,) make.
 
-        Of covariances between entries within components (m,) nothing is known here, so that it takes F D operations.
+        So it tells where the rows of a component reach. What others make of these rows would rank wide components first,
+        whatever component is asked for, and half of the neighborhoods would be the same few.
         """
-        means, halves, n_factors = prepared.means, prepared.halves, self.n_factors
-        W, P = means[others], halves[others]
-        width, D = means.shape[1], len(prepared.center)
-        directions = prepared.directions.reshape(-1, n_factors, width)[others]
-        variances = np.zeros((len(values), width))
-        variances[:, :D] = 0.5 / halves[values, :D] + np.sum(np.square(prepared.loadings[values]), axis=2)
-        constants = (prepared.constants - prepared.log_pi)[others]
-        far = np.square(means[values]) @ P.T - 2 * means[values] @ (P * W).T + np.sum(P * W * W, axis=1)
-        along = (means[values] @ directions.reshape(-1, width).T).reshape(len(values), -1, n_factors)
-        along -= np.einsum("kfd,kd->kf", directions, W)
-        together = 0.5 * np.sum(np.square(directions), axis=1) - P
-        return np.asarray(constants - far + 0.5 * np.sum(np.square(along), axis=2) + variances @ together.T)
+        P, W, own = prepared.halves[values], prepared.means[others], prepared.means[values]
+        found = 2 * (P * own) @ W.T - P @ np.square(W).T - np.sum(P * own * own, axis=1)[:, None]
+        for f in range(self.n_factors):
+            directions = prepared.directions[values * self.n_factors + f]
+            found += 0.5 * np.square(directions @ W.T - np.sum(directions * own, axis=1)[:, None])
+        return np.asarray(found)
 
     def accumulate(
         self, prepared: Prepared, projected: Projected, batch: Batch, codes: Codes, weights: Floats, sums: NamedArrays
