@@ -8,7 +8,7 @@ import numpy as np
 from annotated_types import Gt, Lt
 from numpy.typing import NDArray
 
-from prosper_ng.components import settings
+from prosper_ng.components import FilePath, settings
 from prosper_ng.errors import UserError
 from prosper_ng.numerics.named_arrays import NamedArrays
 
@@ -146,6 +146,11 @@ class SourceDefaults:
     name_field: ClassVar[str | None] = None
     held_out: Annotated[float, Gt(0), Lt(1)] | None = None
     """The share of the rows that is not learned from, drawn by the seed: their free energy is told in every sweep."""
+    weights: FilePath | None = None
+    """A file with a number for each row, as how many rows it counts: weights.npy; behind the name of one that holds
+    several, which: rows.h5/weights, table.csv/COLUMN. For mixtures."""
+    coreset: Annotated[int, Gt(0)] | None = None
+    """Learn from as many rows, drawn and weighted so that they stand for all; for mixtures."""
 
     @property
     def may_lack_values(self) -> bool:

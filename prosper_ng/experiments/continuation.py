@@ -64,8 +64,9 @@ def require_same(path: Path, before: Before, loaded: Loaded[RunConfig], parts: A
         )
     if not is_same_data:
         raise UserError(
-            f"{path} holds a run on other data: {where} does not hold the rows that it began with; choose another "
-            "output folder, or bring these data back"
+            f"{path} holds a run on other data: {where} does not hold the rows that it began with"
+            f"{_of_weights(before.data_digest, parts.data_digest)}; choose another output folder, or bring these data "
+            "back"
         )
     moved = differences({"data": then}, {"data": now})
     return f"the data hold the same rows as before, though {'; '.join(moved)}" if moved else None
@@ -129,11 +130,17 @@ def source_identity(config: RunConfig, resolved: Mapping[str, Any]) -> str:
     return identity({"data": resolved["data"], "seed": seed})[:16]
 
 
+def _of_weights(before: str, now: str) -> str:
+    """Says so where the rows have weights."""
+    return ", with the same weights" if "+" in before + now else ""
+
+
 def _prepared(source: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a resolved data section says of what is done to rows, and of which are learned from."""
     kind = source.get("whiten", "none")
     removes = source.get("mean_per", "patch") if source.get("remove_mean", False) else None
-    return removes, kind, None if kind == "none" else source["whiten_epsilon"], source.get("held_out")
+    epsilon = None if kind == "none" else source["whiten_epsilon"]
+    return removes, kind, epsilon, source.get("held_out"), source.get("coreset")
 
 
 def require_fitting(path: Path, found: Checkpoint, state: TrainingState, parts: Assembly) -> None:

@@ -18,22 +18,25 @@ from numpy.typing import NDArray
 from prosper_ng.data.content import Content
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.data.memory_settings import Memory
-from prosper_ng.data.preprocessing import PreparedRows
+from prosper_ng.data.some_rows import SomeRows
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.checkpoint_times import checkpoint_bytes, n_checkpoints, usual_seconds
 from prosper_ng.experiments.run_config import Output, RunConfig
 from prosper_ng.experiments.tasks.interface import Foresees, TaskContext, bytes_after
+from prosper_ng.learning.all_rows import N_ROUNDS
 from prosper_ng.learning.assembly import assemble, blocks_of, held_out_of
 from prosper_ng.learning.census import take_census
 from prosper_ng.learning.memory import Needs, needs_of, sizes_of
 from prosper_ng.learning.rehearsal import rehearse
-from prosper_ng.numerics.named_arrays import NamedArrays, segments
+from prosper_ng.learning.taken_rows import size_of_coreset
+from prosper_ng.numerics.named_arrays import segments
 from prosper_ng.numerics.schedule import points_of, value_at
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.exact_sum import LEAST_CUT, message_length
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import Problem, TrainingState, TruncatedEM
+from prosper_ng.training.held_out import numbers_apart
 from prosper_ng.training.joint_algebra import numbers_of_an_update
 from prosper_ng.training.settings import Training
 from prosper_ng.training.stopping import Stopping
@@ -121,6 +124,8 @@ class Estimate(NamedTuple):
     """When checkpoints are written."""
     places: tuple[int, ...] = ()
     """The number of each sweep among those of its start, where there are restarts."""
+    n_passed: int = 0
+    """All rows where a coreset of them is learned from: two passes choose it, one tells how well all are explained."""
 
     @property
     def most_blocks(self) -> int:
@@ -165,7 +170,8 @@ class Estimate(NamedTuple):
         """Seconds before the first sweep; None without a pilot."""
         if isinstance(self.costs, str):
             return None
-        return _PROGRAM_SECONDS + self.costs.rehearsal + self.costs.row * self.most_blocks * self.blocks.block_rows
+        n_read = self.most_blocks * self.blocks.block_rows + 2 * self.n_passed / self.n_ranks
+        return _PROGRAM_SECONDS + self.costs.rehearsal + self.costs.row * n_read
 
     @property
     def n_checkpoints(self) -> int:
@@ -184,7 +190,9 @@ class Estimate(NamedTuple):
     @property
     def task_seconds(self) -> float | None:
         """Seconds of what the task does after the last sweep, as far as it foresees that; None without a pilot."""
-        return None if isinstance(self.costs, str) else self.costs.task / self.n_ranks
+        if isinstance(self.costs, str):
+            return None
+        return (self.costs.task + N_ROUNDS * self.costs.block * self.n_passed / self.blocks.block_rows) / self.n_ranks
 
     @property
     def seconds(self) -> float | None:
@@ -209,6 +217,7 @@ def estimate(config: RunConfig, n_ranks: int, bandwidth: float = BANDWIDTH) -> E
     config.task.check(dataset, config.model, config.learning.chosen_estep.estep)
     learning, held = config.learning, bytes_after(config.task, dataset)
     blocks, sizes = blocks_of(learning, dataset.n_rows), sizes_of(learning, dataset.n_observed, dataset, held)
+    config.weights_of(dataset)
     held_out_of(learning, blocks)
     needs = (needs_of(sizes, config.memory, blocks, rank, n_ranks) for rank in range(n_ranks))
     training = config.training
@@ -217,7 +226,7 @@ def estimate(config: RunConfig, n_ranks: int, bandwidth: float = BANDWIDTH) -> E
         n_ranks, dataset.n_observed, blocks, training.all_sweeps, max(needs, key=lambda each: each.total),
         traffic_of(config, dataset.n_observed, n_ranks), checkpoint_bytes(sizes, blocks),
         _pilot(config, dataset, blocks), bandwidth, _row_fractions(config, places),
-        config.output, places,
+        config.output, places, 0 if size_of_coreset(learning, dataset.n_rows) is None else dataset.n_rows,
     )  # fmt: skip
 
 
@@ -234,7 +243,8 @@ def traffic_of(config: RunConfig, n_observed: int, n_ranks: int) -> Traffic:
     for what the checks of an M-step of all ranks send again.
     """
     sizes, n_updates = sizes_of(config.learning, n_observed), config.training.updates_per_sweep
-    n_apart = int(config.learning.held_out is not None)
+    is_weighted = config.learning.coreset is not None or getattr(config.data, "weights", None) is not None
+    n_apart = numbers_apart(config.learning.held_out is not None, is_weighted)
     n_segments = len(segments(config.model.statistics(n_observed))) + 2 + n_apart
     n_numbers = message_length(sizes.n_statistics + n_apart, n_segments, 3 + n_ranks)
     is_cut = n_ranks > 1 and sizes.n_statistics + n_apart >= LEAST_CUT
@@ -243,40 +253,22 @@ def traffic_of(config: RunConfig, n_observed: int, n_ranks: int) -> Traffic:
     return Traffic(8 * n_numbers * n_updates, 8 * n_broadcast * n_updates, 8 * n_gathered * n_updates)
 
 
-class _Sample(PreparedRows):
-    """Some blocks of a dataset."""
-
-    truth: NamedArrays | None = None
-
-    def __init__(self, dataset: Dataset, blocks: RowBlocks) -> None:
-        """Up to eight blocks, evenly spread; the last may be smaller than the others."""
-        chosen = np.unique(np.linspace(0, blocks.n_blocks - 1, min(_PILOT_BLOCKS, blocks.n_blocks)).round().astype(int))
-        self._dataset, self._rows = dataset, [blocks.rows(int(block)) for block in chosen]
-        self.n_rows, self.n_observed = sum(map(len, self._rows)), dataset.n_observed
-        self.row_shape, self.where, self.preprocessing = dataset.row_shape, dataset.where, dataset.preprocessing
-        self.n_blocks = len(chosen)
-
-    def raw(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Rows start..stop of the sample."""
-        found, first = [np.empty((0, self.n_observed))], 0
-        for rows in self._rows:
-            begin, end = max(start - first, 0), min(stop - first, len(rows))
-            if begin < end:
-                found.append(self._dataset.raw(rows.start + begin, rows.start + end))
-            first += len(rows)
-        return np.concatenate(found)
+def _sampled(blocks: RowBlocks) -> tuple[NDArray[np.int64], int]:
+    """The rows of up to eight blocks, evenly spread, of which the last may be smaller, and how many blocks."""
+    chosen = np.unique(np.linspace(0, blocks.n_blocks - 1, min(_PILOT_BLOCKS, blocks.n_blocks)).round().astype(int))
+    return np.concatenate([np.arange(rows.start, rows.stop) for rows in map(blocks.rows, chosen.tolist())]), len(chosen)
 
 
 def _pilot(config: RunConfig, dataset: Dataset, blocks: RowBlocks) -> Costs | str:
     """Sweeps without annealing over a sample of the rows; why not, where they do not fit into this machine."""
-    sample = _Sample(dataset, blocks)
-    n_updates = min(blocks.n_parts, sample.n_blocks)
+    numbers, n_blocks = _sampled(blocks)
+    sample, n_updates = SomeRows(dataset, numbers), min(blocks.n_parts, n_blocks)
     training = replace(
         config.training, n_sweeps=1 + _PILOT_SWEEPS, updates_per_sweep=n_updates, block_rows=blocks.block_rows,
         annealing=Annealing(), stopping=Stopping(), restarts=1, restart_sweeps=None,
     )  # fmt: skip
     memory = Memory(precision=config.memory.precision)
-    learning = replace(config.learning, training=training, memory=memory, held_out=None)
+    learning = replace(config.learning, training=training, memory=memory, held_out=None, coreset=None)
     try:
         parts = assemble(learning, sample, SerialCommunicator())
     except UserError as error:
@@ -290,7 +282,7 @@ def _pilot(config: RunConfig, dataset: Dataset, blocks: RowBlocks) -> Costs | st
     prepare = _shortest(lambda: config.model.prepare(state.params, 1.0))
     blocks_at = [max(median(each["e_step"] for each in found) - n_updates * prepare, 0.0) for found in measured]
     local, m_step = (median(each[name] for each in last) / n_updates for name in ("communication", "m_step"))
-    by_point = tuple((point, seconds / sample.n_blocks) for point, seconds in zip(points, blocks_at, strict=True))
+    by_point = tuple((point, seconds / n_blocks) for point, seconds in zip(points, blocks_at, strict=True))
     n_sweeps = sum(map(len, measured))
     context = TaskContext(parts.problem, dataset)
     task = config.task.seconds_after(context, state) if isinstance(config.task, Foresees) else 0.0
@@ -300,7 +292,7 @@ def _pilot(config: RunConfig, dataset: Dataset, blocks: RowBlocks) -> Costs | st
         by_point[-1][1],
         local,
         m_step,
-        sample.n_blocks,
+        n_blocks,
         n_sweeps,
         scheduled,
         reading / sample.n_rows,

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prosper_ng.config import Loaded
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.data.memory_settings import Memory
-from prosper_ng.data.preprocessing import PreparedRows
+from prosper_ng.data.some_rows import SomeRows
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.continuation import DATA_DIGEST, Before, require_same_computation
 from prosper_ng.experiments.run import files_read_by
@@ -21,7 +20,6 @@ from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.tasks.interface import bytes_after
 from prosper_ng.learning.assembly import assemble, blocks_of, require_fitting_settings
 from prosper_ng.learning.memory import planned, sizes_of
-from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.paths import nearest, path_of
 from prosper_ng.storage.own_files import require_run_folder
@@ -62,10 +60,12 @@ def preview(loaded: Loaded[RunConfig], folder: Path) -> Preview:
     settings = replace(config.learning, memory=Memory(precision=config.memory.precision))
     if not is_whole:
         training = replace(config.training, updates_per_sweep=1, block_rows=None, stopping=Stopping())
-        settings = replace(settings, training=training, held_out=None)
-    looked_at = dataset if is_whole else _FirstRows(dataset, n_rows)
+        settings = replace(settings, training=training, held_out=None, coreset=None)
+    weights = config.weights_of(dataset)
+    looked_at = dataset if is_whole else SomeRows(dataset, np.arange(n_rows))
+    weighed = weights if is_whole or weights is None else SomeRows(weights, np.arange(n_rows))
     warnings = list(_too_large(config, dataset))
-    parts = assemble(settings, looked_at, comm, source=config.data)
+    parts = assemble(settings, looked_at, comm, source=config.data, weights=weighed)
     where = "" if is_whole else f"of the first {n_rows:,} rows: "
     warnings += [f"{where}{warning}" for warning in parts.warnings]
     note = look_at_folder(loaded, folder, parts.data_digest if is_whole else None)
@@ -81,7 +81,7 @@ def open_fitting(config: RunConfig, dataset: Dataset | None = None) -> Dataset:
     """
     dataset = config.data.open(config.seed) if dataset is None else dataset
     config.task.check(dataset, config.model, config.learning.chosen_estep.estep)
-    require_fitting_settings(config.learning, dataset)
+    require_fitting_settings(config.learning, dataset, getattr(config.data, "weights", None) is not None)
     return dataset
 
 
@@ -122,17 +122,3 @@ def _too_large(config: RunConfig, dataset: Dataset) -> Iterator[str]:
         planned(config.learning, sizes, blocks, SerialCommunicator(), of_image)
     except UserError as error:
         yield f"not on this machine alone: {error}"
-
-
-class _FirstRows(PreparedRows):
-    """The first rows of a dataset, with the numbers that they have there."""
-
-    truth: NamedArrays | None = None
-
-    def __init__(self, dataset: Dataset, n_rows: int) -> None:
-        self.n_rows, self.n_observed, self._dataset = n_rows, dataset.n_observed, dataset
-        self.row_shape, self.where, self.preprocessing = dataset.row_shape, dataset.where, dataset.preprocessing
-
-    def raw(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Rows start..stop of the dataset."""
-        return self._dataset.raw(start, stop)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -39,7 +39,7 @@ from prosper_ng.paths import path_of
 from prosper_ng.storage.history import History
 from prosper_ng.storage.own_files import files_named_in, files_of_run, require_run_folder
 from prosper_ng.storage.provenance import collect
-from prosper_ng.storage.run_record import RunFileError, read_run
+from prosper_ng.storage.run_record import ALL_ROWS, RunFileError, read_run
 from prosper_ng.storage.status import StatusError, read_status
 from prosper_ng.training.em import Problem, SweepReport, TrainingState
 
@@ -142,7 +142,8 @@ def run(
         ending = train(parts, config.training, state, keeper, requests)
         kept.checkpoint(state)
         context = TaskContext(parts.problem, parts.dataset, parts.unknown, kept.path, listener.show, requests)
-        return _conclude(config, context, state, kept, ending, requests)
+        told = partial(_told_of_all_rows, parts, state, listener)
+        return _conclude(config, context, state, kept, ending, requests, told)
 
 
 def _notes(config: RunConfig, parts: Assembly, compiled: compiling.Tally, found: Sequence[str]) -> Iterator[str]:
@@ -153,6 +154,9 @@ def _notes(config: RunConfig, parts: Assembly, compiled: compiling.Tally, found:
         yield str(compiled)
     yield f"E-step: {config.learning.chosen_estep.reason}"
     yield from parts.dataset.notes
+    if parts.everything is not None:
+        n_rows, n_all = parts.problem.blocks.n_rows, parts.dataset.n_rows
+        yield f"a coreset of {n_rows} of {n_all} rows is learned from, weighted to stand for all"
     held_out = parts.problem.held_out
     if held_out is not None:
         fitted = "" if parts.dataset.preprocessing.whitening is None else "; whitening was fitted to all of them"
@@ -198,11 +202,12 @@ def assemble_run(config: RunConfig, comm: Communicator, folder: Path = Path(), a
     """
     with collectively(comm, "opening the data"):
         dataset = config.data.open(config.seed) if asked is None else asked.dataset
+        weights = config.weights_of(dataset) if asked is None else asked.weights
         config.task.check(dataset, config.model, config.learning.chosen_estep.estep)
     held = bytes_after(config.task, dataset)
     if asked is not None:
-        return assemble(config.learning, dataset, comm, folder, start=asked.start, bytes_after=held)
-    return assemble(config.learning, dataset, comm, folder, config.data, bytes_after=held)
+        return assemble(config.learning, dataset, comm, folder, None, asked.start, held, weights)
+    return assemble(config.learning, dataset, comm, folder, config.data, None, held, weights)
 
 
 def _rehearse_task(task: Task, dataset: Dataset, problem: Problem, state: TrainingState) -> None:
@@ -275,9 +280,15 @@ def _elapsed(history: History) -> float:
 
 
 def _conclude(
-    config: RunConfig, context: TaskContext, state: TrainingState, kept: RunFolder, ending: Ending, asked: StopRequests
+    config: RunConfig,
+    context: TaskContext,
+    state: TrainingState,
+    kept: RunFolder,
+    ending: Ending,
+    asked: StopRequests,
+    told: Callable[[], dict[str, Any]],
 ) -> Outcome:
-    """The task's results where the run is finished, and the last entries in the run folder."""
+    """The task's results where the run is finished, with what is `told` beside, and the last entries in the folder."""
     results: dict[str, Any] = {}
     sentence, problem = ending.sentence, context.problem
     if ending.finished:
@@ -288,13 +299,22 @@ def _conclude(
             sentence = f"stopped by {by} after the last sweep, before task {kind_of(config.task)} came to its results"
             ending = Ending(False, sentence)
     if ending.finished:
-        results |= _dictionary_to_show(problem, context.dataset, state) | _of_restarts(state)
+        results |= _dictionary_to_show(problem, context.dataset, state) | _of_restarts(state) | told()
         line = config.task.closing_line(results) if problem.comm.is_root else None
         sentence = line or sentence
     free_energies = kept.history.columns().get("free_energy", np.zeros(0))
     digest = run_digest(problem, state, free_energies)
     kept.finish("finished" if ending.finished else "stopped", digest, ending.sentence, results)
     return Outcome(ending.finished, sentence, results, kept.path)
+
+
+def _told_of_all_rows(parts: Assembly, state: TrainingState, listener: RunListener) -> dict[str, Any]:
+    """How well all rows are explained, where a coreset of them was learned from, which the log has as well."""
+    found = parts.on_all_rows(state.params)
+    if found is None:
+        return {}
+    listener.note(found.sentence)
+    return {ALL_ROWS: found.results}
 
 
 def _of_restarts(state: TrainingState) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from prosper_ng.components import FilePath, Name, NotComputedWith, OneOf, Seed, settings
+from prosper_ng.components import FilePath, Name, NotComputedWith, OneOf, Seed, kind_of, settings
 from prosper_ng.config.editor_schema import kind_is
 from prosper_ng.config.first_fields import not_computed_with
-from prosper_ng.data.dataset import Source
+from prosper_ng.data.dataset import Dataset, Source
 from prosper_ng.data.memory_settings import Memory
+from prosper_ng.data.sources._weights import require_one_each, weights_in_file
 from prosper_ng.data.support import noise_refused
 from prosper_ng.estep.auto import Auto
 from prosper_ng.estep.interface import EStep
@@ -76,11 +77,15 @@ class RunConfig:
     """What is written, where, and how often."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError where noise is added to data that may not be any number."""
+        """Raise ValueError where noise is added to data that may not be any number, or a task needs all rows."""
         noise = [("training.annealing.data_noise", self.training.annealing.adds_noise)]
         refusal = noise_refused(self.model, self.data, noise)
         if refusal is not None:
             raise ValueError(refusal)
+        if getattr(self.data, "coreset", None) is not None and not isinstance(self.task, Train):
+            raise ValueError(
+                f"task {kind_of(self.task)} is about all rows, and data.coreset learns from some; leave one of them out"
+            )
 
     @staticmethod
     def schema_of_left_open() -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -107,8 +112,18 @@ class RunConfig:
             training = replace(training, start=getattr(self.task, "start_with_gaps", None))
         return LearningSettings(
             seed=self.seed, model=self.model, estep=self.estep, training=training, memory=self.memory,
-            held_out=getattr(self.data, "held_out", None),
+            held_out=getattr(self.data, "held_out", None), coreset=getattr(self.data, "coreset", None),
         )  # fmt: skip
+
+    def weights_of(self, rows: Dataset) -> Dataset | None:
+        """(N, 1) as how many rows each of these counts; None where each is one.
+
+        Raises DataError where there is not one for each.
+        """
+        written = getattr(self.data, "weights", None)
+        found = None if written is None else weights_in_file(written)
+        require_one_each(found, rows)
+        return found
 
 
 def not_science(config: RunConfig) -> tuple[str, ...]:

@@ -67,6 +67,9 @@ class Learned:
     """What to call it in errors and in files of results: the run folder or file, as the user named it."""
     ending: str | None = None
     """Why learning ended, in a sentence, where it is known."""
+    on_all_rows: Mapping[str, float] = field(default_factory=dict)
+    """Where a coreset was learned from, how well all rows are explained: `n_rows`, `free_energy` per row, and with one
+    noise for all `mean_squared_error` per value; else empty."""
 
     @property
     def chosen_estep(self) -> Choice:

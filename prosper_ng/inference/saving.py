@@ -24,6 +24,7 @@ from prosper_ng.storage.own_files import files_of_run, require_no_input
 from prosper_ng.storage.provenance import source, versions
 from prosper_ng.storage.result_file import require_place
 from prosper_ng.storage.run_file import RunFile, StoredConfig
+from prosper_ng.storage.run_record import ALL_ROWS
 
 if TYPE_CHECKING:
     from prosper_ng.inference.learned import Learned
@@ -71,6 +72,7 @@ def save(known: "Learned", path: Path, force: bool = False) -> None:
         file.set_parameters(NamedArrays.of(**earlier), keep_as_sweep=int(sweep))
     file.set_parameters(known.params)
     file.set_preprocessing(known.preprocessing.arrays())
+    file.set_results({ALL_ROWS: known.on_all_rows} if known.on_all_rows else {})
     trouble = file.flush()
     if trouble is not None:
         raise UserError(trouble)

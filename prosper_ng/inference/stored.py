@@ -22,7 +22,7 @@ from prosper_ng.parallel.failure import collectively
 from prosper_ng.paths import path_of
 from prosper_ng.storage.plug_ins import changed, require_here
 from prosper_ng.storage.run_file import NAME
-from prosper_ng.storage.run_record import RunRecord, not_of_this_version, read_run
+from prosper_ng.storage.run_record import ALL_ROWS, RunRecord, not_of_this_version, read_run
 
 _OF_THE_RUN = ("name", "data", "training", "task", "memory", "output")
 """Sections of a run's configuration on which a model with its parameters does not depend."""
@@ -118,6 +118,7 @@ def _from_record(record: RunRecord, path: Path, overrides: Sequence[str]) -> Lea
         name=str(attributes.get("name", record.config.get("name", "learned"))),
         origin=str(path),
         ending=attributes.get("ending") or _ending_of(record),
+        on_all_rows=record.results.get(ALL_ROWS, {}),
     )
     data = _sections(record, "seed", "data")
     doubts = tuple(f"{record.path}: {line}" for line in changed(record.plug_ins, config))

@@ -1,6 +1,6 @@
 """Data and settings put together to a problem that can be trained on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prosper_ng.components import kind_of
-from prosper_ng.data.content import Content, compile_reading, local_rows
+from prosper_ng.data.content import compile_reading
 from prosper_ng.data.dataset import NO_COLUMNS, Columns, Dataset, Source
-from prosper_ng.data.magnitudes import require_not_all_tiny, require_squares
 from prosper_ng.data.row_file import mapped_array
-from prosper_ng.data.support import require_support
+from prosper_ng.data.some_rows import SomeRows
 from prosper_ng.errors import UserError
 from prosper_ng.learning import memory
+from prosper_ng.learning.all_rows import OnAllRows, on_all_rows
 from prosper_ng.learning.census import Census, equal_columns, take_census
 from prosper_ng.learning.census_warnings import Case, warnings_of
+from prosper_ng.learning.coreset import AllRows
 from prosper_ng.learning.elements import first_elements
 from prosper_ng.learning.initial import Given, columns_told, given_parameters, initial_parameters
 from prosper_ng.learning.settings import LearningSettings
+from prosper_ng.learning.taken_rows import size_of_coreset, take_rows
 from prosper_ng.models.capabilities import offers
 from prosper_ng.models.interface import DiscreteLatents, learnable
 from prosper_ng.models.roles import noise_covariance
@@ -33,13 +34,10 @@ from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows, small_blocks
 from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.paths import path_of
-from prosper_ng.training.data_selection import Rows
 from prosper_ng.training.em import Initial, Problem, TrainingState, start
 from prosper_ng.training.held_out import HeldOut
 from prosper_ng.training.requirements import check_model
 from prosper_ng.training.restarts import seed_of
-
-Floats = NDArray[np.float64]
 
 _ALL_ALIKE = (
     "training.restarts: all starts begin with the same parameters, which are given; only what is drawn while they are "
@@ -56,7 +54,7 @@ class Assembly(NamedTuple):
     plan: memory.MemoryPlan | None
     """The memory of all ranks, on root."""
     data_digest: str
-    """Of what the source holds; see `Content`."""
+    """Of what the source holds; see `Taken`."""
     unknown: Columns
     """The columns of which nothing can be known: no value is observed, and no file of parameters tells of them."""
     missing: bool
@@ -67,10 +65,22 @@ class Assembly(NamedTuple):
     """Makes the arrays of what is kept of rows, by shape and type."""
     warnings: tuple[str, ...] = ()
     """What is doubtful about the data."""
+    everything: AllRows | None = None
+    """All rows, where a coreset of them is learned from."""
 
     def start(self) -> TrainingState:
         """The state before the first sweep."""
         return start(self.problem, self.initial, self.allocate)
+
+    def on_all_rows(self, params: NamedArrays) -> OnAllRows | None:
+        """What learned parameters make of all rows, in one pass; None where all were learned from.
+
+        All ranks call it together.
+        """
+        problem = self.problem
+        if self.everything is None:
+            return None
+        return on_all_rows(self.everything, problem.model, problem.estep, params, problem.seed)
 
 
 def assemble(
@@ -81,11 +91,13 @@ def assemble(
     source: Source | None = None,
     start: Given | None = None,
     bytes_after: int = 0,
+    weights: Dataset | None = None,
 ) -> Assembly:
     """Data, model and first parameters; each rank reads its own rows. Scratch files go to `folder`.
 
     `source` is the component that the rows come from, where there is one, and `start` holds parameters to start from.
-    `bytes_after` are held after the last sweep, beyond those of the dataset.
+    `bytes_after` are held after the last sweep, beyond those of the dataset. `weights` (N, 1) say how many rows each
+    counts as.
     Raises UserError on all ranks where data and settings do not fit together, or into the memory, or where there is
     nothing to learn from.
     """
@@ -93,35 +105,46 @@ def assemble(
     with collectively(comm, "opening the data"):
         _require_names(settings, dataset)
     blocks = blocks_of(settings, dataset.n_rows)
-    held_out = held_out_of(settings, blocks)
+    held_out_of(settings, blocks)
     with collectively(comm, "choosing the states"):
-        sizes = _require_estep(settings, dataset, bytes_after)
+        sizes = _require_estep(settings, dataset, bytes_after, weights is not None)
+        sizes = sizes._replace(is_weighted=weights is not None or settings.coreset is not None)
     plan = memory.planned(settings, sizes, blocks, comm, dataset.as_image is not None)
-    owned = blocks.owned_rows(comm.rank, comm.size)
-    content = Content(dataset)
     warm_up(comm, partial(_rehearse_start, settings, dataset.n_observed, blocks))
-    values = _read(content, settings, owned, comm, scratch)
-    problem = Problem(settings.model, settings.chosen_estep.estep, values, blocks, comm, settings.seed, held_out)
+    taken = take_rows(settings, dataset, weights, comm, scratch, partial(blocks_of, settings))
+    problem = Problem(
+        settings.model, settings.chosen_estep.estep, taken.values, taken.blocks, comm, settings.seed,
+        held_out_of(settings, taken.blocks), taken.weights,
+    )  # fmt: skip
     with collectively(comm, "initializing the parameters"):
         given = given_parameters(settings, dataset.n_observed, start)
         told = columns_told(settings, dataset.n_observed, given)
-    keeps_states = settings.memory.keeps_states(len(owned) * sizes.row_bytes)
+    keeps_states = settings.memory.keeps_states(len(taken.values) * sizes.row_bytes)
     allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
-    census = take_census(problem)
+    census = _numbered_as(taken.dataset, take_census(problem))
     unknown = np.setdiff1d(census.never_observed, told)
-    doubts = (*dataset.doubts, *settings.training.doubts)
+    doubts = (*dataset.doubts, *settings.training.doubts, *_of_coreset(settings, dataset))
     warnings = (*doubts, *_warnings(settings, dataset, source, problem, census, unknown))
-    missing = bool((census.n_observed < problem.n_learned_from).any())
+    missing = bool((census.n_observed < census.moments.n_rows).any())
 
     def begin(seed: int) -> NamedArrays:
         seeded = replace(settings, seed=seed)
-        elements = first_elements(seeded, problem, dataset, census.moments, missing)
+        elements = first_elements(seeded, problem, taken.dataset, census.moments, missing)
         return initial_parameters(seeded, problem, given, census.moments._replace(elements=elements))
 
     initial = begin(settings.seed)
     if settings.training.restarts > 1 and begin(seed_of(settings.seed, 1)).buffer.tobytes() == initial.buffer.tobytes():
         warnings += (_ALL_ALIKE,)
-    return Assembly(dataset, problem, initial, plan, content.digest(comm), unknown, missing, begin, allocate, warnings)
+    return Assembly(
+        dataset, problem, initial, plan, taken.digest, unknown, missing, begin, allocate, warnings, taken.everything
+    )
+
+
+def _numbered_as(dataset: Dataset, census: Census) -> Census:
+    """What was counted, with rows of a coreset by the numbers that they have among all."""
+    if not isinstance(dataset, SomeRows):
+        return census
+    return census._replace(first_empty=tuple(int(dataset.numbers[row]) for row in census.first_empty))
 
 
 def _rehearse_start(settings: LearningSettings, n_observed: int, blocks: RowBlocks) -> None:
@@ -134,25 +157,18 @@ def _rehearse_start(settings: LearningSettings, n_observed: int, blocks: RowBloc
         initial_parameters(settings, problem, Given({}), take_census(problem).moments)
 
 
-def _read(content: Content, settings: LearningSettings, owned: range, comm: Communicator, scratch: Path) -> Rows:
-    """The rows of this rank, of which each is one that the model can have made, and can be squared."""
-    dataset, dtype, largest = content.dataset, np.dtype(settings.memory.dtype), [0.0]
-
-    def read(start: int, stop: int) -> Floats:
-        rows = content.read(start, stop)
-        largest.append(require_squares(rows, start, dataset.where, dtype))
-        require_support(rows, start, settings.model, dataset.where, dataset.preprocessing)
-        return rows
-
-    with collectively(comm, "reading the data"):
-        values = local_rows(read, dataset, owned, settings.memory, dtype, scratch, dataset.read)
-    require_not_all_tiny(max(largest), dtype, comm)
-    return values
+def _of_coreset(settings: LearningSettings, dataset: Dataset) -> Iterator[str]:
+    if settings.coreset is not None and size_of_coreset(settings, dataset.n_rows) is None:
+        yield f"coreset: {settings.coreset} rows are no fewer than the {dataset.n_rows} there are; all are learned from"
 
 
 def blocks_of(settings: LearningSettings, n_rows: int) -> RowBlocks:
-    """The blocks that the rows of a run are cut into; raises UserError where there are more updates than blocks."""
+    """The blocks that the rows of a run are cut into, or a coreset of so many rows.
+
+    Raises UserError where there are more updates than blocks.
+    """
     model: Any = settings.model
+    n_rows = size_of_coreset(settings, n_rows) or n_rows
     n_latents = model.space.n_latents if offers(model, DiscreteLatents) else 0
     n_parts = settings.training.updates_per_sweep
     block_rows = settings.training.block_rows or default_block_rows(n_rows, n_parts, n_latents)
@@ -184,17 +200,23 @@ def held_out_of(settings: LearningSettings, blocks: RowBlocks) -> HeldOut | None
     return found
 
 
-def require_fitting_settings(settings: LearningSettings, dataset: Dataset) -> None:
-    """Raise UserError where data and settings do not fit together by shapes and names; no row is read for it."""
+def require_fitting_settings(settings: LearningSettings, dataset: Dataset, weighted: bool = False) -> None:
+    """Raise UserError where data and settings do not fit together by shapes and names; no row is read for it.
+
+    `weighted` says whether there are weights.
+    """
     _require_names(settings, dataset)
     held_out_of(settings, blocks_of(settings, dataset.n_rows))
-    _require_estep(settings, dataset)
+    _require_estep(settings, dataset, weighted=weighted)
     given_parameters(settings, dataset.n_observed)
 
 
-def _require_estep(settings: LearningSettings, dataset: Dataset, bytes_after: int = 0) -> memory.Sizes:
+def _require_estep(
+    settings: LearningSettings, dataset: Dataset, bytes_after: int = 0, weighted: bool = False
+) -> memory.Sizes:
     """The sizes that E-step and model come to; UserError where these do not fit each other."""
-    check_model(settings.model, settings.chosen_estep.estep, settings.training)
+    weighted = weighted or settings.coreset is not None
+    check_model(settings.model, settings.chosen_estep.estep, settings.training, weighted)
     return memory.sizes_of(settings, dataset.n_observed, dataset, bytes_after)
 
 

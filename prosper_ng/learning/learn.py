@@ -46,6 +46,8 @@ class Asked(NamedTuple):
     dataset: Dataset
     start: Given | None = None
     """Parameters to start from."""
+    weights: Dataset | None = None
+    """(N, 1) as how many rows each row counts."""
     on_sweep: OnSweep | None = None
     """Is called by root after each sweep, and ends learning where it returns True."""
 
@@ -81,7 +83,8 @@ def learn_in_memory(asked: Asked, ranks: Communicator, progress: bool = False) -
     """
     settings = asked.settings
     with compiling.told(ranks.is_root):
-        parts = assemble(settings, asked.dataset, ranks, Path(gettempdir()), start=asked.start)
+        folder = Path(gettempdir())
+        parts = assemble(settings, asked.dataset, ranks, folder, start=asked.start, weights=asked.weights)
         if ranks.is_root:
             for warning in parts.warnings:
                 warn(warning)
@@ -97,7 +100,9 @@ def learn_in_memory(asked: Asked, ranks: Communicator, progress: bool = False) -
         raise
     finally:
         shown.close()
-    return _result(settings, parts, keeper, _digest(parts, state, keeper.history), ending.sentence)
+    found = _result(settings, parts, keeper, _digest(parts, state, keeper.history), ending.sentence)
+    told = parts.on_all_rows(state.params)
+    return found if told is None else replace(found, on_all_rows=told.results)
 
 
 class _Keeper:

@@ -7,7 +7,7 @@ parameters, a rank of N_r rows needs, in bytes:
 | --- | --- |
 | data | p N_r D, p = 8 or, in single precision, 4; nothing where rows stay in a file, or beyond 1 GiB in a picture |
 | state sets | N_r R, R bytes that the E-step keeps of each row: S (8 w + 8) for S states with their log joints |
-| block | n (32 D + 8 H (3 (K - 1) + 2) + C (8 w + 8) + 24 L), C states copied or proposed, L of them weighed |
+| block | n (32 D + 8 H (3 (K - 1) + 2) + C (8 w + 8) + 24 L), C states copied or proposed, L weighed; weights 8 N_r |
 | statistics | 8 P (12 + 3 for MPI), and on root + 8 P' for each update in a sweep |
 | M-step | 40 U on root; 16 H^2 on other ranks where they help with second moments, from H = 1024 on |
 | parameters | 8 * 4 Q, and on root 8 * 4 M for M numbers that the M-step remembers |
@@ -71,6 +71,8 @@ class Sizes(NamedTuple):
     """What the dataset holds itself, on every rank."""
     is_held: bool = False
     """Whether rows are cut out of that."""
+    is_weighted: bool = False
+    """Whether each row has a weight."""
 
 
 class Needs(NamedTuple):
@@ -153,7 +155,7 @@ def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: i
     return Needs(
         data * keeps_data,
         states if memory.keeps_states(states) else 0,
-        n_together * of_row + kept,
+        n_together * of_row + kept + 8 * n_rows * sizes.is_weighted,
         8 * (sizes.n_statistics * n_buffers + of_matrices + sizes.n_kept * blocks.n_parts * is_root),
         8 * 4 * (sizes.n_parameters + sizes.n_remembered * is_root),
         PROGRAM + sizes.held_bytes,

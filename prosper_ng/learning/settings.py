@@ -29,6 +29,8 @@ class LearningSettings:
     """What is held in memory, and how."""
     held_out: Annotated[float, Gt(0), Lt(1)] | None = None
     """The share of the rows that is not learned from."""
+    coreset: Annotated[int, Gt(0)] | None = None
+    """How many rows stand for all."""
 
     @property
     def chosen_estep(self) -> Choice:

@@ -10,6 +10,7 @@ from prosper_ng.config import Loaded
 from prosper_ng.data.content import require_same_rows
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.sources._in_hand import dataset_of
+from prosper_ng.data.sources._weights import require_one_each, weights_in_hand
 from prosper_ng.data.sources.array import Array
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import EStep
@@ -44,6 +45,8 @@ def learn(
     seed: int = 0,
     missing: bool = False,
     held_out: float | None = None,
+    weights: Any = None,
+    coreset: int | None = None,
     memory: Memory | Fields | None = None,
     comm: Any = None,
     n_jobs: int | None = None,
@@ -58,9 +61,10 @@ def learn(
     frame, of which the columns keep their names; or a `Dataset` of this package. `model`, `estep`, `training` and
     `memory` are components, or mappings as a configuration has them, or a kind. `start` holds parameters to start from,
     by symbol, or is an earlier result; what it lacks is found from the data. The share `held_out` of the rows is not
-    learned from, and the history has their `held_out_free_energy`. After each sweep
-    `on_sweep(report, params)` is called; where it returns True, learning ends. `progress` is shown on terminals and in
-    notebooks, always with True, never with False.
+    learned from, and the history has their `held_out_free_energy`. For mixtures, `weights` (N,) say as how many rows
+    each counts, and with `coreset` so many rows are drawn and weighted that they stand for all: then the result has
+    `on_all_rows`. After each sweep `on_sweep(report, params)` is called; where it returns True, learning ends.
+    `progress` is shown on terminals and in notebooks, always with True, never with False.
 
     On an MPI communicator `comm` of mpi4py all ranks call it together, with the same arguments and the same data: each
     reads its own rows, root alone calls `on_sweep`, and all get the result, root with the history. Numbers do not
@@ -81,9 +85,10 @@ def learn(
 
     def prepare() -> Asked:
         given = {"model": model, "estep": estep, "training": training or {}, "memory": memory or {}}
-        settings = settings_of(seed=seed, held_out=held_out, **given)
-        dataset = dataset_of(data, missing=missing)
-        return Asked(settings, dataset, None if start is None else given_by(start, dataset), on_sweep)
+        settings = settings_of(seed=seed, held_out=held_out, coreset=coreset, **given)
+        dataset, numbers = dataset_of(data, missing=missing), None if weights is None else weights_in_hand(weights)
+        require_one_each(numbers, dataset)
+        return Asked(settings, dataset, None if start is None else given_by(start, dataset), numbers, on_sweep)
 
     if folder is None:
         return together(comm, n_jobs, prepare, partial(_learn_in_memory, is_shown=is_shown))
@@ -125,7 +130,7 @@ def _config_of(asked: Asked, path: Path) -> Loaded[RunConfig]:
         {
             "name": name_from(path.name),
             "seed": settings.seed,
-            "data": {**Array.of(asked.dataset), "held_out": settings.held_out},
+            "data": {**Array.of(asked.dataset), "held_out": settings.held_out, "coreset": settings.coreset},
             "model": settings.model,
             "estep": settings.estep,
             "training": settings.training,

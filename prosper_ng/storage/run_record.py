@@ -20,6 +20,8 @@ from prosper_ng.storage import hdf5, parameter_history, run_file
 from prosper_ng.storage.foreign import other_content, other_file
 from prosper_ng.storage.status import Status, StatusError, read_status
 
+ALL_ROWS = "all_rows"
+"""Of the results: how well all rows are explained, where a coreset of them was learned from."""
 _COURSE = {"sweep", "temperature", "data_pruning", "settled", "n_rows_used", "n_accepted"}
 """Columns of the history that say where in its course a run is, not what came out."""
 

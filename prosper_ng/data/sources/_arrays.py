@@ -3,11 +3,12 @@
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any, NamedTuple, Protocol, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self
 
 import annotated_types
 import numpy as np
@@ -159,6 +160,9 @@ class ArraySource(Prepares, SourceDefaults):
     """The shape to look at a row in, such as [10, 10] or [8, 8, 3]: height, width, and channels where there are any.
     The dictionary is drawn in it."""
 
+    takes_vectors: ClassVar[bool] = False
+    """Whether a vector is a table of one column, as it is where single numbers are read."""
+
     def __post_init__(self) -> None:
         """Raise ValueError where rows with missing values would be whitened, or data points could lie on two axes."""
         if self.missing and self.whiten != "none":
@@ -189,6 +193,12 @@ class ArraySource(Prepares, SourceDefaults):
         """The array in the `file`; raises DataError where it cannot be read or is no table of numbers."""
         raise NotImplementedError
 
+    def column(self) -> Table:
+        """The same where a vector is a table of one column; raises DataError as `table` does."""
+        found = copy(self)
+        object.__setattr__(found, "takes_vectors", True)
+        return views.flat(found.table())
+
     def open(self, seed: int) -> ArrayDataset:
         """The dataset; nothing in it depends on the seed."""
         return ArrayDataset(self._whole_table(), self.remove_mean, self.whiten, self.whiten_epsilon, self.missing)
@@ -210,15 +220,16 @@ class ArraySource(Prepares, SourceDefaults):
 
 
 def table_shape(
-    where: str, shape: tuple[int, ...], dtype: np.dtype[Any], flatten: bool | None = None
+    where: str, shape: tuple[int, ...], dtype: np.dtype[Any], flatten: bool | None = None, takes_vectors: bool = False
 ) -> tuple[int, int]:
     """The shape as (N, D); raises DataError where it is not that of a table of real numbers.
 
-    `flatten` is the switch that makes rows of data points of two or more dimensions, None where there is none to set.
+    `flatten` is the switch that makes rows of data points of two or more dimensions, None where there is none to set. A
+    vector is one where it `takes_vectors`.
     """
     if dtype.kind not in "biuf":
         raise DataError(f"{where} holds {_plainly(dtype)}; only real numbers can be learned from")
-    if len(shape) != 2 and not (flatten and len(shape) > 2):
+    if len(shape) != 2 and not (flatten and len(shape) > 2) and not (takes_vectors and len(shape) == 1):
         hint = (
             f"; save it as ({shape[0]}, 1) if every number is a data point, cut into windows if it is a trace"
             if len(shape) == 1

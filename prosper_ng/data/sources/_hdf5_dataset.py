@@ -30,7 +30,9 @@ _MAX_LINKS = 16
 _MAX_NAMES = 1000
 
 
-def hdf5_table(path: Path, name: str, flatten: bool = False, transposed: bool = False) -> Table:
+def hdf5_table(
+    path: Path, name: str, flatten: bool = False, transposed: bool = False, takes_vectors: bool = False
+) -> Table:
     """The dataset `name` of an HDF5 file as a table; the last of its axes are the rows where `transposed`.
 
     The file stays open as long as the table is in use. Raises DataError where the file is damaged, or the dataset is
@@ -38,7 +40,7 @@ def hdf5_table(path: Path, name: str, flatten: bool = False, transposed: bool = 
     """
     with _sentences(path):
         dataset, where = _open(path, name)
-        return _table(dataset, where, path, flatten, transposed)
+        return _table(dataset, where, path, flatten, transposed, takes_vectors)
 
 
 def table_in_hand(dataset: Any, where: str) -> Table:
@@ -70,11 +72,18 @@ def read_array(path: Path, name: str) -> Any:
         return dataset[()]
 
 
-def _table(dataset: h5py.Dataset, where: str, path: Path, flatten: bool | None, transposed: bool) -> Table:
+def _table(
+    dataset: h5py.Dataset,
+    where: str,
+    path: Path,
+    flatten: bool | None,
+    transposed: bool,
+    takes_vectors: bool = False,
+) -> Table:
     """A dataset as a table; DataError where it is none of real numbers, or cannot be read."""
     require_numbers(dataset, where)
     whole = dataset.shape[::-1] if transposed else dataset.shape
-    shape = table_shape(where, whole, dataset.dtype, flatten)
+    shape = table_shape(where, whole, dataset.dtype, flatten, takes_vectors)
     unwritten = _require_whole(dataset, where, len(whole) - 1 if transposed else 0)
     packing, gaps = packing_of(dataset.attrs.get, dataset.dtype, where, _default_fill(dataset))
     if unwritten is not None and np.isnan(packing.unpacked(np.array([dataset.fillvalue]))).all():

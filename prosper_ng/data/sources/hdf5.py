@@ -25,4 +25,4 @@ class Hdf5(ArraySource):
         """The dataset; raises DataError where it cannot be read or is no table of numbers."""
         from prosper_ng.data.sources._hdf5_dataset import hdf5_table
 
-        return hdf5_table(self.file("hdf5", "mat 7.3"), self.dataset, self.flatten)
+        return hdf5_table(self.file("hdf5", "mat 7.3"), self.dataset, self.flatten, takes_vectors=self.takes_vectors)

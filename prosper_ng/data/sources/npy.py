@@ -27,7 +27,7 @@ class Npy(ArraySource):
         where = str(path)
         with path.open("rb") as stream:
             header = read_header(stream, path.stat().st_size, where)
-        shape = table_shape(where, header.shape, header.dtype, self.flatten)
+        shape = table_shape(where, header.shape, header.dtype, self.flatten, self.takes_vectors)
         row_shape = header.shape[1:]
         if header.fortran_order:
             values = np.memmap(path, header.dtype, "r", header.offset, header.shape, "F")

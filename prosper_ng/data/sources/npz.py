@@ -29,7 +29,7 @@ class Npz(ArraySource):
     def table(self) -> Table:
         """The array; raises DataError where it cannot be read or is no table of numbers."""
         packed = npz_array(self.file("npz"), self.array)
-        shape = table_shape(packed.where, packed.header.shape, packed.header.dtype, self.flatten)
+        shape = table_shape(packed.where, packed.header.shape, packed.header.dtype, self.flatten, self.takes_vectors)
         rows = _columnwise(packed) if packed.header.fortran_order else _rowwise(packed)
         return Table(packed.where, shape, rows, row_shape=packed.header.shape[1:])
 
