@@ -16,9 +16,7 @@ from prosper_ng.estep.variations.preselection import PreselectedStates
 from prosper_ng.latents.index_space import IndexSpace
 from prosper_ng.models.capabilities import ComparesValues, KnowsNeighbors, offers
 
-FEW_COMPONENTS = 64
-"""All components of a mixture are looked at where there are no more."""
-_FEW = 1024
+_FEW, _FEW_COMPONENTS = 1024, 64
 
 
 @component
@@ -32,7 +30,7 @@ class Auto(EStepDefaults):
         """What to use for this model; raises UserError where nothing will do."""
         require_needed(self, model)
         space, name = model.space, kind_of(model)
-        if isinstance(space, IndexSpace) and space.n_states > FEW_COMPONENTS and offers(model, ComparesValues):
+        if isinstance(space, IndexSpace) and space.n_states > _FEW_COMPONENTS and offers(model, ComparesValues):
             n_states = min(self.n_states, Clusters().n_states)
             return Choice(
                 Clusters(n_states=n_states),

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from prosper_ng.data.memory_settings import text_of
 from prosper_ng.errors import UserError
-from prosper_ng.estep.auto import FEW_COMPONENTS
 from prosper_ng.estep.exhaustive import Exhaustive
 from prosper_ng.estimators.base import Estimator, Floats
 from prosper_ng.inference.answers import Posterior
@@ -28,7 +27,6 @@ from prosper_ng.training.settings import Training
 
 Labels = NDArray[np.int32]
 
-_INTEGERS = (int, np.integer)
 _NUMBERS = 1 << 21
 """Of those that are worked on together beside a result."""
 
@@ -36,7 +34,7 @@ _NUMBERS = 1 << 21
 class Clustering(Estimator):
     """What mixtures and k-means share: what they start from, what learning looks at, and labels of rows."""
 
-    _defaults: ClassVar[Mapping[str, Any]] = {"n_near": None, "init": "k-means++", "max_iter": 100}
+    _defaults: ClassVar[Mapping[str, Any]] = {"n_near": 64, "init": "k-means++", "max_iter": 100}
 
     @with_callbacks
     def fit(self, X: ArrayLike, y: object = None) -> "Clustering":
@@ -72,13 +70,12 @@ class Clustering(Estimator):
 
     def _searching(self) -> Mapping[str, Any]:
         """All components of each row; the best few of all; or those of the ones near to the best before."""
-        number, most = getattr(self, self._size), FEW_COMPONENTS if self.n_near is None else self.n_near
-        are_all = isinstance(number, _INTEGERS) and isinstance(most, _INTEGERS) and 0 < number <= most
-        if are_all and self.n_states is None:
+        number, n_states = getattr(self, self._size), {} if self.n_states is None else {"n_states": self.n_states}
+        if not all(isinstance(each, int | np.integer) for each in (number, self.n_near)) or number > self.n_near:
+            return {"kind": "clusters", "n_near": self.n_near} | n_states
+        if self.n_states is None:
             return {"kind": "exhaustive"}
-        given = {"n_states": self.n_states, "n_near": self.n_near}
-        found = {"kind": "clusters"} | {name: value for name, value in given.items() if value is not None}
-        return found | ({"n_near": number, "n_random": 0, "n_cells": number} if are_all else {})
+        return {"kind": "clusters", "n_near": max(number, 1), "n_random": 0, "n_cells": max(number, 1)} | n_states
 
     def _settings(self, rows: Floats) -> LearningSettings:
         settings, number = super()._settings(rows), getattr(self, self._size)
@@ -117,7 +114,7 @@ class Mixture(Clustering, kind="mixture", n_components=1, observable="normal"):
     equal_weights : whether all components are equally probable.
     unused : what becomes of a component that no row belongs to: "keep" where it is, or "redraw" from another.
     n_states : components that are kept of each row while learning; where None all if all are looked at, else 3.
-    n_near : how many are looked at around each of these in a sweep; all from C on. Where None all of up to 64, else 15.
+    n_near : how many are looked at around each of these in a sweep; all where there are no more.
     init : "k-means++"; means (C, D) to start from; or parameters to start from by their symbols, as in `params_`.
     max_iter : sweeps over the rows, at most.
 
@@ -199,8 +196,7 @@ class KMeans(
     n_clusters : C, the number of clusters.
     unused : what becomes of a center that no row belongs to: "keep" where it is, or "redraw" from another.
     n_states : clusters that a row belongs to while learning; with more than 1 in proportion to their probabilities.
-    n_near : how many are looked at around each of these in a sweep; all from C on, which is the algorithm of Lloyd.
-        Where None all of up to 64, else 15.
+    n_near : how many are looked at around each of these in a sweep; all where there are no more, as Lloyd's algorithm.
     init : "k-means++"; centers (C, D) to start from; or parameters to start from by their symbols, as in `params_`.
     max_iter : sweeps over the rows, at most.
     compute_labels : whether `fit` holds the rows against all centers at the end, for `labels_` and `inertia_`.
