@@ -159,8 +159,8 @@ class Mfa(ComponentPrior):
     def likeness(self, prepared: Prepared, values: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
         """(m, k) minus half the squared distances of the means of others (k,) in units of what components (m,) make.
 
-        So it tells where the rows of a component reach. What others make of these rows would rank wide components first,
-        whatever component is asked for, and half of the neighborhoods would be the same few.
+        So it tells where the rows of a component reach. By what others make of these rows, wide components would be
+        near to all, and the neighborhoods much the same.
         """
         P, W, own = prepared.halves[values], prepared.means[others], prepared.means[values]
         found = 2 * (P * own) @ W.T - P @ np.square(W).T - np.sum(P * own * own, axis=1)[:, None]
