@@ -50,16 +50,19 @@ def census_of(values, model=None, block_rows=7):
     return take_census(Problem(model or BSC(n_latents=2), Exhaustive(), values, blocks, SerialCommunicator(), 0))
 
 
-def examples_of(values, n_examples, comm=None, block_rows=7, seed=0):
+def examples_of(values, n_examples, comm=None, block_rows=7, seed=0, weights=None):
     class Wants(BSC):
         def n_examples(self, n_rows):
-            assert n_rows == len(values)
+            assert n_rows == (len(values) if weights is None else np.count_nonzero(weights))
             return n_examples
 
     comm = comm or SerialCommunicator()
     blocks = RowBlocks(len(values), block_rows)
     mine = blocks.owned_rows(comm.rank, comm.size)
-    problem = Problem(Wants(n_latents=2), Exhaustive(), values[mine.start : mine.stop], blocks, comm, seed)
+    own = None if weights is None else weights[mine.start : mine.stop]
+    problem = Problem(
+        Wants(n_latents=2), Exhaustive(), values[mine.start : mine.stop], blocks, comm, seed, weights=own
+    )  # fmt: skip
     return take_census(problem).moments.examples
 
 
@@ -365,3 +368,32 @@ def test_examples_of_rows_in_a_file_are_read_block_by_block(tmp_path):
     problem = Problem(Wants(n_latents=2), Exhaustive(), Watched(), RowBlocks(300, 7), SerialCommunicator(), 0)
     assert take_census(problem).moments.examples.tobytes() == examples_of(values, 40).tobytes()
     assert Watched.largest == 7
+
+
+def test_examples_of_weighted_rows_are_drawn_by_their_weights():
+    values, weights = np.arange(600.0)[:, None], np.where(np.arange(600) < 300, 1.0, 3.0)
+    weights[::7] = 0.0
+    first = examples_of(values, 100, weights=weights)
+    assert len(np.unique(first)) == 100
+    assert (first % 7 != 0).all()
+    assert not (np.diff(first[:, 0]) > 0).all()
+    heavy = np.mean([np.mean(examples_of(values, 100, seed=seed, weights=weights) >= 300) for seed in range(20)])
+    assert 0.68 < heavy < 0.76  # without replacement a little less than 3 of 4
+    for found in on_team(3, lambda comm: examples_of(values, 100, comm, weights=weights)):
+        assert found.tobytes() == first.tobytes()
+
+
+@given(st.integers(0, 50))
+@settings(max_examples=10, deadline=None)
+def test_moments_of_weighted_rows_are_those_of_rows_that_come_so_often(seed):
+    rng = np.random.default_rng(seed)
+    values, weights = rows(60, 3, seed), rng.integers(0, 4, 60)
+    values[rng.random(values.shape) < 0.1] = np.nan
+    blocks = RowBlocks(60, 7)
+    problem = Problem(BSC(n_latents=2), Exhaustive(), values, blocks, SerialCommunicator(), 0, weights=weights * 1.0)
+    weighted, plain = take_census(problem), census_of(np.repeat(values, weights, axis=0))
+    assert weighted.moments.mean == pytest.approx(plain.moments.mean, rel=1e-12)
+    assert weighted.moments.variance == pytest.approx(plain.moments.variance, rel=1e-12)
+    assert weighted.moments.n_rows == np.count_nonzero(weights)
+    assert (weighted.low == plain.low).all()
+    assert (weighted.n_observed == np.count_nonzero(~np.isnan(values[weights > 0]), axis=0)).all()

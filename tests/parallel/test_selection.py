@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from prosper_ng.errors import NumericalError
 from prosper_ng.parallel.communicator import SerialCommunicator
-from prosper_ng.parallel.selection import largest
+from prosper_ng.parallel.selection import Foremost, largest
 from prosper_ng.parallel.team import on_team
 
 numbers = st.one_of(st.floats(allow_nan=False), st.sampled_from([0.0, -0.0, 1.0, np.inf, -np.inf, 5e-324]))
@@ -45,3 +45,34 @@ def test_nan_on_one_rank_is_refused_on_all():
 def test_impossible_places_are_refused(k):
     with pytest.raises(ValueError, match=f"the {k}-th largest of 3 numbers"):
         largest(np.arange(3.0), k, SerialCommunicator())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(-1e9, 1e9), max_size=60, unique=True), st.integers(0, 20), st.integers(1, 4), st.data())
+def test_the_foremost_of_all_ranks_with_the_key_of_the_next(keys, k, size, data):
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(keys)), min_size=size - 1, max_size=size - 1)))
+    shares = np.split(np.arange(len(keys)), cuts)
+    keys = np.array(keys)
+
+    def select(comm):
+        foremost = Foremost(k)
+        for piece in np.array_split(shares[comm.rank], 3):
+            foremost.add(keys[piece], piece, 2.0 * piece)
+        return foremost.of_all(comm)
+
+    order = np.argsort(-keys)
+    chosen = np.sort(order[:k])
+    for found, next_one in on_team(size, select):
+        assert next_one == (keys[order[k]] if len(keys) > k else -np.inf)
+        if len(chosen):
+            assert (found == np.stack([keys[chosen], chosen, 2.0 * chosen], axis=1)).all()
+        assert len(found) == len(chosen)
+
+
+def test_no_more_than_a_few_times_as_many_are_held():
+    foremost, keys = Foremost(10), np.random.default_rng(0).normal(size=200_000)
+    for piece in np.array_split(np.arange(len(keys)), 100):
+        foremost.add(keys[piece], piece)
+        assert sum(map(len, foremost._pieces)) < 7000
+    found, _ = foremost.of_all(SerialCommunicator())
+    assert set(found[:, 1]) == set(np.argsort(-keys)[:10])

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 import prosper_ng
 from prosper_ng.errors import UserError
+from prosper_ng.estep.preselection import Preselection
 from prosper_ng.training.annealing import AnnealingPoint
 from prosper_ng.training.data_selection import noisy_values, visited_rows
 from prosper_ng.training.held_out import HeldOut
-from tests.helpers.model_cases import cases
+from tests.helpers.model_cases import cases, fitting
 
 shares = st.fractions(min_value="0.001", max_value="0.99", max_denominator=1000).map(float)
 N, D, H = 60, 6, 4
@@ -82,7 +83,7 @@ def test_no_model_learns_from_them(name, estep):
     changed = np.where(held[:, None] & ~np.isnan(rows), others, rows)
     annealing = {"parameter_noise": {"pi": 0.01}}
     if estep == "preselection":
-        estep = {"kind": "preselection", "n_candidates": 3, "max_active": 2}
+        estep = fitting(Preselection(n_candidates=3, max_active=2), model)
         annealing |= {"data_pruning": 0.5, "temperature": [[0, 2.0], [2, 1.0]]}
     found = [
         prosper_ng.learn(

@@ -5,10 +5,11 @@ import pytest
 
 import prosper_ng
 from prosper_ng.errors import UserError
+from prosper_ng.estep.search import Search
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.restarts import seed_of
 from prosper_ng.training.settings import Training
-from tests.helpers.model_cases import cases
+from tests.helpers.model_cases import cases, fitting
 
 D, H, N = 6, 4, 40
 ONE_OF_EACH = {case.kind: name for name, case in reversed(cases().items())}.values()
@@ -17,12 +18,13 @@ ONE_OF_EACH = {case.kind: name for name, case in reversed(cases().items())}.valu
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_every_start_has_the_bits_of_a_run_of_its_own(name):
     model = cases()[name].make(H)
+    estep = fitting(Search(), model)
     rows = model.support.feasible((N, D), np.random.default_rng(3))
     training = {"updates_per_sweep": 2, "block_rows": 8, "annealing": {"parameter_noise": {"pi": 0.01}}}
     tried = {"n_sweeps": 4, "restarts": 3, "restart_sweeps": 2}
-    found = prosper_ng.learn(rows, model, estep="search", training=training | tried, seed=5)
+    found = prosper_ng.learn(rows, model, estep=estep, training=training | tried, seed=5)
     alone = [
-        prosper_ng.learn(rows, model, estep="search", training=training | {"n_sweeps": 4}, seed=seed_of(5, start))
+        prosper_ng.learn(rows, model, estep=estep, training=training | {"n_sweeps": 4}, seed=seed_of(5, start))
         for start in range(3)
     ]
     energies = [each.history["free_energy"] for each in alone]
