@@ -17,15 +17,15 @@ from prosper_ng.data.some_rows import SomeRows
 from prosper_ng.errors import UserError
 from prosper_ng.learning import memory
 from prosper_ng.learning.all_rows import OnAllRows, on_all_rows
-from prosper_ng.learning.census import Census, equal_columns, take_census
+from prosper_ng.learning.census import Census, equal_columns, take_census, with_examples
 from prosper_ng.learning.census_warnings import Case, warnings_of
 from prosper_ng.learning.coreset import AllRows
 from prosper_ng.learning.elements import first_elements
 from prosper_ng.learning.initial import Given, columns_told, given_parameters, initial_parameters
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.learning.taken_rows import size_of_coreset, take_rows
-from prosper_ng.models.capabilities import offers
-from prosper_ng.models.interface import DiscreteLatents, learnable
+from prosper_ng.models.axes import counted_by
+from prosper_ng.models.interface import learnable
 from prosper_ng.models.roles import noise_covariance
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
@@ -130,7 +130,10 @@ def assemble(
     def begin(seed: int) -> NamedArrays:
         seeded = replace(settings, seed=seed)
         elements = first_elements(seeded, problem, taken.dataset, census.moments, missing)
-        return initial_parameters(seeded, problem, given, census.moments._replace(elements=elements))
+        moments = census.moments
+        if seed != settings.seed:
+            moments = with_examples(problem._replace(seed=seed), moments)
+        return initial_parameters(seeded, problem, given, moments._replace(elements=elements))
 
     initial = begin(settings.seed)
     if settings.training.restarts > 1 and begin(seed_of(settings.seed, 1)).buffer.tobytes() == initial.buffer.tobytes():
@@ -167,11 +170,10 @@ def blocks_of(settings: LearningSettings, n_rows: int) -> RowBlocks:
 
     Raises UserError where there are more updates than blocks.
     """
-    model: Any = settings.model
     n_rows = size_of_coreset(settings, n_rows) or n_rows
-    n_latents = model.space.n_latents if offers(model, DiscreteLatents) else 0
+    n_elements = counted_by(settings.model)[1] or 0
     n_parts = settings.training.updates_per_sweep
-    block_rows = settings.training.block_rows or default_block_rows(n_rows, n_parts, n_latents)
+    block_rows = settings.training.block_rows or default_block_rows(n_rows, n_parts, n_elements)
     blocks = RowBlocks(n_rows, block_rows, n_parts)
     if blocks.n_blocks < n_parts:
         raise UserError(

@@ -13,18 +13,18 @@ _BLOCKS_PER_PART = 16
 _FEWEST_BLOCKS, _SMALL_BLOCK = 4, 256
 
 
-def default_block_rows(n_rows: int, n_parts: int, n_latents: int = 0) -> int:
-    """Rows in a block: a power of two from 32 to 1024, or to H, that leaves every part about 16 blocks where it can.
+def default_block_rows(n_rows: int, n_parts: int, n_elements: int = 0) -> int:
+    """Rows in a block: a power of two from 32 to 1024, or to H or C, that leaves every part about 16 blocks if it can.
 
-    It depends on the data, the latents and the number of updates in a sweep only, never on the ranks. Many blocks
-    balance the ranks well; large ones spread what a block costs, which grows with H^2, over more rows. Few rows that
-    are one part make four blocks, since they are not worth more ranks than that.
+    It depends on the data, the model and the number of updates in a sweep only, never on the ranks. Many blocks balance
+    the ranks well; large ones spread what a block costs, which grows with H² or C, over more rows. Few rows that are
+    one part make four blocks, since they are not worth more ranks than that.
     """
     wanted = n_rows / (_BLOCKS_PER_PART * n_parts)
     if n_parts == 1:
         wanted = max(wanted, min(n_rows / _FEWEST_BLOCKS, _SMALL_BLOCK))
     size = SMALLEST_BLOCK
-    while size < max(MOST_TOGETHER, n_latents) and wanted >= 1.5 * size:
+    while size < max(MOST_TOGETHER, n_elements) and wanted >= 1.5 * size:
         size *= 2
     return size
 
