@@ -93,16 +93,16 @@ def best(sums: NamedArrays, old: Analyzers, learns_W: bool, learns_A: bool) -> t
     have no digits for ever.
     """
     moments, A, scale = moments_of(sums, old), old.A, np.tile(np.eye(old.root.shape[1]), (len(old.root), 1, 1))
-    n, shift = moments.n[:, :, None], moments.z / moments.n if learns_W else np.zeros_like(moments.z)
-    least = _ROUNDED * np.trace(moments.z_z, axis1=1, axis2=2) / moments.n[:, 0]
-    told = np.linalg.eigvalsh(moments.about(shift, scale).z_z / n)[:, 0] > least
+    n, shift = moments.n, moments.z / moments.n if learns_W else np.zeros_like(moments.z)
+    covariance = moments.z_z / n[:, :, None] - shift[:, :, None] * shift[:, None]
+    told = np.linalg.eigvalsh(covariance)[:, 0] > _ROUNDED * np.trace(moments.z_z, axis1=1, axis2=2) / n[:, 0]
     shift[~told] = 0.0
-    moments = moments.about(shift, scale)
-    W = (moments.y - np.sum(A * moments.z[:, :, None], axis=1)) / moments.n if learns_W else old.W
+    W = (moments.y - np.sum(A * (moments.z - n * shift)[:, :, None], axis=1)) / n if learns_W else old.W
     if learns_A:
-        scale[told] = np.linalg.cholesky(moments.z_z[told] / n[told])
-        moments = moments.about(np.zeros_like(shift), scale)
-        A = np.where(told[:, None, None], (moments.y_z - W[:, None] * moments.z[:, :, None]) / n, A)
+        scale[told] = np.linalg.cholesky(covariance[told])
+    moments = moments.about(shift, scale)
+    if learns_A:
+        A = np.where(told[:, None, None], (moments.y_z - W[:, None] * moments.z[:, :, None]) / n[:, :, None], A)
     origin = old.origin + np.einsum("cfg,cg->cf", old.root, shift)
     squares = moments.residual(W, A) / (moments.n * (W.shape[1] / moments.y_y.shape[1]))
     return Analyzers(W, A, old.Psi, origin, old.root @ scale), squares

@@ -125,7 +125,8 @@ class Mfa(ComponentPrior):
         """Tables by components; raises NumericalError where the noise is too small to compute with."""
         W, A, Psi, origin, root = self._scaled(params)
         (center, unit), log_pi = self._measure(params), np.log(self.activity(params))
-        M = np.eye(self.n_factors) + (A / Psi[:, None]) @ A.swapaxes(1, 2)
+        with np.errstate(over="ignore", invalid="ignore"):
+            M = np.eye(self.n_factors) + (A / Psi[:, None]) @ A.swapaxes(1, 2)
         if not np.isfinite(M).all():
             raise NumericalError("model mfa: A² / Psi leaves double precision; start with a larger Psi, or a smaller A")
         L = np.linalg.cholesky(M)
@@ -212,7 +213,8 @@ class Mfa(ComponentPrior):
     def expected_log_joint(self, params: NamedArrays, sums: NamedArrays) -> float:
         """sum_n <log p(c, z, y_n)>_n."""
         prior = float(np.sum(sums["counts"] * np.log(self.activity(params))))
-        return prior - float(np.sum(self._costs(params, sums)) + np.sum(self._costs_of_factors(params, sums)))
+        noise, factors = self._costs(params, sums, self._scaled(params))
+        return prior - float(np.sum(noise) + np.sum(factors))
 
     def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
         """Costs are differences of sums as large as their parts."""
@@ -227,13 +229,12 @@ class Mfa(ComponentPrior):
 
         Noise that the M-step could not choose freely, since it is at a bound, enters by its cross entropy.
         """
-        Psi, n, unit = self._scaled(params).Psi, sums["counts"][:, None], self._measure(params)[1]
-        of_noise = n * (0.5 * (_LOG_2PI + 1 + np.log(Psi)) + np.log(unit))
-        is_free = Psi > _LEAST_SPREAD**2 * (1 + 1e-9)
-        costs = self._costs(params, sums)
+        known, n, unit = self._scaled(params), sums["counts"], self._measure(params)[1]
+        of_noise = n[:, None] * (0.5 * (_LOG_2PI + 1 + np.log(known.Psi)) + np.log(unit))
+        is_free, costs = known.Psi > _LEAST_SPREAD**2 * (1 + 1e-9), self._costs(params, sums, known)[0]
         if self.noise == "scalar":
             of_noise, is_free, costs = of_noise.sum(axis=1), is_free[:, 0], costs.sum(axis=1)
-        factors = sums["counts"] @ (0.5 * self.n_factors * (_LOG_2PI + 1) + self._log_root(self._scaled(params).root))
+        factors = n @ (0.5 * self.n_factors * (_LOG_2PI + 1) + self._log_root(known.root))
         total = np.sum(np.where(is_free, of_noise, costs)) + factors
         return self._entropy_of_pi(params) + float(total / sums["n"])
 
@@ -271,20 +272,18 @@ class Mfa(ComponentPrior):
         origin, frame = params.get("origin", np.zeros((C, F))), params.get("frame", np.zeros((C, F, F)))
         return Analyzers(W, A, Psi, origin, root_of(frame))
 
-    def _costs(self, params: NamedArrays, sums: NamedArrays) -> Floats:
-        """(C, D) minus sum <log p(y_d | c, z)>; with scalar noise that of all entries is shared among them evenly."""
-        known = self._scaled(params)
-        squares = moments_of(sums, known).residual(known.W, known.A)
+    def _costs(self, params: NamedArrays, sums: NamedArrays, known: Analyzers) -> tuple[Floats, Floats]:
+        """(C, D) minus sum <log p(y_d | c, z)>, and (C,) minus sum <log p(z)>, of z as it is taken to statistics.
+
+        With scalar noise the first is shared evenly among the entries.
+        """
+        n, moments = sums["counts"], moments_of(sums, known)
+        squares = moments.residual(known.W, known.A)
         logs = 0.5 * (_LOG_2PI + np.log(known.Psi)) + np.log(self._measure(params)[1])
         share = squares.shape[1] / known.W.shape[1]
-        return np.asarray(sums["counts"][:, None] * logs + 0.5 * share * squares / known.Psi)
-
-    def _costs_of_factors(self, params: NamedArrays, sums: NamedArrays) -> Floats:
-        """(C,) minus sum <log p(z)>, as factors are taken to statistics."""
-        known = self._scaled(params)
-        squares = np.trace(moments_of(sums, known).z_z, axis1=1, axis2=2)
-        logs = 0.5 * self.n_factors * _LOG_2PI + self._log_root(known.root)
-        return np.asarray(sums["counts"] * logs + 0.5 * squares)
+        factors = n * (0.5 * self.n_factors * _LOG_2PI + self._log_root(known.root))
+        factors += 0.5 * np.trace(moments.z_z, axis1=1, axis2=2)
+        return n[:, None] * logs + 0.5 * share * squares / known.Psi, factors
 
     def _log_root(self, root: Floats) -> Floats:
         """(C,) logarithms of determinants."""

@@ -124,7 +124,7 @@ def test_an_offset_changes_nothing(noise):
 @pytest.mark.parametrize("n_parts", [1, 4])
 def test_with_gaps_and_in_parts_the_free_energy_only_rises(noise, n_parts):
     values = SEVERAL.copy()
-    values[np.random.default_rng(1).random(values.shape) < 0.3] = np.nan
+    values[:, 1:][np.random.default_rng(1).random((900, 5)) < 0.35] = np.nan
     training = {"updates_per_sweep": n_parts, "block_rows": 64}
     found = energies(values, noise=noise, missing=True, training=training)
     assert (np.diff(found) > -1e-9).all()
