@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackContext, CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from prosper_ng.components import components_of
 from prosper_ng.config import ConfigError, SourceText
@@ -85,13 +85,17 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
         every = {cls._size: None} | own | _COMMON | dict(cls._defaults) | defaults
         cls.__init__ = _initializer(every)  # type: ignore[method-assign]
 
-    def _learn(self, X: ArrayLike, y: object) -> None:
+    def _learn(self, X: ArrayLike, y: object, sample_weight: ArrayLike | None = None) -> None:
         """Learn from the rows of X (n, D), and keep what that comes to; within the context of callbacks.
+
+        Each row counts as `sample_weight` (n,) rows, if the model has rows of different weight.
 
         Raises ValueError where a parameter is not legal or the data do not suit the model. Ctrl-C ends learning with a
         warning, and with what the last whole sweep came to.
         """
-        rows = self._rows(X, reset=True)
+        rows, weights = self._rows(X, reset=True), None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, rows, dtype=np.float64)
         settings = self._settings(rows)
         start = self._start(settings, rows)
         root = self._init_callback_context(max_subtasks=settings.training.all_sweeps)
@@ -99,8 +103,8 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
         try:
             found = learn(
                 rows, settings.model, estep=settings.estep, training=settings.training, seed=settings.seed,
-                missing=_has_gaps(rows), held_out=settings.held_out, n_jobs=effective_n_jobs(self.n_jobs), start=start,
-                on_sweep=self._listener(root, X, y, settings), progress=False,
+                missing=_has_gaps(rows), held_out=settings.held_out, weights=weights, start=start,
+                n_jobs=effective_n_jobs(self.n_jobs), on_sweep=self._listener(root, X, y, settings), progress=False,
             )  # fmt: skip
         except KeyboardInterrupt as interrupt:
             if not hasattr(interrupt, "learned"):
@@ -112,7 +116,7 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
         found = dataclasses.replace(found, column_names=None if names is None else tuple(names))
         for name, value in self._attributes(found, settings.training).items():
             setattr(self, name, value)
-        self._finish(rows)
+        self._finish(rows, weights)
         root.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
 
     def posterior(self, X: ArrayLike, top_k: int = 1) -> Posterior:
@@ -226,8 +230,8 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
             "free_energy_trace_": trace,
         }
 
-    def _finish(self, rows: Floats) -> None:
-        """Say of the rows (n, D) that were learned from what is to be said of them."""
+    def _finish(self, rows: Floats, weights: Floats | None) -> None:
+        """Say of the rows (n, D) that were learned from, with weights (n,), what is to be said of them."""
 
     def _listener(
         self, root: CallbackContext, X: ArrayLike, y: object, settings: LearningSettings

@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.callback import with_callbacks
 from sklearn.utils import gen_batches
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from prosper_ng.data.memory_settings import text_of
 from prosper_ng.errors import UserError
@@ -37,13 +37,13 @@ class Clustering(Estimator):
     _defaults: ClassVar[Mapping[str, Any]] = {"n_near": 64, "init": "k-means++", "max_iter": 100}
 
     @with_callbacks
-    def fit(self, X: ArrayLike, y: object = None) -> "Clustering":
-        """Learn from the rows of X (n, D); y is not looked at, and passed on to callbacks.
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> "Clustering":
+        """Learn from the rows of X (n, D), each of which counts as `sample_weight` (n,) rows; y is not looked at.
 
         Raises ValueError where a parameter is not legal, or the data do not suit the model or have fewer rows than
         there are components. Ctrl-C ends learning with a warning, and with what the last whole sweep came to.
         """
-        self._learn(X, y)
+        self._learn(X, y, sample_weight)
         return self
 
     def predict(self, X: ArrayLike) -> Labels:
@@ -51,9 +51,9 @@ class Clustering(Estimator):
         check_is_fitted(self)
         return self._labels(self._rows(X))
 
-    def fit_predict(self, X: ArrayLike, y: object = None) -> Labels:
+    def fit_predict(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Labels:
         """Learn from the rows of X (n, D); (n,) the component of each."""
-        return self.fit(X, y).predict(X)
+        return self.fit(X, y, sample_weight).predict(X)
 
     def sample(self, n_samples: int = 1, seed: int = 0) -> tuple[Floats, Labels]:
         """Rows (n, D) drawn from the model, and the components (n,) that made them."""
@@ -103,7 +103,7 @@ class Clustering(Estimator):
         return found or None
 
 
-class Mixture(Clustering, kind="mixture", n_components=1, observable="normal"):
+class Mixture(Clustering, kind="mixture", fixed={"n_classes": None}, n_components=1, observable="normal"):
     """A mixture of any observable: each row is of one component, and its entries are drawn for themselves.
 
     Parameters
@@ -162,7 +162,7 @@ class Mixture(Clustering, kind="mixture", n_components=1, observable="normal"):
         return told | {"means_": told["components_"], "weights_": weights, "lower_bound_": bound}
 
 
-class GaussianMixture(Mixture, kind="mixture", fixed={"observable": "normal"}, n_components=1):
+class GaussianMixture(Mixture, kind="mixture", fixed={"observable": "normal", "n_classes": None}, n_components=1):
     """A mixture of Gaussians with a variance for each entry of each component, or one for all.
 
     `noise` "diagonal" is `covariance_type="diag"` of scikit-learn; "scalar" is one variance of all entries and
@@ -186,7 +186,7 @@ class MFA(Mixture, kind="mfa", n_components=1):
 
 class KMeans(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Clustering,
-    kind="mixture", fixed={"observable": "normal", "noise": "scalar", "equal_weights": True},
+    kind="mixture", fixed={"observable": "normal", "noise": "scalar", "equal_weights": True, "n_classes": None},
     n_clusters=8, n_states=1, max_iter=300, compute_labels=True,
 ):  # fmt: skip
     """Clusters of rows by their distance to centers: Gaussians of one variance, equally probable, one for each row.
@@ -207,7 +207,7 @@ class KMeans(
     ----------
     cluster_centers_, components_ : (C, D) the centers.
     labels_ : (N,) the cluster of each row.
-    inertia_ : sum of the squared distances of the rows to their centers, over the observed entries.
+    inertia_ : sum of the squared distances of the rows to their centers, over the observed entries, weighted.
     params_, n_iter_, free_energy_trace_, learned_ : those of `Mixture`.
 
     NaN marks missing values: distances are those of the observed entries.
@@ -215,9 +215,9 @@ class KMeans(
 
     _size = "n_clusters"
 
-    def fit_predict(self, X: ArrayLike, y: object = None) -> Labels:
+    def fit_predict(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Labels:
         """Learn from the rows of X (n, D); (n,) the nearest center of each."""
-        self.fit(X, y)
+        self.fit(X, y, sample_weight)
         return self.labels_ if self.compute_labels else self.predict(X)
 
     def transform(self, X: ArrayLike) -> Floats:
@@ -230,16 +230,19 @@ class KMeans(
             found[lacks, c] = np.sqrt(np.nansum(np.square(rows[lacks] - center), axis=1))
         return found
 
-    def score(self, X: ArrayLike, y: object = None) -> float:
+    def score(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
         """Minus the sum of the squared distances of the rows of X (n, D) to the nearest centers."""
         check_is_fitted(self)
         rows = self._rows(X)
-        return -self._inertia(rows, self._labels(rows))
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, rows, dtype=np.float64)
+        return -self._inertia(rows, self._labels(rows), weights)
 
-    def _inertia(self, rows: Floats, labels: Labels) -> float:
-        rows = self._known(rows)
-        parts = gen_batches(len(rows), max(1, _NUMBERS // rows.shape[1]))
-        return float(sum(np.nansum(np.square(rows[part] - self.components_[labels[part]])) for part in parts))
+    def _inertia(self, rows: Floats, labels: Labels, weights: Floats | None) -> float:
+        """The sum over rows (n, D) of their squared distances to the centers of these labels, times weights (n,)."""
+        rows, squares = self._known(rows), np.empty(len(rows))
+        for part in gen_batches(len(rows), max(1, _NUMBERS // rows.shape[1])):
+            squares[part] = np.nansum(np.square(rows[part] - self.components_[labels[part]]), axis=1)
+        return float(squares.sum() if weights is None else squares @ weights)
 
     def _known(self, rows: Floats) -> Floats:
         """Rows (n, D) without what lies in columns of which `fit` saw no value."""
@@ -250,12 +253,12 @@ class KMeans(
         told = super()._attributes(found, training)
         return told | {"cluster_centers_": told["components_"]}
 
-    def _finish(self, rows: Floats) -> None:
+    def _finish(self, rows: Floats, weights: Floats | None) -> None:
         for name in {"labels_", "inertia_"} & vars(self).keys():
             delattr(self, name)
         if self.compute_labels:
             self.labels_ = self._labels(rows)
-            self.inertia_ = self._inertia(rows, self.labels_)
+            self.inertia_ = self._inertia(rows, self.labels_, weights)
 
 
 def _array(value: Any, shape: tuple[int, ...], origin: str) -> Floats:

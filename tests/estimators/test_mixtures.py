@@ -15,6 +15,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_sample_weight_equivalence_on_dense_data as check_weights
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import prosper_ng
@@ -47,16 +48,47 @@ def holes(X):
     return np.where(np.random.default_rng(3).random(X.shape) < 0.1, np.nan, X)
 
 
+def excused(estimator):
+    """What its own `KMeans` is excused from as well: k-means++ draws rows, and repeated ones are more of them."""
+    return {"check_sample_weight_equivalence_on_dense_data": "starts are drawn among rows"}
+
+
 @pytest.mark.heavy
-@parametrize_with_checks([each(4) for each in CLASSES])
+@parametrize_with_checks([each(4) for each in CLASSES], expected_failed_checks=excused)
 def test_scikit_learn_has_nothing_to_complain_of(estimator, check):
     check(estimator)
 
 
 @pytest.mark.slow
-@parametrize_with_checks([each(4, n_near=2) for each in CLASSES])
+@parametrize_with_checks([each(4, n_near=2) for each in CLASSES], expected_failed_checks=excused)
 def test_scikit_learn_has_nothing_to_complain_of_where_clusters_are_searched_for(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        *(each(1) for each in CLASSES),
+        KMeans(4, init=np.random.default_rng(0).random((4, 30))),
+        GaussianMixture(4, init={"W": np.random.default_rng(0).random((30, 4)), "V": np.full((30, 4), 0.1)}),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_weights_are_repetitions_where_nothing_is_drawn(one):
+    check_weights(type(one).__name__, one)
+
+
+def test_weights_are_those_of_kmeans(X):
+    weights = np.random.default_rng(4).integers(0, 4, len(X)) / 2
+    options = {"init": X[:6], "max_iter": 3, "tol": 0}
+    other = cluster.KMeans(6, n_init=1, **options).fit(X, sample_weight=weights)
+    found = KMeans(6, **options).fit(X, sample_weight=weights)
+    np.testing.assert_allclose(found.cluster_centers_, other.cluster_centers_, rtol=0, atol=1e-9)
+    assert found.inertia_ == pytest.approx(other.inertia_, rel=1e-9)
+    assert found.score(X, sample_weight=weights) == pytest.approx(-found.inertia_, rel=1e-12)
+    np.testing.assert_array_equal(KMeans(6, **options).fit_predict(X, sample_weight=weights), found.labels_)
+    with pytest.raises(UserError, match=r"the weight of row 2 \(counted from 0\) is -1; legal are 0 and numbers from"):
+        found.fit(X, sample_weight=np.where(np.arange(len(X)) == 2, -1.0, 1.0))
 
 
 def test_every_model_is_an_estimator():
