@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -142,8 +142,7 @@ def run(
         ending = train(parts, config.training, state, keeper, requests)
         kept.checkpoint(state)
         context = TaskContext(parts.problem, parts.dataset, parts.unknown, kept.path, listener.show, requests)
-        told = partial(_told_of_all_rows, parts, state, listener)
-        return _conclude(config, context, state, kept, ending, requests, told)
+        return _conclude(config, context, state, kept, ending, requests, parts, listener)
 
 
 def _notes(config: RunConfig, parts: Assembly, compiled: compiling.Tally, found: Sequence[str]) -> Iterator[str]:
@@ -286,9 +285,10 @@ def _conclude(
     kept: RunFolder,
     ending: Ending,
     asked: StopRequests,
-    told: Callable[[], dict[str, Any]],
+    parts: Assembly,
+    listener: RunListener,
 ) -> Outcome:
-    """The task's results where the run is finished, with what is `told` beside, and the last entries in the folder."""
+    """The task's results where the run is finished, and the last entries in the run folder."""
     results: dict[str, Any] = {}
     sentence, problem = ending.sentence, context.problem
     if ending.finished:
@@ -299,7 +299,8 @@ def _conclude(
             sentence = f"stopped by {by} after the last sweep, before task {kind_of(config.task)} came to its results"
             ending = Ending(False, sentence)
     if ending.finished:
-        results |= _dictionary_to_show(problem, context.dataset, state) | _of_restarts(state) | told()
+        results |= _dictionary_to_show(problem, context.dataset, state) | _of_restarts(state)
+        results |= _of_all_rows(parts, state, listener)
         line = config.task.closing_line(results) if problem.comm.is_root else None
         sentence = line or sentence
     free_energies = kept.history.columns().get("free_energy", np.zeros(0))
@@ -308,7 +309,7 @@ def _conclude(
     return Outcome(ending.finished, sentence, results, kept.path)
 
 
-def _told_of_all_rows(parts: Assembly, state: TrainingState, listener: RunListener) -> dict[str, Any]:
+def _of_all_rows(parts: Assembly, state: TrainingState, listener: RunListener) -> dict[str, Any]:
     """How well all rows are explained, where a coreset of them was learned from, which the log has as well."""
     found = parts.on_all_rows(state.params)
     if found is None:

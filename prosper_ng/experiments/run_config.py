@@ -12,7 +12,7 @@ from prosper_ng.config.editor_schema import kind_is
 from prosper_ng.config.first_fields import not_computed_with
 from prosper_ng.data.dataset import Dataset, Source
 from prosper_ng.data.memory_settings import Memory
-from prosper_ng.data.sources._weights import require_one_each, weights_in_file
+from prosper_ng.data.sources._weights import weights_of
 from prosper_ng.data.support import noise_refused
 from prosper_ng.estep.auto import Auto
 from prosper_ng.estep.interface import EStep
@@ -120,10 +120,7 @@ class RunConfig:
 
         Raises DataError where there is not one for each.
         """
-        written = getattr(self.data, "weights", None)
-        found = None if written is None else weights_in_file(written)
-        require_one_each(found, rows)
-        return found
+        return weights_of(getattr(self.data, "weights", None), rows)
 
 
 def not_science(config: RunConfig) -> tuple[str, ...]:

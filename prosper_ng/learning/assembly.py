@@ -102,15 +102,7 @@ def assemble(
     nothing to learn from.
     """
     scratch = folder if settings.memory.scratch is None else path_of(settings.memory.scratch)
-    with collectively(comm, "opening the data"):
-        _require_names(settings, dataset)
-    blocks = blocks_of(settings, dataset.n_rows)
-    held_out_of(settings, blocks)
-    with collectively(comm, "choosing the states"):
-        sizes = _require_estep(settings, dataset, bytes_after, weights is not None)
-        sizes = sizes._replace(is_weighted=weights is not None or settings.coreset is not None)
-    plan = memory.planned(settings, sizes, blocks, comm, dataset.as_image is not None)
-    warm_up(comm, partial(_rehearse_start, settings, dataset.n_observed, blocks))
+    plan, row_bytes = _planned(settings, dataset, comm, bytes_after, weights is not None)
     taken = take_rows(settings, dataset, weights, comm, scratch, partial(blocks_of, settings))
     problem = Problem(
         settings.model, settings.chosen_estep.estep, taken.values, taken.blocks, comm, settings.seed,
@@ -119,7 +111,7 @@ def assemble(
     with collectively(comm, "initializing the parameters"):
         given = given_parameters(settings, dataset.n_observed, start)
         told = columns_told(settings, dataset.n_observed, given)
-    keeps_states = settings.memory.keeps_states(len(taken.values) * sizes.row_bytes)
+    keeps_states = settings.memory.keeps_states(len(taken.values) * row_bytes)
     allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
     census = _numbered_as(taken.dataset, take_census(problem))
     unknown = np.setdiff1d(census.never_observed, told)
@@ -141,6 +133,21 @@ def assemble(
     return Assembly(
         dataset, problem, initial, plan, taken.digest, unknown, missing, begin, allocate, warnings, taken.everything
     )
+
+
+def _planned(
+    settings: LearningSettings, dataset: Dataset, comm: Communicator, bytes_after: int, weighted: bool
+) -> tuple[memory.MemoryPlan | None, int]:
+    """The memory of all ranks, on root, and what is kept of a row, once data and settings are found to fit together."""
+    with collectively(comm, "opening the data"):
+        _require_names(settings, dataset)
+    blocks = blocks_of(settings, dataset.n_rows)
+    held_out_of(settings, blocks)
+    with collectively(comm, "choosing the states"):
+        sizes = _require_estep(settings, dataset, bytes_after, weighted)
+    plan = memory.planned(settings, sizes, blocks, comm, dataset.as_image is not None)
+    warm_up(comm, partial(_rehearse_start, settings, dataset.n_observed, blocks))
+    return plan, sizes.row_bytes
 
 
 def _numbered_as(dataset: Dataset, census: Census) -> Census:
@@ -219,7 +226,7 @@ def _require_estep(
     """The sizes that E-step and model come to; UserError where these do not fit each other."""
     weighted = weighted or settings.coreset is not None
     check_model(settings.model, settings.chosen_estep.estep, settings.training, weighted)
-    return memory.sizes_of(settings, dataset.n_observed, dataset, bytes_after)
+    return memory.sizes_of(settings, dataset.n_observed, dataset, bytes_after)._replace(is_weighted=weighted)
 
 
 def _require_names(settings: LearningSettings, dataset: Dataset) -> None:

@@ -78,7 +78,7 @@ def take_census(problem: Problem) -> Census:
     mean = total.sums / masses
     variance = _squares(problem, mean) / masses
     energy = float(np.sum(total.masses * (variance + mean**2)))
-    moments = Moments(total.n_rows, mean, variance, _examples(problem, mean, total.n_rows))
+    moments = with_examples(problem, Moments(total.n_rows, mean, variance))
     first_empty = comm.broadcast(_first(comm.gather(counts.first_empty))) if total.n_empty else ()
     return Census(
         moments, total.n_observed, total.low, total.high, total.n_empty, first_empty, total.n_negative,
@@ -180,11 +180,15 @@ def equal_columns(problem: Problem, census: Census) -> Columns:
     return later[differs == 0]
 
 
-def _examples(problem: Problem, mean: Floats, n_rows: int) -> Floats:
-    """(R, D) different rows at random of N, as many as the model asks for; what they miss is at its mean (D,)."""
+def with_examples(problem: Problem, moments: Moments) -> Moments:
+    """With different rows at random, as many as the model asks for, drawn by the seed; all ranks call it together.
+
+    What they miss is at its mean.
+    """
     model: Any = problem.model
-    wanted = int(model.n_examples(n_rows)) if offers(model, WantsExamples) else 0
-    return rows_of_numbers(problem, mean, drawn_numbers(problem, wanted, problem.seed, "example rows"))
+    wanted = int(model.n_examples(moments.n_rows)) if offers(model, WantsExamples) else 0
+    numbers = drawn_numbers(problem, wanted, problem.seed, "example rows")
+    return moments._replace(examples=rows_of_numbers(problem, moments.mean, numbers))
 
 
 def drawn_numbers(problem: Problem, wanted: int, seed: int, purpose: str) -> Ints:

@@ -148,10 +148,10 @@ def settings_of(**given: Any) -> LearningSettings:
         raise ConfigError([replace(mistake, place=place) for mistake in error.mistakes]) from None
 
 
-def given_by(start: Learned | Mapping[str, Any], dataset: Dataset) -> Given:
-    """Parameters to start from; UserError where they are those of other units, or of columns in another order."""
+def given_by(start: Learned | Mapping[str, Any] | None, dataset: Dataset) -> Given | None:
+    """Parameters to start from, if any; UserError where they are of other units, or of columns in another order."""
     if not isinstance(start, Learned):
-        return Given(start, where="start")
+        return None if start is None else Given(start, where="start")
     if start.preprocessing is None or not start.preprocessing.is_identity:
         raise UserError(
             f"start: {start.origin} has learned from rows that were whitened or whose means were removed; its "

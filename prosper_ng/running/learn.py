@@ -10,7 +10,7 @@ from prosper_ng.config import Loaded
 from prosper_ng.data.content import require_same_rows
 from prosper_ng.data.memory_settings import Memory
 from prosper_ng.data.sources._in_hand import dataset_of
-from prosper_ng.data.sources._weights import require_one_each, weights_in_hand
+from prosper_ng.data.sources._weights import weights_of
 from prosper_ng.data.sources.array import Array
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import EStep
@@ -86,9 +86,8 @@ def learn(
     def prepare() -> Asked:
         given = {"model": model, "estep": estep, "training": training or {}, "memory": memory or {}}
         settings = settings_of(seed=seed, held_out=held_out, coreset=coreset, **given)
-        dataset, numbers = dataset_of(data, missing=missing), None if weights is None else weights_in_hand(weights)
-        require_one_each(numbers, dataset)
-        return Asked(settings, dataset, None if start is None else given_by(start, dataset), numbers, on_sweep)
+        dataset = dataset_of(data, missing=missing)
+        return Asked(settings, dataset, given_by(start, dataset), weights_of(weights, dataset), on_sweep)
 
     if folder is None:
         return together(comm, n_jobs, prepare, partial(_learn_in_memory, is_shown=is_shown))

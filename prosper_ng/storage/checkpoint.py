@@ -150,8 +150,8 @@ class Checkpoints:
             if found.n_rows != n_rows:
                 raise CheckpointError(
                     f"{path} holds {found.n_rows} rows and the data {n_rows}: "
-                    "continue with the data that the run was started with, and its data.coreset if it had one, or start "
-                    "in another folder"
+                    "continue with the data that the run was started with, and its data.coreset if it had one, or "
+                    "start in another folder"
                 )
             checkpoint, trouble = self._read(found, start, stop, into or {})
             if checkpoint is not None:

@@ -58,10 +58,17 @@ def weights_in_hand(weights: Any) -> Dataset:
     return dataset_of(numbers.reshape(-1, 1), "weights", missing=True)
 
 
-def require_one_each(weights: Dataset | None, rows: Dataset) -> None:
-    """Raise DataError where there are weights, and not as many as rows."""
-    if weights is not None and weights.n_rows != rows.n_rows:
+def weights_of(given: Any, rows: Dataset) -> Dataset | None:
+    """The dataset (N, 1) of the weights of these rows, out of the file of a name or in hand; None of None.
+
+    Raises DataError where there is not one number for each.
+    """
+    if given is None:
+        return None
+    weights = weights_in_file(given) if isinstance(given, str) else weights_in_hand(given)
+    if weights.n_rows != rows.n_rows:
         raise DataError(f"{weights.where}: {weights.n_rows} weights for the {rows.n_rows} rows of {rows.where}")
+    return weights
 
 
 def legal_weights(numbers: Floats, start: int, where: str) -> Floats:
