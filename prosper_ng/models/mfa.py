@@ -151,10 +151,8 @@ class Mfa(ComponentPrior):
 
     def log_joint(self, prepared: Prepared, projected: Projected, codes: Codes) -> Floats:
         """(n, S) log p(c, y), constants included."""
-        result = np.empty(codes.shape[:2])
-        fill_log_joint(
-            *projected, *_tables(prepared), prepared.constants, prepared.log_pi, _scratch(prepared), codes, result
-        )
+        result, constants = np.empty(codes.shape[:2]), (prepared.constants, prepared.log_pi)
+        fill_log_joint(*projected, *_tables(prepared), *constants, _scratch(prepared), plain(codes), result)
         return result
 
     def likeness(self, prepared: Prepared, values: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
