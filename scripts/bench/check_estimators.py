@@ -24,7 +24,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from prosper_ng import estimators
 
-NAMES = ("BSC", "TSC", "DSC", "MCA", "MMCA", "GSC", "NoisyOR", "SBN")
+NAMES = ("BSC", "TSC", "DSC", "MCA", "MMCA", "GSC", "NoisyOR", "SBN", "KMeans", "GaussianMixture", "Mixture", "MFA")
 
 
 def checked(name: str, n_components: int) -> dict[str, Any]:
