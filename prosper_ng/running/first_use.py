@@ -9,13 +9,14 @@ import numpy as np
 
 from prosper_ng import compiling
 from prosper_ng.components import components_of
+from prosper_ng.config.hints import fields_of
 from prosper_ng.errors import UserError
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.running.learn import learn
 
 _N_ROWS, _N_OBSERVED = 70, 6
-_FEW, _MANY = 4, 12
-"""Latents whose states are all looked at, and others whose states are searched for."""
+_NUMBERS = {"n_latents": (4, 12), "n_components": (4, 70)}
+"""Latents or components whose states are all looked at, and others whose states are searched for."""
 _SHORT = {"n_sweeps": 2, "updates_per_sweep": 2}
 _OPTIONS: dict[str, dict[str, Any]] = {"dsc": {"values": (-1.0, 0.0, 1.0)}, "ef_mca": {"observable": "normal"}}
 """What models have no default for."""
@@ -30,14 +31,18 @@ def compile_model(kind: str) -> compiling.Tally:
     """
     with compiling.told() as tally, compiling.alone(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # so few rows are doubtful
-        for n_latents, estep in ((_FEW, "auto"), (_MANY, "auto"), (_MANY, _PRESELECTION)):
-            _use(model_of(kind, n_latents), estep)
+        few, many = models_of(kind)
+        for model, estep in ((few, "auto"), (many, "auto"), (many, _PRESELECTION)):
+            _use(model, estep)
     return tally
 
 
-def model_of(kind: str, n_latents: int) -> Any:
-    """A model of a kind with options as they are by default; ConfigError where it has others without a default."""
-    return components_of("prosper_ng.models")[kind](n_latents=n_latents, **_OPTIONS.get(kind, {}))
+def models_of(kind: str) -> tuple[Any, Any]:
+    """Models with few and with many states, with options as they are by default; ConfigError where there is none."""
+    model = components_of("prosper_ng.models")[kind]
+    counted = next((field for field in _NUMBERS if field in fields_of(model)), "n_latents")
+    few, many = (model(**{counted: number}, **_OPTIONS.get(kind, {})) for number in _NUMBERS[counted])
+    return few, many
 
 
 def _use(model: Any, estep: Any) -> None:

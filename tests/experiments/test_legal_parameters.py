@@ -9,6 +9,7 @@ import yaml
 
 from prosper_ng.cli import main
 from prosper_ng.models.bsc import BSC
+from prosper_ng.models.capabilities import HasHeadline, offers
 from prosper_ng.models.interface import Floats
 from prosper_ng.models.roles import headline_of, roles_of, telling_parameter
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -141,12 +142,15 @@ def test_roles_tell_what_reports_and_inference_look_for(make):
     params = random_parameters(model, D, np.random.default_rng(0))
     roles = roles_of(model, D)
     assert roles["W"] == "dictionary"
-    assert roles["pi"] == "activity"
+    assert roles.get("pi", "activity") == "activity"
     assert [name for name, role in roles.items() if role == "noise"] == [
         name for name in roles if name.lower() == "sigma"
     ]
     assert telling_parameter(model) == "W"
     headline = headline_of(model, D, params)
+    if offers(model, HasHeadline):
+        assert headline == model.headline(params)
+        return
     name = "pi" if params["pi"].ndim == 0 else "pi_mean"
     assert headline[name] == pytest.approx(np.mean(model.activity(params)), rel=1e-15)
     if "sigma" in params:
