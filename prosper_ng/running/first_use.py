@@ -39,7 +39,7 @@ def compile_model(kind: str) -> compiling.Tally:
 
 def models_of(kind: str) -> tuple[Any, Any]:
     """Models with few and with many states, with options as they are by default; ConfigError where there is none."""
-    model = components_of("prosper_ng.models")[kind]
+    model: Any = components_of("prosper_ng.models")[kind]
     counted = next((field for field in _NUMBERS if field in fields_of(model)), "n_latents")
     few, many = (model(**{counted: number}, **_OPTIONS.get(kind, {})) for number in _NUMBERS[counted])
     return few, many
