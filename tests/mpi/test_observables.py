@@ -1,4 +1,4 @@
-"""Models of data that are not Gaussian, and mixtures: the same bits on any number of ranks, and after an interruption."""
+"""Mixtures, and models of data that are not Gaussian: the same bits on any number of ranks, and after a stop."""
 
 import sys
 
