@@ -175,15 +175,17 @@ class Mixture(ComponentPrior):
         return result
 
     def likeness(self, prepared: Prepared, values: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
-        """(m, k) expected log probability of what components (m,) make in other components (k,)."""
+        """(m, k) expected log probability of what components (m,) make in other components (k,).
+
+        Of `normal` minus half the squared distances of their means in units of what components (m,) make: else wide
+        components would be near to all.
+        """
         if isinstance(self.observable, Normal):
-            means, precisions, logs = prepared.tables
-            W, P = means[others], np.broadcast_to(precisions, means.shape)[others]
-            natural = np.concatenate([2 * P * W, -P], axis=1)
-            A = np.sum(P * W * W, axis=1) - np.broadcast_to(logs, means.shape)[others].sum(axis=1)
-        else:
-            width = prepared.expected.shape[1]
-            natural, A = prepared.tables[0][others, :width], -prepared.tables[0][others, width:].sum(axis=1)
+            means, halves, _ = prepared.tables
+            P, own, W = np.broadcast_to(halves, means.shape)[values], means[values], means[others]
+            return np.asarray(2 * (P * own) @ W.T - P @ np.square(W).T - np.sum(P * own * own, axis=1)[:, None])
+        width = prepared.expected.shape[1]
+        natural, A = prepared.tables[0][others, :width], -prepared.tables[0][others, width:].sum(axis=1)
         return np.asarray(prepared.expected[values] @ natural.T - A)
 
     def accumulate(
