@@ -187,29 +187,33 @@ def with_examples(problem: Problem, moments: Moments) -> Moments:
     """
     model: Any = problem.model
     wanted = int(model.n_examples(moments.n_rows)) if offers(model, WantsExamples) else 0
-    numbers = drawn_numbers(problem, wanted, problem.seed, "example rows")
-    return moments._replace(examples=rows_of_numbers(problem, moments.mean, numbers))
+    numbers, counts = drawn_numbers(problem, wanted, problem.seed, "example rows")
+    return moments._replace(examples=rows_of_numbers(problem, moments.mean, numbers), counts=counts)
 
 
-def drawn_numbers(problem: Problem, wanted: int, seed: int, purpose: str) -> Ints:
+def drawn_numbers(problem: Problem, wanted: int, seed: int, purpose: str) -> tuple[Ints, Floats]:
     """The numbers of different rows at random that are learned from, `wanted` of them, or as many as there are.
 
-    Rows of larger weights are likelier to be taken.
+    Rows of larger weights are likelier to be taken; then also as how many rows each of those taken counts.
     """
     if problem.weights is not None:
         return _drawn_by_weight(problem, wanted, seed, purpose)
     n_rows, held_out = problem.n_learned_from, problem.held_out
     drawn = stream(seed, purpose).generator().choice(n_rows, min(max(wanted, 0), n_rows), replace=False)
-    return drawn if held_out is None else np.flatnonzero(~held_out.among(np.arange(problem.blocks.n_rows)))[drawn]
+    if held_out is not None:
+        drawn = np.flatnonzero(~held_out.among(np.arange(problem.blocks.n_rows)))[drawn]
+    return drawn, np.empty(0)
 
 
-def _drawn_by_weight(problem: Problem, wanted: int, seed: int, purpose: str) -> Ints:
-    """One after the other in proportion to the weights of what is left (Efraimidis and Spirakis 2006)."""
+def _drawn_by_weight(problem: Problem, wanted: int, seed: int, purpose: str) -> tuple[Ints, Floats]:
+    """By priorities, as a coreset is drawn."""
     draws, foremost = stream(seed, purpose), Foremost(wanted)
     for rows, _, weights in _owned(problem):
-        foremost.add(np.log1p(-draws.uniform(rows)) / weights, rows)
-    numbers = foremost.of_all(problem.comm)[0][:, 1].astype(np.int64)
-    return np.asarray(draws.staged(1).generator().permutation(numbers))
+        assert weights is not None
+        foremost.add(weights / (1.0 - draws.uniform(rows)), rows, weights)
+    drawn, next_one = foremost.of_all(problem.comm)
+    drawn = draws.staged(1).generator().permutation(drawn)
+    return drawn[:, 1].astype(np.int64), np.maximum(drawn[:, 2], next_one)
 
 
 def rows_of_numbers(problem: Problem, mean: Floats, numbers: Ints) -> Floats:

@@ -37,7 +37,7 @@ def first_elements(
             "be; leave it out"
         )
     n_latents = specs[name].shape[1]
-    numbers = drawn_numbers(problem, _PER_ELEMENT * n_latents, settings.seed, "rows to start from")
+    numbers, _ = drawn_numbers(problem, _PER_ELEMENT * n_latents, settings.seed, "rows to start from")
     image = dataset.as_image if missing else None
     rows = rows_of_numbers(problem, moments.mean, numbers) if image is None else image.closed(numbers)
     rows = np.where(np.isnan(rows), moments.mean, rows)

@@ -31,11 +31,14 @@ def first_components(
     """
     spreads = moments.spreads if own_units else np.full(len(moments.mean), moments.spread)
     rows = moments.examples if len(moments.examples) else _noise(moments, spreads, 2 * n_components, rng)
+    counts = moments.counts if len(moments.counts) else np.ones(len(rows))
     if len(rows) < n_components:
         rows = np.concatenate([rows, _noise(moments, spreads, n_components - len(rows), rng)])
+        counts = np.append(counts, np.full(len(rows) - len(counts), counts.mean()))
     scaled = (rows - moments.mean) / spreads
-    W = moments.elements if len(moments.elements) else rows[spread_rows(scaled, n_components, rng)]
-    squares = _left_by(scaled[:_MEASURED], (W - moments.mean) / spreads) * np.square(spreads)
+    W = moments.elements if len(moments.elements) else rows[spread_rows(scaled, n_components, rng, counts)]
+    left = _left_by(scaled[:_MEASURED], counts[:_MEASURED], (W - moments.mean) / spreads)
+    squares = left * np.square(spreads)
     if np.isfinite(mean.low):
         W = np.clip(0.5 * (W + moments.mean), mean.low, mean.high)
     return W, squares
@@ -45,8 +48,9 @@ def _noise(moments: Moments, spreads: Floats, n_rows: int, rng: np.random.Genera
     return moments.mean + spreads * rng.standard_normal((n_rows, len(moments.mean)))
 
 
-def _left_by(rows: Floats, means: Floats) -> Floats:
+def _left_by(rows: Floats, counts: Floats, means: Floats) -> Floats:
     """(D,) the mean square of what rows differ from the nearest of the means by; never nothing."""
     norms = np.sum(np.square(means), axis=1)
     nearest = np.argmin(norms - 2 * rows @ means.T, axis=1)
-    return np.maximum(np.mean(np.square(rows - means[nearest]), axis=0), _LEAST_NOISE**2)
+    squares = np.average(np.square(rows - means[nearest]), axis=0, weights=counts)
+    return np.asarray(np.maximum(squares, _LEAST_NOISE**2))

@@ -61,6 +61,8 @@ class Moments(NamedTuple):
 
     An entry that was not observed holds the mean of its dimension.
     """
+    counts: Floats = np.empty(0)
+    """(R,) as how many rows each example counts; none where each is one."""
     elements: Floats = np.empty((0, 0))
     """(H, D) rows to start from as dictionary elements; none where these are noise."""
 

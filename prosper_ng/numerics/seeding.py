@@ -23,11 +23,13 @@ _MOST_DISTANCES = 1 << 28
 """Without cells."""
 
 
-def spread_rows(rows: Floats, n_seeds: int, rng: np.random.Generator) -> Ints:
+def spread_rows(rows: Floats, n_seeds: int, rng: np.random.Generator, counts: Floats | None = None) -> Ints:
     """(n_seeds,) the places of rows of (R, D) that are far from each other.
 
-    There must be as many rows; equal ones come again only where there are no others.
+    There must be as many rows; equal ones come again only where there are no others. `counts` (R,) say as how many rows
+    each counts.
     """
+    counts = np.ones(len(rows)) if counts is None else counts
     whole = np.zeros((len(rows), padded(rows.shape[1])))
     whole[:, : rows.shape[1]] = _turned(rows)
     table = np.ascontiguousarray(whole.reshape(len(rows), -1, LANES).swapaxes(0, 1))
@@ -35,8 +37,9 @@ def spread_rows(rows: Floats, n_seeds: int, rng: np.random.Generator) -> Ints:
     n_trials = 2 + int(np.log(n_seeds))
     n_distances = n_trials * n_seeds * len(rows)
     if n_distances > _MOST_DISTANCES:
-        return _seeds_in_cells(table, n_seeds, rng)
-    return _seeds(table, n_seeds, 3 * n_trials if 3 * n_distances <= _MOST_DISTANCES else n_trials, rng)[0]
+        return _seeds_in_cells(table, counts, n_seeds, rng)
+    n_trials = 3 * n_trials if 3 * n_distances <= _MOST_DISTANCES else n_trials
+    return _seeds(table, counts, n_seeds, n_trials, rng)[0]
 
 
 def _turned(rows: Floats) -> Floats:
@@ -49,27 +52,30 @@ def _turned(rows: Floats) -> Floats:
     return np.asarray(centered @ scipy.linalg.eigh(second)[1][:, ::-1])
 
 
-def _seeds(table: Floats, n_seeds: int, n_trials: int, rng: np.random.Generator) -> tuple[Ints, Ints, Floats]:
+def _seeds(
+    table: Floats, counts: Floats, n_seeds: int, n_trials: int, rng: np.random.Generator
+) -> tuple[Ints, Ints, Floats]:
     """Seeds (C,) among rows (P, R, LANES); for each of these which seed is nearest, and its squared distance."""
     chosen, nearest = np.empty(n_seeds, np.int64), np.empty(table.shape[1], np.int64)
     squares = np.empty(table.shape[1])
-    _choose(table, rng.random((n_seeds, n_trials)), chosen, nearest, squares)
+    _choose(table, counts, rng.random((n_seeds, n_trials)), chosen, nearest, squares)
     return chosen, nearest, squares
 
 
-def _seeds_in_cells(table: Floats, n_seeds: int, rng: np.random.Generator) -> Ints:
+def _seeds_in_cells(table: Floats, counts: Floats, n_seeds: int, rng: np.random.Generator) -> Ints:
     """Seeds (C,), some in each of about sqrt(C) cells."""
     n_first = max(1, round(np.sqrt(n_seeds)))
     n_trials = 2 + int(np.log(n_first))
-    _, cell, squares = _seeds(table, n_first, n_trials, rng)
+    _, cell, squares = _seeds(table, counts, n_first, n_trials, rng)
     n_cells = int(cell.max()) + 1
-    shares: Floats = np.bincount(cell, squares, n_cells).astype(np.float64)
+    shares: Floats = np.bincount(cell, counts * squares, n_cells).astype(np.float64)
     sizes = np.bincount(cell, minlength=n_cells).astype(np.int64)
     found = []
     for place, number in enumerate(_divided(n_seeds, shares, sizes)):
         own = np.flatnonzero(cell == place)
         if number:
-            found.append(own[_seeds(np.ascontiguousarray(table[:, own]), int(number), n_trials, rng)[0]])
+            among = np.ascontiguousarray(table[:, own]), counts[own]
+            found.append(own[_seeds(*among, int(number), n_trials, rng)[0]])
     return np.concatenate(found)
 
 
@@ -96,18 +102,19 @@ def _square_below(pieces: Any, i: int, j: int, most: float) -> float:
 
 
 @kernel(error_model="numpy")
-def _choose(pieces: Any, draws: Any, chosen: Any, nearest: Any, squares: Any) -> None:
+def _choose(pieces: Any, counts: Any, draws: Any, chosen: Any, nearest: Any, squares: Any) -> None:
     """Fill seeds (C,), and for rows (R,) which is the nearest and its squared distance; rows are (P, R, LANES).
 
     A row that is half as far from its seed as this is from another one has no need to be held against that.
     """
     n_rows, n_seeds, n_trials = pieces.shape[1], chosen.shape[0], draws.shape[1]
     apart, best = np.empty(n_seeds), np.empty(n_seeds)
-    chosen[0] = np.int64(draws[0, 0] * n_rows)
+    sums = np.cumsum(counts)
+    chosen[0] = min(np.searchsorted(sums, draws[0, 0] * sums[-1], side="right"), n_rows - 1)
     for n in range(n_rows):
         squares[n], nearest[n] = _square_below(pieces, n, chosen[0], np.inf), 0
     for c in range(1, n_seeds):
-        sums, most = np.cumsum(squares), -1.0
+        sums, most = np.cumsum(counts * squares), -1.0
         for t in range(n_trials):
             if sums[-1] > 0.0:
                 place = min(np.searchsorted(sums, draws[c, t] * sums[-1], side="right"), n_rows - 1)
@@ -118,7 +125,7 @@ def _choose(pieces: Any, draws: Any, chosen: Any, nearest: Any, squares: Any) ->
             gain = 0.0
             for n in range(n_rows):
                 if apart[nearest[n]] < squares[n]:
-                    gain += squares[n] - _square_below(pieces, n, place, squares[n])
+                    gain += counts[n] * (squares[n] - _square_below(pieces, n, place, squares[n]))
             if gain > most:
                 most, chosen[c] = gain, place
                 best, apart = apart, best
