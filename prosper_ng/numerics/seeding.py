@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import scipy
-import scipy.linalg
 from numpy.typing import NDArray
 
 from prosper_ng.kernels import inner_kernel, kernel

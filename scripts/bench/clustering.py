@@ -1,17 +1,20 @@
 """Mixtures that look at a few components of each row, beside scikit-learn's KMeans, MiniBatchKMeans, GaussianMixture.
 
-    python scripts/bench/clustering.py [--only evaluations,patches,growth,gaussian] [--seeds N] [--components C ...]
+    python scripts/bench/clustering.py [--only evaluations,patches,growth,gaussian,coreset] [--seeds N]
+        [--components C ...]
 
 `evaluations`: C = 400, N = 20,000, on a grid in the plane and on blobs of 10 dimensions: mean squared distances, and
 distances that were computed for each row in 30 sweeps, from KMeans' seeds and from one's own. What is compared among
 components is counted apart. `patches`: 200,000 colored patches of 6 x 6 pixels, processor seconds of the whole fit.
-`growth`: processor time of a sweep over C. `gaussian`: diagonal components from one start, log likelihoods.
+`growth`: processor time of a sweep over C. `gaussian`: diagonal components from one start, log likelihoods. `coreset`:
+20,000 of 1,000,000 rows that stand for all.
 """
 
 import argparse
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from prosper_ng.environment import prepare_environment
@@ -203,7 +206,28 @@ def log_likelihood(known: Any, rows: Floats) -> float:
     return float(np.mean(dataclasses.replace(known, estep=Exhaustive()).free_energy(rows)))
 
 
-SECTIONS = {"evaluations": of_evaluations, "patches": of_patches, "growth": of_growth, "gaussian": of_gaussian}
+def of_coreset(arguments: argparse.Namespace) -> Iterator[str]:
+    """Blobs, N = 1,000,000, C = 400: learning from 20,000 rows that stand for all, beside learning from all."""
+    yield "| seed | all rows | processor s | coreset of 20,000 | beside all | processor s | what it tells of all rows |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    model, estep = WAYS["k-means, C' = 1, G = 5"]
+    for seed in range(arguments.seeds):
+        rows = blobs(np.random.default_rng(seed), 1_000_000)
+        learn = partial(learned, rows, model | {"n_components": 400}, estep, 30, seed=seed)
+        (whole, seconds), (few, own) = timed(learn), timed(partial(learn, coreset=20_000))
+        least, found = (error(rows, each.params["W"].T) for each in (whole, few))
+        told_of_all = rows.shape[1] * few.on_all_rows["mean_squared_error"]
+        beside = f"{100 * (found / least - 1):+.2f} %"
+        yield f"| {seed} | {least:.4f} | {seconds:.0f} | {found:.4f} | {beside} | {own:.0f} | {told_of_all:.4f} |"
+
+
+SECTIONS = {
+    "evaluations": of_evaluations,
+    "patches": of_patches,
+    "growth": of_growth,
+    "gaussian": of_gaussian,
+    "coreset": of_coreset,
+}
 
 
 def main() -> None:

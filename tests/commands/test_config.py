@@ -103,7 +103,7 @@ def test_schema_covers_a_run(capsys):
     assert printed["else"]["required"] == ["model"]
     assert "bsc" in printed["properties"]["model"]["discriminator"]["mapping"]
     assert printed["properties"]["model"]["description"]
-    assert {"enum": ["auto", "exhaustive", "preselection", "search"]} in printed["properties"]["estep"]["anyOf"]
+    assert {"enum": ["auto", "clusters", "exhaustive", "preselection", "search"]} in printed["properties"]["estep"]["anyOf"]
 
 
 def test_schema_covers_a_campaign(capsys):
