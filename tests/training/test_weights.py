@@ -16,6 +16,7 @@ MODELS = {
     "scalar": DIAGONAL | {"noise": "scalar"},
     "k-means": DIAGONAL | {"noise": "scalar", "equal_weights": True},
     "poisson": DIAGONAL | {"observable": "poisson"},
+    "mfa": {"kind": "mfa", "n_components": C, "n_factors": 1},
 }
 CLUSTERS = {"kind": "clusters", "n_states": 2, "n_near": 3}
 
@@ -27,9 +28,12 @@ def rows_of(rng, model="diagonal"):
 
 def start_of(model, rng):
     """All parameters, so that nothing is found from the data."""
-    found = {"W": rng.uniform(1, 9, (D, C)), "pi": np.full(C, 1 / C), "V": np.full((D, C), 4.0), "sigma": 2.0}
-    left_out = {"diagonal": ["sigma"], "scalar": ["V"], "k-means": ["V", "pi"], "poisson": ["V", "sigma"]}[model]
-    return {name: value for name, value in found.items() if name not in left_out}
+    found = {
+        "W": rng.uniform(1, 9, (D, C)), "pi": np.full(C, 1 / C), "V": np.full((D, C), 4.0), "sigma": 2.0,
+        "A": rng.normal(size=(D, C, 1)), "Psi": np.full((D, C), 4.0),
+    }  # fmt: skip
+    names = {"diagonal": "W V pi", "scalar": "W sigma pi", "k-means": "W sigma", "poisson": "W pi", "mfa": "W A Psi pi"}
+    return {name: found[name] for name in names[model].split()}
 
 
 def learn(rows, model="diagonal", estep="exhaustive", **changes):
@@ -43,7 +47,7 @@ def assert_same(one, other):
     assert other.history["free_energy"] == pytest.approx(one.history["free_energy"], rel=1e-10)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.sampled_from(list(MODELS)), st.booleans(), st.integers(0, 99))
 def test_a_whole_number_is_a_row_that_comes_so_often(model, has_gaps, seed):
     rng = np.random.default_rng(seed)
