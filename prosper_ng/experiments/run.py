@@ -292,6 +292,7 @@ def _conclude(
     results: dict[str, Any] = {}
     sentence, problem = ending.sentence, context.problem
     if ending.finished:
+        told = _of_all_rows(config, parts, state, kept, listener)
         try:
             results = config.task.finish(context, state, kept.path)
         except Stopped:
@@ -300,7 +301,7 @@ def _conclude(
             ending = Ending(False, sentence)
     if ending.finished:
         results |= _dictionary_to_show(problem, context.dataset, state) | _of_restarts(state)
-        results |= _of_all_rows(parts, state, listener)
+        results |= told
         line = config.task.closing_line(results) if problem.comm.is_root else None
         sentence = line or sentence
     free_energies = kept.history.columns().get("free_energy", np.zeros(0))
@@ -309,11 +310,14 @@ def _conclude(
     return Outcome(ending.finished, sentence, results, kept.path)
 
 
-def _of_all_rows(parts: Assembly, state: TrainingState, listener: RunListener) -> dict[str, Any]:
-    """How well all rows are explained, where a coreset of them was learned from, which the log has as well."""
-    found = parts.on_all_rows(state.params)
+def _of_all_rows(
+    config: RunConfig, parts: Assembly, state: TrainingState, kept: RunFolder, listener: RunListener
+) -> dict[str, Any]:
+    """How well all rows are explained after a last step on them, where a coreset of them was learned from."""
+    found = parts.last_step(state, config.training)
     if found is None:
         return {}
+    kept.set_parameters(state)
     listener.note(found.sentence)
     return {ALL_ROWS: found.results}
 

@@ -192,12 +192,17 @@ class RunFolder:
         every = self._output.parameter_sweeps
         keep = state.n_done if every is not None and state.n_done % every == 0 else None
         self._kept.run_file.record(state.n_done, values)
-        params = without_constants(self.problem.model, self.problem.n_observed, state.params)
-        self._kept.run_file.set_parameters(params, keep)
+        self.set_parameters(state, keep)
         self._tell(self._kept.run_file.flush_when_due())
         self._standing = {"iteration": state.n_done, "free_energy": values["free_energy"]}
         if time.monotonic() - self._last_status >= _STATUS_SECONDS:
             self._write_status()
+
+    def set_parameters(self, state: TrainingState, keep_as_sweep: int | None = None) -> None:
+        """Replace the latest parameters, and keep a copy under the number of a sweep where one is given (on root)."""
+        if self._kept is not None:
+            params = without_constants(self.problem.model, self.problem.n_observed, state.params)
+            self._kept.run_file.set_parameters(params, keep_as_sweep)
 
     def checkpoint_is_due(self, sweep: int) -> bool:
         """Whether it is time for one, by this rank's clock, or somebody asks for one."""

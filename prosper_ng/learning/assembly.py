@@ -16,14 +16,14 @@ from prosper_ng.data.row_file import mapped_array
 from prosper_ng.data.some_rows import SomeRows
 from prosper_ng.errors import UserError
 from prosper_ng.learning import memory
-from prosper_ng.learning.all_rows import OnAllRows, on_all_rows
+from prosper_ng.learning.all_rows import OnAllRows, step_on_all_rows
 from prosper_ng.learning.census import Census, equal_columns, take_census, with_examples
 from prosper_ng.learning.census_warnings import Case, warnings_of
 from prosper_ng.learning.coreset import AllRows
 from prosper_ng.learning.elements import first_elements
 from prosper_ng.learning.initial import Given, columns_told, given_parameters, initial_parameters
 from prosper_ng.learning.settings import LearningSettings
-from prosper_ng.learning.taken_rows import size_of_coreset, take_rows
+from prosper_ng.learning.taken_rows import Taken, size_of_coreset, take_rows
 from prosper_ng.models.axes import counted_by
 from prosper_ng.models.interface import learnable
 from prosper_ng.models.roles import noise_covariance
@@ -38,6 +38,7 @@ from prosper_ng.training.em import Initial, Problem, TrainingState, start
 from prosper_ng.training.held_out import HeldOut
 from prosper_ng.training.requirements import check_model
 from prosper_ng.training.restarts import seed_of
+from prosper_ng.training.settings import Training
 
 _ALL_ALIKE = (
     "training.restarts: all starts begin with the same parameters, which are given; only what is drawn while they are "
@@ -66,21 +67,26 @@ class Assembly(NamedTuple):
     warnings: tuple[str, ...] = ()
     """What is doubtful about the data."""
     everything: AllRows | None = None
-    """All rows, where a coreset of them is learned from."""
+    """All rows but those held out, where a coreset of them is learned from."""
 
     def start(self) -> TrainingState:
         """The state before the first sweep."""
         return start(self.problem, self.initial, self.allocate)
 
-    def on_all_rows(self, params: NamedArrays) -> OnAllRows | None:
-        """What learned parameters make of all rows, in one pass; None where all were learned from.
+    def last_step(self, state: TrainingState, training: Training) -> OnAllRows | None:
+        """After a coreset was learned from, one step on all rows: new parameters, and what it comes to.
 
-        All ranks call it together.
+        Nothing changes, and it is None, where all rows were learned from. All ranks call it together.
         """
         problem = self.problem
         if self.everything is None:
             return None
-        return on_all_rows(self.everything, problem.model, problem.estep, params, problem.seed)
+        names = learnable(problem.model.parameters(problem.n_observed)) if training.learn is None else training.learn
+        learn = frozenset(names) - training.at(training.n_sweeps - 1).held
+        found, state.params = step_on_all_rows(
+            self.everything, problem.model, problem.estep, state.params, problem.seed, learn
+        )
+        return found
 
 
 def assemble(
@@ -130,9 +136,16 @@ def assemble(
     initial = begin(settings.seed)
     if settings.training.restarts > 1 and begin(seed_of(settings.seed, 1)).buffer.tobytes() == initial.buffer.tobytes():
         warnings += (_ALL_ALIKE,)
-    return Assembly(
-        dataset, problem, initial, plan, taken.digest, unknown, missing, begin, allocate, warnings, taken.everything
-    )
+    rest = (begin, allocate, warnings, _but_held_out(taken, problem.held_out))
+    return Assembly(dataset, problem, initial, plan, taken.digest, unknown, missing, *rest)
+
+
+def _but_held_out(taken: Taken, held_out: HeldOut | None) -> AllRows | None:
+    """All rows, where a coreset is learned from, without those of it that are held out."""
+    dataset, everything = taken.dataset, taken.everything
+    if held_out is None or everything is None or not isinstance(dataset, SomeRows):
+        return everything
+    return everything._replace(left_out=dataset.numbers[held_out.among(np.arange(dataset.n_rows))])
 
 
 def _planned(

@@ -44,13 +44,20 @@ class AllRows(NamedTuple):
     n_observed: int
     blocks: RowBlocks
     comm: Communicator
+    left_out: Ints = np.empty(0, np.int64)
+    """The numbers of rows that are passed over."""
 
     def pieces(self) -> Iterator[tuple[Ints, Floats, Floats | None]]:
         """The numbers (n,), values (n, D) and weights (n,) of the rows of each block of this rank."""
         for block in self.blocks.owned(self.comm.rank, self.comm.size):
             rows = self.blocks.rows(block)
+            numbers, values = np.arange(rows.start, rows.stop), self.read(rows.start, rows.stop)
             weights = None if self.weigh is None else self.weigh(rows.start, rows.stop)
-            yield np.arange(rows.start, rows.stop), self.read(rows.start, rows.stop), weights
+            kept = ~np.isin(numbers, self.left_out, assume_unique=True)
+            if kept.all():
+                yield numbers, values, weights
+            elif kept.any():
+                yield numbers[kept], values[kept], None if weights is None else weights[kept]
 
 
 class Coreset(NamedTuple):

@@ -100,8 +100,9 @@ def learn_in_memory(asked: Asked, ranks: Communicator, progress: bool = False) -
         raise
     finally:
         shown.close()
+    told = parts.last_step(state, settings.training)
+    keeper.params = without_constants(settings.model, parts.problem.n_observed, state.params)
     found = _result(settings, parts, keeper, _digest(parts, state, keeper.history), ending.sentence)
-    told = parts.on_all_rows(state.params)
     return found if told is None else replace(found, on_all_rows=told.results)
 
 

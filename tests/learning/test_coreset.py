@@ -15,10 +15,12 @@ from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.learning.coreset import AllRows, drawn_coreset
 from prosper_ng.models.mixture import Mixture
 from prosper_ng.numerics.random_streams import stream
+from prosper_ng.observables.poisson import Poisson
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.parallel.team import on_team
 from prosper_ng.storage.run_record import read_run
+from prosper_ng.training.held_out import HeldOut
 
 N, D, C, M = 400, 3, 4, 60
 SCALAR, DIAGONAL = Mixture(n_components=C, noise="scalar"), Mixture(n_components=C)
@@ -103,24 +105,58 @@ def test_rows_without_variation_and_one_that_is_far(values):
     assert np.isfinite(found.weights).all()
 
 
-def test_what_is_told_of_all_rows_is_what_they_come_to():
-    rows = rows_of()
-    found = learn(rows, estep="exhaustive")
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("model", [SCALAR, DIAGONAL, Mixture(n_components=C, observable=Poisson())])
+def test_the_last_step_is_a_sweep_over_all_rows(model, is_weighted):
+    rows, last = np.round(np.abs(rows_of())), []
+    weights = np.random.default_rng(3).integers(0, 3, N) if is_weighted else None
+    found = learn(
+        rows, model, "exhaustive", weights=weights,
+        on_sweep=lambda report, params: last.append({name: values.copy() for name, values in params.items()}),
+    )  # fmt: skip
+    start, training = last[-1], {"n_sweeps": 1, "block_rows": 8}
+    whole = learn(rows, model, "exhaustive", weights=weights, coreset=None, start=start, training=training)
+    for name, values in whole.params.items():
+        assert found.params[name] == pytest.approx(values, rel=1e-9), name
+        assert (found.params[name] != start[name]).any()
     told = found.on_all_rows
     assert told["n_rows"] == N
-    assert told["free_energy"] == pytest.approx(found.free_energy(rows).mean(), rel=1e-12)
-    hard = learn(rows, Mixture(n_components=C, noise="scalar", equal_weights=True), CLUSTERS | {"n_states": 1})
-    nearest = np.square(rows[:, :, None] - hard.params["W"]).sum(axis=1).min(axis=1)
-    assert hard.on_all_rows["mean_squared_error"] == pytest.approx(nearest.mean() / D, rel=1e-12)
-    assert set(learn(rows, DIAGONAL).on_all_rows) == {"n_rows", "free_energy"}
+    assert told["free_energy"] == pytest.approx(whole.history["free_energy"][-1], rel=1e-12)
+    if model is SCALAR:
+        assert told["mean_squared_error"] == pytest.approx(float(whole.params["sigma"]) ** 2, rel=1e-9)
+    else:
+        assert "mean_squared_error" not in told
+
+
+def test_the_error_that_is_told_is_that_of_the_nearest_centers():
+    rows = rows_of()
+    found = learn(rows, Mixture(n_components=C, noise="scalar", equal_weights=True), CLUSTERS | {"n_states": 1})
+    nearest = np.square(rows[:, :, None] - found.params["W"]).sum(axis=1).min(axis=1)
+    assert found.on_all_rows["mean_squared_error"] == pytest.approx(nearest.mean() / D, rel=1e-3)
+    assert found.on_all_rows["mean_squared_error"] >= nearest.mean() / D * (1 - 1e-12)
     assert learn(rows, coreset=None).on_all_rows == {}
 
 
-def test_weights_count_in_what_is_told_of_all_rows():
-    rows, weights = rows_of(), np.random.default_rng(3).integers(0, 3, N)
-    found = learn(rows, weights=weights, estep="exhaustive")
-    expected = np.average(found.free_energy(rows), weights=weights)
-    assert found.on_all_rows["free_energy"] == pytest.approx(expected, rel=1e-12)
+def test_the_last_step_learns_what_the_last_sweep_learns():
+    start = {"W": np.random.default_rng(1).normal(0, 5, (D, C))}
+    training = {"n_sweeps": 3, "block_rows": 8, "hold": {"W": 9}, "learn": ["W", "pi"]}
+    with pytest.warns(UserWarning, match=r"training\.hold: W is learned from sweep 9 on"):
+        found = learn(rows_of(), estep="exhaustive", start=start, training=training)
+    assert (found.params["W"] == start["W"]).all()
+
+
+def test_rows_held_out_are_no_part_of_the_last_step():
+    rows = rows_of()
+    drawn = draw(rows, seed=3).numbers
+    held = drawn[HeldOut(0.2, 3, M).among(np.arange(M))]
+    changed = rows.copy()
+    changed[held] += 1e-9  # which draws the same rows
+    one, other = (learn(each, held_out=0.2, estep="exhaustive") for each in (rows, changed))
+    assert one.on_all_rows["n_rows"] == N - len(held)
+    assert one.data_digest != other.data_digest
+    for name, values in one.params.items():
+        assert other.params[name] == pytest.approx(values, rel=1e-12), name
+    assert (one.history["held_out_free_energy"] != other.history["held_out_free_energy"]).all()
 
 
 @pytest.mark.parametrize("has_gaps", [False, True])
@@ -192,7 +228,10 @@ def test_a_run_tells_of_all_rows_in_its_log_and_results(config, tmp_path, capsys
     assert record.attributes["digest"] == whole.digest
     assert record.results["all_rows"] == whole.on_all_rows
     assert f"a coreset of {M} of {N} rows is learned from, weighted to stand for all" in log
-    assert f"on all {N} rows: free energy {whole.on_all_rows['free_energy']:.6g} per row, mean squared error" in log
+    assert (
+        f"after a step on all {N} rows: free energy {whole.on_all_rows['free_energy']:.6g} per row, mean squared error"
+        in log
+    )
     capsys.readouterr()
     assert cli.main(["show", str(tmp_path / "run"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["all_rows"]["n_rows"] == N
