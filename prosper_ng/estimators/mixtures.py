@@ -103,7 +103,7 @@ class Clustering(Estimator):
         return found or None
 
 
-class Mixture(Clustering, kind="mixture", n_components=1, observable="normal"):
+class Mixture(Clustering, kind="mixture", fixed={"n_classes": None}, n_components=1, observable="normal"):
     """A mixture of any observable: each row is of one component, and its entries are drawn for themselves.
 
     Parameters
@@ -162,7 +162,7 @@ class Mixture(Clustering, kind="mixture", n_components=1, observable="normal"):
         return told | {"means_": told["components_"], "weights_": weights, "lower_bound_": bound}
 
 
-class GaussianMixture(Mixture, kind="mixture", fixed={"observable": "normal"}, n_components=1):
+class GaussianMixture(Mixture, kind="mixture", fixed={"observable": "normal", "n_classes": None}, n_components=1):
     """A mixture of Gaussians with a variance for each entry of each component, or one for all.
 
     `noise` "diagonal" is `covariance_type="diag"` of scikit-learn; "scalar" is one variance of all entries and
@@ -186,7 +186,7 @@ class MFA(Mixture, kind="mfa", n_components=1):
 
 class KMeans(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Clustering,
-    kind="mixture", fixed={"observable": "normal", "noise": "scalar", "equal_weights": True},
+    kind="mixture", fixed={"observable": "normal", "noise": "scalar", "equal_weights": True, "n_classes": None},
     n_clusters=8, n_states=1, max_iter=300, compute_labels=True,
 ):  # fmt: skip
     """Clusters of rows by their distance to centers: Gaussians of one variance, equally probable, one for each row.

@@ -217,7 +217,7 @@ def estimate(config: RunConfig, n_ranks: int, bandwidth: float = BANDWIDTH) -> E
     config.task.check(dataset, config.model, config.learning.chosen_estep.estep)
     learning, held = config.learning, bytes_after(config.task, dataset)
     blocks, sizes = blocks_of(learning, dataset.n_rows), sizes_of(learning, dataset.n_observed, dataset, held)
-    config.weights_of(dataset)
+    config.beside(dataset)
     held_out_of(learning, blocks)
     needs = (needs_of(sizes, config.memory, blocks, rank, n_ranks) for rank in range(n_ranks))
     training = config.training

@@ -61,11 +61,11 @@ def preview(loaded: Loaded[RunConfig], folder: Path) -> Preview:
     if not is_whole:
         training = replace(config.training, updates_per_sweep=1, block_rows=None, stopping=Stopping())
         settings = replace(settings, training=training, held_out=None, coreset=None)
-    weights = config.weights_of(dataset)
+    beside = config.beside(dataset)
     looked_at = dataset if is_whole else SomeRows(dataset, np.arange(n_rows))
-    weighed = weights if is_whole or weights is None else SomeRows(weights, np.arange(n_rows))
+    beside = beside if is_whole else beside.of_some(np.arange(n_rows))
     warnings = list(_too_large(config, dataset))
-    parts = assemble(settings, looked_at, comm, source=config.data, weights=weighed)
+    parts = assemble(settings, looked_at, comm, source=config.data, beside=beside)
     where = "" if is_whole else f"of the first {n_rows:,} rows: "
     warnings += [f"{where}{warning}" for warning in parts.warnings]
     note = look_at_folder(loaded, folder, parts.data_digest if is_whole else None)

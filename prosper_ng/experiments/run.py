@@ -201,12 +201,12 @@ def assemble_run(config: RunConfig, comm: Communicator, folder: Path = Path(), a
     """
     with collectively(comm, "opening the data"):
         dataset = config.data.open(config.seed) if asked is None else asked.dataset
-        weights = config.weights_of(dataset) if asked is None else asked.weights
+        beside = config.beside(dataset) if asked is None else asked.beside
         config.task.check(dataset, config.model, config.learning.chosen_estep.estep)
     held = bytes_after(config.task, dataset)
     if asked is not None:
-        return assemble(config.learning, dataset, comm, folder, None, asked.start, held, weights)
-    return assemble(config.learning, dataset, comm, folder, config.data, None, held, weights)
+        return assemble(config.learning, dataset, comm, folder, None, asked.start, held, beside)
+    return assemble(config.learning, dataset, comm, folder, config.data, None, held, beside)
 
 
 def _rehearse_task(task: Task, dataset: Dataset, problem: Problem, state: TrainingState) -> None:

@@ -12,7 +12,7 @@ from prosper_ng.config.editor_schema import kind_is
 from prosper_ng.config.first_fields import not_computed_with
 from prosper_ng.data.dataset import Dataset, Source
 from prosper_ng.data.memory_settings import Memory
-from prosper_ng.data.sources._weights import weights_of
+from prosper_ng.data.sources._beside import Beside
 from prosper_ng.data.support import noise_refused
 from prosper_ng.estep.auto import Auto
 from prosper_ng.estep.interface import EStep
@@ -115,12 +115,9 @@ class RunConfig:
             held_out=getattr(self.data, "held_out", None), coreset=getattr(self.data, "coreset", None),
         )  # fmt: skip
 
-    def weights_of(self, rows: Dataset) -> Dataset | None:
-        """(N, 1) as how many rows each of these counts; None where each is one.
-
-        Raises DataError where there is not one for each.
-        """
-        return weights_of(getattr(self.data, "weights", None), rows)
+    def beside(self, rows: Dataset) -> Beside:
+        """Weights and labels of these rows; DataError where there is not one for each."""
+        return Beside.of(rows, getattr(self.data, "weights", None), getattr(self.data, "labels", None))
 
 
 def not_science(config: RunConfig) -> tuple[str, ...]:

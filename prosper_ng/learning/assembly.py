@@ -14,6 +14,7 @@ from prosper_ng.data.content import compile_reading
 from prosper_ng.data.dataset import NO_COLUMNS, Columns, Dataset, Source
 from prosper_ng.data.row_file import mapped_array
 from prosper_ng.data.some_rows import SomeRows
+from prosper_ng.data.sources._beside import NOTHING_BESIDE, Beside
 from prosper_ng.errors import UserError
 from prosper_ng.learning import memory
 from prosper_ng.learning.all_rows import OnAllRows, step_on_all_rows
@@ -23,7 +24,7 @@ from prosper_ng.learning.coreset import AllRows
 from prosper_ng.learning.elements import first_elements
 from prosper_ng.learning.initial import Given, columns_told, given_parameters, initial_parameters
 from prosper_ng.learning.settings import LearningSettings
-from prosper_ng.learning.taken_rows import Taken, size_of_coreset, take_rows
+from prosper_ng.learning.taken_rows import Taken, classes_without_labels, require_labels, size_of_coreset, take_rows
 from prosper_ng.models.axes import counted_by
 from prosper_ng.models.interface import learnable
 from prosper_ng.models.roles import noise_covariance
@@ -97,22 +98,21 @@ def assemble(
     source: Source | None = None,
     start: Given | None = None,
     bytes_after: int = 0,
-    weights: Dataset | None = None,
+    beside: Beside = NOTHING_BESIDE,
 ) -> Assembly:
     """Data, model and first parameters; each rank reads its own rows. Scratch files go to `folder`.
 
     `source` is the component that the rows come from, where there is one, and `start` holds parameters to start from.
-    `bytes_after` are held after the last sweep, beyond those of the dataset. `weights` (N, 1) say how many rows each
-    counts as.
+    `bytes_after` are held after the last sweep, beyond those of the dataset. `beside` are weights and labels of rows.
     Raises UserError on all ranks where data and settings do not fit together, or into the memory, or where there is
     nothing to learn from.
     """
     scratch = folder if settings.memory.scratch is None else path_of(settings.memory.scratch)
-    plan, row_bytes = _planned(settings, dataset, comm, bytes_after, weights is not None)
-    taken = take_rows(settings, dataset, weights, comm, scratch, partial(blocks_of, settings))
+    plan, row_bytes = _planned(settings, dataset, comm, bytes_after, beside)
+    taken = take_rows(settings, dataset, beside, comm, scratch, partial(blocks_of, settings))
     problem = Problem(
         settings.model, settings.chosen_estep.estep, taken.values, taken.blocks, comm, settings.seed,
-        held_out_of(settings, taken.blocks), taken.weights,
+        held_out_of(settings, taken.blocks), taken.weights, taken.labels,
     )  # fmt: skip
     with collectively(comm, "initializing the parameters"):
         given = given_parameters(settings, dataset.n_observed, start)
@@ -121,7 +121,7 @@ def assemble(
     allocate = np.empty if keeps_states else partial(mapped_array, folder=scratch)
     census = _numbered_as(taken.dataset, take_census(problem))
     unknown = np.setdiff1d(census.never_observed, told)
-    doubts = (*dataset.doubts, *settings.training.doubts, *_of_coreset(settings, dataset))
+    doubts = (*dataset.doubts, *settings.training.doubts, *_of_taken(settings, dataset, taken, comm))
     warnings = (*doubts, *_warnings(settings, dataset, source, problem, census, unknown))
     missing = bool((census.n_observed < census.moments.n_rows).any())
 
@@ -149,15 +149,16 @@ def _but_held_out(taken: Taken, held_out: HeldOut | None) -> AllRows | None:
 
 
 def _planned(
-    settings: LearningSettings, dataset: Dataset, comm: Communicator, bytes_after: int, weighted: bool
+    settings: LearningSettings, dataset: Dataset, comm: Communicator, bytes_after: int, beside: Beside
 ) -> tuple[memory.MemoryPlan | None, int]:
     """The memory of all ranks, on root, and what is kept of a row, once data and settings are found to fit together."""
     with collectively(comm, "opening the data"):
         _require_names(settings, dataset)
+        require_labels(settings, beside)
     blocks = blocks_of(settings, dataset.n_rows)
     held_out_of(settings, blocks)
     with collectively(comm, "choosing the states"):
-        sizes = _require_estep(settings, dataset, bytes_after, weighted)
+        sizes = _require_estep(settings, dataset, bytes_after, beside.weights is not None)
     plan = memory.planned(settings, sizes, blocks, comm, dataset.as_image is not None)
     warm_up(comm, partial(_rehearse_start, settings, dataset.n_observed, blocks))
     return plan, sizes.row_bytes
@@ -180,7 +181,9 @@ def _rehearse_start(settings: LearningSettings, n_observed: int, blocks: RowBloc
         initial_parameters(settings, problem, Given({}), take_census(problem).moments)
 
 
-def _of_coreset(settings: LearningSettings, dataset: Dataset) -> Iterator[str]:
+def _of_taken(settings: LearningSettings, dataset: Dataset, taken: Taken, comm: Communicator) -> Iterator[str]:
+    """What is doubtful about a coreset, or labels."""
+    yield from classes_without_labels(taken.labels, settings.model, comm)
     if settings.coreset is not None and size_of_coreset(settings, dataset.n_rows) is None:
         yield f"coreset: {settings.coreset} rows are no fewer than the {dataset.n_rows} there are; all are learned from"
 

@@ -14,6 +14,7 @@ from prosper_ng import compiling
 from prosper_ng.config import ConfigError, SourceText
 from prosper_ng.config.mistakes import Place
 from prosper_ng.data.dataset import Dataset
+from prosper_ng.data.sources._beside import Beside
 from prosper_ng.errors import UserError, listed, warn
 from prosper_ng.inference.learned import Learned
 from prosper_ng.learning.assembly import Assembly, assemble
@@ -46,7 +47,7 @@ class Asked(NamedTuple):
     dataset: Dataset
     start: Given | None = None
     """Parameters to start from."""
-    weights: Dataset | None = None
+    beside: Beside = Beside()
     """(N, 1) as how many rows each row counts."""
     on_sweep: OnSweep | None = None
     """Is called by root after each sweep, and ends learning where it returns True."""
@@ -84,7 +85,7 @@ def learn_in_memory(asked: Asked, ranks: Communicator, progress: bool = False) -
     settings = asked.settings
     with compiling.told(ranks.is_root):
         folder = Path(gettempdir())
-        parts = assemble(settings, asked.dataset, ranks, folder, start=asked.start, weights=asked.weights)
+        parts = assemble(settings, asked.dataset, ranks, folder, start=asked.start, beside=asked.beside)
         if ranks.is_root:
             for warning in parts.warnings:
                 warn(warning)

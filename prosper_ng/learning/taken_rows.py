@@ -7,21 +7,26 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.components import kind_of
 from prosper_ng.data.content import Content, local_rows
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.data.magnitudes import require_not_all_tiny, require_squares
 from prosper_ng.data.some_rows import SomeRows
-from prosper_ng.data.sources._weights import legal_weights
+from prosper_ng.data.sources._beside import Beside, legal_labels, legal_weights
 from prosper_ng.data.support import require_support
-from prosper_ng.errors import UserError
+from prosper_ng.errors import UserError, listed
 from prosper_ng.learning.coreset import AllRows, drawn_coreset
 from prosper_ng.learning.settings import LearningSettings
+from prosper_ng.models.capabilities import classes_of
+from prosper_ng.models.interface import Model
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.rows import RowBlocks, default_block_rows
 from prosper_ng.training.data_selection import Rows
 
 Floats = NDArray[np.float64]
+
+_SHOWN = 5
 
 
 class Taken(NamedTuple):
@@ -33,9 +38,11 @@ class Taken(NamedTuple):
     """(n_local, D)."""
     weights: Floats | None
     """(n_local,) how many rows each counts as; None where that is the same of all."""
+    labels: NDArray[np.int64] | None
+    """(n_local,) the class of each, -1 where none is known; None where rows have no labels."""
     blocks: RowBlocks
     digest: str
-    """Of what the source holds; see `Content`. That of the weights stands behind it, after a +."""
+    """Of what the source holds; see `Content`. Those of weights and labels stand behind it, after a +."""
     everything: AllRows | None
     """All rows, where a coreset of them is learned from."""
 
@@ -45,20 +52,49 @@ def size_of_coreset(settings: LearningSettings, n_rows: int) -> int | None:
     return settings.coreset if settings.coreset is not None and settings.coreset < n_rows else None
 
 
+def require_labels(settings: LearningSettings, beside: Beside) -> None:
+    """Raise UserError where there are labels and a model that learns no classes, or classes and no labels."""
+    name, n_classes = kind_of(settings.model), classes_of(settings.model)
+    if beside.labels is not None and n_classes is None:
+        raise UserError(
+            f"model {name} learns no classes, so labels of rows are not for it; set model.n_classes, or leave them out"
+        )
+    if beside.labels is None and n_classes is not None:
+        raise UserError(
+            f"model {name} has n_classes: {n_classes}, and rows have no labels; give labels, or leave it out"
+        )
+    if beside.labels is not None and settings.coreset is not None:
+        raise UserError("a coreset leaves out most rows, those with labels as well; leave out either coreset or labels")
+
+
+def classes_without_labels(labels: NDArray[np.int64] | None, model: Model, comm: Communicator) -> tuple[str, ...]:
+    """A sentence where there are classes of which no row has the label; all ranks call it together."""
+    n_classes = classes_of(model)
+    if labels is None or n_classes is None:
+        return ()
+    counts = np.bincount(labels[labels >= 0], minlength=n_classes).astype(np.float64)
+    comm.sum_in_place(counts)
+    absent = np.flatnonzero(counts == 0)
+    if len(absent) == 0:
+        return ()
+    named = listed([str(each) for each in absent], _SHOWN)
+    return (f"no row has the label {named}: rows of such classes will be taken for others",)
+
+
 def take_rows(
     settings: LearningSettings,
     dataset: Dataset,
-    weights: Dataset | None,
+    beside: Beside,
     comm: Communicator,
     scratch: Path,
     cut: Callable[[int], RowBlocks],
 ) -> Taken:
-    """Read all rows, whose weights are (N, 1), and choose among them where that is asked for; all ranks together.
+    """Read all rows and what stands beside them, and choose among them where that is asked for; all ranks together.
 
-    `cut` makes blocks of a number of rows. Raises UserError on all ranks where a row or a weight is not legal.
+    `cut` makes blocks of a number of rows. Raises UserError on all ranks where a row, weight or label is not legal.
     """
-    reading, n_wanted = _Reading(settings, dataset, weights), size_of_coreset(settings, dataset.n_rows)
-    dtype, of_weights = np.dtype(settings.memory.dtype), None if weights is None else reading.weigh
+    reading, n_wanted = _Reading(settings, dataset, beside), size_of_coreset(settings, dataset.n_rows)
+    dtype, of_weights = np.dtype(settings.memory.dtype), None if beside.weights is None else reading.weigh
     everything = None
     if n_wanted is not None:
         every = RowBlocks(dataset.n_rows, default_block_rows(dataset.n_rows, 1))
@@ -74,10 +110,11 @@ def take_rows(
         else:
             own = None if of_weights is None else of_weights(owned.start, owned.stop)
         read = reading.read if everything is None else dataset.read
+        labels = reading.label(owned.start, owned.stop)
         values = local_rows(read, dataset, owned, settings.memory, dtype, scratch, dataset.read)
     require_not_all_tiny(reading.largest, dtype, comm)
     own = own if everything is not None or own is None or _differ(own, comm) else None
-    return Taken(dataset, values, own, blocks, reading.digest(comm), everything)
+    return Taken(dataset, values, own, labels, blocks, reading.digest(comm), everything)
 
 
 def _differ(weights: Floats, comm: Communicator) -> bool:
@@ -92,11 +129,11 @@ def _differ(weights: Floats, comm: Communicator) -> bool:
 class _Reading:
     """Reads rows and weights, which have to be legal; the first time they count into the digest."""
 
-    def __init__(self, settings: LearningSettings, dataset: Dataset, weights: Dataset | None) -> None:
-        self._dataset, self._weights, self._model = dataset, weights, settings.model
+    def __init__(self, settings: LearningSettings, dataset: Dataset, beside: Beside) -> None:
+        self._dataset, self._weights, self._model = dataset, beside.weights, settings.model
         self._dtype = np.dtype(settings.memory.dtype)
         self._content = Content(dataset)
-        self._of_weights = None if weights is None else Content(weights)
+        self._of_weights, self._of_labels = (None if each is None else Content(each) for each in beside)
         self.largest = 0.0
         """The largest magnitude."""
 
@@ -117,7 +154,14 @@ class _Reading:
         assert self._weights is not None
         return legal_weights(self._weights.raw(start, stop), start, self._weights.where)
 
+    def label(self, start: int, stop: int) -> NDArray[np.int64] | None:
+        """(n,) the classes of rows start..stop, -1 where none is known; None where rows have no labels."""
+        n_classes = classes_of(self._model)
+        if self._of_labels is None or n_classes is None:
+            return None
+        return legal_labels(self._of_labels.raw(start, stop), n_classes, start, self._of_labels.dataset.where)
+
     def digest(self, comm: Communicator) -> str:
-        """Of rows and weights; all ranks call it together."""
-        contents = (self._content, self._of_weights)
+        """Of rows, weights and labels; all ranks call it together."""
+        contents = (self._content, self._of_weights, self._of_labels)
         return "+".join(each.digest(comm) for each in contents if each is not None)

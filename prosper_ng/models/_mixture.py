@@ -41,6 +41,8 @@ class Prepared(NamedTuple):
     """(C,) log pi, and what normalizes a complete row."""
     tables: tuple[Floats, ...]
     """Of `normal`: means (C, D'), halves of inverse variances, what normalizes an entry; else eta and -A (C, P D')."""
+    log_R: Floats
+    """(C, K) log p(k | c), for K classes or none."""
     expected: Floats
     """(C, L D') expectation of T, for comparisons of components."""
 
@@ -52,6 +54,8 @@ class Projected(NamedTuple):
     """(n, P D') values, or T; where entries are missing whether each was observed is the last piece."""
     base: Floats
     """(n,) the base of the row, over its observed entries."""
+    labels: NDArray[np.int64]
+    """(n,) classes, -1 where none is known; (0,) where none is of any row."""
 
 
 def scatter(W: Floats, seen: Floats, T_y: Floats, T_y_y: Floats) -> float:

@@ -96,6 +96,21 @@ class WeighsRows(Protocol):
         ...
 
 
+class LearnsClasses(Protocol):
+    """Models that may learn of which class a row is, from some rows of which that is known (`Batch.labels`)."""
+
+    @property
+    def learned_classes(self) -> int | None:
+        """K; None where they learn none."""
+        ...
+
+
+def classes_of(model: object) -> int | None:
+    """K, the classes that a model learns; None where it learns none."""
+    found: Any = model
+    return found.learned_classes if offers(model, LearnsClasses) else None
+
+
 def weighs_rows(model: object) -> bool:
     """Whether a model can learn from weighted rows."""
     found: Any = model

@@ -38,6 +38,8 @@ class Batch(NamedTuple):
     """(n, D) which entries were observed; None where all were."""
     weights: Floats | None = None
     """(n,) how many rows each counts as, for models that weigh rows (`WeighsRows`); None where each is one."""
+    labels: NDArray[np.int64] | None = None
+    """(n,) the class of each, -1 where none is known, for models that learn classes (`LearnsClasses`); None of all."""
 
     def weighed(self, values: Floats) -> Floats:
         """Values (n, ...) times how many rows each row counts as; themselves where each is one."""

@@ -6,6 +6,7 @@
 | V | (D, C) | second parameter of observables that have one: variance, shape, concentration |
 | sigma | () | noise of all entries and components, in the place of V, with `noise: scalar` |
 | pi | (C,) | probability of each component; none with `equal_weights` |
+| R | (C, K) | probability of each class in each component, with `n_classes` |
 
 With T the sufficient statistics of the observable, log p(y_d; W, V) = sum_l eta_l T_l(y_d) - A + base(y_d), and
 
@@ -27,6 +28,7 @@ from annotated_types import Gt
 from numpy.typing import NDArray
 
 from prosper_ng.components import OneOf, component, kind_of
+from prosper_ng.models._classes import ClassLabels, add_labels, add_log_classes
 from prosper_ng.models._components import LEAST_SHARE, ComponentPrior
 from prosper_ng.models._mixture import (
     Prepared,
@@ -65,7 +67,7 @@ _LEAST_SIGMA = 1e-6
 
 
 @component
-class Mixture(ComponentPrior):
+class Mixture(ComponentPrior, ClassLabels):
     """Components of which each row is one, seen through any observable."""
 
     n_components: Annotated[int, Gt(0)]
@@ -78,6 +80,8 @@ class Mixture(ComponentPrior):
     """Whether all components are equally probable; with scalar noise and one state a row this is k-means."""
     unused: Literal["keep", "redraw"] = "keep"
     """What becomes of a component that no row belongs to."""
+    n_classes: Annotated[int, Gt(1)] | None = None
+    """K, the number of classes of which labels tell, 0 to K - 1; none where rows have no labels."""
 
     is_monotone = True
     """The M-step is the maximum."""
@@ -107,7 +111,7 @@ class Mixture(ComponentPrior):
             specs["sigma"] = ParameterSpec((), SCALE, "standard deviation of the noise", "noise")
         elif self.observable.second is not None:
             specs["V"] = ParameterSpec(shape, self.observable.second, f"{self.observable.meaning} of each component")
-        specs |= self._pi_spec()
+        specs |= self._pi_spec() | self._class_specs()
         if self.observable.shifts:
             specs["center"] = ParameterSpec((n_observed,), REAL, "what data are measured from", constant=True)
             shape_of_unit = () if self.noise == "scalar" else (n_observed,)
@@ -118,13 +122,14 @@ class Mixture(ComponentPrior):
         """How many rows each component has, how much of these is missing, and their sums of T."""
         shape: Shape = (self.n_components, n_observed)
         sums = {name: () if self.noise == "scalar" and name == "T_y_y" else shape for name in self._of_T}
-        return {"n": (), "hidden_entropy": (), "base": (), "counts": (self.n_components,), "gaps": shape, **sums}
+        fixed = {"n": (), "hidden_entropy": (), "base": (), "counts": (self.n_components,), "gaps": shape}
+        return fixed | sums | self._class_statistics()
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
         """Rows that are far from each other, by greedy k-means++; what they leave unexplained is the noise."""
         own_units = self.noise == "diagonal"
         W, squares = first_components(moments, self.n_components, self.observable.mean, own_units, rng)
-        params: dict[str, Any] = {"W": W.T} | self._initial_pi()
+        params: dict[str, Any] = {"W": W.T} | self._initial_pi() | self._initial_classes()
         if self.noise == "scalar":
             params["sigma"] = np.sqrt(np.mean(squares))
         elif self.observable.second is not None:
@@ -150,7 +155,8 @@ class Mixture(ComponentPrior):
         else:
             tables = (laid_out(np.concatenate([eta, -A[None]])),)
             constants = log_pi - A.sum(axis=1)
-        return Prepared(center, unit, np.ascontiguousarray(params["W"].T), log_pi, constants, tables, expected)
+        W, log_R = np.ascontiguousarray(params["W"].T), self._log_R(params)
+        return Prepared(center, unit, W, log_pi, constants, tables, log_R, expected)
 
     def project(self, prepared: Prepared, batch: Batch) -> Projected:
         """Values from the center, in units, or what the observable makes of them."""
@@ -162,7 +168,7 @@ class Mixture(ComponentPrior):
         pieces = values[None] if isinstance(self.observable, Normal) else self.observable.T(values)
         if seen is not None:
             pieces, base = np.concatenate([pieces * seen, seen[None].astype(np.float64)]), base * seen
-        return Projected(laid_out(pieces), base.sum(axis=1))
+        return Projected(laid_out(pieces), base.sum(axis=1), self._labels(batch))
 
     def log_joint(self, prepared: Prepared, projected: Projected, codes: Codes) -> Floats:
         """(n, S) log p(c, y), constants included."""
@@ -172,6 +178,7 @@ class Mixture(ComponentPrior):
             fill_gaussian(facts, *prepared.tables, constants, codes, result)
         else:
             fill_natural(facts, *prepared.tables, constants, projected.base, codes, result)
+        add_log_classes(prepared.log_R, projected.labels, codes, result)
         return result
 
     def likeness(self, prepared: Prepared, values: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
@@ -197,6 +204,8 @@ class Mixture(ComponentPrior):
         sums["n"] += batch.number_of(used)
         sums["base"] += batch.weighed(projected.base)[used].sum()
         add_counts(codes, weights, sums["counts"])
+        if len(projected.labels):
+            add_labels(codes, weights, projected.labels, sums["classes"])
         if not self._is_complete(prepared, facts):
             add_rows(codes, weights, 1.0 - facts[:, -width:], 0, sums["gaps"])
         for place, name in enumerate(self._of_T):
@@ -213,6 +222,7 @@ class Mixture(ComponentPrior):
         """The best parameters; a component without rows keeps its values, or is drawn anew."""
         new = params.copy()
         self._maximize_pi(new, sums, step)
+        self._maximize_classes(new, sums, step)
         (W, V), seen, (center, unit) = self._scaled(params), self._seen(sums), self._measure(params)
         is_known = seen > LEAST_SHARE * sums["n"]
         mean_T = self.observable.mean_T(W, V).copy()
@@ -238,6 +248,7 @@ class Mixture(ComponentPrior):
     def expected_log_joint(self, params: NamedArrays, sums: NamedArrays) -> float:
         """sum_n <log p(c, y_n)>_n."""
         prior = float(np.sum(sums["counts"] * np.log(self.activity(params))))
+        prior += self._expected_log_classes(params, sums)
         return prior + float(sums["base"]) - float(np.sum(self._costs(params, sums)))
 
     def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
@@ -270,7 +281,8 @@ class Mixture(ComponentPrior):
                 low = _LEAST_SPREAD**2 * (1 + 1e-9) if self.observable.shifts else self.observable.second.low
                 is_free_entry &= (low < V) & (high > V)
             total = np.sum(np.where(is_free_entry, of_entries, costs))
-        return self._entropy_of_pi(params) + float((total - sums["base"]) / sums["n"])
+        of_prior = self._entropy_of_pi(params) + self._class_entropy(params, sums)
+        return of_prior + float((total - sums["base"]) / sums["n"])
 
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
         """(n, D) posterior predictive mean <W_dc>."""

@@ -9,8 +9,8 @@ from typing import Any
 from prosper_ng.config import Loaded
 from prosper_ng.data.content import require_same_rows
 from prosper_ng.data.memory_settings import Memory
+from prosper_ng.data.sources._beside import Beside
 from prosper_ng.data.sources._in_hand import dataset_of
-from prosper_ng.data.sources._weights import weights_of
 from prosper_ng.data.sources.array import Array
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import EStep
@@ -46,6 +46,7 @@ def learn(
     missing: bool = False,
     held_out: float | None = None,
     weights: Any = None,
+    labels: Any = None,
     coreset: int | None = None,
     memory: Memory | Fields | None = None,
     comm: Any = None,
@@ -63,7 +64,8 @@ def learn(
     by symbol, or is an earlier result; what it lacks is found from the data. The share `held_out` of the rows is not
     learned from, and the history has their `held_out_free_energy`. For mixtures, `weights` (N,) say as how many rows
     each counts, and with `coreset` so many rows are drawn and weighted that they stand for all: then the result has
-    `on_all_rows`. After each sweep `on_sweep(report, params)` is called; where it returns True, learning ends.
+    `on_all_rows`. `labels` (N,) are classes, NaN where none is known, for a model with `n_classes`. After each sweep
+    `on_sweep(report, params)` is called; where it returns True, learning ends.
     `progress` is shown on terminals and in notebooks, always with True, never with False.
 
     On an MPI communicator `comm` of mpi4py all ranks call it together, with the same arguments and the same data: each
@@ -87,7 +89,7 @@ def learn(
         given = {"model": model, "estep": estep, "training": training or {}, "memory": memory or {}}
         settings = settings_of(seed=seed, held_out=held_out, coreset=coreset, **given)
         dataset = dataset_of(data, missing=missing)
-        return Asked(settings, dataset, given_by(start, dataset), weights_of(weights, dataset), on_sweep)
+        return Asked(settings, dataset, given_by(start, dataset), Beside.of(dataset, weights, labels), on_sweep)
 
     if folder is None:
         return together(comm, n_jobs, prepare, partial(_learn_in_memory, is_shown=is_shown))
@@ -99,10 +101,15 @@ def learn(
         interrupt.learned = _kept(path)  # type: ignore[attr-defined]
         raise
     if requests():
-        stop = KeyboardInterrupt(found.ending)
-        stop.learned = found  # type: ignore[attr-defined]
-        raise stop
+        raise _stopped(found)
     return found
+
+
+def _stopped(found: Learned) -> KeyboardInterrupt:
+    """What tells that learning was stopped, with what it came to."""
+    stop = KeyboardInterrupt(found.ending)
+    stop.learned = found  # type: ignore[attr-defined]
+    return stop
 
 
 def _learn_in_memory(asked: Asked, ranks: Communicator, is_shown: bool) -> Learned:

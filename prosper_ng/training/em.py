@@ -54,6 +54,8 @@ class Problem(NamedTuple):
     """Rows among these that are not learned from."""
     weights: Floats | None = None
     """(n_local,) how many rows each of this rank counts as; None where each is one."""
+    labels: NDArray[np.int64] | None = None
+    """(n_local,) the class of each row of this rank, -1 where none is known; None of all."""
 
     @property
     def n_learned_from(self) -> int:

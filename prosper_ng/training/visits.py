@@ -80,7 +80,8 @@ def posteriors(
         local = rows - problem.first_row
         values = noisy_values(problem.seed, state.sweep, rows, problem.values[local], point, held_out)
         weights = None if problem.weights is None else problem.weights[local]
-        target = view.target(batch_of(rows, values, weights))
+        labels = None if problem.labels is None else problem.labels[local]
+        target = view.target(batch_of(rows, values, weights)._replace(labels=labels))
         places = _places(rows, problem.first_row)
         own = {name: np.asarray(values[places]) for name, values in state.rows.items()}
         posterior = problem.estep.posterior(target, own, vary)

@@ -7,8 +7,8 @@ from scipy.io import savemat
 
 from prosper_ng.data.dataset import DataError
 from prosper_ng.data.some_rows import SomeRows
+from prosper_ng.data.sources._beside import legal_weights, numbers_in_file, numbers_in_hand
 from prosper_ng.data.sources._in_hand import dataset_of
-from prosper_ng.data.sources._weights import legal_weights, weights_in_file, weights_in_hand
 
 W = np.array([0.0, 0.5, 2.0, 3.25, 1.0])
 
@@ -36,7 +36,7 @@ def folder(tmp_path, monkeypatch):
      "w.txt"],
 )  # fmt: skip
 def test_a_file_of_any_kind_holds_them(folder, written):
-    found = weights_in_file(written)
+    found = numbers_in_file(written, "weights")
     assert (found.n_rows, found.n_observed) == (5, 1)
     assert (legal_weights(found.raw(1, 4), 1, found.where) == W[1:4]).all()
 
@@ -59,18 +59,18 @@ def test_a_file_of_any_kind_holds_them(folder, written):
 )
 def test_what_holds_none_is_told(folder, written, sentence):
     with pytest.raises(DataError, match=sentence):
-        weights_in_file(written)
+        numbers_in_file(written, "weights")
 
 
 @pytest.mark.parametrize("held", [W, W.tolist(), W[:, None], W.astype(np.float32), np.ma.array(W)])
 def test_whatever_has_them_in_hand(held):
-    assert (weights_in_hand(held).raw(0, 5)[:, 0] == W).all()
+    assert (numbers_in_hand(held, "weights").raw(0, 5)[:, 0] == W).all()
 
 
 @pytest.mark.parametrize("held", [np.eye(3), 2.0, "w.npy", [1.0, "two"], np.zeros((2, 2, 2))])
 def test_what_are_no_numbers_of_rows(held):
     with pytest.raises(DataError, match=r"weights are no numbers|weights have the shape"):
-        weights_in_hand(held)
+        numbers_in_hand(held, "weights")
 
 
 @pytest.mark.parametrize("wrong", [-1.0, np.nan, -0.5e-300, 1e-200, 1e200])

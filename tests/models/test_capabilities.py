@@ -106,7 +106,7 @@ def test_every_capability_is_a_protocol_that_offers_can_answer_for():
     """Also those with attributes, for which `issubclass` raises TypeError."""
     assert {Affinity, WantsExamples, CouplesLatents} <= set(ALL)
     models = [BSC(n_latents=2), GSC(n_latents=2), MCA(n_latents=2), SBN(n_latents=2), SBNAdam(n_latents=2)]
-    models += [SaysWhatToShow(n_latents=2), Mixture(n_components=2)]
+    models += [SaysWhatToShow(n_latents=2), Mixture(n_components=2, n_classes=2)]
     for each in ALL:
         assert Protocol in each.__mro__
         assert any(offers(model, each) for model in models), each

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 
 from prosper_ng.components import components_of
+from prosper_ng.estep.exhaustive import Exhaustive
+from prosper_ng.latents.posterior import truncated_posterior
+from prosper_ng.models.interface import Batch, MStep
 from prosper_ng.models.mixture import Mixture
+from prosper_ng.observables.poisson import Poisson
 from prosper_ng.testing import ModelCase, parametrize_with_checks
+from prosper_ng.testing.problems import random_parameters, statistics, target_of
 from tests.models.test_ef_mca import DISTRIBUTIONS
 
 OBSERVABLES = components_of("prosper_ng.observables")
@@ -68,3 +73,45 @@ def test_contract(check):
 @parametrize_with_checks(OTHERS)
 def test_contract_of_other_observables(check):
     check()
+
+
+def labeled(n_rows=60, n_known=25, seed=0, **options):
+    """A model of classes, parameters, and a batch in which some classes are known."""
+    rng = np.random.default_rng(seed)
+    model = Mixture(n_components=4, n_classes=3, **options)
+    params = random_parameters(model, 5, rng)
+    values, _ = model.sample(params, n_rows, rng)
+    labels = np.where(np.arange(n_rows) < n_known, rng.integers(0, 3, n_rows), -1)
+    return model, params, Batch(np.arange(n_rows), values, labels=labels)
+
+
+def test_labels_are_one_more_value_that_was_observed():
+    model, params, batch = labeled()
+    target = target_of(model, params, batch)
+    found = Exhaustive().find(target)
+    log_R = np.log(params["R"] / params["R"].sum(axis=1, keepdims=True))
+    expected = log_joint(model, params, batch.values, np.arange(4.0)[:, None], np.ones(batch.values.shape, bool))
+    expected[:25] += log_R[:, batch.labels[:25]].T
+    assert found.log_joint == pytest.approx(expected, rel=1e-10, abs=1e-10)
+    weights = np.exp(expected - np.logaddexp.reduce(expected, axis=1)[:, None])
+    classes = model.posterior_means(target.prepared, target.projected, np.array(found.codes), weights)["classes"]
+    assert classes == pytest.approx(weights @ np.exp(log_R))
+    assert classes.sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("options", [{}, {"noise": "scalar", "equal_weights": True}, {"observable": Poisson()}])
+def test_em_with_labels_never_lowers_the_likelihood_and_keeps_the_identity(options):
+    model, params, batch = labeled(**options)
+    last = -np.inf
+    for _ in range(8):
+        target = target_of(model, params, batch)
+        found = Exhaustive().find(target)
+        posterior = truncated_posterior(found.log_joint)
+        sums = statistics(target, np.array(found.codes), posterior.weights)
+        assert sums["classes"].sum() == pytest.approx(25)
+        free_energy = float(posterior.free_energy.sum())
+        assert model.expected_log_joint(params, sums) + posterior.entropy.sum() == pytest.approx(free_energy, abs=1e-8)
+        assert free_energy >= last - 1e-9
+        last, params = free_energy, model.maximize(params, sums, MStep(frozenset(params)))
+        mean = model.expected_log_joint(params, sums) / float(sums["n"])
+        assert mean == pytest.approx(-model.entropy(params, sums), abs=1e-6)
