@@ -179,8 +179,9 @@ class GaussianMixture(Mixture, kind="mixture", fixed={"observable": "normal", "n
 class MFA(Mixture, kind="mfa", n_components=1):
     """A mixture of factor analyzers: Gaussians whose entries vary together by `n_factors` factors, and by noise.
 
-    `noise` is "diagonal" for a variance of each entry in each component, "scalar" for one in each component. One
-    component is `FactorAnalysis` of scikit-learn, or its probabilistic `PCA`. All else is as in `Mixture`.
+    `noise` is "diagonal" for a variance of each entry in each component, "scalar" for one in each component,
+    "shared" for one in all. One component is `FactorAnalysis` of scikit-learn, or its probabilistic `PCA`. All else is
+    as in `Mixture`.
     """
 
 

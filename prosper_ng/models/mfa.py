@@ -4,7 +4,8 @@
 | --- | --- | --- |
 | W | (D, C) | mean of each component |
 | A | (D, C, F) | loadings: A_c A_cᵀ is what the entries of a component vary by together |
-| Psi | (D, C) or (C,) | variance of the noise, of each entry or one for all |
+| Psi | (D, C) or (C,) | variance of the noise, of each entry or one for all entries |
+| sigma | () | standard deviation of all noise, in the place of Psi with `noise: shared` |
 | pi | (C,) | probability of each component; none with `equal_weights` |
 
 One component is factor analysis, or probabilistic principal components with `noise: scalar` (Ghahramani and Hinton
@@ -43,7 +44,7 @@ from prosper_ng.models._mfa_moments import (
 )
 from prosper_ng.models._mixture import laid_out
 from prosper_ng.models._mixture_start import first_components
-from prosper_ng.models.interface import Batch, Codes, Floats, Identity, Moments, MStep, ParameterSpec
+from prosper_ng.models.interface import SCALE, Batch, Codes, Floats, Identity, Moments, MStep, ParameterSpec
 from prosper_ng.models.slab.moments import plain
 from prosper_ng.numerics.constraints import POSITIVE, REAL, interval
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
@@ -67,8 +68,8 @@ class Mfa(ComponentPrior):
     """C, the number of components."""
     n_factors: Annotated[int, Gt(0)] = 5
     """F, the directions in which the rows of a component vary beyond noise."""
-    noise: Literal["scalar", "diagonal"] = "diagonal"
-    """Whether the noise of a component has one variance, or one for each entry."""
+    noise: Literal["shared", "scalar", "diagonal"] = "diagonal"
+    """Whether the noise of a component has one variance, or one for each entry; or is the same in all, sigma."""
     equal_weights: bool = False
     """Whether all components are equally probable."""
     unused: Literal["keep", "redraw"] = "keep"
@@ -84,16 +85,20 @@ class Mfa(ComponentPrior):
     """All statistics are sums over rows, each as often as it counts."""
 
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
-        """W, A, Psi, pi; and what values and factors are measured from and in."""
+        """W, A, Psi or sigma, pi; and what values and factors are measured from and in."""
         D, C, F = n_observed, self.n_components, self.n_factors
-        is_scalar = self.noise == "scalar"
+        if self.noise == "shared":
+            noise = {"sigma": ParameterSpec((), SCALE, "standard deviation of the noise", "noise")}
+        else:
+            noise = {"Psi": ParameterSpec((D, C) if self._own_units else (C,), Normal.second, "variance of the noise")}
+        unit: Shape = (D,) if self._own_units else ()
         return {
             "W": ParameterSpec((D, C), REAL, "mean of each component", "dictionary"),
             "A": ParameterSpec((D, C, F), REAL, "loadings of the factors of each component"),
-            "Psi": ParameterSpec((C,) if is_scalar else (D, C), Normal.second, "variance of the noise"),
+            **noise,
             **self._pi_spec(),
             "center": ParameterSpec((D,), REAL, "what data are measured from", constant=True),
-            "unit": ParameterSpec(() if is_scalar else (D,), POSITIVE, "what data are measured in", constant=True),
+            "unit": ParameterSpec(unit, POSITIVE, "what data are measured in", constant=True),
             "origin": ParameterSpec((C, F), _NEAR_0, "what factors are measured from", constant=True),
             "frame": ParameterSpec((C, F, F), _NEAR_0, "what factors are measured in", constant=True),
         }
@@ -101,22 +106,21 @@ class Mfa(ComponentPrior):
     def statistics(self, n_observed: int) -> dict[str, Shape]:
         """How many rows each component has, and moments of these and of the factors."""
         C, F = self.n_components, self.n_factors
-        squares: Shape = (C,) if self.noise == "scalar" else (C, n_observed)
+        squares: Shape = (C, n_observed) if self._own_units else (C,)
         shapes: dict[str, Shape] = {"n": (), "hidden_entropy": (), "counts": (C,), "y": (C, n_observed)}
         return shapes | {"y_y": squares, "y_z": (C, F, n_observed), "z": (C, F), "z_z": (C, F, F)}
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
         """Rows that are far from each other, by greedy k-means++; what they leave unexplained is the noise, and factors
         in random directions are small beside it."""
-        own_units = self.noise == "diagonal"
-        W, squares = first_components(moments, self.n_components, REAL, own_units, rng)
+        W, squares = first_components(moments, self.n_components, REAL, self._own_units, rng)
         squares = np.maximum(squares, Normal.second.low)
-        spread = moments.spreads if own_units else moments.spread
+        spread = moments.spreads if self._own_units else moments.spread
         n_observed, C, F = len(squares), self.n_components, self.n_factors
         directions = _LOADED * rng.standard_normal((n_observed, C, F)) * np.sqrt(squares / F)[:, None, None]
-        Psi = np.repeat(squares[:, None], C, axis=1) if own_units else np.full(C, np.mean(squares))
+        Psi = np.tile(squares if self._own_units else np.mean(squares), (C, 1))
         return NamedArrays.of(
-            W=W.T, A=directions, Psi=Psi, **self._initial_pi(),
+            W=W.T, A=directions, **{self._noise_name: self._noise_of(Psi)}, **self._initial_pi(),
             center=moments.centers, unit=2.0 ** np.round(np.log2(spread)),
             origin=np.zeros((C, F)), frame=np.zeros((C, F, F)),
         )  # fmt: skip
@@ -199,12 +203,13 @@ class Mfa(ComponentPrior):
         if "A" in step.learn:
             new["A"][:, known] = (found.A * unit).transpose(2, 0, 1)
             new["frame"][known] = frame_of(found.root)
-        if "Psi" in step.learn:
-            Psi = np.maximum(squares, np.minimum(_LEAST_SPREAD**2, old.Psi[:, : squares.shape[1]]))
-            if self.noise == "scalar":
-                new["Psi"][known] = np.maximum(Psi[:, 0] * unit[0] ** 2, Normal.second.low)
-            else:
-                new["Psi"][:, known] = np.maximum(Psi * unit**2, Normal.second.low).T
+        if self._noise_name in step.learn and len(known):
+            Psi, among = self._Psi(params), known
+            if self.noise == "shared":
+                squares, among = np.average(squares, axis=0, weights=own["counts"])[None], np.arange(len(Psi))
+            least = np.minimum(_LEAST_SPREAD**2, self._Psi(params)[among] / unit**2)
+            Psi[among] = np.maximum(np.maximum(squares, least) * unit**2, Normal.second.low)
+            new[self._noise_name] = self._noise_of(Psi)
         self._redraw(new, sums, step)
         return new
 
@@ -230,7 +235,7 @@ class Mfa(ComponentPrior):
         known, n, unit = self._scaled(params), sums["counts"], self._measure(params)[1]
         of_noise = n[:, None] * (0.5 * (_LOG_2PI + 1 + np.log(known.Psi)) + np.log(unit))
         is_free, costs = known.Psi > _LEAST_SPREAD**2 * (1 + 1e-9), self._costs(params, sums, known)[0]
-        if self.noise == "scalar":
+        if not self._own_units:
             of_noise, is_free, costs = of_noise.sum(axis=1), is_free[:, 0], costs.sum(axis=1)
         factors = n @ (0.5 * self.n_factors * (_LOG_2PI + 1) + self._log_root(known.root))
         total = np.sum(np.where(is_free, of_noise, costs)) + factors
@@ -251,22 +256,45 @@ class Mfa(ComponentPrior):
 
     def headline(self, params: NamedArrays) -> dict[str, float]:
         """The noise, and as how many equal components those that are used count."""
-        noise = {"Psi_mean": float(params["Psi"].mean())} if self.noise == "scalar" else {}
+        column = {"shared": "sigma", "scalar": "Psi_mean"}.get(self.noise)
+        noise = {} if column is None else {column: float(params[self._noise_name].mean())}
         return noise | self._n_effective(params)
+
+    @property
+    def _noise_name(self) -> str:
+        return "sigma" if self.noise == "shared" else "Psi"
+
+    @property
+    def _own_units(self) -> bool:
+        """Whether each entry has noise of its own, so that columns may be in other units."""
+        return self.noise == "diagonal"
+
+    def _noise_of(self, Psi: Floats) -> Floats:
+        """Psi or sigma of variances (C, D), or (C, 1)."""
+        if self.noise == "shared":
+            return np.sqrt(Psi[0, 0])
+        return Psi.T if self._own_units else Psi[:, 0]
+
+    def _Psi(self, params: NamedArrays) -> Floats:
+        """(C, D) variances of the noise."""
+        shape = params["W"].shape
+        if self.noise == "shared":
+            return np.full(shape[::-1], np.square(params["sigma"]))
+        return np.array(np.broadcast_to(params["Psi"], shape).T, order="C")
 
     def _measure(self, params: NamedArrays) -> tuple[Floats, Floats]:
         """(D,) what values are measured from, and in; near the components where learning is over and both are gone."""
         W = params["W"]
         if "center" in params:
             return params["center"], np.broadcast_to(params["unit"], (len(W),))
-        noise = np.sqrt(params["Psi"].mean(axis=-1))
+        noise = np.sqrt(self._Psi(params).mean(axis=0))
         return W.mean(axis=1), np.broadcast_to(2.0 ** np.round(np.log2(noise)), (len(W),))
 
     def _scaled(self, params: NamedArrays) -> Analyzers:
         """All parameters by components."""
         (center, unit), C, F = self._measure(params), self.n_components, self.n_factors
         W, A = (params["W"].T - center) / unit, params["A"].transpose(1, 2, 0) / unit
-        Psi = (params["Psi"][:, None] if self.noise == "scalar" else params["Psi"].T) / np.square(unit)
+        Psi = self._Psi(params) / np.square(unit)
         origin, frame = params.get("origin", np.zeros((C, F))), params.get("frame", np.zeros((C, F, F)))
         return Analyzers(W, A, Psi, origin, root_of(frame))
 
@@ -290,8 +318,7 @@ class Mfa(ComponentPrior):
     def _drawn(self, params: NamedArrays, c: NDArray[np.int64], rng: np.random.Generator) -> Floats:
         """(n, D) rows of components (n,)."""
         z = rng.standard_normal((len(c), self.n_factors))
-        deviations = np.sqrt(params["Psi"][c][:, None] if self.noise == "scalar" else params["Psi"].T[c])
-        noise = deviations * rng.standard_normal((len(c), len(params["W"])))
+        noise = np.sqrt(self._Psi(params)[c]) * rng.standard_normal((len(c), len(params["W"])))
         return np.asarray(params["W"].T[c] + np.einsum("nf,dnf->nd", z, params["A"][:, c]) + noise)
 
     def _redraw(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
@@ -300,7 +327,9 @@ class Mfa(ComponentPrior):
         if len(unused) and step.rng is not None:
             new["W"][:, unused] = 0.5 * (new["W"][:, donors] + self._drawn(new, donors, step.rng).T)
             new["A"][:, unused] = new["A"][:, donors]
-            new["Psi"][..., unused] = new["Psi"][..., donors]
+            Psi = self._Psi(new)
+            Psi[unused] = Psi[donors]
+            new[self._noise_name] = self._noise_of(Psi)
 
 
 def _tables(prepared: Prepared) -> tuple[Floats, ...]:

@@ -17,8 +17,8 @@ from prosper_ng.testing.problems import batch_of_observed, exact, statistics, ta
 def gaussian(model, params, c):
     """The mean (D,) and covariance (D, D) of component c."""
     A = params["A"][:, c]
-    Psi = np.broadcast_to(params["Psi"][c] if model.noise == "scalar" else params["Psi"][:, c], len(A))
-    return params["W"][:, c], A @ A.T + np.diag(Psi)
+    Psi = np.square(params["sigma"]) if model.noise == "shared" else params["Psi"][..., c]
+    return params["W"][:, c], A @ A.T + Psi * np.eye(len(A))
 
 
 def prior(model, params, states):
@@ -46,6 +46,7 @@ def case(**options):
 CASES = {
     "mfa-diagonal": case(n_factors=2, unused="redraw"),
     "mfa-scalar": case(n_factors=3, noise="scalar", equal_weights=True),
+    "mfa-shared": case(n_factors=2, noise="shared", unused="redraw"),
 }
 
 
@@ -88,13 +89,23 @@ def test_one_component_with_one_variance_is_probabilistic_pca():
     assert found >= expected  # that of PCA has covariances over N - 1
 
 
+def test_components_that_share_their_noise_have_one_variance_if_they_are_one():
+    scalar, shared = (energies(ONE, n_components=1, noise=noise) for noise in ("scalar", "shared"))
+    np.testing.assert_allclose(shared, scalar, atol=1e-12)
+
+
+def test_noise_that_all_components_share_is_found():
+    found = learned(SEVERAL, noise="shared")
+    assert found.params["sigma"] == pytest.approx(0.5, rel=0.05)
+
+
 def test_one_component_is_factor_analysis():
     found = energies(ONE, n_sweeps=200, n_components=1)[-1]
     expected = FactorAnalysis(n_components=2, tol=1e-13, max_iter=10_000, svd_method="lapack").fit(ONE).score(ONE)
     assert found == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("noise", ["diagonal", "scalar"])
+@pytest.mark.parametrize("noise", ["diagonal", "scalar", "shared"])
 def test_the_entropy_gap_is_closed_by_every_m_step(noise):
     assert learned(SEVERAL, noise=noise).history["entropy_gap"] == pytest.approx(0, abs=1e-12)
 
@@ -113,14 +124,14 @@ def test_columns_in_other_units_change_the_free_energy_by_the_jacobian():
     assert energies(SEVERAL * units) + np.log(units).sum() == pytest.approx(energies(SEVERAL), abs=1e-9)
 
 
-@pytest.mark.parametrize("noise", ["diagonal", "scalar"])
+@pytest.mark.parametrize("noise", ["diagonal", "scalar", "shared"])
 def test_an_offset_changes_nothing(noise):
     values = np.round(SEVERAL * 1024) / 1024
     offset = 1e6 * np.array([1, -1, 2, 0, 1, -3])
     assert energies(values + offset, noise=noise) == pytest.approx(energies(values, noise=noise), abs=1e-8)
 
 
-@pytest.mark.parametrize("noise", ["diagonal", "scalar"])
+@pytest.mark.parametrize("noise", ["diagonal", "scalar", "shared"])
 @pytest.mark.parametrize("n_parts", [1, 4])
 def test_with_gaps_and_in_parts_the_free_energy_only_rises(noise, n_parts):
     values = SEVERAL.copy()
@@ -153,15 +164,15 @@ def conditional_mean(model, params, row):
     for c in range(model.n_components):
         mean, covariance = gaussian(model, params, c)
         own = covariance[np.ix_(known, known)]
-        noise = np.broadcast_to(params["Psi"].T[c], len(mean)) * known  # what is observed is predicted without it
+        of_factors = params["A"][:, c] @ params["A"][:, c].T  # what is observed is predicted without its noise
         gain = np.linalg.solve(own, row[known] - mean[known])
-        means.append(mean + (covariance - np.diag(noise))[:, known] @ gain)
+        means.append(mean + of_factors[:, known] @ gain)
         logs[c] += stats.multivariate_normal.logpdf(row[known], mean[known], own)
     weights = np.exp(logs - logs.max())
     return weights @ np.array(means) / weights.sum()
 
 
-@pytest.mark.parametrize("noise", ["diagonal", "scalar"])
+@pytest.mark.parametrize("noise", ["diagonal", "scalar", "shared"])
 def test_gaps_are_filled_with_their_mean_given_what_was_observed(noise):
     rng = np.random.default_rng(3)
     model = Mfa(n_components=3, n_factors=2, noise=noise)
@@ -175,7 +186,7 @@ def test_gaps_are_filled_with_their_mean_given_what_was_observed(noise):
         assert own == pytest.approx(conditional_mean(model, params, row), rel=1e-9)
 
 
-@pytest.mark.parametrize("noise", ["diagonal", "scalar"])
+@pytest.mark.parametrize("noise", ["diagonal", "scalar", "shared"])
 def test_samples_have_the_means_and_covariances_of_their_components(noise):
     rng = np.random.default_rng(0)
     model = Mfa(n_components=2, n_factors=2, noise=noise)
