@@ -3,12 +3,13 @@
 Each learns with the engine of `prosper_ng.learn`, so that it gives the same bits for the same data, settings and seed.
 """
 
+from prosper_ng.estimators.classifier import MixtureClassifier
 from prosper_ng.estimators.mixtures import MFA, GaussianMixture, KMeans, Mixture
 from prosper_ng.estimators.sparse_coder import SparseCoder
 
 __all__ = [
     "BSC", "DSC", "EFMCA", "GSC", "MCA", "MFA", "MMCA", "SBN", "TSC", "GaussianMixture", "KMeans", "Mixture",
-    "NoisyOR", "SparseCoder",
+    "MixtureClassifier", "NoisyOR", "SparseCoder",
 ]  # fmt: skip
 
 

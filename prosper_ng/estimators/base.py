@@ -5,7 +5,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -52,6 +52,15 @@ _COMMON: dict[str, Any] = {
 _LARGEST_DRAWN = np.iinfo(np.int32).max
 
 
+class Labeled(NamedTuple):
+    """What is known of the classes of rows."""
+
+    classes: NDArray[Any]
+    """(K,) the classes, in ascending order."""
+    numbers: Floats
+    """(N,) which of them each row is of, from 0; NaN where none is known."""
+
+
 class Estimator(CallbackSupportMixin, BaseEstimator):
     """A model as an estimator: families of them say how to `fit` by `_learn`, and what they make of rows then."""
 
@@ -96,15 +105,17 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
         rows, weights = self._rows(X, reset=True), None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, rows, dtype=np.float64)
-        settings = self._settings(rows)
+        labeled = self._labeled(y, rows, weights)
+        settings = self._settings(rows, labeled)
         start = self._start(settings, rows)
         root = self._init_callback_context(max_subtasks=settings.training.all_sweeps)
         root.call_on_fit_task_begin(estimator=self, X=X, y=y)
         try:
             found = learn(
                 rows, settings.model, estep=settings.estep, training=settings.training, seed=settings.seed,
-                missing=_has_gaps(rows), held_out=settings.held_out, weights=weights, start=start,
-                n_jobs=effective_n_jobs(self.n_jobs), on_sweep=self._listener(root, X, y, settings), progress=False,
+                missing=_has_gaps(rows), held_out=settings.held_out, weights=weights,
+                labels=None if labeled is None else labeled.numbers, start=start, n_jobs=effective_n_jobs(self.n_jobs),
+                on_sweep=self._listener(root, X, y, settings, labeled), progress=False,
             )  # fmt: skip
         except KeyboardInterrupt as interrupt:
             if not hasattr(interrupt, "learned"):
@@ -114,7 +125,7 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
         names = getattr(self, "feature_names_in_", None)
         found = dataclasses.replace(found, column_names=None if names is None else tuple(names))
-        for name, value in self._attributes(found, settings.training).items():
+        for name, value in (self._attributes(found, settings.training) | _told_by(labeled)).items():
             setattr(self, name, value)
         self._finish(rows, weights)
         root.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
@@ -186,16 +197,22 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(_LARGEST_DRAWN))
 
-    def _settings(self, rows: Floats) -> LearningSettings:
+    def _labeled(self, y: object, rows: Floats, weights: Floats | None) -> Labeled | None:
+        """What y says of the classes of rows (n, D) with weights (n,); None where it is not looked at."""
+        return None
+
+    def _settings(self, rows: Floats, labeled: Labeled | None = None) -> LearningSettings:
         """The parameters as the engine takes them; raises ConfigError, in the words of the estimator."""
+        number = self._number(rows, labeled)
         model = {name: getattr(self, name) for name in self._options} | dict(self._fixed)
-        model |= {"kind": self.kind, self._field: self._number(rows.shape[1])}
+        model |= {"kind": self.kind, self._field: number}
+        model |= {} if labeled is None else {"n_classes": len(labeled.classes)}
         watched = "relative_change" if self.validation_fraction is None else "held_out_gain"
         training = {
             "n_sweeps": self.max_iter, "updates_per_sweep": self.n_updates, "restarts": self.n_init,
             "stopping": {watched: self.tol} if self.tol else {},
         }  # fmt: skip
-        estep = self._searching() if self.estep is None else self.estep
+        estep = self._searching(number) if self.estep is None else self.estep
         given: dict[str, Any] = {"model": model, "estep": estep, "training": training}
         if self.annealing is not None:
             training["annealing"] = self.annealing
@@ -204,12 +221,12 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
         except ConfigError as error:
             raise self._in_own_words(error) from None
 
-    def _number(self, n_features: int) -> Any:
+    def _number(self, rows: Floats, labeled: Labeled | None) -> Any:
         """How many components are asked for."""
         return getattr(self, self._size)
 
-    def _searching(self) -> Mapping[str, Any]:
-        """The E-step where none is named."""
+    def _searching(self, number: Any) -> Mapping[str, Any]:
+        """The E-step where none is named, for a number of components."""
         raise NotImplementedError
 
     def _start(self, settings: LearningSettings, rows: Floats) -> Learned | Mapping[str, Any] | None:
@@ -234,7 +251,7 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
         """Say of the rows (n, D) that were learned from, with weights (n,), what is to be said of them."""
 
     def _listener(
-        self, root: CallbackContext, X: ArrayLike, y: object, settings: LearningSettings
+        self, root: CallbackContext, X: ArrayLike, y: object, settings: LearningSettings, labeled: Labeled | None
     ) -> Callable[[SweepReport, NamedArrays], bool]:
         """What tells callbacks of each sweep, and whether one of them wants to end."""
         trace: list[float] = []
@@ -246,14 +263,12 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
             sweep = root.subcontext(task_name="sweep").call_on_fit_task_begin(estimator=self, X=X, y=y)
 
             def so_far() -> dict[str, Any]:
-                return self._attributes(
-                    Learned(
-                        model=settings.model, params=params.copy(), n_observed=self.n_features_in_,
-                        estep=settings.estep, seed=settings.seed, history={"free_energy": np.array(trace)},
-                        n_sweeps=report.sweep,
-                    ),
-                    settings.training,
+                found = Learned(
+                    model=settings.model, params=params.copy(), n_observed=self.n_features_in_,
+                    estep=settings.estep, seed=settings.seed, history={"free_energy": np.array(trace)},
+                    n_sweeps=report.sweep,
                 )  # fmt: skip
+                return self._attributes(found, settings.training) | _told_by(labeled)
 
             return bool(sweep.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=so_far))
 
@@ -289,6 +304,11 @@ _WORDS = {
     "`model.": "`",
 }
 """Names in a configuration, and what estimators call them."""
+
+
+def _told_by(labeled: Labeled | None) -> dict[str, Any]:
+    """What `fit` leaves behind of classes."""
+    return {} if labeled is None else {"classes_": labeled.classes}
 
 
 def _initializer(defaults: Mapping[str, Any]) -> Callable[..., None]:

@@ -16,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from prosper_ng.data.memory_settings import text_of
 from prosper_ng.errors import UserError
 from prosper_ng.estep.exhaustive import Exhaustive
-from prosper_ng.estimators.base import Estimator, Floats
+from prosper_ng.estimators.base import Estimator, Floats, Labeled
 from prosper_ng.inference.answers import Posterior
 from prosper_ng.inference.learned import Learned
 from prosper_ng.learning.settings import LearningSettings
@@ -68,17 +68,17 @@ class Clustering(Estimator):
         """Rows are held against all components, whatever learning looked at."""
         return dataclasses.replace(self.learned_, estep=Exhaustive())
 
-    def _searching(self) -> Mapping[str, Any]:
+    def _searching(self, number: Any) -> Mapping[str, Any]:
         """All components of each row; the best few of all; or those of the ones near to the best before."""
-        number, n_states = getattr(self, self._size), {} if self.n_states is None else {"n_states": self.n_states}
+        n_states: dict[str, Any] = {} if self.n_states is None else {"n_states": self.n_states}
         if not all(isinstance(each, int | np.integer) for each in (number, self.n_near)) or number > self.n_near:
             return {"kind": "clusters", "n_near": self.n_near} | n_states
         if self.n_states is None:
             return {"kind": "exhaustive"}
         return {"kind": "clusters", "n_near": max(number, 1), "n_random": 0, "n_cells": max(number, 1)} | n_states
 
-    def _settings(self, rows: Floats) -> LearningSettings:
-        settings, number = super()._settings(rows), getattr(self, self._size)
+    def _settings(self, rows: Floats, labeled: Labeled | None = None) -> LearningSettings:
+        settings, number = super()._settings(rows, labeled), self._number(rows, labeled)
         if number > len(rows):
             raise UserError(
                 f"`{self._size}` is {number}, and the data have no more rows than n_samples={len(rows)}; choose at "

@@ -10,7 +10,7 @@ from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from prosper_ng.errors import UserError
-from prosper_ng.estimators.base import Estimator, Floats
+from prosper_ng.estimators.base import Estimator, Floats, Labeled
 from prosper_ng.inference.answers import Posterior
 from prosper_ng.models.capabilities import Superimposes, offers
 
@@ -75,10 +75,10 @@ class SparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         """(n, top_k, H) the most probable states of each row of X (n, D), best first."""
         return self.posterior(X, top_k).states
 
-    def _number(self, n_features: int) -> Any:
-        return n_features if self.n_components is None else self.n_components
+    def _number(self, rows: Floats, labeled: Labeled | None) -> Any:
+        return rows.shape[1] if self.n_components is None else self.n_components
 
-    def _searching(self) -> Mapping[str, Any]:
+    def _searching(self, number: Any) -> Mapping[str, Any]:
         return {"kind": "auto", "n_states": self.n_states}
 
 

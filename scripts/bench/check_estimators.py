@@ -24,7 +24,10 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from prosper_ng import estimators
 
-NAMES = ("BSC", "TSC", "DSC", "MCA", "MMCA", "GSC", "NoisyOR", "SBN", "KMeans", "GaussianMixture", "Mixture", "MFA")
+NAMES = (
+    "BSC", "TSC", "DSC", "MCA", "MMCA", "GSC", "NoisyOR", "SBN", "KMeans", "GaussianMixture", "Mixture", "MFA",
+    "MixtureClassifier",
+)  # fmt: skip
 
 
 def checked(name: str, n_components: int) -> dict[str, Any]:

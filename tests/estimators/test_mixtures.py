@@ -177,7 +177,7 @@ def test_labels_are_the_nearest_of_all_where_learning_looked_at_few():
 
 def test_what_learning_looks_at_is_chosen_by_how_many_there_are(X):
     def looked_at(each):
-        return each._searching()
+        return each._searching(getattr(each, each._size))
 
     assert looked_at(Mixture(64)) == looked_at(Mixture(65, n_near=65)) == {"kind": "exhaustive"}
     assert looked_at(Mixture(65)) == {"kind": "clusters", "n_near": 64}
