@@ -16,13 +16,12 @@ from prosper_ng.learning.coreset import AllRows
 from prosper_ng.models.capabilities import Remembers, learns_from_part, offers
 from prosper_ng.models.interface import Batch, KnowsFreeEnergy, MStep
 from prosper_ng.models.roles import of_role
-from prosper_ng.numerics.named_arrays import NamedArrays, segments
+from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.numerics.schedule import END
-from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import collectively, decided
+from prosper_ng.training.block_sums import BlockSums
 from prosper_ng.training.data_selection import batch_of
-from prosper_ng.training.totals import statistics_of
 from prosper_ng.training.visits import View, add_statistics
 
 N_ROUNDS = 2
@@ -59,19 +58,17 @@ def step_on_all_rows(
     All ranks call it together. Where a model cannot promise that the M-step improves them, parameters stay. The mean
     squared error is the noise that would be learned from the rows with all else as it is.
     """
-    shapes = statistics_of(model, rows.n_observed)
-    total, sums, count = ExactSum(segments(shapes)), NamedArrays(shapes), np.zeros(1)
+    sums, count = BlockSums(model, rows.n_observed), np.zeros(1)
     with collectively(rows.comm, "looking at all rows"):
         estep = estep.with_all_states()
         view = View.of(model, estep, params, seed, END)
         for numbers, values, weights in rows.pieces():
             batch = batch_of(numbers, values, weights)
-            sums.buffer[:] = 0.0
-            add_statistics(batch, _posterior(view, estep, batch, seed), None, sums)
-            total.add(sums.buffer)
+            add_statistics(batch, _posterior(view, estep, batch, seed), None, sums.statistics)
+            sums.end_block()
             count += len(numbers)
-    summed, count = total.reduce(rows.comm, count, to_root=True)
-    whole, new = NamedArrays(shapes, summed), params.copy()
+    whole, _, count = sums.reduce(rows.comm, count)
+    new = params.copy()
 
     def maximized() -> OnAllRows:
         if _improves(model):

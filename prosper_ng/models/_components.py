@@ -12,7 +12,7 @@ from prosper_ng.models._mixture import fill_prior
 from prosper_ng.models._mixture_start import n_examples
 from prosper_ng.models.interface import Codes, Floats, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import Simplex
-from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.numerics.special import floored_shares
 
 LEAST_SHARE = 1e-12
@@ -34,6 +34,12 @@ class ComponentPrior:
     def n_examples(self, n_rows: int) -> int:
         """Rows among which those are chosen to start from."""
         return n_examples(self.n_components, n_rows)
+
+    def sums_by_value(self, n_observed: int) -> tuple[str, ...]:
+        """All with an entry for each component."""
+        own: Any = self
+        shapes: dict[str, Shape] = own.statistics(n_observed)
+        return ("counts", *(name for name, shape in shapes.items() if shape and name != "counts"))
 
     def activity(self, params: NamedArrays) -> Floats:
         """(C,) pi."""

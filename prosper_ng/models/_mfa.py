@@ -59,9 +59,9 @@ class Prepared(NamedTuple):
     back: Floats
     """(C, F, F) L⁻ᵀ, of complete rows."""
     entropies: Floats
-    """(C,) of origin + root z for z ~ N(0, I)."""
-    information: Floats
-    """(C,) by how much less it is given a complete row."""
+    """(2, C) of origin + root z for z ~ N(0, I), and given a complete row."""
+    covariances: Floats
+    """(C, F, F) of origin + root z given a complete row."""
     gap_entropies: Floats
     """(C, D) of an entry given the factors."""
 
@@ -235,6 +235,14 @@ def _add_row(
             z_z[c, f, g] += weighted * zeta[g]
 
 
+@inner_kernel
+def _add_multiples(weight: float, matrices: Any, sums: Any, c: int) -> None:
+    """Add weight times one of matrices (C, F, F) to the sums of the same."""
+    for f in range(sums.shape[1]):
+        for g in range(sums.shape[2]):
+            sums[c, f, g] += weight * matrices[c, f, g]
+
+
 @inner_kernel(error_model="numpy")
 def _invert(L: Any) -> float:
     """Replace a lower triangle by its inverse; the logarithm of the determinant of that."""
@@ -293,13 +301,10 @@ def _add_unknown(
 @kernel(error_model="numpy")
 def add_moments(
     values: Any, seen: Any, is_complete: Any, means: Any, halves: Any, logs: Any, directions: Any, loadings: Any,
-    origin: Any, root: Any, spread: Any, gap_entropies: Any, codes: Any, weights: Any,
-    scratch: Any, complete: Any, counts: Any, y: Any, y_y: Any, y_z: Any, z: Any, z_z: Any,
+    origin: Any, root: Any, spread: Any, entropies: Any, covariances: Any, gap_entropies: Any, codes: Any, weights: Any,
+    scratch: Any, counts: Any, y: Any, y_y: Any, y_z: Any, z: Any, z_z: Any,
 ) -> float:  # fmt: skip
-    """Add the moments of rows and factors; the entropy of what is hidden of rows with gaps, less that of z ~ N(0, I).
-
-    complete (C,) counts the rows whose factors have a covariance that is known beforehand, and is not added here.
-    """
+    """Add the moments of rows and factors; the entropy of what is hidden."""
     n_components, n_factors, hidden = np.uint64(means.shape[0]), loadings.shape[2], 0.0
     u, zeta = np.empty(n_factors), np.empty(n_factors)
     L, own = np.zeros((n_factors, n_factors)), np.empty((n_factors, n_factors))
@@ -310,8 +315,9 @@ def add_moments(
                 continue
             c = np.int64(codes[n, s, 0])
             counts[c] += weight
+            hidden += weight * entropies[np.int64(is_complete[n]), c]
             if is_complete[n]:
-                complete[c] += weight
+                _add_multiples(weight, covariances, z_z, c)
                 _compare(values, n, c, means, halves, directions, scratch, u)
                 _times(spread, c, u, zeta)
                 for d in range(0, means.shape[1], LANES):

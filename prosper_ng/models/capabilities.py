@@ -143,6 +143,14 @@ def couples_latents(model: object) -> bool:
     return offers(model, CouplesLatents) and bool(found.couples_latents)
 
 
+class SumsByValue(Protocol):
+    """Models with sums of their own for each value of the latent, of which a row adds to few."""
+
+    def sums_by_value(self, n_observed: int) -> tuple[str, ...]:
+        """Statistics (C, ...) by values; the first counts rows, and where it is 0 so are the others."""
+        ...
+
+
 class FlipsLatents(Protocol):
     """Models in which a latent can stand for its opposite, with a dictionary element of the other sign."""
 

@@ -137,12 +137,15 @@ class Mfa(ComponentPrior):
         inverse, logs = np.linalg.inv(L), -0.5 * (_LOG_2PI + np.log(Psi)) - np.log(unit)
         information = np.sum(np.log(np.diagonal(L, axis1=1, axis2=2)), axis=1)
         entropies = 0.5 * self.n_factors * (_LOG_2PI + 1) + self._log_root(root)
+        entropies = np.stack([entropies, entropies - information])
         back = np.ascontiguousarray(inverse.swapaxes(1, 2))
         directions = (inverse @ (A / Psi[:, None])).reshape(-1, len(center))
+        spread = root @ back
         means, halves, logs_laid_out, directions = (laid_out(each[None]) for each in (W, 0.5 / Psi, logs, directions))
         return Prepared(
             center, unit, log_pi, log_pi + logs.sum(axis=1) - information, means, halves, logs_laid_out, directions,
-            np.ascontiguousarray(A.swapaxes(1, 2)), origin, root, root @ back, back, entropies, information, 0.5 - logs,
+            np.ascontiguousarray(A.swapaxes(1, 2)), origin, root, spread, back, entropies,
+            spread @ spread.swapaxes(1, 2), 0.5 - logs,
         )  # fmt: skip
 
     def project(self, prepared: Prepared, batch: Batch) -> Projected:
@@ -176,17 +179,13 @@ class Mfa(ComponentPrior):
         self, prepared: Prepared, projected: Projected, batch: Batch, codes: Codes, weights: Floats, sums: NamedArrays
     ) -> None:
         """Add the moments of a batch."""
-        complete, counts = np.zeros(self.n_components), np.zeros(self.n_components)
         y_y, y_z = sums["y_y"].reshape(self.n_components, -1), sums["y_z"].reshape(-1, len(prepared.center))
-        hidden = add_moments(
-            *projected, *_tables(prepared), prepared.origin, prepared.root, prepared.spread, prepared.gap_entropies,
-            plain(codes), plain(batch.weighed(weights)), _scratch(prepared), complete, counts,
-            sums["y"], y_y, y_z, sums["z"], sums["z_z"],
-        )  # fmt: skip
         sums["n"] += batch.number_of(weights.any(axis=1))
-        sums["counts"] += counts
-        sums["z_z"] += complete[:, None, None] * (prepared.spread @ prepared.spread.swapaxes(1, 2))
-        sums["hidden_entropy"] += hidden + counts @ prepared.entropies - complete @ prepared.information
+        sums["hidden_entropy"] += add_moments(
+            *projected, *_tables(prepared), prepared.origin, prepared.root, prepared.spread, prepared.entropies,
+            prepared.covariances, prepared.gap_entropies, plain(codes), plain(batch.weighed(weights)),
+            _scratch(prepared), sums["counts"], sums["y"], y_y, y_z, sums["z"], sums["z_z"],
+        )  # fmt: skip
 
     def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """The best parameters; a component without rows keeps its values, or is drawn anew."""

@@ -64,6 +64,7 @@ class ExactSum:
         self._folds = np.zeros((N_FOLDS, n_entries))
         self._special = np.zeros(n_entries)
         self._tops = np.full(len(lengths), _LOWEST_TOP, dtype=np.int64)
+        self._every = np.arange(len(lengths))
         self._expected_tops: Ints | None = None
         self._message = np.empty(0)
         self._n_summands = 0
@@ -78,9 +79,10 @@ class ExactSum:
             self._special[...] = 0.0
             self._is_special = False
 
-    def add(self, buffer: Floats, begin: int = 0, end: int | None = None) -> None:
-        """Add one summand to every entry, to those outside of begin..end nothing; segments of zeros cost no more than a
-        look.
+    def add(self, buffer: Floats, begin: int = 0, end: int | None = None, some: Ints | None = None) -> None:
+        """Add one summand to every entry, to those outside of begin..end or of `some` segments nothing.
+
+        Segments of zeros cost no more than a look, and others than `some` not even that.
 
         Raises ValueError for a buffer of the wrong form and OverflowError after `MAX_SUMMANDS` summands.
         """
@@ -90,8 +92,9 @@ class ExactSum:
         self._n_summands += 1
         _check_count(self._n_summands)
         end = n_entries if end is None else end
+        some = self._every if some is None else some
         self._is_special |= _add(
-            buffer, self.starts, self._tops, self._folds, self._special, _REACH_BITS, _ROUNDERS, begin, end
+            buffer, some, self.starts, self._tops, self._folds, self._special, _REACH_BITS, _ROUNDERS, begin, end
         )  # fmt: skip
 
     def reduce(self, comm: Communicator, extras: Floats, to_root: bool = False) -> tuple[Floats, Floats]:
@@ -105,7 +108,7 @@ class ExactSum:
         Raises OverflowError on all ranks where all together added more than `MAX_SUMMANDS` buffers.
         """
         is_cut = to_root and comm.size > 1 and self._special.size >= LEAST_CUT
-        every = np.arange(self._tops.size)
+        every = self._every
         if self._expected_tops is None:
             self._expected_tops = self._agreed_tops(comm, every)
         total = np.zeros(self._special.size) if is_cut else None
@@ -216,13 +219,13 @@ def _round(folds: Floats, total: Floats) -> None:
 
 @kernel
 def _add(
-    buffer: Floats, starts: Ints, tops: Ints, folds: Floats, special: Floats, reach: Ints, rounders: Floats, begin: int,
-    end: int,
+    buffer: Floats, some: Ints, starts: Ints, tops: Ints, folds: Floats, special: Floats, reach: Ints, rounders: Floats,
+    begin: int, end: int,
 ) -> bool:  # fmt: skip
-    """Add entries begin..end of a buffer to the bins; whether any of its entries was NaN, infinite or huge."""
+    """Add entries begin..end of some segments to the bins; whether any of these entries was NaN, infinite or huge."""
     any_special = False
     chunk, bits = np.empty(_CHUNK), buffer.view(np.int64)
-    for segment in range(tops.size):
+    for segment in some:
         first, last = starts[segment], min(starts[segment + 1], end)
         if last <= begin:
             continue

@@ -3,7 +3,7 @@
 import numpy as np
 
 from prosper_ng.latents.posterior import log_sum, truncated_posterior
-from prosper_ng.models.capabilities import Reconstructs, Samples, couples_latents, offers
+from prosper_ng.models.capabilities import Reconstructs, Samples, SumsByValue, couples_latents, offers
 from prosper_ng.models.interface import Batch, Floats, KnowsFreeEnergy, MStep, learnable
 from prosper_ng.models.rounding import rounding_of
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -134,6 +134,24 @@ def statistics_add_up_over_any_split_in_any_order(case: ModelCase) -> None:
             parts.buffer += statistics(part, codes[rows], posterior.weights[rows]).buffer
         assert_close(parts.buffer, whole.buffer, 1e-10, 1e-9, "sum of the statistics of three parts")
         assert_that(whole["n"] == len(values), "the statistic n is not the number of rows")
+
+    over_sizes(run)
+
+
+@CHECKS.add(SumsByValue)
+def sums_by_value_are_0_where_none_has_the_value(case: ModelCase) -> None:
+    """So blocks of few rows need not look at those of values that these do not have."""
+
+    def run(n_latents: int, n_observed: int, seed: int) -> None:
+        model, params, values, rng = problem(case, n_latents, n_observed, seed)
+        for mask in (None, rng.random(values.shape) < 0.6):
+            target, codes, posterior = exact(model, params, values, mask)
+            used = rng.random(codes.shape[1]) < 0.3
+            sums = statistics(target, codes, np.where(used, posterior.weights, 0.0))
+            counts, *others = (sums[name] for name in model.sums_by_value(n_observed))
+            assert_that(counts[~used] == 0.0, "values that no row has are counted")
+            for each in others:
+                assert_that(each[counts == 0.0] == 0.0, "there are sums of values that no row has")
 
     over_sizes(run)
 

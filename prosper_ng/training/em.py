@@ -14,13 +14,13 @@ from prosper_ng.estep.interface import EStep, RowArrays
 from prosper_ng.estep.kept_rows import require_state, row_state_of
 from prosper_ng.latents.posterior import Posterior
 from prosper_ng.models.interface import Batch, DiscreteLatents
-from prosper_ng.numerics.named_arrays import NamedArrays, segments
+from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
-from prosper_ng.parallel.exact_sum import ExactSum
 from prosper_ng.parallel.failure import agree, during
 from prosper_ng.parallel.rows import RowBlocks
 from prosper_ng.training.annealing import AnnealingPoint
+from prosper_ng.training.block_sums import BlockSums
 from prosper_ng.training.clock import Clock
 from prosper_ng.training.data_selection import Rows, best_explained
 from prosper_ng.training.held_out import HeldOut, numbers_apart
@@ -29,7 +29,7 @@ from prosper_ng.training.maximization import Carried, Maximization
 from prosper_ng.training.requirements import check_model
 from prosper_ng.training.restarts import Leg, leg_of, seed_of
 from prosper_ng.training.settings import Training
-from prosper_ng.training.totals import PartTotals, kept_statistics_of, memory_of, statistics_of
+from prosper_ng.training.totals import PartTotals, kept_statistics_of, memory_of
 from prosper_ng.training.visits import Visit, activity_of, add_statistics, posteriors
 
 Floats = NDArray[np.float64]
@@ -155,13 +155,10 @@ class TruncatedEM:
         check_model(problem.model, problem.estep, training, problem.weights is not None)
         self.problem, self.training, self.interrupted = problem, training, interrupted
         self._seed, self._initial = problem.seed, initial
-        shapes = statistics_of(problem.model, problem.n_observed)
-        lengths, n_apart = segments(shapes), numbers_apart(problem.held_out is not None, problem.weights is not None)
-        self._sum, self._held_out = ExactSum([*lengths, *n_apart * [1]]), np.zeros(n_apart)
-        self._summand = np.zeros(sum(lengths) + n_apart)
-        self._block_sums = NamedArrays(shapes, self._summand[: sum(lengths)])
+        n_apart = numbers_apart(problem.held_out is not None, problem.weights is not None)
+        self._sums, self._held_out = BlockSums(problem.model, problem.n_observed, n_apart), np.zeros(n_apart)
         self._leg = Leg(0, False, 1)
-        self._algebra = JointAlgebra(problem.comm, shapes)
+        self._algebra = JointAlgebra(problem.comm, self._sums.statistics.shapes)
 
     def sweeps(self, state: TrainingState) -> Iterator[SweepReport]:
         """Sweep over the data until the last sweep is done; `state` is brought up to date before each report."""
@@ -226,14 +223,13 @@ class TruncatedEM:
 
     def _expect(self, state: TrainingState, part: int, point: AnnealingPoint, clock: Clock) -> float:
         """The E-step over this rank's rows of one part, whose statistics are summed exactly; the seconds it took."""
-        self._sum.clear()
+        self._sums.clear()
         visited, threshold = self._visit(state, part, point)
         for _, pieces in groupby(visited, self._block_of):
-            self._summand[:] = 0.0
             for target, posterior in pieces:
                 self._accumulate(target.batch, posterior, threshold)
                 clock.counts[:2] += posterior.n_evaluated, posterior.n_accepted
-            self._sum.add(self._summand)
+            self._sums.end_block()
         clock.counts[2] += self.interrupted()
         return clock.lap("e_step")
 
@@ -244,25 +240,23 @@ class TruncatedEM:
 
     def _accumulate(self, batch: Batch, posterior: Posterior, threshold: float | None) -> None:
         """Add the statistics of some rows to those of their block."""
-        sums, held_out = self._block_sums, self.problem.held_out
+        held_out = self.problem.held_out
         kept = None if threshold is None else posterior.free_energy >= threshold
         if held_out is not None:
             held = held_out.among(batch.rows)
             kept = ~held if kept is None else kept & ~held
-            apart = self._summand[len(sums.buffer) :]
-            apart[0] += np.sum(batch.weighed(posterior.free_energy), where=held)
-            apart[1:] += batch.number_of(held)
-        add_statistics(batch, posterior, kept, sums)
+            self._sums.apart[0] += np.sum(batch.weighed(posterior.free_energy), where=held)
+            self._sums.apart[1:] += batch.number_of(held)
+        add_statistics(batch, posterior, kept, self._sums.statistics)
 
     def _reduce(self, clock: Clock, seconds: float) -> NamedArrays:
         """On root the statistics of a part over all ranks; counts and `seconds` of the E-step ride along."""
         extras = np.zeros(3 + self.problem.comm.size)
         extras[:3], extras[3 + self.problem.comm.rank] = clock.counts, seconds
-        total, extras = self._sum.reduce(self.problem.comm, extras, to_root=True)
+        total, apart, extras = self._sums.reduce(self.problem.comm, extras)
         clock.reduced(extras, seconds)
-        n_statistics = len(self._block_sums.buffer)
-        self._held_out += total[n_statistics:]
-        return NamedArrays(self._block_sums.shapes, total[:n_statistics])
+        self._held_out += apart
+        return total
 
     def _visit(self, state: TrainingState, part: int, point: AnnealingPoint) -> tuple[Iterable[Visit], float | None]:
         """The posteriors of a part, and the free energy above which a row counts; None where all rows do."""
