@@ -1,6 +1,7 @@
 """A few components of a mixture for each row, kept from sweep to sweep, and those near to them (`estep: clusters`)."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from prosper_ng.latents.state_sets import StateSets
 from prosper_ng.models.capabilities import ComparesValues
 from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.numerics.random_streams import Stream
+from prosper_ng.numerics.sharing import ALONE, Share
 
 _ENOUGH_CELLS = 16
 """Squared distances to the components found are then within 0.02 % of those to the nearest (C = 400 and 3,000)."""
@@ -66,11 +68,9 @@ class Clusters(EStepDefaults):
         draw_values(rows, model.space.n_values, stream.words(), codes)
         return {"codes": codes, "log_joint": np.full(codes.shape[:2], -np.inf)}
 
-    def guide(self, model: Any, prepared: Any) -> NearValues:
+    def guide(self, model: Any, prepared: Any, share: Share = ALONE) -> NearValues:
         """Which components are near to which."""
-        return near_values(
-            model.space.n_values, self.n_near, lambda values, others: model.likeness(prepared, values, others)
-        )
+        return near_values(model.space.n_values, self.n_near, partial(model.likeness, prepared), share)
 
     def can_take_up(self, kept: RowState, model: Any, n_observed: int) -> bool:
         """Any number of components."""

@@ -15,6 +15,7 @@ from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models.capabilities import Reconstructs, offers
 from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.numerics.random_streams import Stream
+from prosper_ng.numerics.sharing import ALONE, Share
 from prosper_ng.protocols import lacking
 
 
@@ -60,7 +61,7 @@ class EStepDefaults:
         state = self.row_state(model, n_observed)
         return {name: np.zeros((len(rows), *shape), dtype) for name, (shape, dtype) in state.items()}
 
-    def guide(self, model: Any, prepared: Any) -> Any:
+    def guide(self, model: Any, prepared: Any, share: Share = ALONE) -> Any:
         """Nothing."""
         return None
 

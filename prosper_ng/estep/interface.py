@@ -12,6 +12,7 @@ from prosper_ng.models.interface import Batch, DiscreteLatents
 from prosper_ng.numerics.named_arrays import Shape
 from prosper_ng.numerics.random_streams import Stream
 from prosper_ng.numerics.schedule import END, SweepSwitch
+from prosper_ng.numerics.sharing import ALONE, Share
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.uint64]
@@ -124,8 +125,8 @@ class EStep(Protocol):
         """First values, as `row_state` says, for these global rows: for each a function of its number."""
         ...
 
-    def guide(self, model: Any, prepared: Any) -> Any:
-        """What is worth finding once for these parameters; `Target.guide` has it then."""
+    def guide(self, model: Any, prepared: Any, share: Share = ALONE) -> Any:
+        """What is worth finding once for these parameters, in shares; `Target.guide` has it then."""
         ...
 
     def can_take_up(self, kept: RowState, model: Any, n_observed: int) -> bool:

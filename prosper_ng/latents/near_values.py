@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from prosper_ng.kernels import kernel
 from prosper_ng.latents.index_space import NO_STATE
 from prosper_ng.numerics.random_streams import next_below, open_stream, seek
+from prosper_ng.numerics.sharing import ALONE, Share
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -24,6 +25,8 @@ _FEW = 4096
 _CELLS = 3
 _ROWS = 256
 """Values that are held against others at a time."""
+_WORTH_A_MESSAGE = 1 << 20
+"""Likenesses from which on several find a share each."""
 
 
 class NearValues(NamedTuple):
@@ -44,46 +47,53 @@ class NearValues(NamedTuple):
         return int(np.diff(self.starts).max())
 
 
-def near_values(n_values: int, n_near: int, likeness: Likeness) -> NearValues:
-    """The `n_near` nearest of each of C values, and about sqrt(C) cells that these fall into."""
+def near_values(n_values: int, n_near: int, likeness: Likeness, share: Share = ALONE) -> NearValues:
+    """The `n_near` nearest of each of C values, and about sqrt(C) cells that these fall into.
+
+    Where several share the work, all get the same.
+    """
     every, n_near = np.arange(n_values), min(n_near, n_values)
     n_pivots = int(np.ceil(np.sqrt(n_values)))
     pivots = np.arange(n_pivots) * n_values // n_pivots
-    cell = _nearest(every, pivots, 1, likeness)[:, 0]
+    cell = _nearest(every, pivots, 1, likeness, share)[:, 0]
     cell[pivots] = np.arange(n_pivots)
     members = np.argsort(cell, kind="stable")
     starts = np.searchsorted(cell[members], np.arange(n_pivots + 1))
     if n_values <= _FEW:
-        near = _with_itself(every, _nearest(every, every, n_near, likeness))
+        near = _with_itself(every, _nearest(every, every, n_near, likeness, share))
     else:
-        near = _near_by_cells(n_near, pivots, starts, members, likeness)
+        near = _near_by_cells(n_near, pivots, starts, members, likeness, share)
     return NearValues(near, pivots, starts, members)
 
 
-def _nearest(values: Ints, others: Ints, n_near: int, likeness: Likeness) -> Ints:
+def _nearest(values: Ints, others: Ints, n_near: int, likeness: Likeness, share: Share = ALONE) -> Ints:
     """(m, n_near) the places of the nearest of the others."""
-    found = np.empty((len(values), n_near), np.int64)
-    for start in range(0, len(values), _ROWS):
+    share = share if len(values) * len(others) >= _WORTH_A_MESSAGE else ALONE
+    found = np.zeros((len(values), n_near), np.int64)
+    # What is compared at a time does not depend on the shares, so that products come out the same.
+    for start in (_ROWS * piece for piece in share.of(-(-len(values) // _ROWS))):
         scores = -likeness(values[start : start + _ROWS], others)
         if n_near < len(others):
             found[start : start + _ROWS] = np.argpartition(scores, n_near - 1, axis=1)[:, :n_near]
         else:
             found[start : start + _ROWS] = np.arange(len(others))
-    return found
+    return share.together(found)
 
 
-def _near_by_cells(n_near: int, pivots: Ints, starts: Ints, members: Ints, likeness: Likeness) -> Ints:
+def _near_by_cells(
+    n_near: int, pivots: Ints, starts: Ints, members: Ints, likeness: Likeness, share: Share
+) -> Ints:  # fmt: skip
     """(C, G) the nearest among the values of the three cells around each."""
-    near = np.empty((len(members), n_near), np.int64)
+    near = np.zeros((len(members), n_near), np.int64)
     around = _nearest(pivots, pivots, min(_CELLS, len(pivots)), likeness)
-    for p, cells in enumerate(around):
-        own = members[starts[p] : starts[p + 1]]
+    for p in share.of(len(pivots)):
+        cells, own = around[p], members[starts[p] : starts[p + 1]]
         others = np.concatenate([members[starts[q] : starts[q + 1]] for q in np.union1d(cells, [p])])
         found = others[_nearest(own, others, min(n_near, len(others)), likeness)]
         near[own, : found.shape[1]] = found
         near[own, found.shape[1] :] = own[:, None]
         near[own] = _with_itself(own, near[own])
-    return near
+    return share.together(near)
 
 
 def _with_itself(values: Ints, near: Ints) -> Ints:

@@ -22,7 +22,7 @@ from prosper_ng.numerics.schedule import END
 from prosper_ng.parallel.failure import collectively, decided
 from prosper_ng.training.block_sums import BlockSums
 from prosper_ng.training.data_selection import batch_of
-from prosper_ng.training.visits import View, add_statistics
+from prosper_ng.training.visits import View, add_statistics, share_of
 
 N_ROUNDS = 2
 """Times that the E-step looks at a row, where it keeps something of it from time to time."""
@@ -61,7 +61,7 @@ def step_on_all_rows(
     sums, count = BlockSums(model, rows.n_observed), np.zeros(1)
     with collectively(rows.comm, "looking at all rows"):
         estep = estep.with_all_states()
-        view = View.of(model, estep, params, seed, END)
+        view = View.of(model, estep, params, seed, END, share_of(rows.comm))
         for numbers, values, weights in rows.pieces():
             batch = batch_of(numbers, values, weights)
             add_statistics(batch, _posterior(view, estep, batch, seed), None, sums.statistics)

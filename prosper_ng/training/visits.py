@@ -13,6 +13,8 @@ from prosper_ng.models.capabilities import offers, workspace_for
 from prosper_ng.models.interface import Batch, DiscreteLatents
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import Stream, stream
+from prosper_ng.numerics.sharing import ALONE, Share
+from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.rows import RowBlocks, together
 from prosper_ng.training.annealing import AnnealingPoint
 from prosper_ng.training.data_selection import batch_of, noisy_values, visited_rows
@@ -37,11 +39,12 @@ class View(NamedTuple):
 
     @classmethod
     def of(
-        cls, model: Any, estep: EStep, params: NamedArrays, seed: int, sweep: int, point: AnnealingPoint | None = None
-    ) -> "View":
-        """At temperature 1 where no point of the annealing is given."""
+        cls, model: Any, estep: EStep, params: NamedArrays, seed: int, sweep: int, share: Share = ALONE,
+        point: AnnealingPoint | None = None,
+    ) -> "View":  # fmt: skip
+        """At temperature 1 where no point of the annealing is given; those that share the work call it together."""
         prepared = model.prepare(params, point.temperature if point else 1.0)
-        workspace, guide = workspace_for(model, prepared), estep.guide(model, prepared)
+        workspace, guide = workspace_for(model, prepared), estep.guide(model, prepared, share)
         tempering = Tempering(point.temperature, point.anneal_prior) if point else UNTEMPERED
         streams = stream(seed, "variation", sweep)
         return cls(model, prepared, activity_of(model, params), streams, tempering, sweep, guide, workspace)
@@ -52,6 +55,11 @@ class View(NamedTuple):
             self.model, self.prepared, self.model.project(self.prepared, batch), batch, self.activity, self.streams,
             self.tempering, self.sweep, guide=self.guide, workspace=self.workspace,
         )  # fmt: skip
+
+
+def share_of(comm: Communicator) -> Share:
+    """That of this rank."""
+    return Share(comm.rank, comm.size, comm.sum_in_place)
 
 
 def activity_of(model: Any, params: NamedArrays) -> Floats:
@@ -68,10 +76,11 @@ def posteriors(
 ) -> Iterator[Visit]:
     """The truncated posteriors of this rank's blocks, of one part or of all, one block after the other.
 
-    At temperature 1 where no point of the annealing is given.
+    At temperature 1 where no point of the annealing is given. All ranks call it together, unless `vary` is off.
     """
     blocks, held_out = problem.blocks, problem.held_out
-    view = View.of(problem.model, problem.estep, state.params, problem.seed, state.sweep, point)
+    share = share_of(problem.comm) if vary else ALONE
+    view = View.of(problem.model, problem.estep, state.params, problem.seed, state.sweep, share, point)
     mine = _pieces(blocks, part, blocks.owned(problem.comm.rank, problem.comm.size))
     everyone = _pieces(blocks, part, range(blocks.n_blocks))
     visited = visited_rows(problem.seed, state.sweep, mine, everyone, point, held_out)

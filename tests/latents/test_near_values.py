@@ -1,5 +1,7 @@
 """Which values of an index are near to which, beside brute force; and what a row is held against."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from prosper_ng.latents.index_space import NO_STATE, IndexSpace
 from prosper_ng.latents.near_values import draw_values, fill_near, near_values
 from prosper_ng.models.mixture import Mixture
 from prosper_ng.numerics.random_streams import stream
+from prosper_ng.numerics.sharing import Share
 from prosper_ng.testing.estep_checks import rows_for
 from prosper_ng.testing.problems import batch_of_observed, random_parameters, target_of
 
@@ -99,3 +102,28 @@ def test_an_index_needs_a_value_and_has_all_of_them():
     assert space.presence(np.array([[2]])).tolist() == [[False, False, True]]
     with pytest.raises(ValueError, match="too many"):
         IndexSpace(1 << 23).enumerate()
+
+
+@pytest.mark.parametrize("n_values", [1500, 5000])
+def test_several_find_together_what_one_finds_alone(n_values):
+    points = np.random.default_rng(2).standard_normal((n_values, 3))
+    alone, found = near_values(n_values, 6, likeness_of(points)), [None] * 3
+    barrier, left = threading.Barrier(3), [None] * 3
+
+    def find(number):
+        def add_up(message):
+            left[number] = message.copy()
+            barrier.wait()
+            message[:] = sum(left)
+            barrier.wait()
+
+        found[number] = near_values(n_values, 6, likeness_of(points), Share(number, 3, add_up))
+
+    threads = [threading.Thread(target=find, args=(number,)) for number in range(3)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    for each in found:
+        for ours, expected in zip(each, alone, strict=True):
+            np.testing.assert_array_equal(ours, expected)
