@@ -181,14 +181,31 @@ def equal_columns(problem: Problem, census: Census) -> Columns:
 
 
 def with_examples(problem: Problem, moments: Moments) -> Moments:
-    """With different rows at random, as many as the model asks for, drawn by the seed; all ranks call it together.
+    """With different rows at random, as many as the model asks for, drawn by the seed, and with as many that have
+    labels; all ranks call it together.
 
     What they miss is at its mean.
     """
     model: Any = problem.model
     wanted = int(model.n_examples(moments.n_rows)) if offers(model, WantsExamples) else 0
     numbers, counts = drawn_numbers(problem, wanted, problem.seed, "example rows")
-    return moments._replace(examples=rows_of_numbers(problem, moments.mean, numbers), counts=counts)
+    moments = moments._replace(examples=rows_of_numbers(problem, moments.mean, numbers), counts=counts)
+    if problem.labels is None or wanted == 0:
+        return moments
+    numbers, labels = _drawn_with_labels(problem, wanted)
+    return moments._replace(labeled=rows_of_numbers(problem, moments.mean, numbers), labels=labels)
+
+
+def _drawn_with_labels(problem: Problem, wanted: int) -> tuple[Ints, Ints]:
+    """The numbers of different rows at random whose class is known, `wanted` or all of them, and their classes."""
+    draws, foremost = stream(problem.seed, "rows with labels"), Foremost(wanted)
+    for rows, _, _ in _owned(problem):
+        assert problem.labels is not None
+        labels = problem.labels[rows - problem.first_row]
+        foremost.add(draws.uniform(rows)[labels >= 0], rows[labels >= 0], labels[labels >= 0])
+    drawn, _ = foremost.of_all(problem.comm)
+    numbers, labels = drawn.reshape(-1, 3)[:, 1:].T.astype(np.int64)
+    return numbers, labels
 
 
 def drawn_numbers(problem: Problem, wanted: int, seed: int, purpose: str) -> tuple[Ints, Floats]:

@@ -76,6 +76,9 @@ def initial_parameters(settings: LearningSettings, problem: Problem, given: Give
     """Parameters to start from: of the data, else as given, else as configured; the same bits on all ranks."""
     configured = settings.training.initial
     generator = stream(settings.seed, "initial parameters").generator()
+    if telling_parameter(settings.model) in {*given.arrays, *configured}:
+        # Components that are given are none of rows with labels, so nothing is known of their classes.
+        moments = moments._replace(labeled=moments.labeled[:0], labels=moments.labels[:0])
     params = settings.model.initial(moments, generator)
     lacking = [name for name in settings.model.parameters(problem.n_observed) if name not in params]
     if lacking:

@@ -18,6 +18,8 @@ from prosper_ng.numerics.special import floored_shares
 
 _LEAST = 1e-6
 """Of p(k | c): a label that is wrong must not make a row impossible."""
+_SURE = 0.9
+"""Of the class of the row that a component starts from."""
 
 
 class ClassLabels:
@@ -40,10 +42,14 @@ class ClassLabels:
     def _class_statistics(self) -> dict[str, Shape]:
         return {} if self.n_classes is None else {"classes": (self.n_components, self.n_classes)}
 
-    def _initial_classes(self) -> dict[str, Floats]:
+    def _initial_classes(self, labels: NDArray[np.int64]) -> dict[str, Floats]:
+        """The classes of the first components, as far as they are known, are those of the rows they start from."""
         if self.n_classes is None:
             return {}
-        return {"R": np.full((self.n_components, self.n_classes), 1 / self.n_classes)}
+        R = np.full((self.n_components, self.n_classes), 1 / self.n_classes)
+        R[: len(labels)] = (1 - _SURE) / (self.n_classes - 1)
+        R[np.arange(len(labels)), labels] = _SURE
+        return {"R": R}
 
     def _log_R(self, params: NamedArrays) -> Floats:
         """(C, K) log p(k | c)."""

@@ -1,10 +1,15 @@
 """What mixtures start from: rows of the data that are far from each other."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prosper_ng.models.interface import Floats, Moments
 from prosper_ng.numerics.constraints import Interval
 from prosper_ng.numerics.seeding import spread_rows
+
+Ints = NDArray[np.int64]
+
+NONE: Ints = np.empty(0, np.int64)
 
 _PER_COMPONENT = 10
 """Rows that are looked at for each component."""
@@ -22,9 +27,16 @@ def n_examples(n_components: int, n_rows: int) -> int:
 
 
 def first_components(
-    moments: Moments, n_components: int, mean: Interval, own_units: bool, rng: np.random.Generator
+    moments: Moments,
+    n_components: int,
+    mean: Interval,
+    own_units: bool,
+    rng: np.random.Generator,
+    first: Ints = NONE,
 ) -> tuple[Floats, Floats]:
     """Means (C, D), and (D,) what rows differ from the nearest of them, squared.
+
+    Rows with labels at the places `first` are the first of them.
 
     Distances are in units of each column where these are its own. Means that may not be all numbers lie half-way
     between a row and the mean of the data: a count of 0, or an entry that is off, is no mean to start from.
@@ -32,16 +44,40 @@ def first_components(
     spreads = moments.spreads if own_units else np.full(len(moments.mean), moments.spread)
     rows = moments.examples if len(moments.examples) else _noise(moments, spreads, 2 * n_components, rng)
     counts = moments.counts if len(moments.counts) else np.ones(len(rows))
-    if len(rows) < n_components:
-        rows = np.concatenate([rows, _noise(moments, spreads, n_components - len(rows), rng)])
+    n_others = n_components - len(first)
+    if len(rows) < n_others:
+        rows = np.concatenate([rows, _noise(moments, spreads, n_others - len(rows), rng)])
         counts = np.append(counts, np.full(len(rows) - len(counts), counts.mean()))
     scaled = (rows - moments.mean) / spreads
-    W = moments.elements if len(moments.elements) else rows[spread_rows(scaled, n_components, rng, counts)]
+    if len(moments.elements):
+        W = moments.elements
+    else:
+        others = spread_rows(scaled, n_others, rng, counts) if n_others else NONE
+        W = np.concatenate([moments.labeled[first], rows[others]]) if len(first) else rows[others]
     left = _left_by(scaled[:_MEASURED], counts[:_MEASURED], (W - moments.mean) / spreads)
     squares = left * np.square(spreads)
     if np.isfinite(mean.low):
         W = np.clip(0.5 * (W + moments.mean), mean.low, mean.high)
     return W, squares
+
+
+def first_with_labels(moments: Moments, n_components: int, own_units: bool, rng: np.random.Generator) -> Ints:
+    """The places of rows with labels to start from, of each class some that are far from each other.
+
+    All of them where there are fewer than components; else as many of a class as it has of the labels, at least one.
+    """
+    if len(moments.labels) == 0 or len(moments.elements):
+        return NONE
+    sizes = np.bincount(moments.labels)
+    wanted = np.minimum(sizes, np.maximum(1, np.floor(n_components * sizes / sizes.sum()))).astype(np.int64)
+    while wanted.sum() < min(n_components, sizes.sum()):
+        wanted[np.argmax(np.where(wanted < sizes, sizes / (wanted + 1), -1.0))] += 1
+    scaled = (moments.labeled - moments.mean) / (moments.spreads if own_units else moments.spread)
+    found = []
+    for label in np.flatnonzero(wanted):
+        own = np.flatnonzero(moments.labels == label)
+        found.append(own[spread_rows(scaled[own], int(wanted[label]), rng)])
+    return np.concatenate(found)[:n_components]
 
 
 def _noise(moments: Moments, spreads: Floats, n_rows: int, rng: np.random.Generator) -> Floats:

@@ -67,6 +67,10 @@ class Moments(NamedTuple):
     """(R,) as how many rows each example counts; none where each is one."""
     elements: Floats = np.empty((0, 0))
     """(H, D) rows to start from as dictionary elements; none where these are noise."""
+    labeled: Floats = np.empty((0, 0))
+    """(L, D) different rows whose class is known, drawn at random, as many as there are examples or such rows."""
+    labels: NDArray[np.int64] = np.empty(0, np.int64)
+    """(L,) their classes."""
 
     @property
     def spread(self) -> float:

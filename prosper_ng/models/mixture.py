@@ -41,7 +41,7 @@ from prosper_ng.models._mixture import (
     laid_out,
     scatter,
 )
-from prosper_ng.models._mixture_start import first_components
+from prosper_ng.models._mixture_start import first_components, first_with_labels
 from prosper_ng.models.interface import (
     SCALE,
     SMALLEST_SCALE,
@@ -126,10 +126,14 @@ class Mixture(ComponentPrior, ClassLabels):
         return fixed | sums | self._class_statistics()
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
-        """Rows that are far from each other, by greedy k-means++; what they leave unexplained is the noise."""
+        """Rows that are far from each other, by greedy k-means++; what they leave unexplained is the noise.
+
+        Those with labels come first, of each class.
+        """
         own_units = self.noise == "diagonal"
-        W, squares = first_components(moments, self.n_components, self.observable.mean, own_units, rng)
-        params: dict[str, Any] = {"W": W.T} | self._initial_pi() | self._initial_classes()
+        first = first_with_labels(moments, self.n_components, own_units, rng)
+        W, squares = first_components(moments, self.n_components, self.observable.mean, own_units, rng, first)
+        params: dict[str, Any] = {"W": W.T} | self._initial_pi() | self._initial_classes(moments.labels[first])
         if self.noise == "scalar":
             params["sigma"] = np.sqrt(np.mean(squares))
         elif self.observable.second is not None:

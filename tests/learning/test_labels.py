@@ -87,6 +87,37 @@ def test_a_run_learns_from_labels_in_a_file_and_goes_on_with_the_same(tmp_path, 
     assert "data" in capsys.readouterr().err
 
 
+def started(labels, **options):
+    """The means (C, D) and the probabilities of classes (C, K) that learning starts from."""
+    training = {"n_sweeps": 1, "learn": ["pi"]}
+    known = prosper_ng.learn(ROWS, MODEL, labels=labels, training=training, progress=False, **options)
+    return known.params["W"].T, known.params["R"]
+
+
+def test_components_start_from_rows_with_labels_and_are_of_their_classes():
+    W, R = started(FEW)
+    numbers = [np.flatnonzero((row == ROWS).all(axis=1)).item() for row in W]
+    assert len({*numbers} & {*range(12)}) == 6
+    np.testing.assert_array_equal(R.argmax(axis=1), CLASS[numbers])
+    assert np.unique(CLASS[numbers], return_counts=True)[1].min() >= 1
+    W, R = started(np.where(np.arange(300) < 4, CLASS, np.nan), seed=1)
+    numbers = [np.flatnonzero((row == ROWS).all(axis=1)).item() for row in W]
+    assert {*numbers[:4]} == {0, 1, 2, 3}
+    np.testing.assert_array_equal(R[:4].argmax(axis=1), CLASS[numbers[:4]])
+    assert (R[4:] == 1 / 3).all()
+
+
+def test_components_that_are_given_have_no_class_to_start_with():
+    W, R = started(FEW, start={"W": ROWS[:6].T})
+    np.testing.assert_array_equal(W, ROWS[:6])
+    assert (R == 1 / 3).all()
+
+
+def test_rows_that_count_nothing_are_none_to_start_from():
+    W, _ = started(CLASS, weights=(np.arange(300) > 280).astype(float))
+    assert {np.flatnonzero((row == ROWS).all(axis=1)).item() for row in W} <= {*range(281, 300)}
+
+
 @pytest.mark.slow
 def test_fifty_labels_tell_digits_apart():
     """Poisson mixtures, five seeds."""
