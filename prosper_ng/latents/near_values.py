@@ -67,16 +67,12 @@ def near_values(n_values: int, n_near: int, likeness: Likeness, share: Share = A
 
 
 def _nearest(values: Ints, others: Ints, n_near: int, likeness: Likeness, share: Share = ALONE) -> Ints:
-    """(m, n_near) the places of the nearest of the others."""
+    """(m, n_near) the places of the nearest of the others, the nearest first."""
     share = share if len(values) * len(others) >= _WORTH_A_MESSAGE else ALONE
     found = np.zeros((len(values), n_near), np.int64)
     # What is compared at a time does not depend on the shares, so that products come out the same.
     for start in (_ROWS * piece for piece in share.of(-(-len(values) // _ROWS))):
-        scores = -likeness(values[start : start + _ROWS], others)
-        if n_near < len(others):
-            found[start : start + _ROWS] = np.argpartition(scores, n_near - 1, axis=1)[:, :n_near]
-        else:
-            found[start : start + _ROWS] = np.arange(len(others))
+        fill_largest(likeness(values[start : start + _ROWS], others), found[start : start + _ROWS])
     return share.together(found)
 
 
@@ -101,6 +97,21 @@ def _with_itself(values: Ints, near: Ints) -> Ints:
     lacks = (near != values[:, None]).all(axis=1)
     near[lacks, -1] = values[lacks]
     return near
+
+
+@kernel
+def fill_largest(scores: Any, places: Any) -> None:
+    """Fill (m, G) with where in each row the G largest of k scores (m, k) are, in order; of equal ones the first."""
+    largest = np.empty(places.shape[1])
+    for m in range(scores.shape[0]):
+        largest[:] = -np.inf
+        for k in range(scores.shape[1]):
+            if k < len(largest) or scores[m, k] > largest[-1]:
+                place = min(k, len(largest) - 1)
+                while place > 0 and scores[m, k] > largest[place - 1]:
+                    largest[place], places[m, place] = largest[place - 1], places[m, place - 1]
+                    place -= 1
+                largest[place], places[m, place] = scores[m, k], k
 
 
 @kernel

@@ -147,16 +147,15 @@ class Mixture(ComponentPrior, ClassLabels):
         """Tables by components."""
         W, V = self._scaled(params)
         (center, unit), log_pi = self._measure(params), np.log(self.activity(params))
-        eta, A = self.observable.natural(W, V)
-        A = A + np.log(unit)
-        expected = laid_out(self.observable.mean_T(W, V))
         if isinstance(self.observable, Normal):
             assert V is not None
             own = V[:1] if self.noise == "scalar" else V
             logs = -0.5 * np.log(2 * np.pi * own) - np.log(unit)
             tables = tuple(laid_out(each[None]) for each in (W, 0.5 / own, logs))
-            constants = log_pi + logs.sum(axis=1)
+            constants, expected = log_pi + logs.sum(axis=1), np.empty((0, 0))
         else:
+            eta, A = self.observable.natural(W, V)
+            A, expected = A + np.log(unit), laid_out(self.observable.mean_T(W, V))
             tables = (laid_out(np.concatenate([eta, -A[None]])),)
             constants = log_pi - A.sum(axis=1)
         W, log_R = np.ascontiguousarray(params["W"].T), self._log_R(params)
@@ -193,7 +192,13 @@ class Mixture(ComponentPrior, ClassLabels):
         """
         if isinstance(self.observable, Normal):
             means, halves, _ = prepared.tables
-            P, own, W = np.broadcast_to(halves, means.shape)[values], means[values], means[others]
+            own, W = means[values], means[others]
+            if len(halves) == 1:
+                found = (2 * halves * own) @ W.T
+                found -= np.square(W) @ halves[0]
+                found -= (np.square(own) @ halves[0])[:, None]
+                return found
+            P = halves[values]
             return np.asarray(2 * (P * own) @ W.T - P @ np.square(W).T - np.sum(P * own * own, axis=1)[:, None])
         width = prepared.expected.shape[1]
         natural, A = prepared.tables[0][others, :width], -prepared.tables[0][others, width:].sum(axis=1)
@@ -272,21 +277,22 @@ class Mixture(ComponentPrior, ClassLabels):
         What the M-step could not choose freely, since it is at a bound, enters by its cross entropy.
         """
         W, V = self._scaled(params)
-        of_entries = self._seen(sums) * (pseudo_entropy(self.observable, W, V) + np.log(self._measure(params)[1]))
-        costs = self._costs(params, sums)
+        log_unit, costs = np.log(self._measure(params)[1]), self._costs(params, sums)
         if self.noise == "scalar":
             assert V is not None
             is_free = bool(V[0, 0] > _LEAST_SIGMA**2 * (1 + 1e-9))
-            total = of_entries.sum() if is_free else costs.sum()
+            of_entry = float(pseudo_entropy(self.observable, W[0, 0], V[0, 0]) + log_unit[0])
+            total = float(self._seen(sums).sum()) * of_entry if is_free else float(costs)
         else:
+            of_entries = self._seen(sums) * (pseudo_entropy(self.observable, W, V) + log_unit)
             is_free_entry = (self.observable.mean.low < W) & (self.observable.mean.high > W)
             if V is not None and self.observable.second is not None:
                 high = self.observable.second.high / 100
                 low = _LEAST_SPREAD**2 * (1 + 1e-9) if self.observable.shifts else self.observable.second.low
                 is_free_entry &= (low < V) & (high > V)
-            total = np.sum(np.where(is_free_entry, of_entries, costs))
+            total = float(np.sum(np.where(is_free_entry, of_entries, costs)))
         of_prior = self._entropy_of_pi(params) + self._class_entropy(params, sums)
-        return of_prior + float((total - sums["base"]) / sums["n"])
+        return of_prior + (total - float(sums["base"])) / float(sums["n"])
 
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
         """(n, D) posterior predictive mean <W_dc>."""
