@@ -129,6 +129,8 @@ def _labels(y: object, n_rows: int, unlabeled: Any, name: str) -> Labeled:
     if not is_known.any():
         raise UserError("no row has a label in y, and some of each class are needed")
     known = _plain(values[is_known])
+    if known.dtype.kind == "f" and np.isinf(known).any():
+        raise UserError("y holds infinity, which is no class")
     check_classification_targets(known)
     classes, numbers = np.unique(known, return_inverse=True)
     if len(classes) == 1:

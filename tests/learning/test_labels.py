@@ -133,5 +133,5 @@ def test_fifty_labels_tell_digits_apart():
             known = prosper_ng.learn(rows, model, labels=labels, training=training, seed=seed, progress=False)
             predicted = classes(known, digits[order[1200:]]).argmax(axis=1)
             found[n_known].append((predicted == digit[order[1200:]]).mean())
-    assert np.mean(found[50]) > 0.82
-    assert np.mean(found[1200]) > 0.91
+    assert np.mean(found[50]) > 0.84
+    assert np.mean(found[1200]) > 0.93
