@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from prosper_ng.components import kind_of
 from prosper_ng.config import Loaded, from_mapping
 from prosper_ng.config.canonical import inline
 from prosper_ng.data.dataset import ImageDataset
 from prosper_ng.errors import UserError
 from prosper_ng.experiments.left_open import at
 from prosper_ng.experiments.run_config import RunConfig
+from prosper_ng.models.interface import Model, learnable
 from prosper_ng.restoration.noise_level import noise_of
 from prosper_ng.restoration.sizes import Given, Sizes, sizes_for
 from prosper_ng.storage.run_record import RunFileError, read_run
@@ -23,8 +25,6 @@ _LEAST_SIGMA = 0.5
 """A noise below that of rounding to 8 bits tells nothing."""
 _MOST_MISSING = 0.5
 """Up to here the noise level is found so well that it need not be learned."""
-_LEARNED_BESIDES = ("W", "pi", "mu", "psi")
-"""What GSC learns where its noise level is known."""
 
 
 def completed(loaded: Loaded[RunConfig], folder: Path) -> Loaded[RunConfig]:
@@ -81,12 +81,12 @@ def _found(loaded: Loaded[RunConfig]) -> tuple[dict[str, Any], str]:
     height, width = image.noisy.shape[:2]
     where = f"in {height} x {width} pixels"
     if noise is None:
-        return _settings(sizes, None), f"gaps without noise {where}"
+        return _settings(config.model, sizes, None), f"gaps without noise {where}"
     sigma = round(max(noise.sigma, _LEAST_SIGMA), 3)
     found = (
         f"noise level {sigma:.3g} {where}, which stand out of it in {noise.visible:.0%} of the directions of patches"
     )
-    return _settings(sizes, sigma if np.isnan(image.noisy).mean() <= _MOST_MISSING else None), found
+    return _settings(config.model, sizes, sigma if np.isnan(image.noisy).mean() <= _MOST_MISSING else None), found
 
 
 def _require_telling(image: ImageDataset) -> None:
@@ -106,21 +106,26 @@ def _require_telling(image: ImageDataset) -> None:
         raise UserError(f"{image.where} has {what}, so that there is nothing to restore it from")
 
 
-def _settings(sizes: Sizes, sigma: float | None) -> dict[str, Any]:
-    """The settings that sizes come to; `sigma` is held where it is known."""
+def _settings(model: Model, sizes: Sizes, sigma: float | None) -> dict[str, Any]:
+    """The settings that sizes come to for a model; `sigma` is held where it is known."""
     variation = {"kind": "neighborhood", "n_parents": sizes.n_parents, "n_candidates": sizes.n_candidates}
+    estep = {"kind": "search", "n_states": sizes.n_states, "variations": [variation]}
+    specs = learnable(model.parameters(1))
     return {
         "data.patch_size": sizes.patch_size[0],
         "data.stride": sizes.stride,
         "model": {"kind": "gsc", "n_latents": sizes.n_latents, "shared_pi": True},
         "model.n_latents": sizes.n_latents,
         "model.shared_pi": True,
-        "estep": {"kind": "search", "n_states": sizes.n_states, "variations": [variation]},
+        "model.n_components": sizes.n_components,
+        "model.n_factors": sizes.n_factors,
+        "model.noise": "shared",
+        "estep": {"kind": "clusters"} if kind_of(model) == "mfa" else estep,
         "training.n_sweeps": sizes.n_sweeps,
         "training.updates_per_sweep": sizes.n_updates,
         "task.patch_size": sizes.group_size,
         "task.n_rounds": sizes.n_rounds,
         "task.learn_noise": sizes.learn_noise,
-        "training.learn": None if sigma is None else list(_LEARNED_BESIDES),
+        "training.learn": None if sigma is None else [name for name, spec in specs.items() if spec.role != "noise"],
         "training.initial": {} if sigma is None else {"sigma": sigma},
     }

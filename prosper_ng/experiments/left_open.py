@@ -7,15 +7,20 @@ from prosper_ng.components import components_of
 from prosper_ng.config.hints import fields_of
 from prosper_ng.restoration.sizes import N_SWEEPS
 
-MAY_BE_LEFT_OPEN = ("model", "data.patch_size", "model.n_latents")
+MAY_BE_LEFT_OPEN = ("model", "data.patch_size", "model.n_latents", "model.n_components")
 """What has no default elsewhere."""
+_SUITS: dict[Any, dict[str, Any]] = {"gsc": {"shared_pi": True}, "mfa": {"n_factors": 1, "noise": "shared"}}
+"""What else of a model is found, with what stands in for it."""
+_WITH_A_LEVEL: dict[Any, dict[str, Any]] = {"gsc": {"noise": "scalar", "slab": "diagonal"}, "mfa": {"noise": "shared"}}
+"""What models have to be for their noise to have a single level, which is held where it is known."""
 
 
 def left_open(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that are found from the picture, by dotted name, each with something legal that stands in for it.
 
     `given` is what a person says. There are some where a picture is to be restored and `patch_size`, the model, or the
-    number of its latents is left out; then so are those that have defaults elsewhere. What is given stays.
+    number of its latents, of `mfa` its components, is left out; then so are those that have defaults elsewhere. What is
+    given stays.
     """
     data, task, training = (given.get(name, {}) for name in ("data", "task", "training"))
     model = given.get("model", {"kind": "gsc"})
@@ -23,22 +28,23 @@ def left_open(given: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     if (data.get("kind"), task.get("kind")) != ("image", "restore"):
         return {}
-    lacks_latents = "n_latents" not in model and _has_latents(model.get("kind"))
-    if "patch_size" in data and not lacks_latents:
+    kind = model.get("kind")
+    number = "n_components" if kind == "mfa" else "n_latents"
+    lacks_number = number not in model and _has(kind, number)
+    if "patch_size" in data and not lacks_number:
         return {}
     found: dict[str, Any] = {"data.patch_size": 1, "data.stride": 1}
     found |= {"training.n_sweeps": N_SWEEPS, "training.updates_per_sweep": 1}
     found |= {"task.patch_size": None, "task.n_rounds": None, "task.learn_noise": True}
     if "model" not in given:
         found["model"] = {"kind": "gsc", "n_latents": 1}
-    elif lacks_latents:
-        found["model.n_latents"] = 1
-    if model.get("kind") == "gsc":
-        found |= {"estep": {"kind": "auto"}} | ({"model.shared_pi": True} if "model" in given else {})
-        plain = {"noise": "scalar", "slab": "diagonal"}
-        is_plain = all(model.get(name, usual) == usual for name, usual in plain.items())
+    elif lacks_number:
+        found[f"model.{number}"] = 1
+    if kind in _SUITS:
+        own = {f"model.{name}": stand_in for name, stand_in in _SUITS[kind].items()}
+        found |= {"estep": {"kind": "auto"}} | (own if "model" in given else {})
         if (
-            is_plain
+            all(model.get(name, usual) == usual for name, usual in _WITH_A_LEVEL[kind].items())
             and data.get("whiten", "none") == "none"
             and not any(training.get(name) for name in ("learn", "initial", "initial_file"))
         ):
@@ -46,9 +52,9 @@ def left_open(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: stand_in for name, stand_in in found.items() if at(given, name) in (None, {})}
 
 
-def _has_latents(kind: Any) -> bool:
+def _has(kind: Any, field: str) -> bool:
     cls: Any = components_of("prosper_ng.models").get(kind) if isinstance(kind, str) else None
-    return cls is not None and "n_latents" in fields_of(cls)
+    return cls is not None and field in fields_of(cls)
 
 
 def at(given: Mapping[str, Any], name: str) -> Any:

@@ -12,6 +12,8 @@ from prosper_ng.restoration.noise_level import Noise
 N_SWEEPS = 3
 _MOST_UPDATES = 20
 _ROWS_OF_AN_UPDATE, _ROWS_OF_A_LATENT = 64, 16
+_COMPONENTS, _ROWS_OF_A_COMPONENT = 50, 256
+_FACTORS = 16
 _BY_PIXELS = ((600_000, 3), (50_000, 2), (0, 1))
 """Pixels of an image, and from there on those from one patch to the next,"""
 _DENSE = 2
@@ -68,6 +70,10 @@ class Sizes(NamedTuple):
     """how often these are made; None where that suits gaps, which tell it better."""
     learn_noise: bool
     """Whether the noise level is learned again with groups."""
+    n_components: int
+    """Of factor analyzers, in the place of latents, and"""
+    n_factors: int
+    """in how many directions the patches of one differ."""
     n_sweeps: int = N_SWEEPS
     n_states: int = 20
     n_parents: int = 2
@@ -96,4 +102,8 @@ def sizes_for(shape: Sequence[int], noise: Noise | None, given: Given = NOTHING)
     n_updates = max(1, min(most, n_rows // _ROWS_OF_AN_UPDATE))
     n_latents = max(1, min(suits.n_latents, n_rows // _ROWS_OF_A_LATENT))
     group_size = None if suits.group_size is None else side_of_groups(suits.group_size, n_channels)
-    return Sizes(patch, stride, n_latents, n_updates, group_size, suits.n_rounds, suits.learn_noise)
+    n_components = max(1, min(_COMPONENTS, n_rows // _ROWS_OF_A_COMPONENT))
+    n_factors = max(1, min(_FACTORS, patch[0] * patch[1] * n_channels // 3))
+    return Sizes(
+        patch, stride, n_latents, n_updates, group_size, suits.n_rounds, suits.learn_noise, n_components, n_factors
+    )

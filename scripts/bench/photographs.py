@@ -7,6 +7,10 @@ The pictures come with scikit-image and scikit-learn; the middle of each is take
 Noise is numpy.random.default_rng(seed).standard_normal times the level, neither clipped nor rounded, and peak 255.
 Seconds are processor time of one rank, from the reading of the picture to the result, kernels compiled before. Every
 result leaves a JSON and a PNG in the output folder, and is not made again.
+
+    python scripts/bench/photographs.py --models gsc mfa --size 256 --pictures camera astronaut --seeds 0 1
+
+holds models against each other instead, each by itself and with groups of similar patches after it.
 """
 
 import argparse
@@ -25,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import prosper_ng
-from prosper_ng.data.images import load, psnr_of, save_png, save_values
+from prosper_ng.data.images import load, psnr_of, quality, save_png, save_values
+from prosper_ng.storage.run_record import read_run
 
 Floats = NDArray[np.float64]
 
@@ -64,21 +69,28 @@ def clean_picture(key: Key, house: Path | None) -> Floats:
     return image[top : top + height, left : left + width]
 
 
-def restored(noisy: Floats, overrides: list[str]) -> tuple[Floats, float, str]:
-    """What the program makes of a picture, its seconds, and what it found."""
+def restored(noisy: Floats, overrides: list[str], clean: Floats | None = None) -> tuple[dict[str, Any], float, str]:
+    """What the program makes of a picture, its seconds, and what it found.
+
+    With the clean picture `alone` is the PSNR of what the model made before there were groups.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "noisy.tif"
         save_values(file, noisy)
         data = {"kind": "image", "image": str(file), "low": 0, "peak": 255}
         if noisy.shape[2] == 3:
             data["channels"] = "color"
+        if clean is not None:
+            data["clean"] = str(Path(folder) / "clean.tif")
+            save_values(Path(data["clean"]), clean)
         config = {"name": "photograph", "data": data, "task": "restore", "output": {"figures": False}}
         began = time.process_time()
         outcome = prosper_ng.run(config, Path(folder) / "run", overrides=overrides, progress=False)
         seconds = time.process_time() - began
         log = (Path(folder) / "run" / "log.txt").read_text().splitlines()
+        course = read_run(Path(folder) / "run").history.get("psnr", [np.nan])
     found = next(line.partition("INFO")[2].strip() for line in log if "noise level" in line)
-    return outcome.results["images"]["restored"], seconds, found
+    return {**outcome.results, "alone": float(course[-1])}, seconds, found
 
 
 def of_bm3d(noisy: Floats, noise: float) -> tuple[Floats, float]:
@@ -91,13 +103,36 @@ def of_bm3d(noisy: Floats, noise: float) -> tuple[Floats, float]:
     return 255 * np.asarray(found).reshape(noisy.shape), time.process_time() - began
 
 
+def by_model(key: Key, model: str, folder: Path, house: Path | None, overrides: list[str]) -> dict[str, float]:
+    """PSNR by the model alone, PSNR and SSIM in the end, and seconds, with one look at what the model makes.
+
+    Of BM3D the same in the place of a model.
+    """
+    path = folder / f"{key.name}-{model}.json"
+    if not path.exists():
+        clean = clean_picture(key, house)
+        noisy = clean + key.noise * np.random.default_rng(key.seed).standard_normal(clean.shape)
+        if model == "BM3D":
+            image, seconds = of_bm3d(noisy, key.noise)
+            found = quality(clean, image)
+            values = {"alone": found.psnr, "psnr": found.psnr, "ssim": found.ssim, "seconds": seconds}
+        else:
+            results, seconds, _ = restored(noisy, [f"model={model}", "task.every=3", *overrides], clean)
+            image, psnr, ssim = results["images"]["restored"], results["psnr"]["after"], results["ssim"]["after"]
+            values = {"alone": results["alone"], "psnr": psnr, "ssim": ssim, "seconds": seconds}
+        save_png(path.with_suffix(".png"), image)
+        path.write_text(json.dumps(values))
+    return dict(json.loads(path.read_text()))
+
+
 def measured(key: Key, folder: Path, house: Path | None, overrides: list[str]) -> dict[str, Any]:
     """PSNR and seconds of both, made or as they were made before."""
     path = folder / f"{key.name}.json"
     if not path.exists():
         clean = clean_picture(key, house)
         noisy = clean + key.noise * np.random.default_rng(key.seed).standard_normal(clean.shape)
-        ours, seconds, found = restored(noisy, overrides)
+        results, seconds, found = restored(noisy, overrides)
+        ours = results["images"]["restored"]
         theirs, their_seconds = of_bm3d(noisy, key.noise)
         values = {
             "psnr": psnr_of(clean, ours), "seconds": seconds, "found": found, "shape": clean.shape[:2],
@@ -131,6 +166,22 @@ def show(results: dict[Key, dict[str, Any]]) -> None:
         print(f" ({ours - theirs:+.2f} dB)")
 
 
+def show_models(results: dict[tuple[Key, str], dict[str, float]]) -> None:
+    """A table of means over the seeds: of each model alone and with groups, SSIM in brackets; seconds of all."""
+    models = list(dict.fromkeys(model for _, model in results))
+    heads = [head for model in models for head in ([model] if model == "BM3D" else [model, "with groups"])]
+    print(row(["picture", "noise", *heads, *(f"s of {model}" for model in models)]))
+    print("| --- " * (2 + len(heads) + len(models)) + "|")
+    for picture, noise in dict.fromkeys((key.picture, key.noise) for key, _ in results):
+        cells, seconds = [], []
+        for model in models:
+            of_seeds = [found for (key, name), found in results.items() if (*key[:2], name) == (picture, noise, model)]
+            alone, psnr, ssim, taken = np.mean([[*found.values()] for found in of_seeds], axis=0)
+            cells += ([] if model == "BM3D" else [f"{alone:.2f}"]) + [f"{psnr:.2f} ({ssim:.3f})"]
+            seconds.append(f"{taken:.1f}")
+        print(row([picture, f"{noise:g}", *cells, *seconds]))
+
+
 def draw(key: Key, folder: Path, path: Path, side: int = 128) -> None:
     """The middle of a picture: clean, noisy, by BM3D, restored."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -158,6 +209,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0], help="of the noise (default: 0)")
     parser.add_argument("--size", type=int, default=512, help="pixels a side at most (default: %(default)s)")
     parser.add_argument("--color", action="store_true", help="in color, beside BM3D's version for it")
+    parser.add_argument("--models", nargs="*", help="hold these models against each other, and BM3D")
     parser.add_argument("--house", type=Path, metavar="FILE", help="house.png, in the place of the pictures")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, as of prosper-ng")
     parser.add_argument("--output", type=Path, default=Path("runs/bench-photographs"), help="default: %(default)s")
@@ -174,8 +226,19 @@ def main() -> None:
     ]
     warm = np.random.default_rng(0).normal(128, 20, (32, 32, 3 if arguments.color else 1))
     restored(warm, [])
-    results = {key: measured(key, arguments.output, arguments.house, arguments.set) for key in keys}
-    show(results)
+    if arguments.models:
+        for model in arguments.models:
+            restored(warm, [f"model={model}"])
+        models = [*arguments.models, "BM3D"]
+        show_models(
+            {
+                (key, model): by_model(key, model, arguments.output, arguments.house, arguments.set)
+                for key in keys
+                for model in models
+            }
+        )
+    else:
+        show({key: measured(key, arguments.output, arguments.house, arguments.set) for key in keys})
     packages = ("prosper_ng", "numpy", "numba", "bm3d", "scikit-image", "scikit-learn")
     print("\n" + ", ".join(f"{package} {version(package)}" for package in packages))
     if arguments.figure is not None:

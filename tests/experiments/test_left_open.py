@@ -12,6 +12,7 @@ from prosper_ng import cli
 from prosper_ng.campaigns.cost import cost_of
 from prosper_ng.campaigns.data_check import problems_of
 from prosper_ng.campaigns.plan import freeze, load_plan
+from prosper_ng.components import kind_of
 from prosper_ng.config import ConfigError, from_mapping, load
 from prosper_ng.data.images import load as load_image
 from prosper_ng.experiments import completion
@@ -104,6 +105,18 @@ def test_other_models_get_their_latents_and_learn_their_noise():
     config = completed(loaded(model="bsc"), Path("no such folder")).value
     assert config.model.n_latents == SIZES.n_latents
     assert config.training.learn is None
+
+
+def test_factor_analyzers_have_components_in_the_place_of_latents():
+    config = completed(loaded(model="mfa"), Path("no such folder")).value
+    model, training = config.model, config.training
+    assert (model.n_components, model.n_factors, model.noise) == (SIZES.n_components, SIZES.n_factors, "shared")
+    assert (kind_of(config.estep), training.learn) == ("clusters", ("W", "A", "pi"))
+    assert training.initial == completed(loaded(), Path("no such folder")).value.training.initial
+    own = {"kind": "mfa", "n_components": 3, "n_factors": 2, "noise": "scalar"}
+    given = completed(loaded(model=own), Path("no such folder")).value
+    assert (given.model.n_components, given.model.n_factors, given.model.noise) == (3, 2, "scalar")
+    assert (given.training.learn, given.training.initial) == (None, {})
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,28 @@ def test_groups_of_similar_patches_restore_more_than_the_model(restore):
     assert any("restored image, 30 x 34 pixels" in image["alt"] for image in page.all("img"))
 
 
+MFA = "{kind: mfa, n_components: 4, n_factors: 3, noise: shared}"
+
+
+@pytest.mark.parametrize("model", [MFA, "{kind: mixture, n_components: 20, noise: scalar}"])
+def test_mixtures_restore_pictures(restore, model):
+    run, _ = restore(f"model={model}", "estep=clusters")
+    record = read_run(run.folder)
+    sigma = float(record.parameters["sigma"])
+    assert 5 < sigma < 40
+    assert record.history["psnr"][-1] > record.results["psnr"]["before"]
+    assert record.results["psnr"]["after"] > record.results["psnr"]["before"] + 3
+
+
+def test_factor_analyzers_fill_gaps_better_than_interpolation(restore):
+    run, _ = restore(f"model={MFA}", "estep=clusters", "data.missing=0.4", "data.noise=0", "task.groups=false")
+    images = read_run(run.folder).results["images"]
+    hidden = np.isnan(images["noisy"])
+    np.testing.assert_array_equal(images["restored"][~hidden], images["clean"][~hidden])
+    crude = interpolated(images["noisy"])
+    assert np.std((images["restored"] - images["clean"])[hidden]) < np.std((crude - images["clean"])[hidden])
+
+
 def test_without_groups_a_picture_without_gaps_is_denoised_as_ever(restore):
     run, _ = restore("task.groups=false")
     denoised, _ = restore(text=DENOISE, name="denoised")
