@@ -12,8 +12,7 @@ from prosper_ng.restoration.noise_level import Noise
 N_SWEEPS = 3
 _MOST_UPDATES = 20
 _ROWS_OF_AN_UPDATE, _ROWS_OF_A_LATENT = 64, 16
-_COMPONENTS, _ROWS_OF_A_COMPONENT = 50, 256
-_FACTORS = 16
+_ROWS_OF_A_COMPONENT, _FACTORS = 256, 16
 _BY_PIXELS = ((600_000, 3), (50_000, 2), (0, 1))
 """Pixels of an image, and from there on those from one patch to the next,"""
 _DENSE = 2
@@ -35,10 +34,11 @@ class _Suits(NamedTuple):
     """The noise level up to which such images are smooth: texture that is left shows beside more noise."""
     stride: int = 1
     n_updates: int = _MOST_UPDATES
+    n_components: int = 20
 
 
 _BY_VISIBLE = (
-    _Suits(0.3, 6, 256, 8, 3),
+    _Suits(0.3, 6, 256, 8, 3, n_components=50),
     _Suits(0.13, 10, 384, 10, 3, smooth_below=30.0),
     _Suits(0.0, 14, 384, 12, 4, learn_noise=False, smooth_below=np.inf),
 )
@@ -102,7 +102,7 @@ def sizes_for(shape: Sequence[int], noise: Noise | None, given: Given = NOTHING)
     n_updates = max(1, min(most, n_rows // _ROWS_OF_AN_UPDATE))
     n_latents = max(1, min(suits.n_latents, n_rows // _ROWS_OF_A_LATENT))
     group_size = None if suits.group_size is None else side_of_groups(suits.group_size, n_channels)
-    n_components = max(1, min(_COMPONENTS, n_rows // _ROWS_OF_A_COMPONENT))
+    n_components = max(1, min(suits.n_components, n_rows // _ROWS_OF_A_COMPONENT))
     n_factors = max(1, min(_FACTORS, patch[0] * patch[1] * n_channels // 3))
     return Sizes(
         patch, stride, n_latents, n_updates, group_size, suits.n_rounds, suits.learn_noise, n_components, n_factors
