@@ -10,6 +10,7 @@ from prosper_ng.components import kind_of
 from prosper_ng.data.dataset import NO_COLUMNS, Columns
 from prosper_ng.errors import UserError
 from prosper_ng.learning.settings import LearningSettings
+from prosper_ng.models.capabilities import WantsExamples, offers
 from prosper_ng.models.interface import Moments, learnable
 from prosper_ng.models.roles import legal_value, telling_parameter
 from prosper_ng.numerics.constraints import LARGEST, Covariance
@@ -76,23 +77,23 @@ def initial_parameters(settings: LearningSettings, problem: Problem, given: Give
     """Parameters to start from: of the data, else as given, else as configured; the same bits on all ranks."""
     configured = settings.training.initial
     generator = stream(settings.seed, "initial parameters").generator()
-    if telling_parameter(settings.model) in {*given.arrays, *configured}:
-        # Components that are given are none of rows with labels, so nothing is known of their classes.
+    specs, are_rows = settings.model.parameters(problem.n_observed), len(moments.elements) > 0
+    told: dict[str, tuple[Any, str]] = {name: (each, given.where.format(name)) for name, each in given.arrays.items()}
+    told |= {name: (each, f"training.initial: {name}") for name, each in configured.items()}
+    telling = telling_parameter(settings.model)
+    if telling in told and offers(settings.model, WantsExamples):
+        # No rows have to be found to start from, and nothing is known of the classes of those that are given.
+        moments = moments._replace(elements=legal_value(specs[telling], *told[telling]).T)
         moments = moments._replace(labeled=moments.labeled[:0], labels=moments.labels[:0])
     params = settings.model.initial(moments, generator)
-    lacking = [name for name in settings.model.parameters(problem.n_observed) if name not in params]
+    lacking = [name for name in specs if name not in params]
     if lacking:
         raise UserError(f"model {kind_of(settings.model)}: `initial` gives no {', '.join(lacking)}, which it has to")
-    for name, spec in settings.model.parameters(problem.n_observed).items():
-        value: Any = params[name]
-        if spec.role == "noise" and len(moments.elements):
+    for name, spec in specs.items():
+        value, origin = told.get(name, (params[name], f"the start found from the data: {name}"))
+        if name not in told and spec.role == "noise" and are_rows:
             less = _LEFT_BY_ROWS**2 if isinstance(spec.constraint, Covariance) else _LEFT_BY_ROWS
             value = spec.constraint.nearest(less * value)
-        origin = f"the start found from the data: {name}"
-        if name in given.arrays:
-            value, origin = given.arrays[name], given.where.format(name)
-        if name in configured:
-            value, origin = configured[name], f"training.initial: {name}"
         params[name] = legal_value(spec, value, origin)
         largest = float(np.abs(params[name]).max(initial=0.0))
         if largest > LARGEST:
