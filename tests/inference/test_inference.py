@@ -24,7 +24,7 @@ from prosper_ng.latents.moments import mean_states
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.latents.state_sets import draw_sets
 from prosper_ng.models.bsc import BSC
-from prosper_ng.models.capabilities import PosteriorMeans, offers
+from prosper_ng.models.capabilities import LearnsClasses, PosteriorMeans, classes_of, offers
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.testing import random_parameters
 from prosper_ng.training.data_selection import batch_of
@@ -128,7 +128,8 @@ def test_models_with_more_that_is_hidden_give_its_means():
 def test_models_without_have_the_means_of_the_latents_only(make):
     known, values = problem(make, Exhaustive())
     others = [name for name in infer(known, values) if name.startswith("means_")]
-    assert bool(others) == offers(known.model, PosteriorMeans)
+    learns_no_classes = offers(known.model, LearnsClasses) and classes_of(known.model) is None
+    assert bool(others) == (offers(known.model, PosteriorMeans) and not learns_no_classes)
 
 
 @pytest.mark.parametrize("n_best", [1, 3, 33, 50])
