@@ -38,8 +38,8 @@ class _Suits(NamedTuple):
 
 
 _BY_VISIBLE = (
-    _Suits(0.3, 6, 256, 8, 3, n_components=100),
-    _Suits(0.13, 10, 384, 10, 3, smooth_below=30.0, n_components=50),
+    _Suits(0.3, 6, 256, 8, 3, n_components=50),
+    _Suits(0.13, 10, 384, 10, 3, smooth_below=30.0),
     _Suits(0.0, 14, 384, 12, 4, learn_noise=False, smooth_below=np.inf),
 )
 _OF_GAPS, _OF_GAPS_IN_COLOR = (_Suits(0.0, side, 192, stride=apart, n_updates=6) for side, apart in ((8, 2), (7, 3)))
