@@ -21,6 +21,7 @@ from prosper_ng.numerics.vectors import (
     minus,
     plus,
     plus_product,
+    prefetch_row,
     store,
     sum_of_lanes,
     times,
@@ -158,6 +159,15 @@ def _condition(
     return total
 
 
+@inner_kernel
+def _prefetch_tables(c: int, n_factors: int, means: Any, halves: Any, directions: Any) -> None:
+    """Have what a row is compared with brought near: most components are far from the one before, in memory."""
+    prefetch_row(means, c)
+    prefetch_row(halves, c)
+    for f in range(n_factors):
+        prefetch_row(directions, c * n_factors + f)
+
+
 @kernel
 def fill_log_joint(
     values: Any, seen: Any, is_complete: Any, means: Any, halves: Any, logs: Any, directions: Any, loadings: Any,
@@ -172,6 +182,8 @@ def fill_log_joint(
                 result[n, s] = -np.inf
                 continue
             c = np.int64(codes[n, s, 0])
+            if s + 1 < codes.shape[1] and codes[n, s + 1, 0] < n_components:
+                _prefetch_tables(np.int64(codes[n, s + 1, 0]), n_factors, means, halves, directions)
             if is_complete[n]:
                 total = -_compare(values, n, c, means, halves, directions, scratch, z)
                 for f in range(n_factors):

@@ -19,6 +19,7 @@ from prosper_ng.numerics.vectors import (
     minus_product,
     padded,
     plus_product,
+    prefetch_row,
     sum_of_lanes,
     times,
 )
@@ -107,6 +108,8 @@ def fill_gaussian(
                 result[n, s] = -np.inf
                 continue
             c = np.int64(codes[n, s, 0])
+            if s + 1 < codes.shape[1] and codes[n, s + 1, 0] < n_components:
+                prefetch_row(means, np.int64(codes[n, s + 1, 0]))
             if is_complete:
                 result[n, s] = constants[c] + _gaussian(facts, n, c, means, precisions)
             else:

@@ -94,6 +94,28 @@ def store_row(typingctx: Any, array: Any, i: Any, value: Any) -> Any:
     return types.void(array, types.int64, _VECTOR), _storing
 
 
+@intrinsic
+def prefetch(typingctx: Any, array: Any, i: Any, j: Any) -> Any:
+    """Have the cache line in which entry (i, j) of an array (m, n) lies brought near, for what is worked on next."""
+    return types.void(array, types.int64, types.int64), _prefetching
+
+
+@inner_kernel
+def prefetch_row(array: Any, i: int) -> None:
+    """Have row i of an array (m, n) brought near."""
+    for j in range(0, array.shape[1], LANES):
+        prefetch(array, i, j)
+
+
+def _prefetching(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    flag, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+    place = builder.bitcast(_place(context, builder, signature.args[0], *args), byte)
+    builder.call(function, [place, *(ir.Constant(flag, each) for each in (0, 3, 1))])  # to read, often, numbers
+    return context.get_dummy_value()
+
+
 def _loading(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     # Arrays begin where they begin: instructions must not count on 64 bytes.
     return builder.load(_whole(builder, _place(context, builder, signature.args[0], *args)), align=8)
