@@ -26,6 +26,7 @@ from prosper_ng.learning.initial import Given, columns_told, given_parameters, i
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.learning.taken_rows import Taken, classes_without_labels, require_labels, size_of_coreset, take_rows
 from prosper_ng.models.axes import counted_by
+from prosper_ng.models.capabilities import SumsByValue, offers
 from prosper_ng.models.interface import learnable
 from prosper_ng.models.roles import noise_covariance
 from prosper_ng.numerics.named_arrays import NamedArrays
@@ -41,6 +42,8 @@ from prosper_ng.training.requirements import check_model
 from prosper_ng.training.restarts import seed_of
 from prosper_ng.training.settings import Training
 
+_MOST_ROWS = 1 << 14
+"""Of a block, for models of many components."""
 _ALL_ALIKE = (
     "training.restarts: all starts begin with the same parameters, which are given; only what is drawn while they are "
     "learned tells them apart"
@@ -188,13 +191,22 @@ def _of_taken(settings: LearningSettings, dataset: Dataset, taken: Taken, comm: 
         yield f"coreset: {settings.coreset} rows are no fewer than the {dataset.n_rows} there are; all are learned from"
 
 
+def most_block_rows(model: Any) -> int:
+    """Rows of a block that are worth it for what a block costs: H, or C up to a bound.
+
+    Blocks add up what their rows reach, so of many components a block twice as large costs little less for each row.
+    """
+    n_elements = counted_by(model)[1] or 0
+    return min(n_elements, _MOST_ROWS) if offers(model, SumsByValue) else n_elements
+
+
 def blocks_of(settings: LearningSettings, n_rows: int) -> RowBlocks:
     """The blocks that the rows of a run are cut into, or a coreset of so many rows.
 
     Raises UserError where there are more updates than blocks.
     """
     n_rows = size_of_coreset(settings, n_rows) or n_rows
-    n_elements = counted_by(settings.model)[1] or 0
+    n_elements = most_block_rows(settings.model)
     n_parts = settings.training.updates_per_sweep
     block_rows = settings.training.block_rows or default_block_rows(n_rows, n_parts, n_elements)
     blocks = RowBlocks(n_rows, block_rows, n_parts)

@@ -322,7 +322,8 @@ class Mixture(ComponentPrior, ClassLabels):
 
     def _seen(self, sums: NamedArrays) -> Floats:
         """(C, D) the rows of each component in which an entry was observed."""
-        return np.maximum(sums["counts"][:, None] - sums["gaps"], 0.0)
+        counts, gaps = sums["counts"][:, None], sums["gaps"]
+        return np.maximum(counts - gaps, 0.0) if gaps.any() else np.broadcast_to(counts, gaps.shape)
 
     def _measure(self, params: NamedArrays) -> tuple[Floats, Floats]:
         """(D,) what values are measured from, and in; near the components where learning is over and both are gone."""

@@ -1,5 +1,7 @@
 """The M-step as root does it: totals, new parameters, noise on them, and the check that F did not fall."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -137,20 +139,21 @@ class Maximization:
         if old is None or not comparable:
             return
         before = self._knowing.expected_log_joint(params, old) + _entropy(old)
-        rounding = rounding_of(self._knowing, params, old)
-        self._check_fall(before, float(sums["free_energy"]), rounding, f"{where}, E-step")
+        rounding = partial(rounding_of, self._knowing, params, old)
+        self._check_fall(before, float(sums["free_energy"]), f"{where}, E-step", rounding)
 
     def _check_mstep(
         self, params: NamedArrays, new: NamedArrays, total: NamedArrays, expected: float, where: str
     ) -> None:
         assert self._knowing is not None
         before = self._knowing.expected_log_joint(params, total)
-        rounding = rounding_of(self._knowing, params, total) + rounding_of(self._knowing, new, total)
-        self._check_fall(before, expected, rounding, f"{where}, M-step")
+        roundings = (partial(rounding_of, self._knowing, each, total) for each in (params, new))
+        self._check_fall(before, expected, f"{where}, M-step", *roundings)
 
-    def _check_fall(self, before: float, after: float, rounding: float, where: str) -> None:
-        tolerance = rounding + SHARE * max(abs(before), abs(after))
-        if after < before - tolerance:
+    def _check_fall(self, before: float, after: float, where: str, *roundings: Callable[[], float]) -> None:
+        """Raise NumericalError where it fell by more than rounding, which is found only where it fell at all."""
+        least = before - SHARE * max(abs(before), abs(after))
+        if after < least and after < least - sum(rounding() for rounding in roundings):
             raise NumericalError(
                 f"{where}: the free energy fell by {before - after:.3g} from {before:.9g}, which the mathematics "
                 f"forbids for model {kind_of(self.model)}; this is a defect of its M-step or of the merge of states"
