@@ -124,6 +124,9 @@ def _facts(record: RunRecord, found: Mapping[str, Any]) -> TableRows:
         gap = float(without_rounding(gap, record.last("free_energy") or 0.0))
     if gap is not None and record.attributes.get("entropy_identity") == "at convergence":
         rows.append(("entropy gap, 0 at convergence", f"{gap:.3g} per row"))
+    evaluated = record.last("n_evaluated")
+    if evaluated is not None:
+        rows.append(("states looked at in a sweep", f"{evaluated:.4g} per row"))
     elapsed = record.last("elapsed")
     if elapsed is not None:
         rows.append(("time", duration(elapsed)))
