@@ -150,7 +150,7 @@ class SourceDefaults:
     """A file with a number for each row, as how many rows it counts: weights.npy; behind the name of one that holds
     several, which: rows.h5/weights, table.csv/COLUMN. For mixtures."""
     labels: FilePath | None = None
-    """A file with a class for each row, 0 to K - 1, NaN where none is known, named as weights are; for `n_classes`."""
+    """A file with the class of each row, 0 to K - 1, NaN or -1 where unknown, named as weights are; for `n_classes`."""
     coreset: Annotated[int, Gt(0)] | None = None
     """Learn from as many rows, drawn and weighted so that they stand for all; for mixtures."""
 

@@ -132,7 +132,7 @@ def source_identity(config: RunConfig, resolved: Mapping[str, Any]) -> str:
 
 def _of_weights(before: str, now: str) -> str:
     """Says so where the rows have weights."""
-    return ", with the same weights" if "+" in before + now else ""
+    return ", with the same weights and labels" if "+" in before + now else ""
 
 
 def _prepared(source: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -64,7 +64,7 @@ def learn(
     by symbol, or is an earlier result; what it lacks is found from the data. The share `held_out` of the rows is not
     learned from, and the history has their `held_out_free_energy`. For mixtures, `weights` (N,) say as how many rows
     each counts, and with `coreset` so many rows are drawn and weighted that they stand for all: then the result has
-    `on_all_rows`. `labels` (N,) are classes, NaN where none is known, for a model with `n_classes`. After each sweep
+    `on_all_rows`. `labels` (N,) are classes, NaN or -1 where unknown, for a model with `n_classes`. After each sweep
     `on_sweep(report, params)` is called; where it returns True, learning ends.
     `progress` is shown on terminals and in notebooks, always with True, never with False.
 

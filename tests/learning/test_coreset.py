@@ -185,7 +185,10 @@ def test_learning_in_a_folder_goes_on_with_the_same_rows(tmp_path):
             {"weights": 2 * weights + 1},
             "holds a run on other data: the array does not hold the rows that it began",
         ),
-        ({"weights": None}, "does not hold the rows that it began with, with the same weights; choose another"),
+        (
+            {"weights": None},
+            "does not hold the rows that it began with, with the same weights and labels; choose another",
+        ),
         ({"coreset": 50}, r"holds 60 rows and the data 50: continue with the data .*, and its data.coreset if it had"),
         ({"coreset": None}, r"holds 60 rows and the data 400"),
     ):

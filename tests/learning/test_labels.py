@@ -34,6 +34,8 @@ def test_labels_give_the_same_bits_on_threads_and_count_into_the_digest():
     whole = learned(FEW)
     assert learned(FEW, n_jobs=3).digest == whole.digest
     assert learned(FEW.tolist()).digest == whole.digest
+    in_whole_numbers = np.where(np.isnan(FEW), -1, FEW).astype(int)
+    assert learned(in_whole_numbers).params.buffer.tobytes() == whole.params.buffer.tobytes()
     other = FEW.copy()
     other[3] = (other[3] + 1) % 3
     assert learned(other).data_digest != whole.data_digest
@@ -45,7 +47,7 @@ def test_labels_give_the_same_bits_on_threads_and_count_into_the_digest():
     [
         (np.where(np.arange(300) == 7, 3.0, FEW), MODEL, r"label of row 7 .* is 3; legal are the classes 0 to 2"),
         (np.where(np.arange(300) == 9, 0.5, FEW), MODEL, r"label of row 9 .* is 0\.5; legal are"),
-        (np.where(np.arange(300) == 2, -1.0, FEW), MODEL, r"label of row 2 .* is -1; legal are"),
+        (np.where(np.arange(300) == 2, -2.0, FEW), MODEL, r"label of row 2 .* is -2; legal are"),
         (FEW[:299], MODEL, r"299 labels for the 300 rows"),
         (["a"] * 300, MODEL, r"labels are no numbers"),
         (FEW, {"kind": "mixture", "n_components": 6}, r"learns no classes"),

@@ -27,7 +27,7 @@ class Beside(NamedTuple):
     weights: Dataset | None = None
     """(N, 1) as how many rows each counts; None where each is one."""
     labels: Dataset | None = None
-    """(N, 1) the class of each, NaN where none is known; None where none is of any row."""
+    """(N, 1) the class of each, NaN or -1 where none is known; None where none is of any row."""
 
     @classmethod
     def of(cls, rows: Dataset, weights: Any = None, labels: Any = None) -> "Beside":
@@ -105,13 +105,13 @@ def legal_weights(numbers: Floats, start: int, where: str) -> Floats:
 def legal_labels(numbers: Floats, n_classes: int, start: int, where: str) -> NDArray[np.int64]:
     """(n,) the classes of rows start.. out of (n, 1), -1 where none is known; DataError where one is no class."""
     found = numbers[:, 0]
-    is_known = ~np.isnan(found)
+    is_known = ~np.isnan(found) & (found != -1)  # whole numbers know no NaN
     legal = ~is_known | ((found >= 0) & (found < n_classes) & (found == np.floor(found)))
     if not legal.all():
         row = int(legal.argmin())
         raise DataError(
             f"{where}: the label of row {start + row} (counted from 0) is {found[row]:.12g}; legal are the classes 0 "
-            f"to {n_classes - 1} (model.n_classes), and NaN where none is known"
+            f"to {n_classes - 1} (model.n_classes), and NaN or -1 where none is known"
         )
     return np.where(is_known, found, -1.0).astype(np.int64)
 
