@@ -75,11 +75,25 @@ def laid_out(pieces: Floats) -> Floats:
 @inner_kernel
 def _gaussian(facts: Any, n: int, c: int, means: Any, precisions: Any) -> float:
     """Minus half the squared distance of a complete row from a mean, in standard deviations."""
-    row, total = min(c, precisions.shape[0] - 1), all_lanes(0.0)
+    total = all_lanes(0.0)
     for d in range(0, means.shape[1], LANES):
         difference = minus(load(facts, n, d), load(means, c, d))
-        total = minus_product(total, times(difference, difference), load(precisions, row, d))
+        total = minus_product(total, times(difference, difference), load(precisions, c, d))
     return sum_of_lanes(total)
+
+
+@inner_kernel
+def _square(facts: Any, n: int, c: int, means: Any) -> float:
+    """The squared distance of a complete row from a mean, by two sums neither of which waits for the other."""
+    width, even, odd = means.shape[1], all_lanes(0.0), all_lanes(0.0)
+    for d in range(0, width - LANES, 2 * LANES):
+        one = minus(load(facts, n, d), load(means, c, d))
+        other = minus(load(facts, n, d + LANES), load(means, c, d + LANES))
+        even, odd = plus_product(even, one, one), plus_product(odd, other, other)
+    if width % (2 * LANES) != 0:
+        last = minus(load(facts, n, width - LANES), load(means, c, width - LANES))
+        even = plus_product(even, last, last)
+    return sum_of_lanes(plus_product(even, odd, all_lanes(1.0)))
 
 
 @inner_kernel
@@ -102,6 +116,8 @@ def fill_gaussian(
     Constants (C,) are log priors, of complete rows with what normalizes; precisions are halves of inverse variances.
     """
     is_complete, n_components = facts.shape[1] == means.shape[1], np.uint64(means.shape[0])
+    # One row for several components is noise that all entries share.
+    is_shared = precisions.shape[0] < means.shape[0]
     for n in range(codes.shape[0]):
         for s in range(codes.shape[1]):
             if codes[n, s, 0] >= n_components:
@@ -110,7 +126,9 @@ def fill_gaussian(
             c = np.int64(codes[n, s, 0])
             if s + 1 < codes.shape[1] and codes[n, s + 1, 0] < n_components:
                 prefetch_row(means, np.int64(codes[n, s + 1, 0]))
-            if is_complete:
+            if is_complete and is_shared:
+                result[n, s] = constants[c] - precisions[0, 0] * _square(facts, n, c, means)
+            elif is_complete:
                 result[n, s] = constants[c] + _gaussian(facts, n, c, means, precisions)
             else:
                 result[n, s] = constants[c] + _gaussian_of_some(facts, n, c, means, precisions, logs)

@@ -11,10 +11,11 @@ Ints = NDArray[np.int64]
 
 NONE: Ints = np.empty(0, np.int64)
 
-_PER_COMPONENT = 10
-"""Rows that are looked at for each component."""
-_MANY = 20_000
-"""As many are looked at where there are, even if components are few."""
+_PER_COMPONENT = 60
+"""Rows that are looked at for each component, as long as these are not too many."""
+_FEW, _MANY = 20_000, 200_000
+"""As many are looked at even if components are few; more only for the sake of `_LEAST` for each component."""
+_LEAST = 10
 _MEASURED = 1000
 """Rows by which it is measured how near the first components are."""
 _LEAST_NOISE = 0.01
@@ -23,7 +24,8 @@ _LEAST_NOISE = 0.01
 
 def n_examples(n_components: int, n_rows: int) -> int:
     """Rows to choose the first components from."""
-    return min(n_rows, max(_PER_COMPONENT * n_components, _MANY))
+    wanted = min(max(_PER_COMPONENT * n_components, _FEW), _MANY)
+    return min(n_rows, max(wanted, _LEAST * n_components))
 
 
 def first_components(
@@ -45,15 +47,13 @@ def first_components(
     rows = moments.examples if len(moments.examples) else _noise(moments, spreads, 2 * n_components, rng)
     counts = moments.counts if len(moments.counts) else np.ones(len(rows))
     n_others = n_components - len(first)
-    if len(rows) < n_others:
-        rows = np.concatenate([rows, _noise(moments, spreads, n_others - len(rows), rng)])
-        counts = np.append(counts, np.full(len(rows) - len(counts), counts.mean()))
     scaled = (rows - moments.mean) / spreads
     if len(moments.elements):
         W = moments.elements
     else:
-        others = spread_rows(scaled, n_others, rng, counts) if n_others else NONE
-        W = np.concatenate([moments.labeled[first], rows[others]]) if len(first) else rows[others]
+        others = spread_rows(scaled, min(n_others, len(rows)), rng, counts) if n_others else NONE
+        more = _noise(moments, spreads, n_others - len(others), rng)
+        W = np.concatenate([moments.labeled[first] if len(first) else rows[:0], rows[others], more])
     left = _left_by(scaled[:_MEASURED], counts[:_MEASURED], (W - moments.mean) / spreads)
     squares = left * np.square(spreads)
     if np.isfinite(mean.low):
