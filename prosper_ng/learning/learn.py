@@ -14,7 +14,7 @@ from prosper_ng import compiling
 from prosper_ng.config import ConfigError, SourceText
 from prosper_ng.config.mistakes import Place
 from prosper_ng.data.dataset import Dataset
-from prosper_ng.data.sources._beside import Beside
+from prosper_ng.data.sources._beside import NOTHING_BESIDE, Beside
 from prosper_ng.errors import UserError, listed, warn
 from prosper_ng.inference.learned import Learned
 from prosper_ng.learning.assembly import Assembly, assemble
@@ -47,8 +47,8 @@ class Asked(NamedTuple):
     dataset: Dataset
     start: Given | None = None
     """Parameters to start from."""
-    beside: Beside = Beside()
-    """(N, 1) as how many rows each row counts."""
+    beside: Beside = NOTHING_BESIDE
+    """Weights and labels of the rows."""
     on_sweep: OnSweep | None = None
     """Is called by root after each sweep, and ends learning where it returns True."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.kernels import kernel
+from prosper_ng.models._mixture import add_means
 from prosper_ng.models.interface import Batch, Codes, Floats, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import Simplex
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
@@ -80,7 +81,7 @@ class ClassLabels:
         if self.n_classes is None:
             return {}
         found = np.zeros((len(codes), self.n_classes))
-        _add_classes(codes, weights, np.exp(prepared.log_R), found)
+        add_means(codes, weights, np.exp(prepared.log_R), found)
         return {"classes": found}
 
 
@@ -102,12 +103,3 @@ def add_labels(codes: Any, weights: Any, labels: Any, sums: Any) -> None:
             for s in range(codes.shape[1]):
                 if weights[n, s] != 0.0 and codes[n, s, 0] < np.uint64(sums.shape[0]):
                     sums[np.int64(codes[n, s, 0]), labels[n]] += weights[n, s]
-
-
-@kernel
-def _add_classes(codes: Any, weights: Any, R: Any, found: Any) -> None:
-    for n in range(codes.shape[0]):
-        for s in range(codes.shape[1]):
-            if weights[n, s] != 0.0 and codes[n, s, 0] < np.uint64(R.shape[0]):
-                for k in range(found.shape[1]):
-                    found[n, k] += weights[n, s] * R[np.int64(codes[n, s, 0]), k]

@@ -206,7 +206,7 @@ class Mfa(ComponentPrior):
             Psi, among = self._Psi(params), known
             if self.noise == "shared":
                 squares, among = np.average(squares, axis=0, weights=own["counts"])[None], np.arange(len(Psi))
-            least = np.minimum(_LEAST_SPREAD**2, self._Psi(params)[among] / unit**2)
+            least = np.minimum(_LEAST_SPREAD**2, Psi[among] / unit**2)
             Psi[among] = np.maximum(np.maximum(squares, least) * unit**2, Normal.second.low)
             new[self._noise_name] = self._noise_of(Psi)
         self._redraw(new, sums, step)
