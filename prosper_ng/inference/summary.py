@@ -11,23 +11,17 @@ from prosper_ng.latents.moments import mean_states
 from prosper_ng.latents.posterior import TruncatedPosterior
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models.capabilities import PosteriorMeans, offers
+from prosper_ng.numerics.extremes import fill_largest
 
 UNKNOWN = ", NaN in columns of which no value was observed in training"
 """What is said of arrays (n, D) in files."""
 Summary = dict[str, NDArray[Any]]
 
-_FEW = 32
-
 
 def best_states(log_joint: Floats, n_best: int) -> NDArray[np.int64]:
     """(n, n_best) positions of the states of highest log joint (n, S), best first; of equal ones the first."""
-    if n_best > _FEW:
-        return np.argsort(-log_joint, axis=1, kind="stable")[:, :n_best]
-    left, rows = log_joint.copy(), np.arange(len(log_joint))
     best = np.empty((len(log_joint), n_best), np.int64)
-    for rank in range(n_best):
-        best[:, rank] = left.argmax(axis=1)
-        left[rows, best[:, rank]] = -np.inf
+    fill_largest(np.ascontiguousarray(log_joint), best)
     return best
 
 

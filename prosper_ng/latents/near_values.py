@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.kernels import kernel
 from prosper_ng.latents.index_space import NO_STATE
+from prosper_ng.numerics.extremes import fill_largest
 from prosper_ng.numerics.random_streams import next_below, open_stream, seek
 from prosper_ng.numerics.sharing import ALONE, Share
 
@@ -97,21 +98,6 @@ def _with_itself(values: Ints, near: Ints) -> Ints:
     lacks = (near != values[:, None]).all(axis=1)
     near[lacks, -1] = values[lacks]
     return near
-
-
-@kernel
-def fill_largest(scores: Any, places: Any) -> None:
-    """Fill (m, G) with where in each row the G largest of k scores (m, k) are, in order; of equal ones the first."""
-    largest = np.empty(places.shape[1])
-    for m in range(scores.shape[0]):
-        largest[:] = -np.inf
-        for k in range(scores.shape[1]):
-            if k < len(largest) or scores[m, k] > largest[-1]:
-                place = min(k, len(largest) - 1)
-                while place > 0 and scores[m, k] > largest[place - 1]:
-                    largest[place], places[m, place] = largest[place - 1], places[m, place - 1]
-                    place -= 1
-                largest[place], places[m, place] = scores[m, k], k
 
 
 @kernel

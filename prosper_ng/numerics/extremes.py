@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from prosper_ng.kernels import inner_kernel
+from prosper_ng.kernels import inner_kernel, kernel
 
 
 @inner_kernel
@@ -48,3 +48,18 @@ def place_of_smallest(x: Any) -> int:
         if x[i] == least:
             return i
     return 0
+
+
+@kernel
+def fill_largest(scores: Any, places: Any) -> None:
+    """Fill (m, G) with where in each row the G largest of k scores (m, k) are, in order; of equal ones the first."""
+    largest = np.empty(places.shape[1])
+    for m in range(scores.shape[0]):
+        largest[:] = -np.inf
+        for k in range(scores.shape[1]):
+            if k < len(largest) or scores[m, k] > largest[-1]:
+                place = min(k, len(largest) - 1)
+                while place > 0 and scores[m, k] > largest[place - 1]:
+                    largest[place], places[m, place] = largest[place - 1], places[m, place - 1]
+                    place -= 1
+                largest[place], places[m, place] = scores[m, k], k
