@@ -41,13 +41,16 @@ def falling_root(
     lows, highs = (scale.to(np.full(np.shape(start), bound)) for bound in (low, high))
     x = np.clip(scale.to(np.clip(start, low, high)), lows, highs)
     beyond = f(highs)[0] >= 0, f(lows)[0] <= 0
+    is_settled = beyond[0] | beyond[1]
     for _ in range(_N_STEPS):
         value, slope = f(x)
         lows, highs = np.where(value > 0, x, lows), np.where(value < 0, x, highs)
         with np.errstate(divide="ignore", invalid="ignore"):
             new = np.where(value == 0, x, x - value / slope)
         new = np.where((lows <= new) & (new <= highs), new, 0.5 * (lows + highs))
-        is_settled = (np.abs(new - x) <= _TOLERANCE * (1 + np.abs(x))) | beyond[0] | beyond[1]
+        # What is settled stays, so that a root does not depend on those that are sought with it.
+        new = np.where(is_settled, x, new)
+        is_settled |= np.abs(new - x) <= _TOLERANCE * (1 + np.abs(x))
         x = new
         if is_settled.all():
             break

@@ -31,11 +31,12 @@ class Communicator(Protocol):
         """Replace `values` by their sum over the ranks."""
         ...
 
-    def sum_columns(self, values: Vector, finish: Callable[[Vector], Vector], into: Vector) -> None:
-        """Fill `into` (n,) on root with what `finish` makes of the sum of `values` (k, n) over the ranks.
+    def sum_shares(self, values: Vector, counts: Sequence[int]) -> Vector:
+        """(k, counts[rank]) of the sum of `values` (k, n) over the ranks: the columns behind those of lower ranks."""
+        ...
 
-        Each rank sums a share of the columns and finishes it, (k, m) to (m,); no rank but root gets all.
-        """
+    def gather_shares(self, own: Vector, counts: Sequence[int], to_all: bool = False) -> Vector | None:
+        """(n, ...) what all have, `own` (counts[rank], ...) of each, in rank order on root or on all; else None."""
         ...
 
     def max_in_place(self, values: Vector) -> None:
@@ -93,9 +94,13 @@ class SerialCommunicator:
     def sum_in_place(self, values: Vector) -> None:
         """Nothing to add."""
 
-    def sum_columns(self, values: Vector, finish: Callable[[Vector], Vector], into: Vector) -> None:
-        """Nothing to add, all to finish."""
-        into[...] = finish(values)
+    def sum_shares(self, values: Vector, counts: Sequence[int]) -> Vector:
+        """The values themselves."""
+        return values
+
+    def gather_shares(self, own: Vector, counts: Sequence[int], to_all: bool = False) -> Vector | None:
+        """What there is."""
+        return own
 
     def max_in_place(self, values: Vector) -> None:
         """Nothing to compare."""

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from prosper_ng.kernels import kernel
 from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.parallel.shares import Shares
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -107,22 +108,27 @@ class ExactSum:
         takes two thirds of the bytes; the other ranks then have no sum that means anything.
         Raises OverflowError on all ranks where all together added more than `MAX_SUMMANDS` buffers.
         """
-        is_cut = to_root and comm.size > 1 and self._special.size >= LEAST_CUT
-        every = self._every
+        n_entries = self._special.size
+        if not (to_root and comm.size > 1 and n_entries >= LEAST_CUT):
+            return self.reduce_shares(comm, extras, Shares([], n_entries))
+        shares = Shares.even(n_entries, comm.size)
+        own, extras = self.reduce_shares(comm, extras, shares)
+        whole = shares.gather(comm, own)
+        return own if whole is None else whole, extras
+
+    def reduce_shares(self, comm: Communicator, extras: Floats, shares: Shares) -> tuple[Floats, Floats]:
+        """The same where each rank gets its share of the entries, in order."""
         if self._expected_tops is None:
-            self._expected_tops = self._agreed_tops(comm, every)
-        total = np.zeros(self._special.size) if is_cut else None
-        folds, votes, rest = self._first_sum(comm, self._expected_tops, every, extras, total)
+            self._expected_tops = self._agreed_tops(comm, self._every)
+        folds, votes, rest = self._first_sum(comm, self._expected_tops, extras, shares)
         moved = np.flatnonzero((votes < 1) | (votes >= _ABOVE))
         if moved.size:
             self._expected_tops[moved] = self._agreed_tops(comm, moved)
             entries, again = self._entries(moved), self._second_sum(comm, self._expected_tops, moved)
-            if total is None:
-                folds[:, entries] = again
-            else:
-                total[entries] = _rounded(again)
+            chosen, places = shares.places(comm.rank, entries)
+            folds[:, places] = again[:, chosen]
         _check_count(int(rest[0]))
-        return _rounded(folds) if total is None else total, rest[1:]
+        return _rounded(folds), rest[1:]
 
     def _agreed_tops(self, comm: Communicator, segments: Ints) -> Ints:
         tops = self._tops[segments]
@@ -130,26 +136,24 @@ class ExactSum:
         return tops
 
     def _first_sum(
-        self, comm: Communicator, tops: Ints, every: Ints, extras: Floats, rounded: Floats | None
+        self, comm: Communicator, tops: Ints, extras: Floats, shares: Shares
     ) -> tuple[Floats, Floats, Floats]:
-        """Over the ranks: the bins below `tops`, the votes on these tops, and the count of summands with the extras.
-
-        Bins are summed on all ranks, or else on root they go to `rounded` as the numbers that they stand for.
-        """
+        """Over the ranks: the bins below `tops` of the entries of this one, the votes on these tops, and the count of
+        summands with the extras."""
         n_folded, n_segments = self._folds.size, tops.size
         self._message.resize(message_length(self._special.size, n_segments, extras.size), refcheck=False)
         folds = self._message[:n_folded].reshape(self._folds.shape)
         votes, rest = np.split(self._message[n_folded:], [n_segments])
-        _align(self._folds, self.starts, self._tops, tops, every, folds)
+        _align(self._folds, self.starts, self._tops, tops, self._every, folds)
         if self._is_special:
             folds[0] += self._special
         votes[...] = np.where(self._tops > tops, _ABOVE, self._tops == tops)
         rest[0], rest[1:] = self._n_summands, extras
-        if rounded is None:
-            comm.sum_in_place(self._message)
-        else:
-            comm.sum_columns(folds, _rounded, rounded)
+        if shares.stripes:
+            folds = shares.sum(comm, folds)
             comm.sum_in_place(self._message[n_folded:])
+        else:
+            comm.sum_in_place(self._message)
         return folds, votes, rest.copy()
 
     def _second_sum(self, comm: Communicator, tops: Ints, segments: Ints) -> Floats:

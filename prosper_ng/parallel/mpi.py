@@ -1,5 +1,6 @@
 """A group of MPI ranks. The only file that imports mpi4py, and only when a launcher has started the process."""
 
+import math
 import os
 import sys
 import time
@@ -172,18 +173,28 @@ class MpiCommunicator:
         for piece in _pieces(values):
             self._group.Allreduce(MPI.IN_PLACE, piece, MPI.SUM)
 
-    def sum_columns(self, values: Vector, finish: Callable[[Vector], Vector], into: Vector) -> None:
-        """Fill `into` on root with what `finish` makes of the sum of `values` over the ranks; see Communicator."""
+    def sum_shares(self, values: Vector, counts: Sequence[int]) -> Vector:
+        """The columns of this rank in the sum of `values` over the ranks; see Communicator."""
         from mpi4py import MPI
 
-        for start in range(0, values.shape[1], _LARGEST_COUNT):
-            piece = values[:, start : start + _LARGEST_COUNT]
-            counts = [len(share) for share in np.array_split(np.empty(piece.shape[1], np.bool_), self.size)]
-            own = np.empty((len(piece), counts[self.rank]), values.dtype)
-            for row, mine in zip(piece, own, strict=True):
-                self._group.Reduce_scatter(row, mine, counts, MPI.SUM)
-            place = [into[start : start + _LARGEST_COUNT], counts] if self.is_root else None
-            self._group.Gatherv(finish(own), place, root=0)
+        own = np.empty((len(values), counts[self.rank]), values.dtype)
+        for row, mine in zip(values, own, strict=True):
+            self._group.Reduce_scatter(row, mine, counts, MPI.SUM)
+        return own
+
+    def gather_shares(self, own: Vector, counts: Sequence[int], to_all: bool = False) -> Vector | None:
+        """What all ranks have, in rank order on root or on all of them; None elsewhere."""
+        own = np.ascontiguousarray(own)
+        if not (to_all or self.is_root):
+            self._group.Gatherv(own, None, root=0)
+            return None
+        found = np.empty((sum(counts), *own.shape[1:]), own.dtype)
+        place = [found, [count * math.prod(own.shape[1:]) for count in counts]]
+        if to_all:
+            self._group.Allgatherv(own, place)
+        else:
+            self._group.Gatherv(own, place, root=0)
+        return found
 
     def max_in_place(self, values: Vector) -> None:
         """Replace `values` by their maximum over the ranks."""

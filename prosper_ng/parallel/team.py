@@ -71,11 +71,24 @@ class TeamMember:
         """Replace `values` by their sum over the threads."""
         self._reduce(values, np.add)
 
-    def sum_columns(self, values: Vector, finish: Callable[[Vector], Vector], into: Vector) -> None:
-        """Fill `into` on root with what `finish` makes of the sum of `values` over the threads; see Communicator."""
-        self.sum_in_place(values)
-        if self.is_root:
-            into[...] = finish(values)
+    def sum_shares(self, values: Vector, counts: Sequence[int]) -> Vector:
+        """The columns of this thread in the sum of `values` over the threads; see Communicator."""
+        first = sum(counts[: self.rank])
+        own = slice(first, first + counts[self.rank])
+        self._meet(values)
+        with np.errstate(invalid="ignore"):
+            total = self._team.board[0][:, own].copy()
+            for other in self._team.board[1:]:
+                total += other[:, own]
+        self.barrier()
+        return np.asarray(total)
+
+    def gather_shares(self, own: Vector, counts: Sequence[int], to_all: bool = False) -> Vector | None:
+        """What all threads have, in rank order on root or on all of them; None elsewhere."""
+        self._meet(own)
+        found = np.concatenate(self._team.board) if to_all or self.is_root else None
+        self.barrier()
+        return found
 
     def max_in_place(self, values: Vector) -> None:
         """Replace `values` by their maximum over the threads."""

@@ -10,6 +10,7 @@ from prosper_ng.numerics.named_arrays import segments
 from prosper_ng.parallel import exact_sum
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.exact_sum import HUGE, ExactSum, message_length
+from prosper_ng.parallel.shares import Shares, Stripe, even_counts
 from prosper_ng.parallel.team import on_team
 
 NO_EXTRAS = np.empty(0)
@@ -70,6 +71,25 @@ def check_groups(case):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exact_sum, "LEAST_CUT", 0)
         assert on_team(size, cut)[0] == (expected, expected)
+
+    def in_stripes(comm):
+        sums, n_entries = ExactSum(lengths), sum(lengths)
+        for i, rank in zip(order, ranks, strict=True):
+            if rank == comm.rank:
+                sums.add(summands[i])
+        middle = n_entries // 2
+        stripes = [
+            Stripe(0, even_counts(middle // 2, comm.size)),
+            Stripe(middle, even_counts(n_entries - middle, comm.size)),
+        ]
+        shares = Shares(stripes, n_entries)
+        own, _ = sums.reduce_shares(comm, NO_EXTRAS, shares)
+        again, _ = sums.reduce_shares(comm, NO_EXTRAS, shares)
+        whole = shares.gather(comm, own)
+        assert bits(own) == bits(again) == np.array(expected)[shares.of(comm.rank)].tolist()
+        return None if whole is None else bits(whole)
+
+    assert on_team(size, in_stripes) == [expected] + [None] * (size - 1)
 
 
 @settings(max_examples=150, deadline=None)

@@ -22,10 +22,15 @@ def check_arrays(comm):
     assert (counts == 2**62 // comm.size * comm.size).all()
 
     for n in (0, 1, comm.size - 1, comm.size, 5 * comm.size + 2):
-        shares, found = np.arange(2.0 * n).reshape(2, n) + comm.rank, np.full(n, -1.0)
-        comm.sum_columns(shares, lambda columns: columns[1] - 2 * columns[0], found)
-        expected = comm.size * (n - np.arange(n)) - triangle if comm.is_root else np.full(n, -1.0)
-        assert found.tolist() == expected.tolist()
+        counts_of = [n // comm.size + (rank < n % comm.size) for rank in range(comm.size)]
+        own = comm.sum_shares(np.arange(2.0 * n).reshape(2, n) + comm.rank, counts_of)
+        whole = comm.size * np.arange(2.0 * n).reshape(2, n) + triangle
+        first = sum(counts_of[: comm.rank])
+        assert own.tolist() == whole[:, first : first + counts_of[comm.rank]].tolist()
+        for each, expected in ((own[1], whole[1]), (np.ascontiguousarray(own.T), whole.T)):
+            found = comm.gather_shares(each, counts_of)
+            assert found is None if not comm.is_root else found.tolist() == expected.tolist()
+            assert comm.gather_shares(each, counts_of, to_all=True).tolist() == expected.tolist()
 
     largest = np.array([comm.rank, -comm.rank], dtype=np.int64)
     comm.max_in_place(largest)
@@ -55,9 +60,6 @@ def check_long_arrays_in_pieces(comm):
     values += comm.rank
     comm.max_in_place(values)
     assert values[22] == comm.size * 22 + comm.size * (comm.size - 1) // 2 + comm.size - 1
-    shares, found = np.arange(46.0).reshape(2, 23) + comm.rank, np.zeros(23)
-    comm.sum_columns(shares, lambda columns: columns[1] - columns[0], found)
-    assert found.tolist() == [23.0 * comm.size * comm.is_root] * 23
     values[:] = comm.rank
     comm.broadcast_in_place(values)
     assert not values.any()
