@@ -16,7 +16,8 @@ from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.storage.checkpoint import Checkpoint
 from prosper_ng.storage.plug_ins import Recorded, changed, require_here
 from prosper_ng.storage.run_record import not_of_this_version
-from prosper_ng.training.em import TrainingState
+from prosper_ng.training.em import Problem, TrainingState
+from prosper_ng.training.totals import kept_statistics_of, shapes_of_totals
 
 VERSION, STATISTICS = "prosper_ng", "statistics"
 """Attributes of a checkpoint: the version that wrote it, and the shapes of the statistics."""
@@ -154,7 +155,7 @@ def require_fitting(path: Path, found: Checkpoint, state: TrainingState, parts: 
             f"{path} holds a run on other data: its parameters do not fit rows of {parts.problem.n_observed} values, "
             f"which {parts.dataset.where} has; choose another output folder, or bring its data back"
         )
-    for fault in _faults(found, state, given):
+    for fault in _faults(found, state, given, parts.problem):
         writer = written_by(found.attributes)
         raise UserError(
             f"the checkpoint after sweep {found.iteration} in {path} was written by {writer} and does not fit "
@@ -175,7 +176,9 @@ def remembered(found: Checkpoint) -> Mapping[str, Any]:
     return memory if isinstance(memory, NamedArrays) else {}
 
 
-def _faults(found: Checkpoint, state: TrainingState, given: Mapping[str, Shape]) -> Iterator[str]:
+def _faults(
+    found: Checkpoint, state: TrainingState, given: Mapping[str, Shape], problem: Problem
+) -> Iterator[str]:  # fmt: skip
     kept_rows, needed_rows = state_of_rows(found.rows), state_of_rows(state.rows)
     if kept_rows != needed_rows:
         yield f"it holds {named(kept_rows)} for each row, and {named(needed_rows)} are needed"
@@ -184,10 +187,12 @@ def _faults(found: Checkpoint, state: TrainingState, given: Mapping[str, Shape])
     yield from _differing("parameters", given, state.params.shapes)
     # In the totals the statistics lie one behind the other, without their names.
     kept = [(name, tuple(shape)) for name, shape in found.attributes.get(STATISTICS, {}).items()]
-    if kept and kept != list(state.totals.shapes.items()):
-        yield f"it holds the statistics {_listed(dict(kept))}, and {_listed(state.totals.shapes)} are needed"
-    totals = {name: found.root.get(f"totals/{name}", np.empty(0)) for name in state.totals.arrays()}
-    yield from _differing("totals", _shapes(totals), _shapes(state.totals.arrays()))
+    needed = kept_statistics_of(problem.model, problem.n_observed)
+    if kept and kept != list(needed.items()):
+        yield f"it holds the statistics {_listed(dict(kept))}, and {_listed(needed)} are needed"
+    shapes = shapes_of_totals(needed, problem.blocks.n_parts)
+    totals = {name: found.root.get(f"totals/{name}", np.empty(0)) for name in shapes}
+    yield from _differing("totals", _shapes(totals), shapes)
     yield from _differing("memory of the M-step", _shapes(remembered(found)), state.memory.shapes)
 
 

@@ -48,6 +48,7 @@ from prosper_ng.storage.run_numbers import in_status, read_numbers
 from prosper_ng.storage.run_record import RunFileError, Unreachable, read_run
 from prosper_ng.storage.status import StatusError, StatusFile, read_status
 from prosper_ng.training.em import TrainingState, start
+from prosper_ng.training.totals import kept_statistics_of
 
 Say = Callable[[str], None]
 
@@ -152,6 +153,8 @@ class RunFolder:
             require_fitting(self.path, found, state, self.parts)
             self._restore(found, state)
         comm.broadcast_in_place(state.params.buffer)
+        whole = {name: np.asarray(found.root[f"totals/{name}"]) for name in state.totals.arrays() if comm.is_root}
+        self.problem.owners().restore(state.totals, whole)
         self.checkpoint_times.found(state.n_done)
         return True
 
@@ -220,7 +223,9 @@ class RunFolder:
         with collectively(self.problem.comm, "checking the lock"):
             if self._lock is not None:
                 self._lock.verify()
-        totals = {f"totals/{name}": values for name, values in state.totals.arrays().items()}
+        model, n_observed = self.problem.model, self.problem.n_observed
+        whole = self.problem.owners().whole_totals(state.totals)
+        totals = {f"totals/{name}": values for name, values in whole.items()}
         memory = {MEMORY: state.memory} if len(state.memory) else {}
         warning = self.checkpoints.save(
             state.n_done,
@@ -232,7 +237,7 @@ class RunFolder:
                 VERSION: __version__,
                 DATA_DIGEST: self.parts.data_digest,
                 PLUG_INS: used_by(self.loaded.value),
-                STATISTICS: {name: list(shape) for name, shape in state.totals.shapes.items()},
+                STATISTICS: {name: list(shape) for name, shape in kept_statistics_of(model, n_observed).items()},
             },
         )
         self._tell(warning)
@@ -277,8 +282,6 @@ class RunFolder:
             state.params = state.params.zeros_like()
             for name, values in params.items():
                 state.params[name] = values
-            names = state.totals.arrays()
-            state.totals.restore({name: np.asarray(found.root[f"totals/{name}"]) for name in names})
             for name, values in remembered(found).items():
                 state.memory[name] = values
             self.history = History.from_arrays(found.root)

@@ -29,7 +29,7 @@ from prosper_ng.data.memory_settings import Memory, text_of
 from prosper_ng.errors import UserError
 from prosper_ng.estep.kept_rows import row_bytes, row_state_of
 from prosper_ng.learning.settings import LearningSettings
-from prosper_ng.numerics.named_arrays import Shape, Triangle
+from prosper_ng.numerics.named_arrays import Shape, Triangle, n_numbers
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.memory import HostMemory, host_memory, peak_memory
@@ -126,15 +126,11 @@ def sizes_of(config: LearningSettings, n_observed: int, dataset: Dataset | None 
     statistics, pruning = statistics_of(model, n_observed), config.training.annealing.data_pruning
     return Sizes(
         n_observed, row_bytes(row_state_of(estep, model, n_observed)), estep.working_bytes(model),
-        _n_numbers(statistics), _n_unpacked(statistics), side_of(statistics), _n_numbers(specs),
+        n_numbers(statistics), _n_unpacked(statistics), side_of(statistics), n_numbers(specs),
         estep.max_active is not None and bool(np.any(np.asarray(pruning))),
-        _n_numbers(kept_statistics_of(model, n_observed)), _n_numbers(memory_of(model, n_observed)),
+        n_numbers(kept_statistics_of(model, n_observed)), n_numbers(memory_of(model, n_observed)),
         *((dataset.held_bytes + bytes_after, dataset.is_held) if dataset is not None else ()),
     )  # fmt: skip
-
-
-def _n_numbers(shapes: Mapping[str, Shape]) -> int:
-    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def _n_unpacked(shapes: Mapping[str, Shape]) -> int:

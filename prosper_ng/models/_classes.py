@@ -15,6 +15,7 @@ from prosper_ng.models._mixture import add_means
 from prosper_ng.models.interface import Batch, Codes, Floats, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import Simplex
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+from prosper_ng.numerics.sharing import row_sums, total
 from prosper_ng.numerics.special import floored_shares
 
 _LEAST = 1e-6
@@ -70,7 +71,7 @@ class ClassLabels:
             new["R"][c] = floored_shares(sums["classes"][c], _LEAST)
 
     def _expected_log_classes(self, params: NamedArrays, sums: NamedArrays) -> float:
-        return 0.0 if self.n_classes is None else float(np.sum(sums["classes"] * self._log_R(params)))
+        return 0.0 if self.n_classes is None else total(row_sums(sums["classes"] * self._log_R(params)))
 
     def _class_entropy(self, params: NamedArrays, sums: NamedArrays) -> float:
         """The mean of minus log p(k | c) over all rows, those without labels with 0."""

@@ -1,7 +1,8 @@
 """What mixtures have in common: each row is of one component, with probability pi."""
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from prosper_ng.models._mixture_start import n_examples
 from prosper_ng.models.interface import Codes, Floats, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import Simplex
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+from prosper_ng.numerics.sharing import of_all
 from prosper_ng.numerics.special import floored_shares
 
 LEAST_SHARE = 1e-12
@@ -25,6 +27,7 @@ class ComponentPrior:
     n_components: int
     equal_weights: bool
     unused: Literal["keep", "redraw"]
+    axes_by_value: ClassVar[Mapping[str, int]]
 
     @cached_property
     def space(self) -> IndexSpace:
@@ -64,7 +67,10 @@ class ComponentPrior:
 
     def _maximize_pi(self, new: NamedArrays, sums: NamedArrays, step: MStep) -> None:
         if "pi" in step.learn:
-            new["pi"] = floored_shares(sums["counts"], SMALLEST_PI)
+            new["pi"] = floored_shares(of_all(sums["counts"]), SMALLEST_PI)
+
+    def _expected_log_pi(self, params: NamedArrays, sums: NamedArrays) -> float:
+        return float(np.sum(of_all(sums["counts"]) * np.log(self.activity(params))))
 
     def _entropy_of_pi(self, params: NamedArrays) -> float:
         pi = self.activity(params)
@@ -83,8 +89,8 @@ class ComponentPrior:
         self, sums: NamedArrays, step: MStep
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # fmt: skip
         """Components without rows, and as many others beside which they are drawn anew; none where they stay."""
-        nobody = np.empty(0, np.int64)
-        unused = np.flatnonzero(sums["counts"] <= LEAST_SHARE * sums["n"])
+        nobody, counts = np.empty(0, np.int64), of_all(sums["counts"])
+        unused = np.flatnonzero(counts <= LEAST_SHARE * sums["n"])
         if len(unused) == 0 or "W" not in step.learn:
             return nobody, nobody
         is_redrawn = self.unused == "redraw" and step.rng is not None
@@ -93,4 +99,14 @@ class ComponentPrior:
         if not is_redrawn:
             return nobody, nobody
         assert step.rng is not None
-        return unused, step.rng.choice(self.n_components, len(unused), p=sums["counts"] / sums["counts"].sum())
+        return unused, step.rng.choice(self.n_components, len(unused), p=counts / counts.sum())
+
+    def _of_components(self, params: NamedArrays, components: NDArray[np.int64]) -> NamedArrays:
+        """The parameters of some of all components."""
+        found = {}
+        for name, values in params.items():
+            axis = self.axes_by_value.get(name)
+            found[name] = (
+                values if axis is None else np.moveaxis(of_all(np.moveaxis(values, axis, 0))[components], 0, axis)
+            )
+        return NamedArrays.of(**found)

@@ -10,6 +10,7 @@ import numpy as np
 
 from prosper_ng.models.interface import Floats
 from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.numerics.sharing import row_sums
 
 _ROUNDED = 1e6 * float(np.finfo(float).eps)
 """Share of second moments below which too few digits of a variance are left."""
@@ -108,12 +109,12 @@ def best(sums: NamedArrays, old: Analyzers, learns_W: bool, learns_A: bool) -> t
     return Analyzers(W, A, old.Psi, origin, old.root @ scale), squares
 
 
-def largest_energies(sums: NamedArrays, known: Analyzers) -> float:
-    """How large the terms are of which residuals and squares of factors, in units of noise and prior, are the
+def largest_energies(sums: NamedArrays, known: Analyzers) -> Floats:
+    """(C,) how large the terms are of which residuals and squares of factors, in units of noise and prior, are the
     differences."""
     n = sums["counts"][:, None]
     lengths = np.sqrt(np.diagonal(sums["z_z"], axis1=1, axis2=2)) + np.sqrt(n) * np.abs(known.origin)
     lengths = np.einsum("cfg,cg->cf", np.abs(np.linalg.inv(known.root)), lengths)
     y = np.sqrt(sums["y_y"].reshape(len(n), -1))
     parts = np.sqrt(n) * np.abs(known.W) + np.einsum("cf,cfd->cd", lengths, np.abs(known.A))
-    return float(np.sum(np.square(y + parts) / known.Psi) + np.sum(np.square(lengths)))
+    return row_sums(np.square(y + parts) / known.Psi) + row_sums(np.square(lengths))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.kernels import inner_kernel, kernel
+from prosper_ng.numerics.sharing import row_sums, total
 from prosper_ng.numerics.vectors import (
     LANES,
     aligned,
@@ -61,7 +62,7 @@ class Projected(NamedTuple):
 
 def scatter(W: Floats, seen: Floats, T_y: Floats, T_y_y: Floats) -> float:
     """sum_ncd q_nc (y_nd - W_dc)²."""
-    return max(float(T_y_y + np.sum(W * (W * seen - 2 * T_y))), 0.0)
+    return max(float(T_y_y) + total(row_sums(W * (W * seen - 2 * T_y))), 0.0)
 
 
 def laid_out(pieces: Floats) -> Floats:

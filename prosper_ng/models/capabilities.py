@@ -3,6 +3,7 @@
 A model offers a capability by having its members; it need not name the protocol.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, Protocol
 
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from prosper_ng.errors import UserError
 from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.neighbors import Neighborhood, Neighbors
-from prosper_ng.latents.posterior import Posterior, Tempering
-from prosper_ng.models.interface import Batch, Codes, Floats
+from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
+from prosper_ng.models.interface import Batch, Codes, Floats, Model
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.protocols import lacking, members_of, protocols_of
 
@@ -151,6 +152,20 @@ class SumsByValue(Protocol):
         ...
 
 
+class MaximizesByValue(SumsByValue, Protocol):
+    """Models of whose M-step several can do a share each, since each value of the latent has parameters of its own.
+
+    `maximize`, `expected_log_joint`, `rounding` and `entropy` then get what belongs to some values, of statistics and
+    of parameters, and all of the rest. What needs all values has it from `numerics.sharing.of_all`, which costs
+    nothing where one does it all.
+    """
+
+    @property
+    def axes_by_value(self) -> Mapping[str, int]:
+        """The axis that counts values, of each parameter with entries of their own; others are found by all alike."""
+        ...
+
+
 class FlipsLatents(Protocol):
     """Models in which a latent can stand for its opposite, with a dictionary element of the other sign."""
 
@@ -275,6 +290,44 @@ class KeepsWorkspace(Protocol):
 def workspace_for(model: Any, prepared: Any) -> Any:
     """An empty workspace for calls at these parameters; None where the model keeps nothing."""
     return model.workspace(prepared) if offers(model, KeepsWorkspace) else None
+
+
+class GaussianPosterior(Posterior, Protocol):
+    """q_n that are Gaussians over real-valued latents; the free energies are lower bounds."""
+
+    @property
+    def nu(self) -> Floats:
+        """(n, H) means."""
+        ...
+
+    @property
+    def tau(self) -> Floats:
+        """(n, H) standard deviations."""
+        ...
+
+
+class FitsGaussians(Model, Protocol):
+    """Models of real-valued latents that find the Gaussian of each row that explains it best."""
+
+    n_latents: int
+    """H."""
+
+    def fit_gaussians(
+        self,
+        prepared: Any,
+        projected: Any,
+        batch: Batch,
+        start: tuple[Floats, Floats],
+        correlated: bool,
+        tempering: Tempering = UNTEMPERED,
+        vary: bool = True,
+    ) -> GaussianPosterior:
+        """From means and deviations (n, H) to start from, which stay as they are; 0 where no deviation is known yet.
+
+        Latents are `correlated` in q_n or independent. What `tempering` says of prior and likelihood concerns how q_n
+        is found, its free energy is that at temperature 1. With `vary` off, q_n is that of the start.
+        """
+        ...
 
 
 class HasHeadline(Protocol):

@@ -24,6 +24,8 @@ constants, `origin` and `frame`, on which no posterior depends. Given them
 right after an M-step. Entries that were not observed are hidden as the factors are.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -48,6 +50,7 @@ from prosper_ng.models.interface import SCALE, Batch, Codes, Floats, Identity, M
 from prosper_ng.models.slab.moments import plain
 from prosper_ng.numerics.constraints import POSITIVE, REAL, interval
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+from prosper_ng.numerics.sharing import of_all, own_among, row_sums, total
 from prosper_ng.numerics.vectors import aligned
 from prosper_ng.observables.normal import Normal
 
@@ -83,6 +86,8 @@ class Mfa(ComponentPrior):
     """Of a maximum that is known."""
     weighs_rows = True
     """All statistics are sums over rows, each as often as it counts."""
+    axes_by_value: ClassVar[Mapping[str, int]] = MappingProxyType({"W": 1, "A": 1, "Psi": -1, "origin": 0, "frame": 0})
+    """Of the parameters that each component has for itself."""
 
     def parameters(self, n_observed: int) -> dict[str, ParameterSpec]:
         """W, A, Psi or sigma, pi; and what values and factors are measured from and in."""
@@ -202,21 +207,20 @@ class Mfa(ComponentPrior):
         if "A" in step.learn:
             new["A"][:, known] = (found.A * unit).transpose(2, 0, 1)
             new["frame"][known] = frame_of(found.root)
-        if self._noise_name in step.learn and len(known):
-            Psi, among = self._Psi(params), known
+        if self._noise_name in step.learn:
+            Psi, whose = self._Psi(params), known
             if self.noise == "shared":
-                squares, among = np.average(squares, axis=0, weights=own["counts"])[None], np.arange(len(Psi))
-            least = np.minimum(_LEAST_SPREAD**2, Psi[among] / unit**2)
-            Psi[among] = np.maximum(np.maximum(squares, least) * unit**2, Normal.second.low)
+                squares, whose = self._mean_of_known(squares, own["counts"], known, len(Psi)), np.arange(len(Psi))
+            least = np.minimum(_LEAST_SPREAD**2, Psi[whose] / unit**2)
+            Psi[whose] = np.maximum(np.maximum(squares, least) * unit**2, Normal.second.low)
             new[self._noise_name] = self._noise_of(Psi)
         self._redraw(new, sums, step)
         return new
 
     def expected_log_joint(self, params: NamedArrays, sums: NamedArrays) -> float:
         """sum_n <log p(c, z, y_n)>_n."""
-        prior = float(np.sum(sums["counts"] * np.log(self.activity(params))))
         noise, factors = self._costs(params, sums, self._scaled(params))
-        return prior - float(np.sum(noise) + np.sum(factors))
+        return self._expected_log_pi(params, sums) - total(row_sums(noise) + factors)
 
     def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
         """Costs are differences of sums as large as their parts."""
@@ -224,7 +228,7 @@ class Mfa(ComponentPrior):
         logs = n * (np.abs(np.log(known.Psi)) + np.abs(np.log(self._measure(params)[1])) + 1.0)
         # Means have a last digit, which may be coarse beside the noise.
         digits = np.square(_EPS * params["W"].T / self._measure(params)[1]) / known.Psi
-        return 256 * _EPS * (float(logs.sum()) + largest_energies(sums, known)) + float(np.sum(n * digits))
+        return total(256 * _EPS * (row_sums(logs) + largest_energies(sums, known)) + row_sums(n * digits))
 
     def entropy(self, params: NamedArrays, sums: NamedArrays) -> float:
         """H[pi], and the entropies of noise and factors of each component, in proportion to the rows that it has.
@@ -235,10 +239,10 @@ class Mfa(ComponentPrior):
         of_noise = n[:, None] * (0.5 * (_LOG_2PI + 1 + np.log(known.Psi)) + np.log(unit))
         is_free, costs = known.Psi > _LEAST_SPREAD**2 * (1 + 1e-9), self._costs(params, sums, known)[0]
         if not self._own_units:
-            of_noise, is_free, costs = of_noise.sum(axis=1), is_free[:, 0], costs.sum(axis=1)
-        factors = n @ (0.5 * self.n_factors * (_LOG_2PI + 1) + self._log_root(known.root))
-        total = np.sum(np.where(is_free, of_noise, costs)) + factors
-        return self._entropy_of_pi(params) + float(total / sums["n"])
+            of_noise, is_free, costs = row_sums(of_noise)[:, None], is_free[:, :1], row_sums(costs)[:, None]
+        factors = n * (0.5 * self.n_factors * (_LOG_2PI + 1) + self._log_root(known.root))
+        found = total(row_sums(np.where(is_free, of_noise, costs)) + factors)
+        return self._entropy_of_pi(params) + found / float(sums["n"])
 
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
         """(n, D) posterior predictive mean <W_c + A_c z>, in missing entries by what the observed ones tell."""
@@ -297,6 +301,13 @@ class Mfa(ComponentPrior):
         origin, frame = params.get("origin", np.zeros((C, F))), params.get("frame", np.zeros((C, F, F)))
         return Analyzers(W, A, Psi, origin, root_of(frame))
 
+    def _mean_of_known(self, squares: Floats, counts: Floats, known: NDArray[np.int64], n_own: int) -> Floats:
+        """(1, 1) the mean of squares (m, 1) over the rows of components that have any."""
+        found = np.zeros((n_own, 2))
+        found[known] = np.stack([counts * squares[:, 0], counts], axis=1)
+        square, n_rows = of_all(found).sum(axis=0)
+        return np.array([[square / n_rows]])
+
     def _costs(self, params: NamedArrays, sums: NamedArrays, known: Analyzers) -> tuple[Floats, Floats]:
         """(C, D) minus sum <log p(y_d | c, z)>, and (C,) minus sum <log p(z)>, of z as it is taken to statistics.
 
@@ -324,11 +335,12 @@ class Mfa(ComponentPrior):
         """Put components without rows where others have theirs."""
         unused, donors = self._unused_and_donors(sums, step)
         if len(unused) and step.rng is not None:
-            new["W"][:, unused] = 0.5 * (new["W"][:, donors] + self._drawn(new, donors, step.rng).T)
-            new["A"][:, unused] = new["A"][:, donors]
-            Psi = self._Psi(new)
-            Psi[unused] = Psi[donors]
-            new[self._noise_name] = self._noise_of(Psi)
+            given = self._of_components(new, donors)
+            drawn = 0.5 * (given["W"] + self._drawn(given, np.arange(len(donors)), step.rng).T)
+            chosen, places = own_among(unused, new["W"].shape[1])
+            new["W"][:, places], new["A"][:, places] = drawn[:, chosen], given["A"][:, chosen]
+            if self.noise != "shared":
+                new["Psi"][..., places] = given["Psi"][..., chosen]
 
 
 def _tables(prepared: Prepared) -> tuple[Floats, ...]:

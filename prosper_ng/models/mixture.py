@@ -21,6 +21,8 @@ Only observed entries enter the sums. The identity is that of Lücke and Warnken
 base over the data in place of its expectation.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -55,6 +57,7 @@ from prosper_ng.models.interface import (
 )
 from prosper_ng.numerics.constraints import POSITIVE, REAL, Constraint
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+from prosper_ng.numerics.sharing import own_among, row_sums, total
 from prosper_ng.numerics.vectors import padded
 from prosper_ng.observables.interface import Observable, pseudo_entropy
 from prosper_ng.observables.normal import Normal
@@ -89,6 +92,8 @@ class Mixture(ComponentPrior, ClassLabels):
     """Of a maximum that is known."""
     weighs_rows = True
     """All statistics are sums over rows, each as often as it counts."""
+    axes_by_value: ClassVar[Mapping[str, int]] = MappingProxyType({"W": 1, "V": 1, "R": 0})
+    """Of the parameters that each component has for itself."""
 
     def __post_init__(self) -> None:
         """Raise ValueError where the observable has no noise to share."""
@@ -243,7 +248,7 @@ class Mixture(ComponentPrior, ClassLabels):
         if "W" in step.learn:
             new["W"] = np.where(is_known.T, (W * unit + center).T, params["W"])
         if "sigma" in step.learn:
-            square = scatter(W, seen, sums["T_y"], sums["T_y_y"]) / (float(seen.sum()) or 1.0)
+            square = scatter(W, seen, sums["T_y"], sums["T_y_y"]) / (total(row_sums(seen)) or 1.0)
             least = min(_LEAST_SIGMA, float(params["sigma"] / unit[0]))
             new["sigma"] = max(unit[0] * max(float(np.sqrt(square)), least), SMALLEST_SCALE)
         if "V" in step.learn and V is not None and best[1] is not None:
@@ -256,20 +261,18 @@ class Mixture(ComponentPrior, ClassLabels):
 
     def expected_log_joint(self, params: NamedArrays, sums: NamedArrays) -> float:
         """sum_n <log p(c, y_n)>_n."""
-        prior = float(np.sum(sums["counts"] * np.log(self.activity(params))))
-        prior += self._expected_log_classes(params, sums)
-        return prior + float(sums["base"]) - float(np.sum(self._costs(params, sums)))
+        prior = self._expected_log_pi(params, sums) + self._expected_log_classes(params, sums)
+        return prior + float(sums["base"]) - self._total_costs(params, sums)
 
     def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
         """Costs are differences of sums as large as their parts."""
         (W, V), seen = self._scaled(params), self._seen(sums)
         eta, A = self.observable.natural(W, V)
-        parts = seen * (np.abs(A) + 1.0)
-        explained = sum(
-            float(np.sum(np.abs((each if sums[name].ndim else each[0, 0]) * sums[name])))
-            for each, name in zip(eta, self._of_T, strict=True)
-        )
-        return 256 * _EPS * (float(parts.sum()) + explained + abs(float(sums["base"])))
+        parts = total(row_sums(seen * (np.abs(A) + 1.0)))
+        for each, name in zip(eta, self._of_T, strict=True):
+            is_shared = sums[name].ndim == 0
+            parts += abs(float(each[0, 0] * sums[name])) if is_shared else total(row_sums(np.abs(each * sums[name])))
+        return 256 * _EPS * (parts + abs(float(sums["base"])))
 
     def entropy(self, params: NamedArrays, sums: NamedArrays) -> float:
         """H[pi] + (1/n) [sum_dc N_dc (A - sum_l eta_l E[T_l]) - base].
@@ -277,12 +280,12 @@ class Mixture(ComponentPrior, ClassLabels):
         What the M-step could not choose freely, since it is at a bound, enters by its cross entropy.
         """
         W, V = self._scaled(params)
-        log_unit, costs = np.log(self._measure(params)[1]), self._costs(params, sums)
+        log_unit = np.log(self._measure(params)[1])
         if self.noise == "scalar":
             assert V is not None
             is_free = bool(V[0, 0] > _LEAST_SIGMA**2 * (1 + 1e-9))
             of_entry = float(pseudo_entropy(self.observable, W[0, 0], V[0, 0]) + log_unit[0])
-            total = float(self._seen(sums).sum()) * of_entry if is_free else float(costs)
+            found = total(row_sums(self._seen(sums))) * of_entry if is_free else self._total_costs(params, sums)
         else:
             of_entries = self._seen(sums) * (pseudo_entropy(self.observable, W, V) + log_unit)
             is_free_entry = (self.observable.mean.low < W) & (self.observable.mean.high > W)
@@ -290,9 +293,9 @@ class Mixture(ComponentPrior, ClassLabels):
                 high = self.observable.second.high / 100
                 low = _LEAST_SPREAD**2 * (1 + 1e-9) if self.observable.shifts else self.observable.second.low
                 is_free_entry &= (low < V) & (high > V)
-            total = float(np.sum(np.where(is_free_entry, of_entries, costs)))
+            found = total(row_sums(np.where(is_free_entry, of_entries, self._costs(params, sums))))
         of_prior = self._entropy_of_pi(params) + self._class_entropy(params, sums)
-        return of_prior + (total - float(sums["base"])) / float(sums["n"])
+        return of_prior + (found - float(sums["base"])) / float(sums["n"])
 
     def reconstruct(self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats) -> Floats:
         """(n, D) posterior predictive mean <W_dc>."""
@@ -351,14 +354,19 @@ class Mixture(ComponentPrior, ClassLabels):
         """(C, D) the smallest V that is learned, in units; nothing that is smaller is made larger by it."""
         return np.minimum(_LEAST_SPREAD**2, V) if self.observable.shifts else np.zeros(V.shape)
 
-    def _costs(self, params: NamedArrays, sums: NamedArrays) -> Floats:
-        """(C, D) sum_n q_nc (A - sum_l eta_l T_l); () with scalar noise."""
+    def _total_costs(self, params: NamedArrays, sums: NamedArrays) -> float:
+        """sum_ncd q_nc (A - sum_l eta_l T_l)."""
+        if self.noise != "scalar":
+            return total(row_sums(self._costs(params, sums)))
         (W, V), seen, unit = self._scaled(params), self._seen(sums), self._measure(params)[1]
-        if self.noise == "scalar":
-            assert V is not None
-            squares = scatter(W, seen, sums["T_y"], sums["T_y_y"])
-            normalized = 0.5 * np.log(2 * np.pi * V[0, 0]) + np.log(unit[0])
-            return np.asarray(0.5 * squares / V[0, 0] + seen.sum() * normalized)
+        assert V is not None
+        squares = scatter(W, seen, sums["T_y"], sums["T_y_y"])
+        normalized = 0.5 * np.log(2 * np.pi * V[0, 0]) + np.log(unit[0])
+        return float(0.5 * squares / V[0, 0] + total(row_sums(seen)) * normalized)
+
+    def _costs(self, params: NamedArrays, sums: NamedArrays) -> Floats:
+        """(C, D) the same of each entry of each component, without scalar noise."""
+        (W, V), seen, unit = self._scaled(params), self._seen(sums), self._measure(params)[1]
         eta, A = self.observable.natural(W, V)
         explained = sum(each * sums[name] for each, name in zip(eta, self._of_T, strict=True))
         return np.asarray(seen * (A + np.log(unit)) - explained)
@@ -375,7 +383,9 @@ class Mixture(ComponentPrior, ClassLabels):
         unused, donors = self._unused_and_donors(sums, step)
         if len(unused) == 0 or step.rng is None:
             return
-        drawn = 0.5 * (new["W"].T[donors] + self._drawn(new, donors, step.rng))
-        new["W"][:, unused] = self.observable.mean.nearest(drawn).T
+        given = self._of_components(new, donors)
+        drawn = 0.5 * (given["W"].T + self._drawn(given, np.arange(len(donors)), step.rng))
+        chosen, places = own_among(unused, new["W"].shape[1])
+        new["W"][:, places] = self.observable.mean.nearest(drawn).T[:, chosen]
         if "V" in new:
-            new["V"][:, unused] = new["V"][:, donors]
+            new["V"][:, places] = given["V"][:, chosen]

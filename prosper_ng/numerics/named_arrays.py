@@ -57,7 +57,7 @@ class NamedArrays(Mapping[str, NDArray[np.float64]]):
         self.shapes: dict[str, Shape] = {
             name: shape if isinstance(shape, Triangle) else tuple(shape) for name, shape in shapes.items()
         }
-        size = sum(math.prod(shape) for shape in self.shapes.values())
+        size = n_numbers(self.shapes)
         self.buffer = np.zeros(size) if buffer is None else buffer
         if self.buffer.shape != (size,) or self.buffer.dtype != np.float64 or not self.buffer.flags.c_contiguous:
             found = f"{self.buffer.dtype} {self.buffer.shape}"
@@ -107,6 +107,11 @@ class NamedArrays(Mapping[str, NDArray[np.float64]]):
     def zeros_like(self) -> "NamedArrays":
         """The same names and shapes over zeros."""
         return NamedArrays(self.shapes)
+
+
+def n_numbers(shapes: Mapping[str, Shape]) -> int:
+    """The entries of arrays of these shapes."""
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def segments(shapes: Mapping[str, Shape]) -> list[int]:

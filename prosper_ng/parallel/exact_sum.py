@@ -114,7 +114,7 @@ class ExactSum:
         shares = Shares.even(n_entries, comm.size)
         own, extras = self.reduce_shares(comm, extras, shares)
         whole = shares.gather(comm, own)
-        return own if whole is None else whole, extras
+        return np.zeros(n_entries) if whole is None else whole, extras
 
     def reduce_shares(self, comm: Communicator, extras: Floats, shares: Shares) -> tuple[Floats, Floats]:
         """The same where each rank gets its share of the entries, in order."""

@@ -3,7 +3,6 @@
 Earlier versions kept a group `parameters/sweep-000010` for each sweep; such files are read, and gone on with, as well.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.data.dataset import require_memory
-from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.numerics.named_arrays import NamedArrays, n_numbers
 from prosper_ng.storage import hdf5
 from prosper_ng.storage.axes import SWEEP, become_scale
 
@@ -82,7 +81,7 @@ def read(file: h5py.File) -> dict[str, NDArray[Any]]:
     shapes = {name: item.shape[1:] for name, item in group.items() if name != SWEEP}
     shapes |= {name: item.shape for each in former.values() for name, item in each.items() if not hdf5.is_length(item)}
     require_memory(
-        8 * len(order) * sum(math.prod(shape) for shape in shapes.values()),
+        8 * len(order) * n_numbers(shapes),
         f"the history of the parameters in {file.filename}",
     )
     found = {name: np.full((len(order), *shape), np.nan) for name, shape in shapes.items()}

@@ -11,6 +11,7 @@ from prosper_ng.models.interface import Model
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape, segments
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
+from prosper_ng.training.owners import Owners
 from prosper_ng.training.totals import statistics_of
 
 Floats = NDArray[np.float64]
@@ -53,9 +54,17 @@ class BlockSums:
 
     def reduce(self, comm: Communicator, extras: Floats) -> tuple[NamedArrays, Floats, Floats]:
         """On root the statistics over all blocks of all ranks, and what stands apart; on all the sum of `extras`."""
-        total, extras = self._total.reduce(comm, extras, to_root=True)
-        n_numbers = len(self.statistics.buffer)
-        return NamedArrays(self.statistics.shapes, total[:n_numbers]), total[n_numbers:], extras
+        return self._cut(self.statistics.shapes, *self._total.reduce(comm, extras, to_root=True))
+
+    def reduce_shares(
+        self, comm: Communicator, extras: Floats, owners: Owners
+    ) -> tuple[NamedArrays, Floats, Floats]:  # fmt: skip
+        """The same on all ranks, but of the statistics to each those of its values."""
+        return self._cut(owners.statistics, *self._total.reduce_shares(comm, extras, owners.shares(len(self.apart))))
+
+    def _cut(self, shapes: dict[str, Shape], total: Floats, extras: Floats) -> tuple[NamedArrays, Floats, Floats]:
+        n_statistics = len(total) - len(self.apart)
+        return NamedArrays(shapes, total[:n_statistics]), total[n_statistics:], extras
 
 
 class _ByValue:

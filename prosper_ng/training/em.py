@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from prosper_ng.training.data_selection import Rows, best_explained
 from prosper_ng.training.held_out import HeldOut, numbers_apart
 from prosper_ng.training.joint_algebra import JointAlgebra
 from prosper_ng.training.maximization import Carried, Maximization
+from prosper_ng.training.owners import Owners
 from prosper_ng.training.requirements import check_model
 from prosper_ng.training.restarts import Leg, leg_of, seed_of
 from prosper_ng.training.settings import Training
@@ -72,6 +74,10 @@ class Problem(NamedTuple):
         """D."""
         return int(self.values.shape[1])
 
+    def owners(self) -> Owners:
+        """Who does the M-steps."""
+        return Owners(self.model, self.n_observed, self.comm)
+
     def local(self, rows: range) -> slice:
         """Where some of this rank's global rows lie in its arrays."""
         return self.blocks.local(rows, self.comm.rank, self.comm.size)
@@ -88,7 +94,7 @@ class TrainingState:
     rows: RowArrays
     """What the E-step keeps of this rank's rows, by name; nothing where it makes all of it anew."""
     totals: PartTotals
-    """Statistics by part, on root."""
+    """Statistics by part, on root, or of each rank's share of the M-steps."""
     memory: NamedArrays = field(default_factory=lambda: NamedArrays({}))
     """What the M-step remembers besides the parameters, on root."""
     n_before: int = 0
@@ -159,10 +165,11 @@ class TruncatedEM:
         self._sums, self._held_out = BlockSums(problem.model, problem.n_observed, n_apart), np.zeros(n_apart)
         self._leg = Leg(0, False, 1)
         self._algebra = JointAlgebra(problem.comm, self._sums.statistics.shapes)
+        self._owners = problem.owners()
 
     def sweeps(self, state: TrainingState) -> Iterator[SweepReport]:
         """Sweep over the data until the last sweep is done; `state` is brought up to date before each report."""
-        comm, first = self.problem.comm, state.n_done
+        first = state.n_done
         for n_done in range(first, self.training.all_sweeps):
             n_over, sweep = self.training.place(n_done)
             if n_done == first or sweep == 0:
@@ -176,22 +183,13 @@ class TruncatedEM:
                     seconds = self._expect(state, part, point, clock)
                 with during(f"in the reduction {where}"):
                     sums = self._reduce(clock, seconds)
-                failure: Exception | None = None
-                carried = Carried(state.params, state.totals, state.memory)
-                with during(f"in the M-step {where}"), self._algebra.shared() as leads:
-                    if leads:
-                        try:
-                            state.params = self._maximization.update(carried, sums, sweep, part, point)
-                        except Exception as error:
-                            failure = error
-                if comm.is_root:
+                update = partial(self._maximization.update, sums=sums, sweep=sweep, part=part, point=point)
+                if self._owners.is_shared:
+                    with during(f"in the M-step {where}"), self._owners.together():
+                        state.params = update(Carried(state.params, state.totals, state.memory))
                     clock.lap("m_step")
-                with during(f"in the broadcast {where}"):
-                    failed = self._broadcast(state.params, failure)
-                    clock.lap("communication")
-                if failed:
-                    with during(f"in the M-step {where}"):
-                        agree(comm, failure, "updating the parameters" if comm.size > 1 else "")
+                else:
+                    self._maximize(state, update, clock, where)
             state.sweep = sweep + 1
             yield self._report(state, point, clock)
 
@@ -202,7 +200,7 @@ class TruncatedEM:
         seed = seed_of(self._seed, leg.start)
         self.problem = problem._replace(seed=seed)
         self._maximization = Maximization(
-            problem.model, problem.estep, self.training, problem.n_observed, seed, leg.where
+            problem.model, problem.estep, self.training, problem.n_observed, seed, self._owners, leg.where
         )
         if n_over and sweep == 0:
             assert self._initial is not None, "restarts need first parameters"
@@ -210,6 +208,26 @@ class TruncatedEM:
             fill_rows(self.problem, state.params, state.rows)
             state.totals.clear()
             state.memory.buffer[:] = 0.0
+
+    def _maximize(
+        self, state: TrainingState, update: Callable[[Carried], NamedArrays], clock: Clock, where: str
+    ) -> None:
+        """The M-step of root, which brings new parameters to all ranks."""
+        comm, failure = self.problem.comm, None
+        with during(f"in the M-step {where}"), self._algebra.shared() as leads:
+            if leads:
+                try:
+                    state.params = update(Carried(state.params, state.totals, state.memory))
+                except Exception as error:
+                    failure = error
+        if comm.is_root:
+            clock.lap("m_step")
+        with during(f"in the broadcast {where}"):
+            failed = self._broadcast(state.params, failure)
+            clock.lap("communication")
+        if failed:
+            with during(f"in the M-step {where}"):
+                agree(comm, failure, "updating the parameters" if comm.size > 1 else "")
 
     def _broadcast(self, params: NamedArrays, failure: Exception | None) -> bool:
         """Bring the parameters of root to all ranks; whether it failed instead, which comes along.
@@ -250,10 +268,15 @@ class TruncatedEM:
         add_statistics(batch, posterior, kept, self._sums.statistics)
 
     def _reduce(self, clock: Clock, seconds: float) -> NamedArrays:
-        """On root the statistics of a part over all ranks; counts and `seconds` of the E-step ride along."""
+        """The statistics of a part over all ranks, for those who do M-steps; counts and `seconds` of the E-step ride
+        along."""
         extras = np.zeros(3 + self.problem.comm.size)
         extras[:3], extras[3 + self.problem.comm.rank] = clock.counts, seconds
-        total, apart, extras = self._sums.reduce(self.problem.comm, extras)
+        comm, owners = self.problem.comm, self._owners
+        if owners.is_shared:
+            total, apart, extras = self._sums.reduce_shares(comm, extras, owners)
+        else:
+            total, apart, extras = self._sums.reduce(comm, extras)
         clock.reduced(extras, seconds)
         self._held_out += apart
         return total
@@ -319,8 +342,9 @@ def start(problem: Problem, params: NamedArrays, allocate: Callable[..., Any] = 
     They lie in arrays that `allocate(shape, dtype)` makes. Raises UserError where the E-step gives others than it says.
     """
     rows = initial_rows(problem, params, allocate)
-    model, n_observed, is_root = problem.model, problem.n_observed, problem.comm.is_root
-    totals = PartTotals(kept_statistics_of(model, n_observed), problem.blocks.n_parts if is_root else 1)
+    model, n_observed, is_root, owners = problem.model, problem.n_observed, problem.comm.is_root, problem.owners()
+    kept = owners.statistics if owners.is_shared else kept_statistics_of(model, n_observed)
+    totals = PartTotals(kept, problem.blocks.n_parts if owners.leads else 1)
     return TrainingState(0, params, rows, totals, NamedArrays(memory_of(model, n_observed) if is_root else {}))
 
 

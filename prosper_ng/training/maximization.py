@@ -1,4 +1,4 @@
-"""The M-step as root does it: totals, new parameters, noise on them, and the check that F did not fall."""
+"""The M-step of root, or of each rank for its share: totals, new parameters, noise, and whether F fell."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +15,7 @@ from prosper_ng.models.rounding import SHARE, rounding_of
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.training.annealing import AnnealingPoint
+from prosper_ng.training.owners import Owners
 from prosper_ng.training.settings import Training
 from prosper_ng.training.totals import PartTotals
 
@@ -34,7 +35,7 @@ class Maximized(NamedTuple):
 
 
 class Carried(NamedTuple):
-    """What root carries from update to update."""
+    """What those who do M-steps carry from update to update."""
 
     params: NamedArrays
     totals: PartTotals
@@ -43,7 +44,7 @@ class Carried(NamedTuple):
 
 
 class Maximization:
-    """Updates of the parameters on root.
+    """Updates of the parameters on root, or on all ranks where these share M-steps.
 
     The free energy of all rows, F(q, Theta) = sum_n <log p(s, y_n | Theta)>_n + entropy of q, is a function of the
     statistics where a model knows it, also of those that other parts gave earlier. So both halves of EM can be checked
@@ -53,9 +54,11 @@ class Maximization:
     """
 
     def __init__(
-        self, model: Model, estep: EStep, training: Training, n_observed: int, seed: int, where: str = ""
-    ) -> None:
+        self, model: Model, estep: EStep, training: Training, n_observed: int, seed: int, owners: Owners,
+        where: str = "",
+    ) -> None:  # fmt: skip
         """`training` says what is learned, `where` begins what is said of a sweep."""
+        self._owners = owners
         self.model, self.estep, self.n_observed, self.seed = model, estep, n_observed, seed
         self._where = where
         names = frozenset(learnable(model.parameters(n_observed)))
@@ -82,7 +85,7 @@ class Maximization:
         energy fell although the mathematics says that it cannot.
         """
         where = f"{self._where}sweep {sweep + 1}, update {part + 1}"
-        params, totals, memory = carried
+        params, totals, memory = self._owners.own(carried.params), carried.totals, carried.memory
         self._check_finite("statistic", sums, where, params)
         self._check_estep(params, totals, sums, part, point, where)
         total = totals.replace(part, sums)
@@ -112,7 +115,7 @@ class Maximization:
         self.last = Maximized(free_energy / n_rows, gap if applies else None, n_rows)
         if not self._is_told and part == self._n_parts - 1:
             self._count_fall(self.last.free_energy if point.is_plain else None)
-        return self._with_noise(new, sweep, part, point)
+        return self._with_noise(self._owners.whole(new, carried.params), sweep, part, point)
 
     def take_notes(self) -> list[str]:
         """What the M-steps since the last call had to say."""

@@ -1,5 +1,6 @@
 """What root carries between M-steps: the statistics of all parts, each replaced when its part is visited again."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,12 @@ from numpy.typing import NDArray
 from prosper_ng.kernels import kernel
 from prosper_ng.models.capabilities import Remembers, learns_from_part, offers
 from prosper_ng.models.interface import Model
-from prosper_ng.numerics.named_arrays import NamedArrays, Shape
+from prosper_ng.numerics.named_arrays import NamedArrays, Shape, n_numbers
 
 Floats = NDArray[np.float64]
+
+KEPT_BY_STATISTIC = ("parts", "high", "low")
+"""The arrays of totals with an entry for each statistic, the last axis."""
 
 
 def statistics_of(model: Model, n_observed: int) -> dict[str, Shape]:
@@ -30,6 +34,12 @@ def memory_of(model: Model, n_observed: int) -> dict[str, Shape]:
     return dict(remembering.memory(n_observed)) if offers(model, Remembers) else {}
 
 
+def shapes_of_totals(shapes: dict[str, Shape], n_parts: int) -> dict[str, Shape]:
+    """The arrays that a checkpoint keeps of the totals of such statistics."""
+    size = n_numbers(shapes)
+    return {"parts": (n_parts, size), "seen": (n_parts,), "high": (size,), "low": (size,)}
+
+
 class PartTotals:
     """The statistics each part gave last, and their running sum (incremental EM; Neal and Hinton, 1998).
 
@@ -39,10 +49,8 @@ class PartTotals:
     def __init__(self, shapes: dict[str, Shape], n_parts: int) -> None:
         """Nothing seen yet; one part needs no running sum. `shapes` are the statistics to keep."""
         self.shapes = shapes
-        size = len(NamedArrays(shapes).buffer)
-        self._parts = np.zeros((n_parts, size))
-        self._seen = np.zeros(n_parts)
-        self._high, self._low = np.zeros(size), np.zeros(size)
+        arrays = {name: np.zeros(shape) for name, shape in shapes_of_totals(shapes, n_parts).items()}
+        self._parts, self._seen, self._high, self._low = arrays.values()
 
     def part(self, part: int) -> NamedArrays | None:
         """What a part gave last; None where it was never visited."""
@@ -69,7 +77,7 @@ class PartTotals:
         """What a checkpoint must keep."""
         return {"parts": self._parts, "seen": self._seen, "high": self._high, "low": self._low}
 
-    def restore(self, arrays: dict[str, Floats]) -> None:
+    def restore(self, arrays: Mapping[str, Floats]) -> None:
         """Take up what a checkpoint kept."""
         for name, values in self.arrays().items():
             values[...] = arrays[name]
