@@ -22,6 +22,8 @@ def prepare_environment() -> None:
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "BEST_EFFORT")
     # For its plug-ins, of which none is of use here, pydantic reads a file of every installed package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # numba looks for Intel's library of functions in sixty places; kernels have their own exponentials and logarithms.
+    os.environ.setdefault("NUMBA_DISABLE_INTEL_SVML", "1")
     choose_picture_cache(os.environ)
 
 

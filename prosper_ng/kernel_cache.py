@@ -100,12 +100,17 @@ def identity() -> str:
     return _digest([os.uname().nodename, str(PACKAGE), *_facts(PACKAGE.stat()), *_facts((PACKAGE / "cli.py").stat())])
 
 
+def is_of_package(file: str) -> bool:
+    """Whether a file is one of this package."""
+    return file.startswith(f"{PACKAGE}{os.sep}")
+
+
 def places_of(module: str, file: str) -> Places:
     """Those of the kernels of a module, whose code came from a file.
 
     The kernels of other modules than this package's are kept under a digest of all that they may use.
     """
-    if file.startswith(f"{PACKAGE}{os.sep}"):
+    if is_of_package(file):
         return places()
     digest = _digest_around(module, file)
     return Places() if digest is None else places_apart(digest)

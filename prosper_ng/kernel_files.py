@@ -1,16 +1,20 @@
 """The files that compiled kernels are kept in."""
 
 import hashlib
+import io
 import pickle
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from numba.core import config
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.compiler import CompileResult
+from numba.core.environment import Environment, lookup_environment
 from numba.core.errors import NumbaWarning
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
@@ -88,6 +92,10 @@ class KernelCache(FunctionCache):
         for path in [] if self._places.write is None else self._places.write.glob(f"{self._stem}.*"):
             path.unlink(missing_ok=True)
 
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        """What tells compiled forms apart; code that calls Intel's functions ends a process that has not found them."""
+        return *super()._index_key(sig, codegen), config.USING_SVML
+
     @property
     def _stem(self) -> str:
         name = f"{self._py_func.__module__}.{self._py_func.__qualname__}".replace("<", "").replace(">", "")
@@ -103,10 +111,31 @@ class KernelCache(FunctionCache):
             content = _read(folder / self._file_of(key))
             # Whatever is wrong with what was kept, it can be compiled again.
             with suppress(Exception):
-                own, reduced = pickle.loads(content)
+                own, reduced = _Unpickler(io.BytesIO(content)).load()
                 if own == key:
                     return CompileResult._rebuild(target_context, *reduced)
         return None
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads what was compiled without the modules of numba that it was compiled from, and what these import."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What numba pickles by its name, but for environments."""
+        if (module, name) == ("numba.core.environment", "_rebuild_env"):
+            return partial(_environment, super().find_class(module, name))
+        return super().find_class(module, name)
+
+
+def _environment(rebuild: Callable[..., Any], module: str, constants: list[Any], name: str) -> Any:
+    """What compiled code has of Python: constants, and globals of its module, which that of numba never asks for."""
+    if not module.startswith("numba.") or module in sys.modules or lookup_environment(name) is not None:
+        return rebuild(module, constants, name)
+    made = Environment({"__name__": module})
+    made.consts[:] = constants
+    made.env_name = name
+    Environment._memo[name] = made
+    return made
 
 
 def _read(path: Path) -> bytes:

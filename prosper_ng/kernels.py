@@ -6,6 +6,7 @@ from typing import Any
 
 from numba import njit
 
+from prosper_ng.kernel_cache import is_of_package
 from prosper_ng.kernel_files import KernelCache
 
 
@@ -21,7 +22,14 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     compiled: Any = njit(**{"nogil": True} | options)(function)
     if is_kept and hasattr(compiled, "_cache"):  # numba can be told to compile nothing
         compiled._cache = KernelCache(function)
+        if is_of_package(function.__code__.co_filename):
+            # numba reads a file of each installed package for extensions: compiling needs them, finding does not.
+            compiled._compilation_chain_init_hook = _nothing
     return compiled
+
+
+def _nothing() -> None:
+    pass
 
 
 inner_kernel = partial(kernel, _nrt=False)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from prosper_ng.kernels import inner_kernel, kernel
 from prosper_ng.numerics import tiles
 from prosper_ng.numerics.named_arrays import packed_size
+from prosper_ng.numerics.scipy_parts import blas, lapack
 from prosper_ng.numerics.tiles import LEAST_TILED
 
 Floats = NDArray[np.float64]
@@ -45,17 +46,15 @@ class _Whole:
     """LAPACK and BLAS do it in one piece."""
 
     def factorized(self, moment: Floats) -> Floats | None:
-        try:
-            return np.asarray(scipy.linalg.cho_factor(moment, lower=True, check_finite=False)[0])
-        except scipy.linalg.LinAlgError:
-            return None
+        factor, failed = lapack("dpotrf")(moment, lower=1, clean=0)
+        return None if failed else factor
 
     def solved(self, factor: Floats, right: Floats) -> Floats:
-        return np.asarray(scipy.linalg.cho_solve((factor, True), right.T, check_finite=False).T)
+        return np.asarray(lapack("dpotrs")(factor, right.T, lower=1)[0].T)
 
     def multiplied(self, left: Floats, triangle: Floats) -> Floats:
         # BLAS counts columns first, so it sees transposes: the lower triangle is its upper one, and S is on the left.
-        return np.asarray(scipy.linalg.blas.dsymm(1.0, _lower(triangle).T, left.T, lower=0).T)
+        return np.asarray(blas("dsymm")(1.0, _lower(triangle).T, left.T, lower=0).T)
 
 
 class _Single:

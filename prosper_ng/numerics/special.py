@@ -1,8 +1,9 @@
 """Logarithms of probabilities at and inside their bounds."""
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike, NDArray
+
+from prosper_ng.numerics.scipy_parts import special
 
 Floats = NDArray[np.float64]
 
@@ -14,13 +15,14 @@ def log_odds(pi: ArrayLike) -> Floats:
 
 def bernoulli_entropy(pi: ArrayLike) -> Floats:
     """Entropy of a Bernoulli variable in nats."""
-    return scipy.special.entr(pi) + scipy.special.entr(1.0 - np.asarray(pi))
+    xlogy, inactive = special("xlogy"), 1.0 - np.asarray(pi)
+    return np.asarray(-xlogy(pi, pi) - xlogy(inactive, inactive))
 
 
 def bernoulli_log(count: ArrayLike, n: ArrayLike, pi: ArrayLike) -> Floats:
     """count log pi + (n - count) log(1 - pi), with 0 log 0 = 0."""
     inactive = np.asarray(n) - np.asarray(count)
-    return scipy.special.xlogy(count, pi) + scipy.special.xlog1py(inactive, -np.asarray(pi))
+    return np.asarray(special("xlogy")(count, pi) + special("xlog1py")(inactive, -np.asarray(pi)))
 
 
 def gaussian_entropy(sigma: float, n_dimensions: int) -> float:
