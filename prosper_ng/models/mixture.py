@@ -284,7 +284,7 @@ class Mixture(ComponentPrior, ClassLabels):
         if self.noise == "scalar":
             assert V is not None
             is_free = bool(V[0, 0] > _LEAST_SIGMA**2 * (1 + 1e-9))
-            of_entry = float(pseudo_entropy(self.observable, W[0, 0], V[0, 0]) + log_unit[0])
+            of_entry = float(pseudo_entropy(self.observable, np.zeros(()), V[0, 0]) + log_unit[0])
             found = total(row_sums(self._seen(sums))) * of_entry if is_free else self._total_costs(params, sums)
         else:
             of_entries = self._seen(sums) * (pseudo_entropy(self.observable, W, V) + log_unit)

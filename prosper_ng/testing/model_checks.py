@@ -3,10 +3,19 @@
 import numpy as np
 
 from prosper_ng.latents.posterior import log_sum, truncated_posterior
-from prosper_ng.models.capabilities import Reconstructs, Samples, SumsByValue, couples_latents, offers
+from prosper_ng.models.capabilities import (
+    MaximizesByValue,
+    Reconstructs,
+    Samples,
+    SumsByValue,
+    couples_latents,
+    offers,
+)
 from prosper_ng.models.interface import Batch, Floats, KnowsFreeEnergy, MStep, learnable
 from prosper_ng.models.rounding import rounding_of
 from prosper_ng.numerics.named_arrays import NamedArrays
+from prosper_ng.parallel.communicator import Communicator
+from prosper_ng.parallel.team import on_team
 from prosper_ng.testing.cases import Checks, Mask, ModelCase, Skipped, assert_close, assert_that, over_sizes, states_of
 from prosper_ng.testing.problems import (
     Problem,
@@ -17,6 +26,8 @@ from prosper_ng.testing.problems import (
     statistics,
     with_batch,
 )
+from prosper_ng.training.owners import Owners
+from prosper_ng.training.totals import statistics_of
 
 CHECKS = Checks()
 _ACTIVITY_FOR_DRAWS = 0.1
@@ -152,6 +163,39 @@ def sums_by_value_are_0_where_none_has_the_value(case: ModelCase) -> None:
             assert_that(counts[~used] == 0.0, "values that no row has are counted")
             for each in others:
                 assert_that(each[counts == 0.0] == 0.0, "there are sums of values that no row has")
+
+    over_sizes(run)
+
+
+@CHECKS.add(MaximizesByValue)
+def m_step_of_several_has_the_bits_of_one(case: ModelCase) -> None:
+    """Each maximizes some values; so do those who find of which rows a value has none."""
+
+    def run(n_latents: int, n_observed: int, seed: int) -> None:
+        model, params, values, rng = problem(case, n_latents, n_observed, seed)
+        learn = frozenset(learnable(model.parameters(n_observed)))
+        found = exact(model, params, values, rng.random(values.shape) < 0.8)
+        sums = NamedArrays(statistics_of(model, n_observed))
+        for name, each in found.sums.items():
+            sums[name] = each
+
+        def maximized(own: NamedArrays, own_sums: NamedArrays) -> tuple[NamedArrays, list[float]]:
+            new = model.maximize(own, own_sums, MStep(learn, rng=np.random.default_rng(seed)))
+            told = [model.expected_log_joint(each, own_sums) for each in (own, new)]
+            return new, [*told, model.entropy(new, own_sums), rounding_of(model, new, own_sums)]
+
+        def shared(comm: Communicator) -> tuple[NamedArrays, list[float]]:
+            owners = Owners(model, n_observed, comm, least=0)
+            with owners.together():
+                own_sums = NamedArrays(owners.statistics, sums.buffer[owners.shares().of(comm.rank)])
+                new, told = maximized(owners.own(params), own_sums)
+                return owners.whole(new, params), told
+
+        new, told = maximized(params, sums)
+        for size in range(2, min(n_latents, 3) + 1):
+            for new_of_all, told_of_all in on_team(size, shared):
+                assert_that(new_of_all.buffer == new.buffer, f"parameters change where {size} share the M-step")
+                assert_that(told_of_all == told, f"{told} becomes {told_of_all} where {size} share the M-step")
 
     over_sizes(run)
 

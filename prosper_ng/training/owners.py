@@ -23,12 +23,13 @@ LEAST_SHARED = 1 << 16
 _DOING = "updating the parameters"
 
 
-def shares_msteps(model: Model, n_observed: int, n_ranks: int) -> bool:
+def shares_msteps(model: Model, n_observed: int, n_ranks: int, least: int | None = None) -> bool:
     """Whether M-steps are those of all ranks, each for some values of the latent."""
     if n_ranks == 1 or not offers(model, MaximizesByValue) or offers(model, Remembers) or learns_from_part(model):
         return False
     shapes = statistics_of(model, n_observed)
-    return n_numbers(shapes) >= LEAST_SHARED and _n_values(model, n_observed) >= n_ranks
+    least = LEAST_SHARED if least is None else least
+    return n_numbers(shapes) >= least and _n_values(model, n_observed) >= n_ranks
 
 
 def _n_values(model: Any, n_observed: int) -> int:
@@ -43,11 +44,11 @@ class Owners:
     them. Free energies are made of what each value adds, so that the bits are those of one rank.
     """
 
-    def __init__(self, model: Model, n_observed: int, comm: Communicator) -> None:
-        """All ranks have one."""
+    def __init__(self, model: Model, n_observed: int, comm: Communicator, least: int | None = None) -> None:
+        """All ranks have one; `least` statistics are shared, as many as are worth it where none is given."""
         found: Any = model
         self._comm, self._shapes = comm, statistics_of(model, n_observed)
-        self.is_shared = shares_msteps(model, n_observed, comm.size)
+        self.is_shared = shares_msteps(model, n_observed, comm.size, least)
         self.leads = self.is_shared or comm.is_root
         """Whether this rank takes part in M-steps."""
         self.statistics = self._shapes
