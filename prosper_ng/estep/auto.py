@@ -8,26 +8,29 @@ from prosper_ng.components import component, kind_of
 from prosper_ng.estep.clusters import Clusters
 from prosper_ng.estep.defaults import EStepDefaults, require_needed
 from prosper_ng.estep.exhaustive import Exhaustive
+from prosper_ng.estep.gaussian import Gaussian
 from prosper_ng.estep.interface import Choice
 from prosper_ng.estep.search import Search
 from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.estep.variations.neighborhood import NeighborSearch
 from prosper_ng.estep.variations.preselection import PreselectedStates
 from prosper_ng.latents.index_space import IndexSpace
-from prosper_ng.models.capabilities import ComparesValues, KnowsNeighbors, offers
+from prosper_ng.models.capabilities import ComparesValues, FitsGaussians, KnowsNeighbors, offers
 
 _FEW, _FEW_COMPONENTS = 1024, 64
 
 
 @component
 class Auto(EStepDefaults):
-    """All states where they are few, else a search with the variations that suit the model."""
+    """Gaussians of real numbers; all states where they are few, else a search with variations that suit the model."""
 
     n_states: Annotated[int, Gt(0)] = 60
     """S, the number of states for each row where they are searched for."""
 
     def resolved(self, model: Any) -> Choice:
         """What to use for this model; raises UserError where nothing will do."""
+        if offers(model, FitsGaussians):
+            return Choice(Gaussian(), f"gaussian, because the latents of model {kind_of(model)} are real numbers")
         require_needed(self, model)
         space, name = model.space, kind_of(model)
         if isinstance(space, IndexSpace) and space.n_states > _FEW_COMPONENTS and offers(model, ComparesValues):

@@ -20,6 +20,10 @@ class Tempering(NamedTuple):
     temperature: float = 1.0
     anneal_prior: bool = False
     """Whether the temperature acts on the prior as well as on the likelihood."""
+    prior_weight: float = 1.0
+    """How often the log prior counts where q_n is a Gaussian, which no temperature changes."""
+    noise_weight: float = 1.0
+    """How often the log likelihood counts there."""
 
     @property
     def needs_prior(self) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from prosper_ng.errors import UserError
 from prosper_ng.learning.assembly import Assembly
+from prosper_ng.models.capabilities import FitsGaussians, offers
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.rows import small_blocks
@@ -19,7 +20,7 @@ from prosper_ng.training.visits import posteriors
 
 
 def rehearse(parts: Assembly, then: Callable[[Problem, TrainingState], None] | None = None) -> None:
-    """Two incremental sweeps, one of them tempered, over few rows that are not the data's; `then` what comes after.
+    """Two incremental sweeps, one tempered if the model can be, over few rows that are not the data's; `then` the rest.
 
     What is wrong with these rows says nothing about the data, and what is wrong with the settings learning itself will
     find: a UserError only ends the rehearsal.
@@ -33,7 +34,8 @@ def rehearse(parts: Assembly, then: Callable[[Problem, TrainingState], None] | N
     # One row of two, where each block then has another to learn from.
     held_out = HeldOut(0.5, seed, blocks.n_rows) if parts.problem.held_out and blocks.block_rows > 1 else None
     problem = Problem(model, estep, values, blocks, SerialCommunicator(), seed, held_out)
-    annealing = Annealing(temperature=((0, 2.0), (1, 1.0)), anneal_prior=False)
+    tempered = 1.0 if offers(model, FitsGaussians) else ((0, 2.0), (1, 1.0))
+    annealing = Annealing(temperature=tempered, anneal_prior=False)
     with suppress(UserError):
         state = start(problem, parts.initial.copy())
         for _ in TruncatedEM(problem, Training(n_sweeps=2, updates_per_sweep=2, annealing=annealing)).sweeps(state):

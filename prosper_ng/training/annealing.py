@@ -1,4 +1,4 @@
-"""Values that change over the sweeps of a run: temperature, data pruning, noise, the share of rows."""
+"""Values that change over the sweeps of a run: temperature, weights, data pruning, noise, the share of rows."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import field
@@ -7,6 +7,7 @@ from math import isfinite
 from typing import NamedTuple
 
 from prosper_ng.components import settings
+from prosper_ng.latents.posterior import Tempering
 from prosper_ng.numerics.constraints import LARGEST
 from prosper_ng.numerics.schedule import (
     Points,
@@ -19,14 +20,19 @@ from prosper_ng.numerics.schedule import (
 )
 
 _NOISE = (lambda value: 0 <= value <= LARGEST, f"from 0 to {LARGEST:g}, whose square is a number")
+_POSITIVE = (lambda value: value > 0, "greater than 0")
 _LEGAL = {
-    "temperature": (lambda value: value > 0, "greater than 0"),
+    "temperature": _POSITIVE,
+    "prior_weight": _POSITIVE,
+    "noise_weight": _POSITIVE,
     "anneal_prior": (lambda value: value in (False, True), "true or false"),
     "data_pruning": (lambda value: 0 <= value <= 1, "from 0 to 1"),
     "row_fraction": (lambda value: 0 < value <= 1, "greater than 0 and at most 1"),
     "data_noise": _NOISE,
     "parameter_noise": _NOISE,
 }
+_NEUTRAL = ("temperature", "prior_weight", "noise_weight")
+"""What is 1 where the free energy itself is climbed."""
 
 
 class AnnealingPoint(NamedTuple):
@@ -40,9 +46,11 @@ class AnnealingPoint(NamedTuple):
     parameter_noise: dict[str, float]
     """Standard deviation by parameter, for every parameter that has a schedule."""
     settled: bool
-    """Whether the temperature is 1 and no value changes any more in this run."""
+    """Whether temperature and weights are 1 and no value changes any more in this run."""
     held: frozenset[str] = frozenset()
     """The parameters that are not learned yet."""
+    prior_weight: float = 1.0
+    noise_weight: float = 1.0
 
     @property
     def is_plain(self) -> bool:
@@ -50,9 +58,15 @@ class AnnealingPoint(NamedTuple):
         return self.temperature == 1 and self.sees_all_data and not any(self.parameter_noise.values())
 
     @property
+    def tempering(self) -> Tempering:
+        """How q_n is made."""
+        return Tempering(self.temperature, self.anneal_prior, self.prior_weight, self.noise_weight)
+
+    @property
     def sees_all_data(self) -> bool:
-        """Whether this sweep learns from every row as it is."""
-        return self.data_pruning == 0 and self.row_fraction == 1 and self.data_noise == 0
+        """Whether this sweep learns from every row as it is, and from prior and likelihood once."""
+        is_weighted = self.prior_weight != 1 or self.noise_weight != 1
+        return self.data_pruning == 0 and self.row_fraction == 1 and self.data_noise == 0 and not is_weighted
 
 
 @settings
@@ -68,6 +82,10 @@ class Annealing:
     """T > 0: states are weighted by the joint to the power 1/T; 1 is the posterior itself."""
     anneal_prior: Switch = False
     """Whether the temperature acts on prior and likelihood or on the likelihood alone; points switch it."""
+    prior_weight: Track = 1.0
+    """How often the entropy of the prior counts in what is climbed, for models of real-valued latents (`laplace`)."""
+    noise_weight: Track = 1.0
+    """How often the entropy of the noise counts there; 1 and 1 is the free energy itself."""
     data_pruning: Track = 0.0
     """0 learns from every row, 1 only from the share of rows that the preselected states are expected to explain."""
     row_fraction: Track = 1.0
@@ -88,6 +106,10 @@ class Annealing:
         """Whether noise is ever added to the data."""
         return any(value > 0 for _, value in points_of(self.data_noise))
 
+    def changes(self, name: str) -> bool:
+        """Whether a temperature or weight is ever another one than 1."""
+        return any(value != 1 for _, value in points_of(getattr(self, name)))
+
     @property
     def depends_on_length(self) -> bool:
         """Whether a run of more sweeps would differ from this one from the start: a value changes at a fraction."""
@@ -97,7 +119,7 @@ class Annealing:
         )
 
     def settled_after(self, n_sweeps: int) -> int:
-        """The sweeps of a run of `n_sweeps` after which the temperature is 1 and nothing changes; all, if never."""
+        """The sweeps of a run of `n_sweeps` after which all is plain and nothing changes; all, if never."""
         return next((sweep for sweep in range(n_sweeps) if self.at(sweep, n_sweeps).settled), n_sweeps)
 
     def check_order(self, n_sweeps: int) -> None:
@@ -134,13 +156,17 @@ class Annealing:
             row_fraction=values["row_fraction"],
             data_noise=values["data_noise"],
             parameter_noise={name: values[f"parameter_noise.{name}"] for name in self.parameter_noise},
-            settled=settled and values["temperature"] == 1,
+            settled=settled and all(values[name] == 1 for name in _NEUTRAL),
+            prior_weight=values["prior_weight"],
+            noise_weight=values["noise_weight"],
         )
 
     def _schedules(self) -> Iterator[tuple[str, Points]]:
         tracks: dict[str, Track | Switch] = {
             "temperature": self.temperature,
             "anneal_prior": self.anneal_prior,
+            "prior_weight": self.prior_weight,
+            "noise_weight": self.noise_weight,
             "data_pruning": self.data_pruning,
             "row_fraction": self.row_fraction,
             "data_noise": self.data_noise,

@@ -7,7 +7,7 @@ from prosper_ng.components import kind_of
 from prosper_ng.data.support import noise_refused
 from prosper_ng.errors import UserError
 from prosper_ng.estep.interface import EStep
-from prosper_ng.models.capabilities import couples_latents, learns_from_part, offers, weighs_rows
+from prosper_ng.models.capabilities import FitsGaussians, couples_latents, learns_from_part, offers, weighs_rows
 from prosper_ng.models.interface import Identity, KnowsFreeEnergy, Model
 from prosper_ng.numerics.schedule import points_of
 from prosper_ng.training.settings import Training
@@ -36,6 +36,7 @@ def _faults(model: Model, estep: EStep, training: Training) -> Iterator[str]:
         yield f"{name}: `identity` is {said.identity!r}; legal are {legal}"
     if refusal := noise_refused(model, None, [("training.annealing.data_noise", training.annealing.adds_noise)]):
         yield refusal
+    yield from _unfit_annealing(model, training, name)
     if couples_latents(model) and estep.max_active is not None:
         independent = f"the latents of {name} depend on each other, so how many are active cannot be told from it"
         if estep.corrects_prior:
@@ -53,3 +54,17 @@ def _faults(model: Model, estep: EStep, training: Training) -> Iterator[str]:
             f"training.stopping.entropy_gap can never be reached, since {name} has no entropy to hold its free energy "
             "against; use relative_change, or leave it out"
         )
+
+
+def _unfit_annealing(model: Model, training: Training, name: str) -> Iterator[str]:
+    """Latents that are real numbers are annealed by the weights of entropies, all others by temperature."""
+    others: tuple[str, ...]
+    if offers(model, FitsGaussians):
+        others, what = ("temperature",), "real numbers, whose Gaussians know no temperature"
+        fitting = "prior_weight and noise_weight of 1/T"
+    else:
+        others, what = ("prior_weight", "noise_weight"), "states, of which prior and likelihood are not weighed apart"
+        fitting = "temperature"
+    for each in others:
+        if training.annealing.changes(each):
+            yield f"training.annealing.{each}: the latents of {name} are {what}; anneal by {fitting}, or leave it out"

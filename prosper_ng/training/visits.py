@@ -45,7 +45,7 @@ class View(NamedTuple):
         """At temperature 1 where no point of the annealing is given; those that share the work call it together."""
         prepared = model.prepare(params, point.temperature if point else 1.0)
         workspace, guide = workspace_for(model, prepared), estep.guide(model, prepared, share)
-        tempering = Tempering(point.temperature, point.anneal_prior) if point else UNTEMPERED
+        tempering = point.tempering if point else UNTEMPERED
         streams = stream(seed, "variation", sweep)
         return cls(model, prepared, activity_of(model, params), streams, tempering, sweep, guide, workspace)
 
