@@ -1,6 +1,5 @@
 """The command line: finds the command, parses its arguments, and turns exceptions into sentences and exit statuses."""
 
-import gc
 import io
 import os
 import sys
@@ -15,12 +14,11 @@ from prosper_ng.commands._parsers import (
     overview,
     parser_of,
 )
+from prosper_ng.environment import be_command, prepare_environment
 from prosper_ng.errors import UserError
 from prosper_ng.parallel.last_words import INTERRUPTED, exit_status, message_of, not_encodable
 from prosper_ng.parallel.launcher import speaks_for_host
 
-_NEW_OBJECTS = 20_000
-"""After so many Python looks for garbage among them; by default 700 or 2,000, which is a twelfth of a short run."""
 _BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
 
 
@@ -28,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     """The exit status of one command: 0, or what the error that ended it stands for."""
     _escape_what_cannot_be_shown()
     if argv is None:
-        _look_for_garbage_seldom()
+        be_command()
     try:
         status = _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
@@ -52,11 +50,6 @@ def _escape_what_cannot_be_shown() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _look_for_garbage_seldom() -> None:
-    """In a process that is a command nearly all that is made stays, modules first, and hardly anything is a cycle."""
-    gc.set_threshold(_NEW_OBJECTS, *gc.get_threshold()[1:])
-
-
 def _run(argv: list[str]) -> int:
     encoding = sys.getfilesystemencoding()
     for argument in argv if encoding.lower() not in ("utf-8", "utf8") else ():
@@ -72,8 +65,6 @@ def _run(argv: list[str]) -> int:
     parser = parser_of(name)
     place = argv.index(name)
     arguments = parser.parse_args(argv[:place] + argv[place + 1 :])
-
-    from prosper_ng.environment import prepare_environment
 
     prepare_environment()
     with (

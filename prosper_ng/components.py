@@ -6,7 +6,9 @@ registered by `plugin`.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import MISSING, dataclass, fields
 from functools import cache, wraps
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
@@ -92,6 +94,19 @@ def plugin(group: str, kind: str | None = None) -> Callable[[type[T]], type[T]]:
     return added
 
 
+_wanted: ContextVar[Set[str] | None] = ContextVar("kinds that schemas are made for", default=None)
+
+
+@contextmanager
+def of_kinds(kinds: Set[str] | None) -> Iterator[None]:
+    """Have schemas made for these kinds alone, None for all, which have to be imported for it."""
+    token = _wanted.set(kinds)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
+
 @dataclass(frozen=True)
 class OneOf:
     """Marks a field, in `Annotated[Protocol, OneOf(package)]`: its value is a component of that package, by kind."""
@@ -100,9 +115,11 @@ class OneOf:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
         """The union of the components, tagged by `kind`; pydantic asks for it in place of the Protocol's schema."""
-        choices = {kind: handler.generate_schema(cls) for kind, cls in components_of(self.package).items()}
+        known, wanted = components_of(self.package), _wanted.get()
+        kinds = known if wanted is None else [kind for kind in sorted(wanted) if kind in known]
+        choices = {kind: handler.generate_schema(known[kind]) for kind in kinds}
         choices |= {kind: _refusing(sentence) for kind, sentence in plugins.troubles(self.package).items()}
-        return {"type": "tagged-union", "discriminator": "kind", "choices": choices}
+        return {"type": "tagged-union", "discriminator": "kind", "choices": choices or {"": _refusing("")}}
 
 
 @dataclass(frozen=True)
@@ -156,9 +173,9 @@ def _refusing(sentence: str) -> dict[str, Any]:
 
 
 @cache
-def components_of(package: str) -> dict[str, type[Any]]:
+def components_of(package: str) -> plugins.Kinds:
     """The component classes of a package by kind: its own in alphabetical order, then those from elsewhere."""
-    return plugins.built_in(package) | plugins.added(package)
+    return plugins.Kinds(package, plugins.added(package))
 
 
 plugins.forget_on_change(components_of.cache_clear)

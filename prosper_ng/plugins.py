@@ -10,11 +10,12 @@ import importlib.util
 import os
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections import UserDict
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prosper_ng.errors import UserError
 from prosper_ng.kernel_sources import modules_of_files
@@ -101,22 +102,49 @@ def register(group: str, kind: str, cls: type) -> None:
     _forget()
 
 
-@cache
-def built_in(package: str) -> dict[str, type]:
-    """The component classes in the folder of a package by kind, in alphabetical order.
+class Kinds(UserDict[str, Any]):
+    """Component classes by kind: those in the folder of a package in alphabetical order, then others.
 
-    Modules that start with an underscore, sub-packages, and modules without a component (`interface.py`) are skipped.
+    Each is imported when it is asked for, and all where somebody goes through them. Modules that start with an
+    underscore, sub-packages, and modules without a component (`interface.py`) are none.
     """
-    folder = importlib.import_module(package)
-    found: dict[str, type] = {}
-    for entry in sorted(pkgutil.iter_modules(folder.__path__), key=lambda entry: entry.name):
-        if entry.name.startswith("_") or entry.ispkg:
-            continue
-        module = importlib.import_module(f"{package}.{entry.name}")
-        for value in vars(module).values():
-            if isinstance(value, type) and "__component__" in vars(value) and value.__module__ == module.__name__:
-                found[entry.name] = value
-    return found
+
+    def __init__(self, package: str, others: Mapping[str, type] | None = None) -> None:
+        """Nothing is imported yet."""
+        super().__init__(others or {})
+        self._package, self._others = package, frozenset(others or ())
+        entries = pkgutil.iter_modules(importlib.import_module(package).__path__)
+        self._waiting = {entry.name for entry in entries if not entry.name.startswith("_") and not entry.ispkg}
+
+    def __missing__(self, kind: str) -> Any:
+        if kind in self._waiting:
+            self._waiting.remove(kind)
+            module = importlib.import_module(f"{self._package}.{kind}")
+            for value in vars(module).values():
+                if isinstance(value, type) and "__component__" in vars(value) and value.__module__ == module.__name__:
+                    self.data[kind] = value
+                    return value
+        raise KeyError(kind)
+
+    def __contains__(self, kind: object) -> bool:
+        try:
+            self[kind]  # type: ignore[index]
+        except KeyError:
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._complete())
+
+    def __len__(self) -> int:
+        return len(self._complete())
+
+    def _complete(self) -> dict[str, Any]:
+        if self._waiting:
+            for kind in sorted(self._waiting):
+                self.get(kind)
+            self.data = dict(sorted(self.data.items(), key=lambda each: (each[0] in self._others, each[0])))
+        return self.data
 
 
 def added(package: str) -> dict[str, type]:

@@ -13,7 +13,7 @@ from prosper_ng import plugins
 from prosper_ng.components import VALIDATION
 from prosper_ng.config import hints
 from prosper_ng.config.explain import explain_given
-from prosper_ng.config.kinds import write_out_kinds
+from prosper_ng.config.kinds import kinds_in, write_out_kinds
 from prosper_ng.config.loader import adapter_of
 from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, quoted
 from prosper_ng.config.tree import MappingNode, from_plain, plain
@@ -47,7 +47,9 @@ def _legal(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in plain(root).items():
         if name in fields:
             try:
-                alone: Any = adapter_of(_field_alone(cls, name)).validate_json(json.dumps({name: value}))
+                alone: Any = adapter_of(_field_alone(cls, name), kinds_in(value)).validate_json(
+                    json.dumps({name: value})
+                )
                 found[name] = getattr(alone, name)
             except ValidationError as error:
                 errors.append(error)
@@ -89,17 +91,17 @@ def _misplaced(name: str, value: Any, hint: Any) -> Iterator[str]:
     entries = value if isinstance(value, list | tuple) else [value]
     if isinstance(value, list | tuple):
         members = [hints.entry_hint(member, 0) for member in members if hints.is_list(member)]
-    classes = [each for member in members for each in _classes(member)]
+    members = [member for member in members if hints.kinds_of(member) is not None or hints.is_section(member)]
     for entry in entries:
         is_own = type(entry).__module__.partition(".")[0] == _PACKAGE
-        if not classes or (is_own and not isinstance(entry, tuple(classes))):
+        if not members or (is_own and not any(_takes(member, entry) for member in members)):
             yield f"{quoted(name)} must be {hints.describe(hint)}, not {type(entry).__name__}(...)"
 
 
-def _classes(hint: Any) -> list[type]:
-    """The settings classes whose instances a field may hold."""
+def _takes(hint: Any, entry: Any) -> bool:
+    """Whether these settings may be where the hint asks for settings."""
     kinds = hints.kinds_of(hint)
-    return list(kinds.values()) if kinds is not None else [hints.bare(hint)] if hints.is_section(hint) else []
+    return isinstance(entry, hints.bare(hint) if kinds is None else kinds.get(getattr(entry, "kind", ""), ()))
 
 
 def written(value: Any) -> Any:

@@ -253,7 +253,7 @@ def _as_text(node: Node) -> str:
 
 def _choice_notes(spot: Spot, name: str | None = None) -> tuple[str, ...]:
     """Says so where an override chose the kind of a section that is written elsewhere."""
-    kind = child(spot.node, "kind") if spot.kinds else None
+    kind = child(spot.node, "kind") if spot.kinds is not None else None
     other = spot.key if name is None else _key(spot, name)
     if not isinstance(kind, ScalarNode) or kind.place.source is other.source or kind.place.source.numbered:
         return ()

@@ -5,7 +5,7 @@ import dataclasses
 import inspect
 import textwrap
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -75,7 +75,7 @@ def metadata(hint: Any) -> Iterator[Any]:
             yield item
 
 
-def kinds_of(hint: Any) -> dict[str, type] | None:
+def kinds_of(hint: Any) -> Mapping[str, Any] | None:
     """The component classes by kind where the hint is a choice of components, else None."""
     packages = [item.package for item in metadata(hint) if isinstance(item, OneOf)]
     return components_of(packages[-1]) if packages else None

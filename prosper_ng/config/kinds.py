@@ -65,9 +65,22 @@ def _of_component(spot: Spot, default: str | None) -> Spot:
     return spot._replace(node=node).narrowed()
 
 
+def kinds_in(given: Any) -> frozenset[str]:
+    """The kinds of all components in plain data."""
+    if isinstance(given, dict):
+        own = given.get(_KIND)
+        return kinds_in(list(given.values())) | ({own} if isinstance(own, str) else frozenset())
+    return frozenset().union(*map(kinds_in, given)) if isinstance(given, list | tuple) else frozenset()
+
+
+def kinds_of_defaults(cls: type) -> frozenset[str]:
+    """The kinds of the components that fields of a settings class hold where nothing is given."""
+    return frozenset(_default_kinds(cls).values())
+
+
 @cache
 def _default_kinds(cls: Any) -> dict[str, str]:
-    """The kinds of the components that fields of a settings class hold where nothing is given."""
+    """By field, as far as the default is a component itself."""
     found: dict[str, str] = {}
     for field in dataclasses.fields(cls):
         make = field.default_factory

@@ -4,7 +4,7 @@ import codecs
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import cached_property, reduce
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from prosper_ng import plugins
+from prosper_ng.components import of_kinds
 from prosper_ng.config import hints
 from prosper_ng.config.canonical import dotted, entries_of
 from prosper_ng.config.explain import explain, unusable_values
 from prosper_ng.config.first_fields import lasting
-from prosper_ng.config.kinds import write_out_kinds
+from prosper_ng.config.kinds import kinds_in, kinds_of_defaults, write_out_kinds
 from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, listing, printable
 from prosper_ng.config.overrides import apply, read_override
 from prosper_ng.config.tree import ListNode, MappingNode, Node, child, copied, from_plain, plain, put
@@ -167,15 +168,18 @@ def _not_a_mapping(text: SourceText, root: Node | None, schema: type) -> Mistake
 
 def checked(root: MappingNode, schema: type[T], mistakes: list[Mistake], text: str) -> Loaded[T]:
     """The settings in the tree. Raises ConfigError with `mistakes` and all that the schema finds."""
-    adapter = adapter_of(schema)
     write_out_kinds(root, schema)
     mistakes = _joined(mistakes, unusable_values(root, schema))
     value, filled, stand_ins = None, copied(root), _left_open(root, schema)
     for name, stand_in in stand_ins.items():
         put(filled, name, stand_in, SourceText(DEFAULT))
+    given = plain(filled)
+    kinds = kinds_in(given) | kinds_of_defaults(schema)
+    adapter = adapter_of(schema, kinds)
     try:
         # JSON is pydantic's strict way in for plain data: lists become tuples, mappings become settings.
-        value = adapter.validate_json(json.dumps(plain(filled)))
+        value = adapter.validate_json(json.dumps(given))
+        adapter = adapter_of(schema, kinds | kinds_in(asdict(value)))  # type: ignore[call-overload]
         # A second pass turns defaults into what the file would have given (1 into 1.0), so that a stored configuration
         # says the same as a written one.
         value = adapter.validate_json(json.dumps(adapter.dump_python(value, mode="json")))
@@ -206,15 +210,17 @@ def prepare(schema: type) -> None:
     adapter_of(schema)
 
 
-_adapters: dict[type, TypeAdapter[Any]] = {}
+_adapters: dict[tuple[type, frozenset[str] | None], TypeAdapter[Any]] = {}
 plugins.forget_on_change(_adapters.clear)
 
 
-def adapter_of(schema: type[T]) -> TypeAdapter[T]:
-    """What validates a schema; it takes longer to make than to use."""
-    if schema not in _adapters:
-        _adapters[schema] = TypeAdapter(schema)
-    return _adapters[schema]
+def adapter_of(schema: type[T], kinds: frozenset[str] | None = None) -> TypeAdapter[T]:
+    """What validates a schema with components of some kinds, or all; it takes longer to make than to use."""
+    asked = (schema, None if (schema, None) in _adapters else kinds)
+    if asked not in _adapters:
+        with of_kinds(kinds):
+            _adapters[asked] = TypeAdapter(schema)
+    return _adapters[asked]
 
 
 def _joined(first: list[Mistake], second: list[Mistake]) -> list[Mistake]:

@@ -1,6 +1,6 @@
 """Places in the tree together with what the schema asks for there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any, NamedTuple, get_args
@@ -21,7 +21,7 @@ class Spot(NamedTuple):
     path: Path
     key: Place
     """Where its name is written, or the value itself where it has none (entries of lists)."""
-    kinds: dict[str, type] | None = None
+    kinds: Mapping[str, Any] | None = None
     """The kinds to choose from, where `hint` is the class that was chosen by `kind`."""
 
     @property
@@ -32,7 +32,7 @@ class Spot(NamedTuple):
     @property
     def title(self) -> str:
         """The name with the kind that was chosen, if any."""
-        kind = child(self.node, "kind") if self.kinds else None
+        kind = child(self.node, "kind") if self.kinds is not None else None
         return f"{self.name} ({kind.text})" if isinstance(kind, ScalarNode) else self.name
 
     def below(self, name: str | int, hint: Any) -> "Spot | None":
@@ -92,7 +92,7 @@ def descend(spot: Spot, loc: Sequence[str | int]) -> tuple[Spot, Path]:
         if members is not None and len(members) == 2 and members[1] is type(None):
             return descend(spot._replace(hint=members[0]), loc[done:])
         kinds = hints.kinds_of(spot.hint)
-        following = spot.narrowed() if kinds and step in kinds else spot.entry(step)
+        following = spot.narrowed() if kinds is not None and step in kinds else spot.entry(step)
         if following is None:
             return spot, tuple(loc[done:])
         spot = following
