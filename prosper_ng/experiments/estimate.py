@@ -88,7 +88,9 @@ class Traffic(NamedTuple):
     reduced: int
     broadcast: int
     gathered: int = 0
-    """What root alone gets of large buffers, which are reduced in shares."""
+    """What root alone gets of large buffers."""
+    in_shares: bool = False
+    """Whether each rank is sent a share of what is reduced."""
 
     def seconds(self, n_ranks: int, n_updates: int, bandwidth: float = BANDWIDTH) -> float:
         """What they take on a network by the usual model: bandwidth for large messages, latency for small ones.
@@ -99,7 +101,7 @@ class Traffic(NamedTuple):
         if n_ranks == 1:
             return 0.0
         steps = 3 * math.ceil(math.log2(n_ranks)) * n_updates
-        n_bytes = (1 if self.gathered else 2) * self.reduced + self.gathered + self.broadcast
+        n_bytes = (1 if self.in_shares else 2) * self.reduced + self.gathered + self.broadcast
         return n_bytes * (1 - 1 / n_ranks) / bandwidth + steps * LATENCY
 
 
@@ -247,10 +249,12 @@ def traffic_of(config: RunConfig, n_observed: int, n_ranks: int) -> Traffic:
     n_apart = numbers_apart(config.learning.held_out is not None, is_weighted)
     n_segments = len(segments(config.model.statistics(n_observed))) + 2 + n_apart
     n_numbers = message_length(sizes.n_statistics + n_apart, n_segments, 3 + n_ranks)
-    is_cut = n_ranks > 1 and sizes.n_statistics + n_apart >= LEAST_CUT
+    is_shared = 1 < n_ranks <= sizes.most_sharing
+    is_cut = n_ranks > 1 and sizes.n_statistics + n_apart >= LEAST_CUT and not is_shared
     n_helped = numbers_of_an_update(config.model.statistics(n_observed), n_observed, n_ranks)
     n_broadcast, n_gathered = sizes.n_parameters + 1 + n_helped, sizes.n_statistics * is_cut
-    return Traffic(8 * n_numbers * n_updates, 8 * n_broadcast * n_updates, 8 * n_gathered * n_updates)
+    traffic = Traffic(8 * n_numbers * n_updates, 8 * n_broadcast * n_updates, 8 * n_gathered * n_updates)
+    return traffic._replace(in_shares=is_cut or is_shared)
 
 
 def _sampled(blocks: RowBlocks) -> tuple[NDArray[np.int64], int]:

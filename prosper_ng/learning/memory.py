@@ -8,8 +8,8 @@ parameters, a rank of N_r rows needs, in bytes:
 | data | p N_r D, p = 8 or, in single precision, 4; nothing where rows stay in a file, or beyond 1 GiB in a picture |
 | state sets | N_r R, R bytes that the E-step keeps of each row: S (8 w + 8) for S states with their log joints |
 | block | n (32 D + 8 H (3 (K - 1) + 2) + C (8 w + 8) + 24 L), C states copied or proposed, L weighed; weights 8 N_r |
-| statistics | 8 P (12 + 3 for MPI), and on root + 8 P' for each update in a sweep |
-| M-step | 40 U on root; 16 H^2 on other ranks where they help with second moments, from H = 1024 on |
+| statistics | 8 P (12 + 3 for MPI), and on root + 8 P' for each update in a sweep, or a share of it on all |
+| M-step | 40 U on root, or a share on all; 16 H^2 on other ranks that help with second moments, from H = 1024 on |
 | parameters | 8 * 4 Q, and on root 8 * 4 M for M numbers that the M-step remembers |
 | program | what Python, its libraries and the compiled kernels take; 160 P for a picture of P values, in groups 336 P |
 
@@ -35,6 +35,7 @@ from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.memory import HostMemory, host_memory, peak_memory
 from prosper_ng.parallel.rows import MOST_TOGETHER, RowBlocks
 from prosper_ng.training.joint_algebra import is_joint, side_of
+from prosper_ng.training.owners import most_sharing
 from prosper_ng.training.totals import kept_statistics_of, memory_of, statistics_of
 
 PROGRAM = 240 << 20
@@ -64,9 +65,11 @@ class Sizes(NamedTuple):
     prunes: bool
     """Whether the posteriors of a part are kept until it is known which rows count."""
     n_kept: int
-    """P', entries of the statistics that root keeps of each part."""
+    """P', entries of the statistics that are kept of each part."""
     n_remembered: int
     """M, entries of what the M-step remembers."""
+    most_sharing: int = 1
+    """Up to how many ranks share M-steps, and what is kept of each part; 1 where root does them."""
     held_bytes: int = 0
     """What the dataset holds itself, on every rank."""
     is_held: bool = False
@@ -129,6 +132,7 @@ def sizes_of(config: LearningSettings, n_observed: int, dataset: Dataset | None 
         n_numbers(statistics), _n_unpacked(statistics), side_of(statistics), n_numbers(specs),
         estep.max_active is not None and bool(np.any(np.asarray(pruning))),
         n_numbers(kept_statistics_of(model, n_observed)), n_numbers(memory_of(model, n_observed)),
+        most_sharing(model, n_observed),
         *((dataset.held_bytes + bytes_after, dataset.is_held) if dataset is not None else ()),
     )  # fmt: skip
 
@@ -146,13 +150,14 @@ def needs_of(sizes: Sizes, memory: Memory, blocks: RowBlocks, rank: int, size: i
     kept = min(_KEPT_POSTERIORS, n_rows * of_row) + 40 * n_rows if sizes.prunes else 0
     n_buffers, is_root = 12 + 3 * (size > 1), rank == 0
     # A helper of large M-steps has the second moment in its lower triangle, and its factor in a square.
-    of_matrices = 5 * sizes.n_unpacked if is_root else 2 * sizes.side**2 * is_joint(sizes.side, size)
+    share = 1 / size if 1 < size <= sizes.most_sharing else float(is_root)
+    of_matrices = 5 * sizes.n_unpacked * share if share else 2 * sizes.side**2 * is_joint(sizes.side, size)
     keeps_data = not memory.cuts_data(data) if sizes.is_held else memory.keeps_data(data)
     return Needs(
         data * keeps_data,
         states if memory.keeps_states(states) else 0,
         n_together * of_row + kept + 8 * n_rows * sizes.is_weighted,
-        8 * (sizes.n_statistics * n_buffers + of_matrices + sizes.n_kept * blocks.n_parts * is_root),
+        8 * int(sizes.n_statistics * n_buffers + of_matrices + sizes.n_kept * blocks.n_parts * share),
         8 * 4 * (sizes.n_parameters + sizes.n_remembered * is_root),
         PROGRAM + sizes.held_bytes,
     )

@@ -42,7 +42,6 @@ class Shares:
         self.stripes, self._n_entries = list(stripes), n_entries
         firsts, lasts = [0, *(each.stop for each in stripes)], [*(each.start for each in stripes), n_entries]
         self._between = list(map(range, firsts, lasts))
-        self.of_all: Ints = np.concatenate([np.array(each, np.int64) for each in self._between])
         """Entries that go to all ranks."""
 
     @classmethod
@@ -68,7 +67,7 @@ class Shares:
 
     def sum(self, comm: Communicator, values: Vector) -> Vector:
         """(k, m) the entries of this rank in the sum of `values` (k, n) over the ranks."""
-        of_all = np.ascontiguousarray(values[:, self.of_all])
+        of_all = np.concatenate([values[:, each.start : each.stop] for each in self._between], axis=1)
         comm.sum_in_place(of_all)
         found, first = [of_all[:, : len(self._between[0])]], len(self._between[0])
         for stripe, after in zip(self.stripes, self._between[1:], strict=True):
@@ -79,7 +78,8 @@ class Shares:
 
     def gather(self, comm: Communicator, own: Vector) -> Vector | None:
         """(n,) what all have, `own` (m,) of each, on root; None elsewhere."""
-        counts = [len(self.of_all) + sum(each.counts[rank] for each in self.stripes) for rank in range(comm.size)]
+        n_common = sum(map(len, self._between))
+        counts = [n_common + sum(each.counts[rank] for each in self.stripes) for rank in range(comm.size)]
         found = comm.gather_shares(own, counts)
         if found is None:
             return None

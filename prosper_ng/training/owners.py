@@ -18,23 +18,19 @@ from prosper_ng.training.totals import KEPT_BY_STATISTIC, PartTotals, statistics
 
 Floats = NDArray[np.float64]
 
-LEAST_SHARED = 1 << 16
-"""Statistics below which an M-step takes no longer than the messages that would share it."""
+LEAST_SHARED = 1 << 17
+"""Statistics below which root alone is as fast: two ranks break even somewhere between 50,000 and 200,000."""
 _DOING = "updating the parameters"
 
 
-def shares_msteps(model: Model, n_observed: int, n_ranks: int, least: int | None = None) -> bool:
-    """Whether M-steps are those of all ranks, each for some values of the latent."""
-    if n_ranks == 1 or not offers(model, MaximizesByValue) or offers(model, Remembers) or learns_from_part(model):
-        return False
+def most_sharing(model: Model, n_observed: int, least: int | None = None) -> int:
+    """How many ranks can do M-steps together, as many as the latent has values; 1 where root does them alone."""
+    found: Any = model
+    if not offers(model, MaximizesByValue) or offers(model, Remembers) or learns_from_part(model):
+        return 1
     shapes = statistics_of(model, n_observed)
-    least = LEAST_SHARED if least is None else least
-    return n_numbers(shapes) >= least and _n_values(model, n_observed) >= n_ranks
-
-
-def _n_values(model: Any, n_observed: int) -> int:
-    """C."""
-    return int(statistics_of(model, n_observed)[model.sums_by_value(n_observed)[0]][0])
+    is_worth_it = n_numbers(shapes) >= (LEAST_SHARED if least is None else least)
+    return int(shapes[found.sums_by_value(n_observed)[0]][0]) if is_worth_it else 1
 
 
 class Owners:
@@ -48,7 +44,8 @@ class Owners:
         """All ranks have one; `least` statistics are shared, as many as are worth it where none is given."""
         found: Any = model
         self._comm, self._shapes = comm, statistics_of(model, n_observed)
-        self.is_shared = shares_msteps(model, n_observed, comm.size, least)
+        n_values = most_sharing(model, n_observed, least)
+        self.is_shared = 1 < comm.size <= n_values
         self.leads = self.is_shared or comm.is_root
         """Whether this rank takes part in M-steps."""
         self.statistics = self._shapes
@@ -57,7 +54,7 @@ class Owners:
         self._stripes: list[Stripe] = []
         self._has_failed = False
         if self.is_shared:
-            self._counts = even_counts(_n_values(model, n_observed), comm.size)
+            self._counts = even_counts(n_values, comm.size)
             self._axes, by_value = dict(found.axes_by_value), found.sums_by_value(n_observed)
             self._stripes = list(_stripes(self._shapes, by_value, self._counts))
             self.statistics = {

@@ -4,8 +4,9 @@
 
 Rows lie around components at random. Processor time of one thread: of each row the E-step (`find`), statistics (`add`)
 and exact sums of blocks (`blocks`); of each sweep tables (`prepare`) on every rank, near components (`near`), of which
-each rank finds a share, and the M-step with its checks on root. The second table is for 10^8 rows on 1,000 ranks whose
-hosts send 10 Gbit/s, in seconds: rows of the rank that has most, `efficiency` is their share.
+each rank finds a share, and the M-step with its checks, where one rank does it alone. The second table is for 10^8 rows
+on 1,000 ranks whose hosts send 10 Gbit/s, in seconds: rows of the rank that has most, `efficiency` is their share.
+M-steps are shared there, but for what each rank copies of all parameters (`copies`).
 """
 
 import argparse
@@ -30,6 +31,7 @@ from prosper_ng.parallel.rows import RowBlocks, default_block_rows, together
 from prosper_ng.training.block_sums import BlockSums
 from prosper_ng.training.data_selection import batch_of
 from prosper_ng.training.maximization import Carried, Maximization
+from prosper_ng.training.owners import LEAST_SHARED, Owners
 from prosper_ng.training.settings import Training
 from prosper_ng.training.totals import PartTotals, kept_statistics_of
 from prosper_ng.training.visits import View, add_statistics
@@ -54,6 +56,7 @@ class Costs(NamedTuple):
     """Of a sweep."""
     near: float
     maximize: float
+    copies: float
     n_numbers: int
     """Statistics."""
     n_parameters: int
@@ -98,18 +101,26 @@ def measured(model: Any, estep: Clusters, n_dimensions: int, block_rows: int) ->
             begun = time.process_time()
             sums.end_block()
             seconds[2] += time.process_time() - begun
-    total, _, _ = sums.reduce(SerialCommunicator(), np.zeros(0))
+    comm = SerialCommunicator()
+    total, _, _ = sums.reduce(comm, np.zeros(0))
     totals = PartTotals(kept_statistics_of(model, n_dimensions), 1)
-    maximization = Maximization(model, estep, Training(), n_dimensions, 0)
+    maximization = Maximization(model, estep, Training(), n_dimensions, 0, Owners(model, n_dimensions, comm))
     begun = time.process_time()
     maximization.update(Carried(params, totals, NamedArrays({})), total, 0, 0, Training().at(0))
     maximize = time.process_time() - begun
-    return Costs(*seconds / len(values), prepare, near, maximize, len(total.buffer), len(params.buffer))
+    begun = time.process_time()
+    copied = params.zeros_like()
+    for parameter, axis in model.axes_by_value.items():
+        if parameter in params:
+            joined = np.ascontiguousarray(np.moveaxis(params[parameter], axis, 0))
+            copied[parameter] = np.moveaxis(joined, 0, axis)
+    copies = time.process_time() - begun
+    return Costs(*seconds / len(values), prepare, near, maximize, copies, len(total.buffer), len(params.buffer))
 
 
 def lines(arguments: argparse.Namespace) -> Iterator[str]:
     """Both tables."""
-    far = ["| model | C | rows | near | prepare | M-step | wire | efficiency |", "| --- " * 8 + "|"]
+    far = ["| model | C | rows | near | prepare | M-step | copies | wire | efficiency |", "| --- " * 9 + "|"]
     yield "| model | C | find, µs | add | blocks | prepare, s | near | M-step | statistics |"
     yield "| --- " * 9 + "|"
     for name in arguments.models:
@@ -122,8 +133,11 @@ def lines(arguments: argparse.Namespace) -> Iterator[str]:
             of_sweep = " | ".join(f"{cost:.2f}" for cost in each[3:6])
             yield f"| {name} | {C:,} | {of_rows} | {of_sweep} | {each.n_numbers:,} |"
             most = -(-RowBlocks(N_ROWS, block_rows).n_blocks // N_RANKS) * block_rows
-            rows, wire = most * sum(each[:3]), (32 * each.n_numbers + 16 * each.n_parameters) / BYTES_A_SECOND
-            parts = (rows, each.near / N_RANKS, each.prepare, each.maximize, wire)
+            is_shared = each.n_numbers >= LEAST_SHARED and N_RANKS <= C
+            n_bytes = 24 * each.n_numbers + 8 * each.n_parameters
+            n_bytes += 0 if is_shared else 8 * (each.n_numbers + each.n_parameters)
+            m_step = (each.maximize / N_RANKS, each.copies) if is_shared else (each.maximize, 0.0)
+            parts = (most * sum(each[:3]), each.near / N_RANKS, each.prepare, *m_step, n_bytes / BYTES_A_SECOND)
             ideal = N_ROWS / N_RANKS * sum(each[:3])
             far.append(
                 f"| {name} | {C:,} | " + " | ".join(f"{part:.2f}" for part in parts) + f" | {ideal / sum(parts):.2f} |"

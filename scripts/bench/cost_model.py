@@ -228,7 +228,7 @@ def serial(kind: str, found: Constants, what: str | float, D: int, H: int) -> fl
     assert isinstance(what, float)
     P, statistics = n_statistics_of(kind, D, H), MODELS[kind](n_latents=int(H)).statistics(D)
     n_broadcast = D * H + numbers_of_an_update(statistics, D, 1000)
-    return Traffic(24 * P, 8 * n_broadcast, 8 * P * (P >= LEAST_CUT)).seconds(1000, 1, what)
+    return Traffic(24 * P, 8 * n_broadcast, 8 * P * (P >= LEAST_CUT), P >= LEAST_CUT).seconds(1000, 1, what)
 
 
 def rows_of(kind: str, found: Constants, n_rows: int, D: int, H: int, S: int) -> float:

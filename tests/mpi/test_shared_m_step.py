@@ -53,7 +53,7 @@ def alone(tmp_path_factory):
     """The folder of an undisturbed run without a launcher."""
     folder = tmp_path_factory.mktemp("alone")
     rng = np.random.default_rng(1)
-    rows = rng.standard_normal((N_ROWS, 48)) + 20 * rng.standard_normal((300, 48))[rng.integers(0, 300, N_ROWS)]
+    rows = rng.standard_normal((N_ROWS, 96)) + 20 * rng.standard_normal((300, 96))[rng.integers(0, 300, N_ROWS)]
     rows[rng.random(rows.shape) < 0.05] = np.nan
     np.save(folder / "rows.npy", rows)
     (folder / "many.yaml").write_text(TEXT.replace("ROWS", f"{folder}/rows.npy"), encoding="utf-8")

@@ -12,7 +12,7 @@ from prosper_ng.parallel.communicator import SerialCommunicator
 from prosper_ng.parallel.failure import RemoteDefect
 from prosper_ng.parallel.team import on_team
 from prosper_ng.training import owners
-from prosper_ng.training.owners import Owners, shares_msteps
+from prosper_ng.training.owners import Owners, most_sharing
 from prosper_ng.training.totals import PartTotals, kept_statistics_of
 
 K_MEANS = Mixture(n_components=5, noise="scalar", equal_weights=True)
@@ -29,11 +29,10 @@ def always_shared(monkeypatch):
 
 
 def test_many_components_are_shared_and_nothing_else():
-    assert shares_msteps(Mixture(n_components=700), 50, 2)
-    assert not shares_msteps(Mixture(n_components=700), 50, 1)
-    assert not shares_msteps(Mixture(n_components=700), 5, 2)
-    assert not shares_msteps(Mixture(n_components=2), 50_000, 3)
-    assert not shares_msteps(BSC(n_latents=700), 50, 2)
+    assert most_sharing(Mixture(n_components=900), 50) == 900
+    assert most_sharing(Mixture(n_components=900), 5) == 1
+    assert most_sharing(BSC(n_latents=700), 50) == 1
+    assert on_team(3, lambda comm: Owners(Mixture(n_components=2), 50_000, comm).leads) == [True, False, False]
 
 
 @pytest.mark.parametrize("updates", [1, 2])
@@ -51,7 +50,11 @@ def test_the_digest_is_that_of_one_rank(always_shared, model, updates):
     data[::7, 2] = np.nan
 
     def learned(comm):
-        training = {"n_sweeps": 5, "updates_per_sweep": updates, "annealing": {"parameter_noise": {"W": [[0, 1.0], [1, 0.0]]}}}
+        training = {
+            "n_sweeps": 5,
+            "updates_per_sweep": updates,
+            "annealing": {"parameter_noise": {"W": [[0, 1.0], [1, 0.0]]}},
+        }
         return prosper_ng.learn(
             data, model, estep={"kind": "clusters"}, missing=True, training=training, comm=comm, progress=False
         )
