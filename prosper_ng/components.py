@@ -72,6 +72,19 @@ def _checked(cls: type[T]) -> type[T]:
     return cls
 
 
+def legal(cls: type[T], **values: Any) -> T:
+    """Settings of values that are known to be legal, made without what checks those that a person gives."""
+    made = object.__new__(cls)
+    cls.__init__.__wrapped__(made, **values)  # type: ignore[attr-defined]
+    return made
+
+
+def changed(settings: T, **values: Any) -> T:
+    """The settings with other values, which are known to be legal; as `dataclasses.replace`, but for the check."""
+    kept = {each.name: getattr(settings, each.name) for each in fields(settings)}  # type: ignore[arg-type]
+    return legal(type(settings), **kept | values)
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def plugin(group: str, kind: str | None = None) -> Callable[[type[T]], type[T]]:
     """Make a class that lives outside this package a component: `@plugin("models")`.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from prosper_ng.campaigns.campaign_config import CampaignConfig
 from prosper_ng.campaigns.expansion import Assignment, Fault, Where
 from prosper_ng.config.canonical import dotted, inline
-from prosper_ng.config.loader import Loaded, checked, read_file, read_tree
+from prosper_ng.config.loaded import Loaded
+from prosper_ng.config.loader import checked, read_file, read_tree
 from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, did_you_mean
 from prosper_ng.config.overrides import Override, apply, read_name
 from prosper_ng.config.tree import MappingNode, Node, ScalarNode, child, copied

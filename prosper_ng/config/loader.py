@@ -4,11 +4,11 @@ import codecs
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from difflib import get_close_matches
-from functools import cached_property, reduce
+from functools import reduce
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,8 +17,8 @@ from prosper_ng.components import of_kinds
 from prosper_ng.config import hints
 from prosper_ng.config.canonical import dotted, entries_of
 from prosper_ng.config.explain import explain, unusable_values
-from prosper_ng.config.first_fields import lasting
 from prosper_ng.config.kinds import kinds_in, kinds_of_defaults, write_out_kinds
+from prosper_ng.config.loaded import Loaded
 from prosper_ng.config.mistakes import ConfigError, Mistake, Place, SourceText, listing, printable
 from prosper_ng.config.overrides import apply, read_override
 from prosper_ng.config.tree import ListNode, MappingNode, Node, child, copied, from_plain, plain, put
@@ -28,29 +28,6 @@ T = TypeVar("T")
 
 MAX_BYTES = 1 << 20
 DEFAULT = "default"
-
-
-@dataclass(frozen=True)
-class Loaded(Generic[T]):
-    """A configuration that passed every check."""
-
-    value: T
-    """The settings themselves."""
-    resolved: dict[str, Any]
-    """All of it, defaults included, as plain dicts, lists and scalars; `from_mapping` takes it back."""
-    origins: dict[str, str]
-    """Where each value of `flatten(resolved)` came from: `run.yaml:12:3`, `--set model.n_latents=64` or `default`."""
-    text: str
-    """The text of the file."""
-    left_open: tuple[str, ...] = ()
-    """What is to be found from the data, by dotted name: it is not in `resolved`, and anything legal in `value`."""
-    notes: tuple[str, ...] = ()
-    """What the log says of how that was found."""
-
-    @cached_property
-    def lasting(self) -> dict[str, Any]:
-        """What counts for the identity: `resolved` without the options that came later and are not used."""
-        return dict(lasting(self.value, self.resolved))
 
 
 def load(source: str | os.PathLike[str] | SourceText, schema: type[T], overrides: Sequence[str] = ()) -> Loaded[T]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from prosper_ng import __version__
-from prosper_ng.config import ConfigError, Loaded, differences, from_mapping, identity
+from prosper_ng.config import ConfigError, Loaded, differences, identity
 from prosper_ng.errors import UserError
 from prosper_ng.estep.kept_rows import named, state_of_rows
 from prosper_ng.experiments.run_config import RunConfig, not_science
@@ -80,6 +80,8 @@ def require_same_computation(
 
     Raises UserError where what the folder holds computes something else.
     """
+    from prosper_ng.config import from_mapping
+
     require_here(path, before.plug_ins)
     try:
         stored = from_mapping(before.config, RunConfig)

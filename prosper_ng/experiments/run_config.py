@@ -1,14 +1,13 @@
 """Everything a user says about one run."""
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from prosper_ng.components import FilePath, Name, NotComputedWith, OneOf, Seed, kind_of, settings
-from prosper_ng.config.editor_schema import kind_is
+from prosper_ng.components import FilePath, Name, NotComputedWith, OneOf, Seed, changed, kind_of, legal, settings
 from prosper_ng.config.first_fields import not_computed_with
 from prosper_ng.data.dataset import Dataset, Source
 from prosper_ng.data.memory_settings import Memory
@@ -90,6 +89,8 @@ class RunConfig:
     @staticmethod
     def schema_of_left_open() -> tuple[dict[str, Any], tuple[str, ...]]:
         """The JSON Schema of configurations that leave something open, and what they may lack which others need."""
+        from prosper_ng.config.editor_schema import kind_is
+
         kinds = {"task": "restore", "data": "image"}
         of_kind = {name: {"anyOf": [{"const": kind}, kind_is(kind)]} for name, kind in kinds.items()}
         return {"properties": of_kind, "required": ["task"]}, MAY_BE_LEFT_OPEN
@@ -109,9 +110,9 @@ class RunConfig:
         """The part that learning depends on, besides the rows; with the start that suits the task where none is set."""
         training = self.training
         if training.start is None and self.data.may_lack_values:
-            training = replace(training, start=getattr(self.task, "start_with_gaps", None))
-        return LearningSettings(
-            seed=self.seed, model=self.model, estep=self.estep, training=training, memory=self.memory,
+            training = changed(training, start=getattr(self.task, "start_with_gaps", None))
+        return legal(
+            LearningSettings, seed=self.seed, model=self.model, estep=self.estep, training=training, memory=self.memory,
             held_out=getattr(self.data, "held_out", None), coreset=getattr(self.data, "coreset", None),
         )  # fmt: skip
 

@@ -129,7 +129,7 @@ def assemble(
     missing = bool((census.n_observed < census.moments.n_rows).any())
 
     def begin(seed: int) -> NamedArrays:
-        seeded = replace(settings, seed=seed)
+        seeded = settings if seed == settings.seed else replace(settings, seed=seed)
         elements = first_elements(seeded, problem, taken.dataset, census.moments, missing)
         moments = census.moments
         if seed != settings.seed:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from prosper_ng.components import legal
 from prosper_ng.errors import UserError
 from prosper_ng.learning.assembly import Assembly
 from prosper_ng.models.capabilities import FitsGaussians, offers
@@ -35,10 +36,11 @@ def rehearse(parts: Assembly, then: Callable[[Problem, TrainingState], None] | N
     held_out = HeldOut(0.5, seed, blocks.n_rows) if parts.problem.held_out and blocks.block_rows > 1 else None
     problem = Problem(model, estep, values, blocks, SerialCommunicator(), seed, held_out)
     tempered = 1.0 if offers(model, FitsGaussians) else ((0, 2.0), (1, 1.0))
-    annealing = Annealing(temperature=tempered, anneal_prior=False)
+    annealing = legal(Annealing, temperature=tempered, anneal_prior=False)
+    training = legal(Training, n_sweeps=2, updates_per_sweep=2, annealing=annealing)
     with suppress(UserError):
         state = start(problem, parts.initial.copy())
-        for _ in TruncatedEM(problem, Training(n_sweeps=2, updates_per_sweep=2, annealing=annealing)).sweeps(state):
+        for _ in TruncatedEM(problem, training).sweeps(state):
             pass
         # What is scheduled for later sweeps has to be compiled as well.
         for sweep in estep.turning_points:

@@ -6,17 +6,12 @@ from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prosper_ng.campaigns.file_kinds import expecting
 from prosper_ng.components import components_of, kind_of
-from prosper_ng.config import Loaded, annotated_yaml, from_mapping, load
-from prosper_ng.config.construction import written
-from prosper_ng.drawing.style import absence_of_matplotlib
 from prosper_ng.errors import UserError, warn
-from prosper_ng.experiments.completion import completed
 from prosper_ng.experiments.run import Outcome, RunListener
 from prosper_ng.experiments.run import run as run_in_folder
 from prosper_ng.experiments.run_config import RunConfig
@@ -30,9 +25,11 @@ from prosper_ng.plugins import GROUPS
 from prosper_ng.progress import Auto, is_wanted
 from prosper_ng.report.log import print_warning
 from prosper_ng.report.narrator import Narrator
-from prosper_ng.report.pictures import draw_run
 from prosper_ng.running.interrupts import InterruptRequests
 from prosper_ng.training.stopping import seconds_of
+
+if TYPE_CHECKING:
+    from prosper_ng.config import Loaded
 
 _NAME = "run(...)"
 
@@ -61,12 +58,14 @@ def run(
     named = None if folder is None else folder_of(folder, _NAME)
     seconds, is_shown = seconds_of_limit(time_limit, f"{_NAME}: time_limit"), is_wanted(progress)
 
-    def prepare() -> tuple[Loaded[RunConfig], Path]:
+    from prosper_ng.experiments.completion import completed
+
+    def prepare() -> "tuple[Loaded[RunConfig], Path]":
         loaded = _loaded(config, [overrides] if isinstance(overrides, str) else overrides)
         place = named or loaded.value.folder
         return completed(loaded, place), place
 
-    def task(prepared: tuple[Loaded[RunConfig], Path], ranks: Communicator) -> Outcome:
+    def task(prepared: "tuple[Loaded[RunConfig], Path]", ranks: Communicator) -> Outcome:
         return in_python(*ranks.broadcast(prepared), ranks, requests, is_shown, time_limit=seconds)
 
     requests = InterruptRequests(print_warning if is_shown else None)
@@ -79,7 +78,7 @@ def run(
 
 
 def in_python(
-    loaded: Loaded[RunConfig],
+    loaded: "Loaded[RunConfig]",
     folder: Path,
     ranks: Communicator,
     requests: InterruptRequests,
@@ -101,7 +100,7 @@ def in_python(
 
 
 def carry_out(
-    loaded: Loaded[RunConfig],
+    loaded: "Loaded[RunConfig]",
     folder: Path,
     comm: Communicator,
     narrator: RunListener,
@@ -112,20 +111,33 @@ def carry_out(
 ) -> Outcome:
     """Run, and draw the pictures of what is finished; all ranks together. Raises what `experiments.run.run` raises."""
     draws = comm.is_root and loaded.value.output.figures
-    lacking = absence_of_matplotlib() if draws else None
-    if lacking is not None:
-        narrator.say(f"{lacking}; without it the run makes no pictures, and prosper-ng plot draws them later")
+    if draws:
+        _say_without_matplotlib(narrator)
     try:
         outcome = run_in_folder(loaded, folder, comm, narrator, requests, argv, time_limit, asked)
         if draws and outcome.finished:
-            pictures = draw_run(folder, folder)
-            for note in pictures.notes:
-                narrator.note(note)
-            if pictures.trouble is not None:
-                narrator.say(pictures.trouble)
+            _draw(folder, narrator)
         return outcome
     finally:
         narrator.close()
+
+
+def _say_without_matplotlib(narrator: RunListener) -> None:
+    from prosper_ng.drawing.style import absence_of_matplotlib
+
+    lacking = absence_of_matplotlib()
+    if lacking is not None:
+        narrator.say(f"{lacking}; without it the run makes no pictures, and prosper-ng plot draws them later")
+
+
+def _draw(folder: Path, narrator: RunListener) -> None:
+    from prosper_ng.report.pictures import draw_run
+
+    pictures = draw_run(folder, folder)
+    for note in pictures.notes:
+        narrator.note(note)
+    if pictures.trouble is not None:
+        narrator.say(pictures.trouble)
 
 
 class _InCallersThread:
@@ -180,8 +192,11 @@ def seconds_of_limit(limit: Any, name: str) -> float | None:
         raise UserError(f"{name}: {str(error).removeprefix('wall_time ')}") from None
 
 
-def _loaded(config: Any, overrides: Sequence[str]) -> Loaded[RunConfig]:
+def _loaded(config: Any, overrides: Sequence[str]) -> "Loaded[RunConfig]":
     """The configuration that a caller has, held to the same rules whatever holds it."""
+    from prosper_ng.campaigns.file_kinds import expecting
+    from prosper_ng.config import load
+
     if isinstance(config, str | os.PathLike):
         path = path_of(config)
         with expecting("run", path):
@@ -193,11 +208,14 @@ def _loaded(config: Any, overrides: Sequence[str]) -> Loaded[RunConfig]:
     return stored_as(config, _NAME, overrides)
 
 
-def stored_as(config: Mapping[str, Any] | RunConfig, name: str, overrides: Sequence[str] = ()) -> Loaded[RunConfig]:
+def stored_as(config: Mapping[str, Any] | RunConfig, name: str, overrides: Sequence[str] = ()) -> "Loaded[RunConfig]":
     """A configuration in hand as a file would have it; `name` tells errors where it comes from.
 
     Raises UserError where a part of it is of a class that no file could name.
     """
+    from prosper_ng.config import annotated_yaml, from_mapping
+    from prosper_ng.config.construction import written
+
     for part in _parts(config):
         kinds = [kinds for group in GROUPS.values() if (kinds := components_of(group.package)).get(kind_of(part))]
         if type(part) not in [known[kind_of(part)] for known in kinds]:
