@@ -5,7 +5,6 @@ from typing import Any
 
 from prosper_ng.components import components_of
 from prosper_ng.config.hints import fields_of
-from prosper_ng.restoration.sizes import N_SWEEPS
 
 MAY_BE_LEFT_OPEN = ("model", "data.patch_size", "model.n_latents", "model.n_components")
 """What has no default elsewhere."""
@@ -33,6 +32,8 @@ def left_open(given: Mapping[str, Any]) -> dict[str, Any]:
     lacks_number = number not in model and _has(kind, number)
     if "patch_size" in data and not lacks_number:
         return {}
+    from prosper_ng.restoration.sizes import N_SWEEPS
+
     found: dict[str, Any] = {"data.patch_size": 1, "data.stride": 1}
     found |= {"training.n_sweeps": N_SWEEPS, "training.updates_per_sweep": 1}
     found |= {"task.patch_size": None, "task.n_rounds": None, "task.learn_noise": True}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,8 +20,6 @@ from prosper_ng.experiments.run_config import RunConfig
 from prosper_ng.experiments.run_folder import RunFolder
 from prosper_ng.experiments.signals import StopRequests
 from prosper_ng.experiments.tasks.interface import Task, TaskContext, bytes_after
-from prosper_ng.inference.learned import Learned
-from prosper_ng.inference.stored import load
 from prosper_ng.learning.assembly import Assembly, assemble
 from prosper_ng.learning.digest import input_digest, run_digest
 from prosper_ng.learning.ending import Ending
@@ -42,6 +40,9 @@ from prosper_ng.storage.provenance import collect
 from prosper_ng.storage.run_record import ALL_ROWS, RunFileError, read_run
 from prosper_ng.storage.status import StatusError, read_status
 from prosper_ng.training.em import Problem, SweepReport, TrainingState
+
+if TYPE_CHECKING:
+    from prosper_ng.inference.learned import Learned
 
 START = "start"
 """The attribute of run.h5 with the digest of parameters that a program gave to start from, where it did."""
@@ -91,8 +92,10 @@ class Outcome:
     """Where everything is."""
 
     @cached_property
-    def learned(self) -> Learned:
+    def learned(self) -> "Learned":
         """What it has learned, read from its folder when it is asked for first; UserError before the first sweep."""
+        from prosper_ng.inference.stored import load
+
         return load(self.folder)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from prosper_ng.config.mistakes import Place
 from prosper_ng.data.dataset import Dataset
 from prosper_ng.data.sources._beside import NOTHING_BESIDE, Beside
 from prosper_ng.errors import UserError, listed, warn
-from prosper_ng.inference.learned import Learned
 from prosper_ng.learning.assembly import Assembly, assemble
 from prosper_ng.learning.digest import run_digest
 from prosper_ng.learning.ending import Ending, rule_met
@@ -33,6 +32,9 @@ from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.progress import Progress
 from prosper_ng.storage.history import History
 from prosper_ng.training.em import SweepReport, TrainingState
+
+if TYPE_CHECKING:
+    from prosper_ng.inference.learned import Learned
 
 OnSweep = Callable[[SweepReport, NamedArrays], bool | None]
 
@@ -75,7 +77,7 @@ def ended_by_listener(sweep: int, n_sweeps: int) -> Ending:
     return Ending(True, f"ended by on_sweep after sweep {sweep} of {n_sweeps}")
 
 
-def learn_in_memory(asked: Asked, ranks: Communicator, progress: bool = False) -> Learned:
+def learn_in_memory(asked: Asked, ranks: Communicator, progress: bool = False) -> "Learned":
     """What all ranks learn together; root shows progress where it is asked to.
 
     Raises UserError where arguments and data do not fit together, NumericalError where the mathematics breaks down, and
@@ -150,8 +152,10 @@ def settings_of(**given: Any) -> LearningSettings:
         raise ConfigError([replace(mistake, place=place) for mistake in error.mistakes]) from None
 
 
-def given_by(start: Learned | Mapping[str, Any] | None, dataset: Dataset) -> Given | None:
+def given_by(start: "Learned | Mapping[str, Any] | None", dataset: Dataset) -> Given | None:
     """Parameters to start from, if any; UserError where they are of other units, or of columns in another order."""
+    from prosper_ng.inference.learned import Learned
+
     if not isinstance(start, Learned):
         return None if start is None else Given(start, where="start")
     if start.preprocessing is None or not start.preprocessing.is_identity:
@@ -175,7 +179,9 @@ def _digest(parts: Assembly, state: TrainingState, history: History) -> str:
     return str(parts.problem.comm.broadcast(run_digest(parts.problem, state, free_energies)))
 
 
-def _result(settings: LearningSettings, parts: Assembly, keeper: _Keeper, digest: str | None, ending: str) -> Learned:
+def _result(settings: LearningSettings, parts: Assembly, keeper: _Keeper, digest: str | None, ending: str) -> "Learned":
+    from prosper_ng.inference.learned import Learned
+
     columns = keeper.history.columns()
     assert keeper.params is not None, "at least one sweep is done"
     return Learned(
