@@ -108,14 +108,17 @@ def measured(model: Any, estep: Clusters, n_dimensions: int, block_rows: int) ->
     begun = time.process_time()
     maximization.update(Carried(params, totals, NamedArrays({})), total, 0, 0, Training().at(0))
     maximize = time.process_time() - begun
-    begun = time.process_time()
-    copied = params.zeros_like()
-    for parameter, axis in model.axes_by_value.items():
-        if parameter in params:
-            joined = np.ascontiguousarray(np.moveaxis(params[parameter], axis, 0))
-            copied[parameter] = np.moveaxis(joined, 0, axis)
-    copies = time.process_time() - begun
-    return Costs(*seconds / len(values), prepare, near, maximize, copies, len(total.buffer), len(params.buffer))
+    sizes = len(total.buffer), len(params.buffer)
+    return Costs(*seconds / len(values), prepare, near, maximize, copying(model, params), *sizes)
+
+
+def copying(model: Any, params: NamedArrays) -> float:
+    """Seconds for what a rank copies where M-steps are shared."""
+    begun, copied = time.process_time(), params.zeros_like()
+    for name, axis in model.axes_by_value.items():
+        if name in params:
+            copied[name] = np.moveaxis(np.ascontiguousarray(np.moveaxis(params[name], axis, 0)), 0, axis)
+    return time.process_time() - begun
 
 
 def lines(arguments: argparse.Namespace) -> Iterator[str]:
