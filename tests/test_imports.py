@@ -36,6 +36,16 @@ def test_a_configuration_is_checked_without_data_by_what_reads_configurations():
     found = imported(command("validate", "--no-data", FILE))
     assert found.isdisjoint(REST_OF_SCIPY + OF_PAGES_AND_SCHEMAS)
     assert found.isdisjoint({"scipy.linalg", "scipy.special", "h5py", "rich", "PIL", "numba.np.linalg"})
+    other_kinds = {
+        f"prosper_ng.{kind}" for kind in ("models.gsc", "models.sbn", "data.sources.csv", "observables.gamma")
+    }
+    assert found.isdisjoint(other_kinds), "kinds that are not named are not looked at"
+
+
+def test_a_rank_that_is_sent_its_configuration_reads_none_draws_nothing_and_answers_nothing():
+    found = imported("import prosper_ng.running.run")
+    assert found.isdisjoint({"pydantic", "matplotlib", "scipy.linalg", "prosper_ng.inference.learned"})
+    assert not {name for name in found if name.startswith(("prosper_ng.drawing.f", "prosper_ng.restoration"))}
 
 
 @pytest.mark.heavy
@@ -44,6 +54,8 @@ def test_a_run_without_pictures_imports_neither_what_compiles_nor_what_draws(tmp
     imported(command("run", FILE, *few, "--output", tmp_path / "compiles its kernels"))
     found = imported(command("run", FILE, *few, "--output", tmp_path / "run"))
     assert found.isdisjoint(OF_PAGES_AND_SCHEMAS)
-    assert found.isdisjoint({"scipy.ndimage", "scipy.stats", "scipy.io", "rich.progress"})
+    assert found.isdisjoint(
+        {"scipy.linalg", "scipy.special", "scipy.ndimage", "scipy.stats", "scipy.io", "rich.progress"}
+    )
     compiling = {"numba.misc.gdb_hook", "numba.np.polynomial.polynomial_core", "numba.typed.typeddict"}
     assert found.isdisjoint(compiling), "kernels that are kept are loaded without what compiles others"

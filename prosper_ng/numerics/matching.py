@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
+
+from prosper_ng.numerics.scipy_parts import optimize
 
 Floats = NDArray[np.float64]
 
@@ -54,14 +55,7 @@ def recovered(W_true: Floats, W_learned: Floats, threshold: float = 0.9, ignore_
 
 def _best_pairs(scores: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The rows and columns of the one-to-one matching with the largest sum of scores (H_true, H_learned)."""
-    if scores.size:
-        partners = scores.argmax(axis=1)
-        # Where all have their best, and no other as good, nothing is better; scipy.optimize takes longer to import than
-        # such a run takes to learn.
-        is_best = scores >= scores[np.arange(len(scores)), partners][:, None]
-        if len(np.unique(partners)) == len(partners) and np.count_nonzero(is_best) == len(scores):
-            return np.arange(len(scores)), partners
-    elements, partners = scipy.optimize.linear_sum_assignment(scores, maximize=True)
+    elements, partners = optimize("linear_sum_assignment")(scores, maximize=True)
     return elements, partners
 
 

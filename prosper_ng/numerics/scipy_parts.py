@@ -1,7 +1,7 @@
 """Functions of scipy without all that their packages import.
 
-`scipy.linalg` and `scipy.special` take a fifth of a second and the files of 160 modules, which a short run would wait
-for on each rank. What most runs need of them lies in three extension modules.
+`scipy.linalg`, `special` and `optimize` take a third of a second and the files of 160 modules and more, which a short
+run would wait for, on each rank. What most runs need of them lies in four extension modules.
 """
 
 import importlib
@@ -36,6 +36,12 @@ def blas(name: str) -> Callable[..., Any]:
 def special(name: str) -> Callable[..., Any]:
     """A function of `scipy.special`."""
     return _function(name, "scipy.special", "_special_ufuncs", "scipy.special")
+
+
+@cache
+def optimize(name: str) -> Callable[..., Any]:
+    """A function of `scipy.optimize`, such as `linear_sum_assignment`."""
+    return _function(name, "scipy.optimize", "_lsap", "scipy.optimize")
 
 
 def _function(name: str, package: str, part: str, public: str) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import prosper_ng
 from prosper_ng import plugins
+from prosper_ng.numerics.scipy_parts import lapack
 from prosper_ng.storage.status import now
 
 _PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "h5py", "mpi4py", "pydantic", "scikit-image", "matplotlib")
@@ -121,7 +122,7 @@ def n_cores() -> int:
 
 def blas() -> str:
     """The linear algebra libraries in use, with version, kernel and threads."""
-    importlib.import_module("scipy.linalg")  # which has one of its own, and may not have been needed yet
+    lapack("dpotrf")  # that of scipy, which has one of its own, and may not have been needed yet
     threadpool_info = importlib.import_module("threadpoolctl").threadpool_info
     libraries = sorted(
         f"{each['internal_api']} {each.get('version') or ''} {each.get('architecture') or ''}, "

@@ -57,3 +57,17 @@ def test_settings_that_are_no_text_are_one_sentence(tmp_path):
     said = drawing(tmp_path, "agg")
     assert said.startswith("pictures need matplotlib, which does not work here (UnicodeDecodeError: ")
     assert said.endswith("the one that MPLCONFIGDIR names, or install it anew")
+
+
+def test_a_command_has_matplotlib_without_its_docstrings_and_the_same_pictures(tmp_path):
+    pictures = []
+    for first in ("", "from prosper_ng.environment import be_command\nbe_command()\n"):
+        told = "from matplotlib import _docstring as d, lines\nprint(len(lines.Line2D.set.__doc__ or ''))"
+        kept = "\nassert d.Substitution.__call__.__module__ == d.__name__"
+        command = [sys.executable, "-c", f"{first}{DRAW}\n{told}{kept}"]
+        environment = os.environ | {"MPLBACKEND": "agg"}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=240)
+        assert done.returncode == 0, done.stderr
+        pictures.append((tmp_path / "a.png").read_bytes())
+        assert (int(done.stdout.split()[-1]) > 100) == (not first)
+    assert pictures[0] == pictures[1]
