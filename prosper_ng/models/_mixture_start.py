@@ -5,14 +5,14 @@ from numpy.typing import NDArray
 
 from prosper_ng.models.interface import Floats, Moments
 from prosper_ng.numerics.constraints import Interval
-from prosper_ng.numerics.seeding import spread_rows
+from prosper_ng.numerics.seeding import settles, spread_centers, spread_rows
 
 Ints = NDArray[np.int64]
 
 NONE: Ints = np.empty(0, np.int64)
 
-_PER_COMPONENT = 60
-"""Rows that are looked at for each component, as long as these are not too many."""
+_PER_COMPONENT, _TO_SETTLE = 60, 200
+"""Rows that are looked at for each component, as long as these are not too many; and where centers settle."""
 _FEW, _MANY = 20_000, 200_000
 """As many are looked at even if components are few; more only for the sake of `_LEAST` for each component."""
 _LEAST = 10
@@ -24,7 +24,8 @@ _LEAST_NOISE = 0.01
 
 def n_examples(n_components: int, n_rows: int) -> int:
     """Rows to choose the first components from."""
-    wanted = min(max(_PER_COMPONENT * n_components, _FEW), _MANY)
+    each = _TO_SETTLE if settles(n_components) else _PER_COMPONENT
+    wanted = min(max(each * n_components, _FEW), _MANY)
     return min(n_rows, max(wanted, _LEAST * n_components))
 
 
@@ -51,9 +52,13 @@ def first_components(
     if len(moments.elements):
         W = moments.elements
     else:
-        others = spread_rows(scaled, min(n_others, len(rows)), rng, counts) if n_others else NONE
-        more = _noise(moments, spreads, n_others - len(others), rng)
-        W = np.concatenate([moments.labeled[first] if len(first) else rows[:0], rows[others], more])
+        n_own = min(n_others, len(rows))
+        if settles(n_own):
+            own = moments.mean + spreads * spread_centers(scaled, n_own, rng, counts)
+        else:
+            own = rows[spread_rows(scaled, n_own, rng, counts) if n_own else NONE]
+        more = _noise(moments, spreads, n_others - n_own, rng)
+        W = np.concatenate([moments.labeled[first] if len(first) else rows[:0], own, more])
     left = _left_by(scaled[:_MEASURED], counts[:_MEASURED], (W - moments.mean) / spreads)
     squares = left * np.square(spreads)
     if np.isfinite(mean.low):

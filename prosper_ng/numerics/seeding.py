@@ -12,8 +12,9 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from prosper_ng.kernels import inner_kernel, kernel
-from prosper_ng.numerics.vectors import LANES, load, minus, padded, sum_of_lanes, times
+from prosper_ng.kernels import kernel
+from prosper_ng.numerics.settling import settled, square_below
+from prosper_ng.numerics.vectors import LANES, padded
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -22,6 +23,10 @@ _MOST_DISTANCES = 1 << 30
 """Without cells."""
 _FEW_DISTANCES = 1 << 28
 """So cheap that more draws are held against each other."""
+_SETTLING = 512, 1 << 14
+"""From how many centers on, and to how many, they are improved by sweeps."""
+_TRIALS = 3
+"""Draws of which one is taken, where sweeps follow."""
 
 
 def spread_rows(rows: Floats, n_seeds: int, rng: np.random.Generator, counts: Floats | None = None) -> Ints:
@@ -31,26 +36,47 @@ def spread_rows(rows: Floats, n_seeds: int, rng: np.random.Generator, counts: Fl
     each counts.
     """
     counts = np.ones(len(rows)) if counts is None else counts
-    whole = np.zeros((len(rows), padded(rows.shape[1])))
-    whole[:, : rows.shape[1]] = _turned(rows)
-    table = np.ascontiguousarray(whole.reshape(len(rows), -1, LANES).swapaxes(0, 1))
+    table = _pieces(rows @ _turn(rows))
     # Those of the paper, or three times as many where they are cheap, which saves restarts.
     n_trials = 2 + int(np.log(n_seeds))
     n_distances = n_trials * n_seeds * len(rows)
     if n_distances > _MOST_DISTANCES:
-        return _seeds_in_cells(table, counts, n_seeds, n_trials, rng)
+        return _seeds_in_cells(table, counts, n_seeds, n_trials, rng)[0]
     n_trials = 3 * n_trials if 3 * n_distances <= _FEW_DISTANCES else n_trials
     return _seeds(table, counts, n_seeds, n_trials, rng)[0]
 
 
-def _turned(rows: Floats) -> Floats:
-    """Rows (R, D) at the same distances, most of which the first entries show."""
+def spread_centers(rows: Floats, n_centers: int, rng: np.random.Generator, counts: Floats | None = None) -> Floats:
+    """(n_centers, D) what rows of (R, D) that are far from each other settle to as centers, where it `settles`."""
+    counts, turn = np.ones(len(rows)) if counts is None else counts, _turn(rows)
+    table = _pieces(rows @ turn)
+    seeds, nearest = _seeds_in_cells(table, counts, n_centers, _TRIALS, rng)
+    centers = settled(table, counts, np.ascontiguousarray(table[:, seeds]), nearest, rng)
+    return np.asarray(centers.swapaxes(0, 1).reshape(n_centers, -1)[:, : rows.shape[1]] @ turn.T)
+
+
+def settles(n_centers: int) -> bool:
+    """Whether so many are improved by sweeps: fewer start well without, and for more all of them are not compared."""
+    return _SETTLING[0] <= n_centers <= _SETTLING[1]
+
+
+def _turn(rows: Floats) -> Floats:
+    """(D, D) a rotation after which the first entries of rows (R, D) show most of their distances."""
     centered = rows - rows.mean(axis=0)
     with np.errstate(all="ignore"):
         second = centered.T @ centered
     if not np.isfinite(second).all():
-        return rows
-    return np.asarray(centered @ scipy.linalg.eigh(second)[1][:, ::-1])
+        return np.eye(rows.shape[1])
+    return np.asarray(scipy.linalg.eigh(second)[1][:, ::-1])
+
+
+def _pieces(rows: Floats) -> Floats:
+    """Rows (R, D) in pieces (P, R, LANES)."""
+    table = np.zeros((padded(rows.shape[1]) // LANES, len(rows), LANES))
+    for piece, own in enumerate(table):
+        part = rows[:, piece * LANES : (piece + 1) * LANES]
+        own[:, : part.shape[1]] = part
+    return table
 
 
 def _seeds(
@@ -65,20 +91,22 @@ def _seeds(
 
 def _seeds_in_cells(
     table: Floats, counts: Floats, n_seeds: int, n_trials: int, rng: np.random.Generator
-) -> Ints:  # fmt: skip
-    """Seeds (C,), some in each of about sqrt(C) / 2 cells."""
+) -> tuple[Ints, Ints]:
+    """Seeds (C,), some in each of about sqrt(C) / 2 cells; for each row which seed of its own cell is nearest."""
     n_first = max(1, round(np.sqrt(n_seeds) / 2))
     _, cell, squares = _seeds(table, counts, n_first, n_trials, rng)
     n_cells = int(cell.max()) + 1
     shares: Floats = np.bincount(cell, counts * squares, n_cells).astype(np.float64)
     sizes = np.bincount(cell, minlength=n_cells).astype(np.int64)
-    found = []
-    for place, number in enumerate(_divided(n_seeds, shares, sizes)):
+    numbers = _divided(n_seeds, shares, sizes)
+    # Rows of cells without a seed are led to any, for whoever looks further.
+    found, nearest, n_found = [], np.zeros(len(cell), np.int64), 0
+    for place in np.flatnonzero(numbers):
         own = np.flatnonzero(cell == place)
-        if number:
-            among = np.ascontiguousarray(table[:, own]), counts[own]
-            found.append(own[_seeds(*among, int(number), n_trials, rng)[0]])
-    return np.concatenate(found)
+        chosen, near, _ = _seeds(np.ascontiguousarray(table[:, own]), counts[own], int(numbers[place]), n_trials, rng)
+        nearest[own], n_found = near + n_found, n_found + len(chosen)
+        found.append(own[chosen])
+    return np.concatenate(found), nearest
 
 
 def _divided(number: int, shares: Floats, sizes: Ints) -> Ints:
@@ -89,18 +117,6 @@ def _divided(number: int, shares: Floats, sizes: Ints) -> Ints:
         open_ = np.flatnonzero(counts < sizes)
         counts[open_[np.argsort((counts - wanted)[open_], kind="stable")[:left]]] += 1
     return counts
-
-
-@inner_kernel(error_model="numpy")
-def _square_below(pieces: Any, i: int, j: int, most: float) -> float:
-    """The squared distance of two rows; `most` where it is not below that, which shows early for most rows."""
-    total = 0.0
-    for piece in range(pieces.shape[0]):
-        difference = minus(load(pieces, piece, i), load(pieces, piece, j))
-        total += sum_of_lanes(times(difference, difference))
-        if total >= most:
-            return most
-    return total
 
 
 @kernel(error_model="numpy")
@@ -114,7 +130,7 @@ def _choose(pieces: Any, counts: Any, draws: Any, chosen: Any, nearest: Any, squ
     sums = np.cumsum(counts)
     chosen[0] = min(np.searchsorted(sums, draws[0, 0] * sums[-1], side="right"), n_rows - 1)
     for n in range(n_rows):
-        squares[n], nearest[n] = _square_below(pieces, n, chosen[0], np.inf), 0
+        squares[n], nearest[n] = square_below(pieces, n, pieces, chosen[0], np.inf), 0
     for c in range(1, n_seeds):
         sums, most = np.cumsum(counts * squares), -1.0
         for t in range(n_trials):
@@ -123,16 +139,16 @@ def _choose(pieces: Any, counts: Any, draws: Any, chosen: Any, nearest: Any, squ
             else:
                 place = np.int64(draws[c, t] * n_rows)
             for before in range(c):
-                apart[before] = 0.25 * _square_below(pieces, place, chosen[before], np.inf)
+                apart[before] = 0.25 * square_below(pieces, place, pieces, chosen[before], np.inf)
             gain = 0.0
             for n in range(n_rows):
                 if apart[nearest[n]] < squares[n]:
-                    gain += counts[n] * (squares[n] - _square_below(pieces, n, place, squares[n]))
+                    gain += counts[n] * (squares[n] - square_below(pieces, n, pieces, place, squares[n]))
             if gain > most:
                 most, chosen[c] = gain, place
                 best, apart = apart, best
         for n in range(n_rows):
             if best[nearest[n]] < squares[n]:
-                square = _square_below(pieces, n, chosen[c], squares[n])
+                square = square_below(pieces, n, pieces, chosen[c], squares[n])
                 if square < squares[n]:
                     squares[n], nearest[n] = square, c
