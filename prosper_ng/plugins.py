@@ -139,6 +139,9 @@ class Kinds(UserDict[str, Any]):
     def __len__(self) -> int:
         return len(self._complete())
 
+    def __or__(self, others: Mapping[str, Any]) -> dict[str, Any]:  # type: ignore[override]
+        return dict(self._complete()) | dict(others)
+
     def _complete(self) -> dict[str, Any]:
         if self._waiting:
             for kind in sorted(self._waiting):
