@@ -118,6 +118,12 @@ def _of_size(case: Case) -> Iterator[str]:
             f"the data have {n_rows} rows for {number} {counted.word}: each row can be explained by a {one} of its "
             f"own, noise included; choose fewer {counted.word} than rows (model.{counted.field})"
         )
+    n_factors = getattr(case.model, "n_factors", 0)
+    if n_factors >= D:
+        yield (
+            f"{n_factors} factors explain rows of {D} values: as many as there are columns can make any covariance, so "
+            f"noise and factors cannot be told apart; choose fewer than {D} (model.n_factors)"
+        )
     if case.covariance is not None and n_rows <= D:
         yield (
             f"the data have {n_rows} rows of {D} values, too few to estimate a covariance of the noise of {D} x {D} "

@@ -259,3 +259,10 @@ def test_many_components_are_learned_from_a_few_of_each_row():
     some = learned(values, 10, "clusters", n_components=1000, n_factors=3)
     assert some.history["free_energy"][-1] == pytest.approx(whole[-1], rel=0.02)
     assert some.history["n_evaluated"][-1] < 0.06 * 1000
+
+
+@pytest.mark.parametrize(("n_factors", "n_said"), [(4, 1), (3, 0)])
+def test_factors_as_many_as_columns_are_doubtful(n_factors, n_said, recwarn):
+    rows = np.random.default_rng(0).standard_normal((60, 4))
+    prosper_ng.learn(rows, Mfa(n_components=2, n_factors=n_factors), training={"n_sweeps": 1}, progress=False)
+    assert sum("4 factors explain rows of 4 values: " in str(each.message) for each in recwarn) == n_said
