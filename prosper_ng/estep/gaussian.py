@@ -7,7 +7,8 @@ import numpy as np
 from prosper_ng.components import component
 from prosper_ng.estep.defaults import EStepDefaults
 from prosper_ng.estep.interface import RowArrays, RowState, Target
-from prosper_ng.models.capabilities import FitsGaussians, GaussianPosterior
+from prosper_ng.latents.posterior import GaussianPosterior
+from prosper_ng.models.capabilities import FitsGaussians
 
 
 @component

@@ -19,9 +19,8 @@ from prosper_ng.inference.inference import Inference, Options, Summarize, infer
 from prosper_ng.inference.labeled import posterior_dataset, reconstruction_dataset
 from prosper_ng.inference.local_rows import LocalRows, rows_in_hand
 from prosper_ng.inference.samples import made, require_sampling
-from prosper_ng.inference.summary import Summary, decoded, summarize
-from prosper_ng.latents.posterior import TruncatedPosterior
-from prosper_ng.models.capabilities import Reconstructs, offers
+from prosper_ng.inference.summary import Summary, decoded, of_gaussians, summarize
+from prosper_ng.models.capabilities import FitsGaussians, Reconstructs, offers
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.threads import one_blas_thread
 from prosper_ng.parallel.together import require_one_of, together
@@ -36,7 +35,7 @@ class Posterior(NamedTuple):
     """The posterior of each of n rows over the states that were looked at."""
 
     states: NDArray[Any]
-    """(n, k, H) the k best states of each row, best first, as values of the latents."""
+    """(n, k, H) the k best states of each row, best first, as values of the latents; k is 0 where these are real."""
     probabilities: Floats
     """(n, k) their posterior probabilities, normalized over all states that were looked at."""
     log_joints: Floats
@@ -53,6 +52,8 @@ class Posterior(NamedTuple):
     """(n,) whether something hints at a better state; False proves nothing where `certain` is False."""
     unimproved: NDArray[np.int32]
     """(n,) for how many sweeps, or neighborhoods of states, the best state has not improved."""
+    deviations: Floats | None = None
+    """(n, H) posterior standard deviations of latents that are real numbers."""
 
     def __repr__(self) -> str:
         """The shapes."""
@@ -86,6 +87,8 @@ def shapes_of(told: Any) -> str:
     """Names, shapes and types of the arrays in a named tuple, on one line."""
     found = []
     for name, value in zip(told._fields, told, strict=True):
+        if value is None:
+            continue
         each = value.items() if isinstance(value, dict) else [(None, value)]
         said = [f"{'' if key is None else f'{key}: '}{array.shape} {array.dtype}" for key, array in each]
         found.append(f"{name}={{{', '.join(said)}}}" if isinstance(value, dict) else f"{name}={said[0]}")
@@ -107,18 +110,21 @@ class Asked(NamedTuple):
 def posterior(known: "Learned", asked: Asked, top_k: int) -> Posterior:
     """The posterior of each row; see `Learned.posterior`."""
     _require_count("top_k", top_k)
-    found = _found(known, asked, lambda inference: keeping(inference, top_k))
+    found, space = _found(known, asked, lambda inference: keeping(inference, top_k)), known.model.space
     others = {name.removeprefix("means_"): values for name, values in found.items() if name.startswith("means_")}
+    none = np.empty((len(found["free_energy"]), 0))
+    states = decoded(space, found["states"]) if "states" in found else np.empty((*none.shape, space.n_latents))
     return Posterior(
-        decoded(known.model.space, found["states"]), found["probabilities"], found["log_joints"], found.get("means"),
-        others, found["free_energy"], found["certain"] != 0, found["unsettled"] != 0, found["unimproved"],
+        states, found.get("probabilities", none), found.get("log_joints", none), found.get("means"), others,
+        found["free_energy"], found["certain"] != 0, found["unsettled"] != 0, found["unimproved"],
+        found.get("deviations"),
     )  # fmt: skip
 
 
 def free_energy(known: "Learned", asked: Asked) -> Floats:
     """(n,) free energies; see `Learned.free_energy`."""
 
-    def summarized(target: Target, found: Found, posterior: TruncatedPosterior) -> Summary:
+    def summarized(target: Target, found: Found | None, posterior: Any) -> Summary:
         return {"free_energy": posterior.free_energy}
 
     return np.asarray(_found(known, asked, lambda _: summarized)["free_energy"])
@@ -196,7 +202,7 @@ def _require_count(name: str, number: int) -> None:
 
 def require_prediction(known: "Learned") -> None:
     """Raise UserError where the model cannot predict data."""
-    if not offers(known.model, Reconstructs):
+    if not (offers(known.model, Reconstructs) or offers(known.model, FitsGaussians)):
         raise UserError(f"model {kind_of(known.model)} cannot predict data")
 
 
@@ -219,14 +225,18 @@ def in_units_of_data(known: "Learned", rows: LocalRows, prediction: Floats) -> F
 def keeping(inference: Inference, n_best: int) -> Summarize:
     """What keeps the `n_best` best states of each row, or all where the E-step has fewer."""
 
-    def summarized(target: Target, found: Found, posterior: TruncatedPosterior) -> Summary:
+    def summarized(target: Target, found: Found | None, posterior: Any) -> Summary:
+        if found is None:
+            return of_gaussians(posterior)
         return summarize(target, found, posterior, min(n_best, inference.n_states))
 
     return summarized
 
 
-def predicting(target: Target, found: Found, posterior: TruncatedPosterior) -> Summary:
+def predicting(target: Target, found: Found | None, posterior: Any) -> Summary:
     """The posterior predictive mean of each row, as many rows at a time as a product of rows apart sees."""
+    if found is None:
+        return {"prediction": posterior.reconstruct(), "free_energy": posterior.free_energy}
     model = cast(Reconstructs, target.model)
 
     def predicted(of: Target, rows: NDArray[np.int64]) -> Floats:

@@ -4,7 +4,7 @@ Only where all states were looked at is the best one certain. Elsewhere there is
 the best state has not improved, and whether anything hints at a better one.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,8 @@ class Effort(NamedTuple):
 class Explored(NamedTuple):
     """The states of some rows, and how sure it is that the best one is among them."""
 
-    found: Found
+    found: Any
+    """`Found`; None of posteriors that are no sums over states."""
     certain: NDArray[np.bool_]
     """(n,) whether all states were looked at."""
     unsettled: NDArray[np.bool_]
@@ -65,6 +66,12 @@ class Explored(NamedTuple):
     """(n,) whether an adaptive inference looks at the row again, harder."""
     states: RowArrays
     """What a higher effort goes on from: `codes` and `log_joint` of the states."""
+
+    @classmethod
+    def of_none(cls, n_rows: int) -> "Explored":
+        """Of rows whose latents have no states: none was looked at, and there is none to look for."""
+        no = np.zeros(n_rows, bool)
+        return cls(None, no, no, np.zeros(n_rows, np.int32), no, {})
 
 
 def harder(effort: Effort, space: StateSpace) -> Effort | None:

@@ -41,6 +41,7 @@ _MEANINGS = {
     "probabilities": "(N, k) their posterior probabilities, normalized over all states that were looked at",
     "log_joints": "(N, k) their log p(s, y), constants included",
     "means": "(N, H) posterior means of the latents",
+    "deviations": "(N, H) posterior standard deviations of the latents",
     "labels": "(N,) the most probable component of each row",
     "free_energy": "(N,) log of the sum of p(s, y) over the states that were looked at: a lower bound of log p(y)",
     "n_widened": "(N,) how many times a row was looked at harder",
@@ -74,10 +75,12 @@ def write_inference(
         results.require_fit(main, (rows.dataset.n_rows, *sides), dtype)
         inference = Inference(known, options)
         inferred = infer(inference, rows, keeping(inference, n_best), states_of_run(inference, run.path, wanted, rows))
-        k, space = inferred.local["states"].shape[1], known.model.space
+        space, states = known.model.space, inferred.local.get("states")
+        k = 0 if states is None else states.shape[1]
         results.set_attributes({"format": INFERENCE_FORMAT, "format_version": FORMAT_VERSION, "n_best": k})
         _put_common(results, known, options, rows, inferred)
-        results.put("alphabet", space.values, "(K,) the values of a latent")
+        if k:
+            results.put("alphabet", space.values, "(K,) the values of a latent")
         for name, values in inferred.local.items():
             if name == "states":
                 shape = (rows.dataset.n_rows, k, space.n_latents)

@@ -15,7 +15,7 @@ from prosper_ng.estep.row_by_row import keys_of, target_apart
 from prosper_ng.inference.effort import MOST_DOUBLINGS, Effort, Explored, explore, harder
 from prosper_ng.inference.local_rows import LocalRows
 from prosper_ng.inference.summary import Summary
-from prosper_ng.latents.posterior import TruncatedPosterior, truncated_posterior
+from prosper_ng.latents.posterior import truncated_posterior
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.exact_sum import ExactSum
@@ -23,13 +23,17 @@ from prosper_ng.parallel.failure import collectively
 from prosper_ng.parallel.warm_up import warm_up
 from prosper_ng.storage.provenance import as_json
 from prosper_ng.training.data_selection import batch_of
+from prosper_ng.training.visits import activity_of
 
 if TYPE_CHECKING:
     from prosper_ng.inference.learned import Learned
 
 Indices = NDArray[np.int64]
-Summarize = Callable[[Target, Found, TruncatedPosterior], Summary]
-"""What is to be kept of some rows: arrays (n, ...) by name, with `free_energy` (n,) among them."""
+Summarize = Callable[[Target, Found | None, Any], Summary]
+"""What is to be kept of some rows: arrays (n, ...) by name, with `free_energy` (n,) among them.
+
+It sees the states that were found and their `TruncatedPosterior`; or none and another posterior, such as Gaussians.
+"""
 
 _PIECE_BYTES = 1 << 27
 """Of the states, log joints and weights of the rows that are worked on together."""
@@ -88,22 +92,24 @@ class Inference:
     def __init__(self, known: "Learned", options: Options) -> None:
         """Compute nothing yet, because that may compile kernels.
 
-        Raises UserError where the E-step cannot serve the model, or lists no states.
+        Raises UserError where the E-step cannot serve the model, or has no effort to raise.
         """
         self.known, self.options, self.model = known, options, known.model
         self.estep = known.chosen_estep.estep
         self.estep.check(self.model)
-        if not self.estep.lists_states:
+        if options.adaptive and not self.estep.lists_states:
             raise UserError(
-                f"estep {kind_of(self.estep)} lists no states of a row, which is what inference tells of; choose one "
-                "that does"
+                f"an adaptive inference looks harder for better states, and estep {kind_of(self.estep)} lists none: "
+                "what it finds of a row is its best at once; leave adaptive out"
             )
         self._efforts: list[Effort | None] = [Effort(self.estep, options.n_sweeps)]
         self._guides: dict[int, Any] = {}
 
     @property
     def row_state(self) -> RowState:
-        """What the E-step keeps of each row; it can go on from that."""
+        """What the E-step keeps of each row and goes on from; nothing where that would change no more than rounding."""
+        if not self.estep.lists_states:
+            return {}
         return row_state_of(self.estep, self.model, self.known.n_observed)
 
     @property
@@ -117,7 +123,7 @@ class Inference:
 
     @cached_property
     def _activity(self) -> Floats:
-        return self.model.activity(self.known.params)
+        return activity_of(self.model, self.known.params)
 
     def of_rows(self, rows: Indices, values: Floats, summarize: Summarize, before: RowArrays | None = None) -> Summary:
         """What `summarize` says of rows with values (n, D), NaN where missing; `rows` (n,) are their names in errors.
@@ -182,11 +188,17 @@ class Inference:
         assert effort is not None
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is an error below
             target = target_apart(self.model, self._prepared, batch_of(keys, values), self._activity)
-            explored = explore(effort, target._replace(guide=self._guide(level)), self.known.seed, before)
-        return explored, self._summary(rows, target, explored, level, summarize)
+            posterior: Any
+            if effort.estep.lists_states:
+                explored = explore(effort, target._replace(guide=self._guide(level)), self.known.seed, before)
+                posterior = truncated_posterior(explored.found.log_joint)
+            else:
+                explored, posterior = Explored.of_none(len(rows)), effort.estep.posterior(target)
+        return explored, self._summary(rows, target, explored, posterior, level, summarize)
 
-    def _summary(self, rows: Indices, target: Target, explored: Explored, level: int, summarize: Summarize) -> Summary:
-        posterior = truncated_posterior(explored.found.log_joint)
+    def _summary(
+        self, rows: Indices, target: Target, explored: Explored, posterior: Any, level: int, summarize: Summarize
+    ) -> Summary:
         if not np.isfinite(posterior.free_energy).all():
             place = int(np.argmin(np.isfinite(posterior.free_energy)))
             row, largest = int(rows[place]), float(np.nanmax(np.abs(target.batch.values[place]), initial=0.0))
@@ -218,8 +230,11 @@ class Inference:
 
     def _pieces(self, incomplete: NDArray[np.bool_], level: int) -> Iterator[Indices]:
         """Rows that are worked on together: as many as fit into the memory set aside for them."""
-        state_bytes = 8 * (self.model.space.words + 3)
-        n_together = max(1, _PIECE_BYTES // (self._states_of(level) * state_bytes))
+        if self.estep.lists_states:
+            row_bytes = self._states_of(level) * 8 * (self.model.space.words + 3)
+        else:
+            row_bytes = self.estep.working_bytes(self.model)
+        n_together = max(1, _PIECE_BYTES // row_bytes)
         for alike in (np.flatnonzero(~incomplete), np.flatnonzero(incomplete)):
             for start in range(0, len(alike), n_together):
                 yield alike[start : start + n_together]

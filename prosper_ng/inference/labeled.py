@@ -57,6 +57,8 @@ def posterior_dataset(found: "Posterior") -> Any:
     }
     if found.means is not None:
         values["means"] = (("row", "H"), found.means)
+    if found.deviations is not None:
+        values["deviations"] = (("row", "H"), found.deviations)
     for name, means in found.other_means.items():
         is_of_latents = found.means is not None and means.shape[1:] == found.means.shape[1:]
         own = ("H",) if is_of_latents else axes.unknown(f"means_{name}", means.ndim)[1:]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from prosper_ng.data.preprocessing import Preprocessing
 from prosper_ng.errors import NumericalError, UserError
 from prosper_ng.estep.interface import Floats
 from prosper_ng.inference.local_rows import unknown_whitening
-from prosper_ng.inference.summary import UNKNOWN
+from prosper_ng.inference.summary import UNKNOWN, values_of
 from prosper_ng.models.axes import axes_of
 from prosper_ng.models.capabilities import Samples, offers
 from prosper_ng.numerics.random_streams import Stream, stream
@@ -117,24 +117,23 @@ def _made(
     starts = [min(share * BLOCK_ROWS, blocks.n_rows) for share in shares]
     n_rows = starts[comm.rank + 1] - starts[comm.rank]
     space = known.model.space
-    alphabet = space.values.astype(space.state_type)
-    values, states = np.empty((n_rows, known.n_observed)), np.empty((n_rows, space.n_latents), alphabet.dtype)
+    values, states = np.empty((n_rows, known.n_observed)), np.empty((n_rows, space.n_latents), space.state_type)
     with collectively(comm, "generating data"):
         for block in range(shares[comm.rank], shares[comm.rank + 1]):
-            rows, indices = _block(known, streams, block)
+            rows, drawn = _block(known, streams, block)
             rows = known.preprocessing.undo(rows) if known.preprocessing is not None else rows
             place = slice(blocks.rows(block).start - starts[comm.rank], blocks.rows(block).stop - starts[comm.rank])
             n_kept = len(blocks.rows(block))
-            values[place], states[place] = rows[:n_kept], alphabet[indices[:n_kept]]
+            values[place], states[place] = rows[:n_kept], values_of(space, drawn[:n_kept])
     values[:, known.never_observed] = np.nan
     return starts, values, states
 
 
-def _block(known: "Learned", streams: Stream, block: int) -> tuple[Floats, NDArray[np.int64]]:
-    """All rows of a block, and the alphabet indices of their states."""
+def _block(known: "Learned", streams: Stream, block: int) -> tuple[Floats, NDArray[Any]]:
+    """All rows of a block, and the latents that made them, by their indices in the alphabet where there is one."""
     model = cast(Samples, known.model)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is an error below
-        rows, indices = model.sample(known.params, BLOCK_ROWS, streams.generator(block))
+        rows, drawn = model.sample(known.params, BLOCK_ROWS, streams.generator(block))
     if not np.isfinite(rows).all():
         raise NumericalError(f"model {kind_of(known.model)} generates rows that are not finite from these parameters")
-    return rows, indices
+    return rows, drawn

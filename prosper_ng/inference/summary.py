@@ -1,4 +1,4 @@
-"""What a truncated posterior says of each row."""
+"""What a posterior says of each row."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from prosper_ng.estep.interface import Floats, Found, Target
 from prosper_ng.latents.index_space import StateSpace
 from prosper_ng.latents.moments import mean_states
-from prosper_ng.latents.posterior import TruncatedPosterior
+from prosper_ng.latents.posterior import GaussianPosterior, TruncatedPosterior
+from prosper_ng.latents.real_space import RealSpace
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models.capabilities import PosteriorMeans, offers
 from prosper_ng.numerics.extremes import fill_largest
@@ -52,6 +53,16 @@ def _of_latents(space: Any, codes: NDArray[np.uint64], weights: Floats, best: ND
     return {"labels": labels.astype(space.state_type)}
 
 
+def of_gaussians(posterior: GaussianPosterior) -> Summary:
+    """Means and standard deviations of latents that are real numbers, and free energies."""
+    return {"means": posterior.nu, "deviations": posterior.tau, "free_energy": posterior.free_energy}
+
+
 def decoded(space: StateSpace, codes: NDArray[np.uint64]) -> NDArray[Any]:
     """The values (..., H) of packed states (..., words)."""
-    return space.values.astype(space.state_type)[space.decode(codes)]
+    return values_of(space, space.decode(codes))
+
+
+def values_of(space: StateSpace | RealSpace, drawn: NDArray[Any]) -> NDArray[Any]:
+    """The values (..., H) of latents, given by their indices in the alphabet where there is one."""
+    return drawn if isinstance(space, RealSpace) else space.values.astype(space.state_type)[drawn]

@@ -68,6 +68,20 @@ class Posterior(Protocol):
         ...
 
 
+class GaussianPosterior(Posterior, Protocol):
+    """q_n that are Gaussians over real-valued latents; the free energies are lower bounds."""
+
+    @property
+    def nu(self) -> Floats:
+        """(n, H) means."""
+        ...
+
+    @property
+    def tau(self) -> Floats:
+        """(n, H) standard deviations."""
+        ...
+
+
 NEGLIGIBLE = 1e-15
 """Weights that together are below this share of the whole are set to zero: they would change no digit of it."""
 

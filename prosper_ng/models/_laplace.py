@@ -7,7 +7,7 @@ a row gives to the free energy is up to a constant
 
 which is concave in nu and the Cholesky factor of the covariance (Challis and Barber, JMLR 2013), so that it has one
 maximum. There c_h = 2 N(0; nu_h, tau_h²) / lambda_h with tau_h² = (P⁻¹)_hh, so that a step towards this, which is one
-along the natural gradient, and Newton's in nu share an inverse. A step that lowers F is halved until it does not.
+along the natural gradient, and Newton's in nu share a factor. A step that lowers F is halved until it does not.
 """
 
 from math import erf, exp, log, pi, sqrt
@@ -21,10 +21,10 @@ from prosper_ng.kernels import inner_kernel, kernel
 Floats = NDArray[np.float64]
 
 _ROOT_HALF, _ROOT_2_OVER_PI = sqrt(0.5), sqrt(2.0 / pi)
-_LEAST_CURVATURE = 1e-8
-"""Share of what else is known of a latent: less changes no digit of F, and leaves P too few digits for its inverse."""
-_CONVERGED = 1e-12
-"""Gain, as a share of F, at which a row is done."""
+_LEAST_CURVATURE = 1e-11
+"""Share of what else is known of a latent: less changes no digit of F, and leaves P too few digits for its factor."""
+_CONVERGED, _ROUNDING = 1e-12, 1e-14
+"""Gains at which a row is done: in nats, and as a share of F."""
 _MOST_STEPS, _MOST_HALVINGS = 200, 40
 
 
@@ -62,7 +62,7 @@ def fit_rows(
     `vary` off, no step is made.
     """
     H, most, n_looked = b.shape[1], _MOST_STEPS if vary else 0, 0
-    own, P, work = np.empty((H, H)), np.empty((H, H)), np.empty((6, H))
+    own, L, inverse, work = np.empty((H, H)), np.empty((H, H)), np.empty((H, H)), np.empty((6, H))
     for n in range(b.shape[0]):
         G = gram
         if observed.shape[0] > 0:
@@ -72,17 +72,22 @@ def fit_rows(
             if tau[n, h] == 0.0:
                 tau[n, h] = 1.0 / sqrt(G[h, h] + rates[h] * rates[h])
         if correlated:
-            n_looked += _climb(b[n], G, rates, most, nu[n], tau[n], c[n], P, work)
-            log_determinant[n] = _inverse(G, c[n], P, work[0])
+            n_looked += _climb(b[n], G, rates, most, nu[n], tau[n], c[n], L, inverse, work)
+            log_determinant[n] = _factorize(G, c[n], L, inverse, tau[n])
         else:
             n_looked += _climb_by_coordinates(b[n], G, rates, most, nu[n], tau[n], work[0])
-            log_determinant[n] = _inverse_of_diagonal(G, tau[n], c[n], P)
+            log_determinant[n] = 0.0
         _product(G, nu[n], work[0])
         explained[n] = 0.0
         for h in range(H):
-            tau[n, h] = sqrt(P[h, h])
+            variance = tau[n, h] * tau[n, h]
             magnitude[n, h] = _magnitude(nu[n, h], tau[n, h])
-            explained[n] += nu[n, h] * (b[n, h] - 0.5 * work[0, h]) - 0.5 * (1.0 - c[n, h] * P[h, h])
+            explained[n] += nu[n, h] * (b[n, h] - 0.5 * work[0, h])
+            if correlated:
+                explained[n] -= 0.5 * (1.0 - c[n, h] * variance)
+            else:
+                explained[n] -= 0.5 * G[h, h] * variance
+                log_determinant[n] -= log(variance)
     return n_looked
 
 
@@ -91,53 +96,46 @@ def add_covariances(
     nu: Any, tau: Any, c: Any, gram: Any, elements: Any, W: Any, observed: Any, correlated: bool, second: Any, y_z: Any,
     y_y: Any,
 ) -> None:  # fmt: skip
-    """Add <z zᵀ> less that of the means, packed, and what entries that were not observed are expected to add, (D, H) to
-    <y zᵀ> and (D,) to <y²> but for the noise."""
-    H, place = nu.shape[1], 0
-    own, P, work = np.empty((H, H)), np.empty((H, H)), np.empty((2, H))
+    """Add covariances to <z zᵀ>, packed, and what entries that were not observed are expected to add, (D, H) to <y zᵀ>
+    and (D,) to <y²> but for the noise."""
+    H = nu.shape[1]
+    own, L, inverse, work = np.empty((H, H)), np.empty((H, H)), np.zeros((H, H)), np.empty((2, H))
     for n in range(nu.shape[0]):
-        G = gram
-        if observed.shape[0] > 0:
-            _fill_gram(elements, observed[n], own)
-            G = own
         if correlated:
-            _inverse(G, c[n], P, work[0])
+            G = gram
+            if observed.shape[0] > 0:
+                _fill_gram(elements, observed[n], own)
+                G = own
+            _factorize(G, c[n], L, inverse, work[0])
         else:
-            _inverse_of_diagonal(G, tau[n], c[n], P)
-        place = 0
-        for h in range(H):
-            for k in range(h + 1):
-                second[place + k] += P[h, k]
-            place += h + 1
+            for h in range(H):
+                inverse[h, h] = tau[n, h]
+        # The covariance is that of independent variables, of which the rows of the inverse factor are made.
+        for i in range(H):
+            place = 0
+            for h in range(i + 1):
+                for k in range(h + 1):
+                    second[place + k] += inverse[i, h] * inverse[i, k]
+                place += h + 1
         if observed.shape[0] > 0:
             for d in range(W.shape[0]):
                 if not observed[n, d]:
-                    _add_hidden(W[d], nu[n], P, work[0], y_z[d], y_y[d : d + 1])
+                    _add_hidden(W[d], nu[n], inverse, work[0], work[1], y_z[d], y_y[d : d + 1])
 
 
 @inner_kernel(error_model="numpy")
-def _add_hidden(w: Any, nu: Any, P: Any, column: Any, y_z: Any, y_y: Any) -> None:
-    mean = 0.0
+def _add_hidden(w: Any, nu: Any, inverse: Any, white: Any, column: Any, y_z: Any, y_y: Any) -> None:
+    mean = _inner(w, nu)
     for h in range(w.shape[0]):
-        mean += w[h] * nu[h]
-    _product(P, w, column)
+        column[h] = 0.0
+    for i in range(w.shape[0]):
+        white[i] = _inner(inverse[i, : i + 1], w[: i + 1])
+        y_y[0] += white[i] * white[i]
+        for h in range(i + 1):
+            column[h] += inverse[i, h] * white[i]
     y_y[0] += mean * mean
     for h in range(w.shape[0]):
         y_z[h] += mean * nu[h] + column[h]
-        y_y[0] += w[h] * column[h]
-
-
-@inner_kernel(error_model="numpy")
-def _inverse_of_diagonal(G: Any, tau: Any, c: Any, P: Any) -> float:
-    """The same as `_inverse` for latents that are independent in q, whose c is found here."""
-    log_determinant = 0.0
-    for h in range(tau.shape[0]):
-        for k in range(h):
-            P[h, k] = 0.0
-        P[h, h] = tau[h] * tau[h]
-        c[h] = 1.0 / P[h, h] - G[h, h]
-        log_determinant -= log(P[h, h])
-    return log_determinant
 
 
 @inner_kernel(error_model="numpy")
@@ -167,89 +165,97 @@ def _fill_gram(elements: Any, observed: Any, G: Any) -> None:
                     G[h, k] += elements[d, h] * elements[d, k]
 
 
+@inner_kernel(fastmath={"reassoc", "nsz"})
+def _inner(x: Any, y: Any) -> float:
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += x[i] * y[i]
+    return total
+
+
 @inner_kernel(error_model="numpy")
-def _inverse(G: Any, c: Any, P: Any, column: Any) -> float:
-    """Fill the lower triangle of P with the inverse of G + diag(c), pivot by pivot in place; log |G + diag(c)|."""
+def _factorize(G: Any, c: Any, L: Any, inverse: Any, tau: Any) -> float:
+    """Fill lower triangles of the Cholesky factor of P = G + diag(c) and its inverse, and deviations; log |P|."""
     H, log_determinant = G.shape[0], 0.0
+    for i in range(H):
+        tau[i] = 0.0
+        for j in range(i + 1):
+            entry = G[i, j] - _inner(L[i, :j], L[j, :j])
+            if j < i:
+                L[i, j] = entry / L[j, j]
+        L[i, i] = sqrt(max(entry + c[i], 1e-16 * (G[i, i] + c[i])))
+        log_determinant += 2.0 * log(L[i, i])
+        for h in range(i):
+            inverse[i, h] = 0.0
+        for j in range(i):
+            share = L[i, j] / L[i, i]
+            for h in range(j + 1):
+                inverse[i, h] -= share * inverse[j, h]
+        inverse[i, i] = 1.0 / L[i, i]
+        for h in range(i + 1):
+            tau[h] += inverse[i, h] * inverse[i, h]
     for h in range(H):
-        for k in range(h):
-            P[h, k] = G[h, k]
-        P[h, h] = G[h, h] + c[h]
-    for k in range(H):
-        pivot = P[k, k]
-        log_determinant += log(pivot)
-        for j in range(k):
-            column[j] = P[k, j]
-        column[k] = 0.0
-        for j in range(k + 1, H):
-            column[j] = P[j, k]
-        for i in range(H):
-            share = column[i] / pivot
-            for j in range(i + 1):
-                P[i, j] -= share * column[j]
-        for j in range(k):
-            P[k, j] = column[j] / pivot
-        for j in range(k + 1, H):
-            P[j, k] = column[j] / pivot
-        P[k, k] = -1.0 / pivot
-    for h in range(H):
-        for k in range(h + 1):
-            P[h, k] = -P[h, k]
+        tau[h] = sqrt(tau[h])
     return log_determinant
 
 
 @inner_kernel(error_model="numpy")
-def _product(G: Any, x: Any, result: Any) -> None:
-    """G x of a symmetric G, of which the lower triangle is looked at."""
-    for h in range(x.shape[0]):
-        total = G[h, h] * x[h]
-        for k in range(h):
-            total += G[h, k] * x[k]
-            result[k] += G[h, k] * x[h]
-        result[h] = total
+def _solve(L: Any, x: Any) -> None:
+    """Replace x by P⁻¹ x: substitution loses less than a product with the inverse where P has small eigenvalues."""
+    H = x.shape[0]
+    for i in range(H):
+        x[i] = (x[i] - _inner(L[i, :i], x[:i])) / L[i, i]
+    for i in range(H - 1, -1, -1):
+        x[i] /= L[i, i]
+        for h in range(i):
+            x[h] -= L[i, h] * x[i]
 
 
 @inner_kernel(error_model="numpy")
-def _bound(b: Any, G: Any, rates: Any, nu: Any, c: Any, P: Any, tau: Any, Gnu: Any, column: Any) -> float:
-    """F of N(nu, (G + diag(c))⁻¹), whose covariance, deviations and G nu are left behind."""
-    log_determinant = _inverse(G, c, P, column)
-    _product(G, nu, Gnu)
-    result = -0.5 * log_determinant
+def _product(G: Any, x: Any, result: Any) -> None:
+    for h in range(x.shape[0]):
+        result[h] = _inner(G[h], x)
+
+
+@inner_kernel(error_model="numpy")
+def _bound(b: Any, G: Any, rates: Any, nu: Any, c: Any, L: Any, inverse: Any, tau: Any, column: Any) -> float:
+    """F of N(nu, (G + diag(c))⁻¹), whose factor and deviations are left behind."""
+    result = -0.5 * _factorize(G, c, L, inverse, tau)
+    _product(G, nu, column)
     for h in range(nu.shape[0]):
-        tau[h] = sqrt(P[h, h])
-        result += nu[h] * (b[h] - 0.5 * Gnu[h]) + 0.5 * c[h] * P[h, h] - rates[h] * _magnitude(nu[h], tau[h])
+        result += nu[h] * (b[h] - 0.5 * column[h]) + 0.5 * c[h] * tau[h] * tau[h]
+        result -= rates[h] * _magnitude(nu[h], tau[h])
     return result
 
 
 @inner_kernel(error_model="numpy")
-def _climb(b: Any, G: Any, rates: Any, most: int, nu: Any, tau: Any, c: Any, P: Any, work: Any) -> int:
+def _climb(b: Any, G: Any, rates: Any, most: int, nu: Any, tau: Any, c: Any, L: Any, inverse: Any, work: Any) -> int:
     """Steps of a row, with all latents together; how many Gaussians were looked at."""
     H = nu.shape[0]
-    step, target, new_nu, new_c, Gnu, column = work[0], work[1], work[2], work[3], work[4], work[5]
+    best, target, new_nu, new_c, column = work[0], work[1], work[2], work[3], work[4]
     for h in range(H):
         c[h] = _curvature(nu[h], tau[h], rates[h], G[h, h])
-    F, n_looked = _bound(b, G, rates, nu, c, P, tau, Gnu, column), 1
+    F, n_looked = _bound(b, G, rates, nu, c, L, inverse, tau, column), 1
     for _ in range(most):
         for h in range(H):
-            column[h] = b[h] - Gnu[h] - rates[h] * erf(_ROOT_HALF * nu[h] / tau[h])
+            best[h] = b[h] + c[h] * nu[h] - rates[h] * erf(_ROOT_HALF * nu[h] / tau[h])
             target[h] = _curvature(nu[h], tau[h], rates[h], G[h, h])
-        _product(P, column, step)
-        share, gained = 1.0, 0.0
+        _solve(L, best)
+        share, gained, enough = 1.0, 0.0, _CONVERGED + _ROUNDING * abs(F)
         for _ in range(_MOST_HALVINGS):
             for h in range(H):
-                new_nu[h] = nu[h] + share * step[h]
+                new_nu[h] = nu[h] + share * (best[h] - nu[h])
                 new_c[h] = c[h] + share * (target[h] - c[h])
-            found = _bound(b, G, rates, new_nu, new_c, P, tau, Gnu, column)
+            gained = _bound(b, G, rates, new_nu, new_c, L, inverse, tau, column) - F
             n_looked += 1
-            gained = found - F
-            if gained >= -_CONVERGED * (1.0 + abs(F)):
+            if gained >= -enough:
                 break
             share *= 0.5
         if gained > 0.0:
-            F = found
+            F += gained
             for h in range(H):
                 nu[h], c[h] = new_nu[h], new_c[h]
-        if not gained > _CONVERGED * (1.0 + abs(F)):  # nor where it is no number
+        if not gained > enough:  # nor where it is no number
             break
     return n_looked
 
@@ -263,7 +269,7 @@ def _climb_by_coordinates(b: Any, G: Any, rates: Any, most: int, nu: Any, tau: A
         left[h] = b[h] - left[h]
     for _ in range(most):
         n_sweeps += 1
-        gained, scale = 0.0, 1.0
+        gained, enough = 0.0, _CONVERGED
         for h in range(H):
             own, rate, pull = G[h, h], rates[h], left[h] + G[h, h] * nu[h]
             target = own + _curvature(nu[h], tau[h], rate, own)
@@ -278,11 +284,11 @@ def _climb_by_coordinates(b: Any, G: Any, rates: Any, most: int, nu: Any, tau: A
                         left[k] -= G[h, k] * (new_nu - nu[h])
                     nu[h], tau[h] = new_nu, new_tau
                     gained += found - F
-                if found >= F - _CONVERGED * (1.0 + abs(F)):
+                if found >= F - _CONVERGED - _ROUNDING * abs(F):
                     break
                 share *= 0.5
-            scale += abs(F)
-        if not gained > _CONVERGED * scale:
+            enough += _ROUNDING * abs(F)
+        if not gained > enough:
             break
     return max(n_sweeps, 1)
 

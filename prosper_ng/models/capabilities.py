@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from prosper_ng.errors import UserError
 from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.neighbors import Neighborhood, Neighbors
-from prosper_ng.latents.posterior import UNTEMPERED, Posterior, Tempering
+from prosper_ng.latents.posterior import UNTEMPERED, GaussianPosterior, Posterior, Tempering
 from prosper_ng.models.interface import Batch, Codes, Floats, Model
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.protocols import lacking, members_of, protocols_of
@@ -243,8 +243,8 @@ class NeedsSmallWeights(Protocol):
 class Samples(Protocol):
     """Models that can generate data."""
 
-    def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
-        """Rows (n, D) and the alphabet indices (n, H) of the states that made them."""
+    def sample(self, params: NamedArrays, n_rows: int, rng: np.random.Generator) -> tuple[Floats, NDArray[Any]]:
+        """Rows (n, D) and the alphabet indices (n, H) of the states that made them; values where these are real."""
         ...
 
 
@@ -290,20 +290,6 @@ class KeepsWorkspace(Protocol):
 def workspace_for(model: Any, prepared: Any) -> Any:
     """An empty workspace for calls at these parameters; None where the model keeps nothing."""
     return model.workspace(prepared) if offers(model, KeepsWorkspace) else None
-
-
-class GaussianPosterior(Posterior, Protocol):
-    """q_n that are Gaussians over real-valued latents; the free energies are lower bounds."""
-
-    @property
-    def nu(self) -> Floats:
-        """(n, H) means."""
-        ...
-
-    @property
-    def tau(self) -> Floats:
-        """(n, H) standard deviations."""
-        ...
 
 
 class FitsGaussians(Model, Protocol):

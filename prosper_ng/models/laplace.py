@@ -46,7 +46,7 @@ from prosper_ng.numerics.linear import cross_moment, diagonal_of_packed, packed,
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape, Triangle
 
 _EPS = float(np.finfo(float).eps)
-_SHARPEST, _LEAST_NOISE = 1e13, 1e-10
+_SHARPEST, _LEAST_NOISE = 1e13, 1e-8
 """Variance of what a latent adds, in units of the noise, that leaves digits of its posterior; and the share of the
 data's mean square that learned noise does not fall below, far from there."""
 
@@ -184,11 +184,17 @@ class Laplace(GaussianNoise):
             new["lambda"] = np.maximum(sums["magnitude"] / sums["n"], SMALLEST_SCALE)
         if "sigma" in step.learn:
             self._maximize_noise(new, sums)
+            if np.any(np.square(new["sigma"]) <= 1.001 * _LEAST_NOISE * self._mean_squares(sums)):
+                step.notes.append(
+                    "sigma is as small as it gets, a 10,000th of the root mean square of the data: they have hardly "
+                    "any noise, or lie far from zero; then remove their mean"
+                )
         return new
 
     def _least_noise(self, params: NamedArrays, sums: NamedArrays, predicted: Floats) -> Floats:
         least = super()._least_noise(params, sums, predicted)
-        return np.maximum(least, _LEAST_NOISE * self._mean_squares(sums))
+        # No more than now, so that a step does not lower the free energy.
+        return np.maximum(least, np.minimum(_LEAST_NOISE * self._mean_squares(sums), np.square(params["sigma"])))
 
     def expected_log_joint(self, params: NamedArrays, sums: NamedArrays) -> float:
         """sum_n <log p(z, y_n)>_n."""

@@ -1,4 +1,4 @@
-"""The cases of all models of the package: those that their tests give, and one without references for any other."""
+"""The cases of all models of states: those that their tests give, and one without references for any other."""
 
 import importlib
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def cases() -> dict[str, ModelCase]:
         if kind in without_tests():
             found[kind] = ModelCase(lambda n_latents, model=model: model(n_latents=n_latents))
         else:
-            found |= importlib.import_module(f"tests.models.test_{kind}").CASES
+            found |= getattr(importlib.import_module(f"tests.models.test_{kind}"), "CASES", {})
     return found
 
 

@@ -30,6 +30,7 @@ from prosper_ng.models.capabilities import (
 )
 from prosper_ng.models.gsc import GSC
 from prosper_ng.models.interface import Batch, DiscreteLatents, KnowsFreeEnergy, Model, MStep
+from prosper_ng.models.laplace import Laplace
 from prosper_ng.models.mca import MCA
 from prosper_ng.models.mixture import Mixture
 from prosper_ng.models.rounding import rounding_of
@@ -106,7 +107,7 @@ def test_every_capability_is_a_protocol_that_offers_can_answer_for():
     """Also those with attributes, for which `issubclass` raises TypeError."""
     assert {Affinity, WantsExamples, CouplesLatents} <= set(ALL)
     models = [BSC(n_latents=2), GSC(n_latents=2), MCA(n_latents=2), SBN(n_latents=2), SBNAdam(n_latents=2)]
-    models += [SaysWhatToShow(n_latents=2), Mixture(n_components=2, n_classes=2)]
+    models += [SaysWhatToShow(n_latents=2), Mixture(n_components=2, n_classes=2), Laplace(n_latents=2)]
     for each in ALL:
         assert Protocol in each.__mro__
         assert any(offers(model, each) for model in models), each

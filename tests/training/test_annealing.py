@@ -27,8 +27,18 @@ def temperatures_of(track, n_sweeps=N_SWEEPS):
 
 def test_nothing_is_annealed_unless_asked_for():
     point = Annealing().at(0, N_SWEEPS)
-    assert point == (1.0, False, 0.0, 1.0, 0.0, {}, True, frozenset())
+    assert point == (1.0, False, 0.0, 1.0, 0.0, {}, True, frozenset(), 1.0, 1.0)
     assert point.is_plain
+
+
+@pytest.mark.parametrize("name", ["prior_weight", "noise_weight"])
+def test_entropies_that_are_weighed_make_another_objective(name):
+    annealing = Annealing(**{name: ((0, 0.5), (2, 1.0))})
+    points = [annealing.at(sweep, 5) for sweep in range(5)]
+    assert [getattr(point.tempering, name) for point in points] == [0.5, 0.75, 1, 1, 1]
+    for known in ("is_plain", "settled", "sees_all_data"):
+        assert [getattr(point, known) for point in points] == [False, False, True, True, True]
+    assert not Annealing(**{name: 2.0}).at(4, 5).settled
 
 
 def test_straight_lines_join_the_points_and_the_ends_are_constant():
@@ -167,7 +177,7 @@ def test_validation_keeps_the_difference_between_sweep_and_fraction():
     text = '{"temperature": [[0, 2], [1.0, 1.0]], "parameter_noise": {"W": [[0, 1.0], [1, 0.0]]}, "anneal_prior": true}'
     annealing = TypeAdapter(Annealing).validate_json(text)
     assert [type(position) for position, _ in annealing.temperature] == [int, float]
-    assert annealing.at(1, 3) == (1.5, True, 0.0, 1.0, 0.0, {"W": 0.0}, False, frozenset())
+    assert annealing.at(1, 3) == (1.5, True, 0.0, 1.0, 0.0, {"W": 0.0}, False, frozenset(), 1.0, 1.0)
 
 
 @pytest.mark.parametrize(

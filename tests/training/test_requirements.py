@@ -4,9 +4,11 @@ import pytest
 
 from prosper_ng.errors import UserError
 from prosper_ng.estep.exhaustive import Exhaustive
+from prosper_ng.estep.gaussian import Gaussian
 from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.search import Search
 from prosper_ng.models.bsc import BSC
+from prosper_ng.models.laplace import Laplace
 from prosper_ng.models.sbn import SBN
 from prosper_ng.training.annealing import Annealing
 from prosper_ng.training.em import TruncatedEM
@@ -51,6 +53,32 @@ def test_what_needs_independent_latents_is_refused_where_they_depend_on_each_oth
 @pytest.mark.parametrize("estep", [Exhaustive(), Search(), Preselection(corrects_prior=False)])
 def test_coupled_latents_are_welcome_elsewhere(estep, training):
     check_model(COUPLED, estep, training)
+
+
+@pytest.mark.parametrize(
+    ("model", "estep", "annealing", "sentence"),
+    [
+        (
+            BSC(n_latents=2),
+            Exhaustive(),
+            Annealing(noise_weight=0.5),
+            "training.annealing.noise_weight: the latents of model bsc are states, of which prior and likelihood are "
+            "not weighed apart; anneal by temperature, or leave it out",
+        ),
+        (
+            Laplace(n_latents=2),
+            Gaussian(),
+            Annealing(temperature=((0, 2.0), (3, 1.0))),
+            "training.annealing.temperature: the latents of model laplace are real numbers, whose Gaussians know no "
+            "temperature; anneal by prior_weight and noise_weight of 1/T, or leave it out",
+        ),
+    ],
+)
+def test_latents_are_annealed_by_what_changes_their_posteriors(model, estep, annealing, sentence):
+    with pytest.raises(UserError) as caught:
+        check_model(model, estep, Training(annealing=annealing))
+    assert str(caught.value) == sentence
+    check_model(model, estep, Training())
 
 
 def test_a_rule_that_can_never_hold_is_refused():
