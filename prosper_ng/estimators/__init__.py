@@ -8,8 +8,22 @@ from prosper_ng.estimators.mixtures import MFA, GaussianMixture, KMeans, Mixture
 from prosper_ng.estimators.sparse_coder import SparseCoder
 
 __all__ = [
-    "BSC", "DSC", "EFMCA", "GSC", "MCA", "MFA", "MMCA", "SBN", "TSC", "GaussianMixture", "KMeans", "Mixture",
-    "MixtureClassifier", "NoisyOR", "SparseCoder",
+    "BSC",
+    "DSC",
+    "EFMCA",
+    "GSC",
+    "MCA",
+    "MFA",
+    "MMCA",
+    "SBN",
+    "TSC",
+    "GaussianMixture",
+    "KMeans",
+    "Laplace",
+    "Mixture",
+    "MixtureClassifier",
+    "NoisyOR",
+    "SparseCoder",
 ]  # fmt: skip
 
 
@@ -42,6 +56,10 @@ class EFMCA(SparseCoder, kind="ef_mca", observable="normal"):
 
 class GSC(SparseCoder, kind="gsc"):
     """Gaussian, or spike-and-slab, Sparse Coding: binary latents with Gaussian amplitudes that add up."""
+
+
+class Laplace(SparseCoder, kind="laplace"):
+    """Standard sparse coding: real-valued latents with a Laplace prior, and Gaussian posteriors of these."""
 
 
 class NoisyOR(SparseCoder, kind="noisy_or", binarize=0.0):
