@@ -45,9 +45,9 @@ def test_scikit_learn_has_nothing_to_complain_of_where_states_are_searched_for(e
 
 def test_every_model_is_an_estimator():
     of_latents = {kind for kind, model in components_of("prosper_ng.models").items() if "n_latents" in fields_of(model)}
-    assert {each.kind for each in CLASSES} == of_latents
+    assert {each.kind for each in [*CLASSES, estimators.Laplace]} == of_latents
     mixtures = {"Mixture", "MixtureClassifier", "GaussianMixture", "KMeans", "MFA"}
-    assert set(estimators.__all__) == {"SparseCoder", *(each.__name__ for each in CLASSES), *mixtures}
+    assert set(estimators.__all__) == {"SparseCoder", "Laplace", *(each.__name__ for each in CLASSES), *mixtures}
 
 
 @pytest.mark.parametrize("kind", CLASSES)
