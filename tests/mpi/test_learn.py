@@ -77,7 +77,7 @@ gaps = np.where(np.arange(6) == np.arange(150)[:, None] % 50, np.nan, data)
 def bits(**ranks):
     codes = found.posterior(gaps, top_k=2, missing=True, **ranks)
     filled = found.reconstruct(gaps, missing=True, **ranks)
-    arrays = [*(each for each in codes if not isinstance(each, dict)), codes.other_means["s_z"], *filled]
+    arrays = [*(each for each in codes if isinstance(each, np.ndarray)), codes.other_means["s_z"], *filled]
     return [array.tobytes() for array in [*arrays, found.free_energy(gaps, missing=True, **ranks)]]
 
 assert bits(comm=world) == bits()
