@@ -131,7 +131,7 @@ def _normalize(log_joint: Any, log_least: float, weights: Any, total: Any, entro
             weights[n, s] *= scale
         log_mass = np.log(mass)
         total[n] = best + log_mass
-        entropy[n] = log_mass - _inner(weights[n], differences)
+        entropy[n] = log_mass - inner_product(weights[n], differences)
 
 
 @kernel(error_model="numpy")
@@ -172,7 +172,8 @@ def _sum(x: Any) -> float:
 
 
 @inner_kernel(fastmath={"reassoc", "nsz"})
-def _inner(x: Any, y: Any) -> float:
+def inner_product(x: Any, y: Any) -> float:
+    """The sum of the products of entries (n,)."""
     total = 0.0
     for i in range(x.shape[0]):
         total += x[i] * y[i]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.kernels import inner_kernel, kernel
+from prosper_ng.latents.posterior import inner_product
 
 Floats = NDArray[np.float64]
 
@@ -125,11 +126,11 @@ def add_covariances(
 
 @inner_kernel(error_model="numpy")
 def _add_hidden(w: Any, nu: Any, inverse: Any, white: Any, column: Any, y_z: Any, y_y: Any) -> None:
-    mean = _inner(w, nu)
+    mean = inner_product(w, nu)
     for h in range(w.shape[0]):
         column[h] = 0.0
     for i in range(w.shape[0]):
-        white[i] = _inner(inverse[i, : i + 1], w[: i + 1])
+        white[i] = inner_product(inverse[i, : i + 1], w[: i + 1])
         y_y[0] += white[i] * white[i]
         for h in range(i + 1):
             column[h] += inverse[i, h] * white[i]
@@ -165,14 +166,6 @@ def _fill_gram(elements: Any, observed: Any, G: Any) -> None:
                     G[h, k] += elements[d, h] * elements[d, k]
 
 
-@inner_kernel(fastmath={"reassoc", "nsz"})
-def _inner(x: Any, y: Any) -> float:
-    total = 0.0
-    for i in range(x.shape[0]):
-        total += x[i] * y[i]
-    return total
-
-
 @inner_kernel(error_model="numpy")
 def _factorize(G: Any, c: Any, L: Any, inverse: Any, tau: Any) -> float:
     """Fill lower triangles of the Cholesky factor of P = G + diag(c) and its inverse, and deviations; log |P|."""
@@ -180,7 +173,7 @@ def _factorize(G: Any, c: Any, L: Any, inverse: Any, tau: Any) -> float:
     for i in range(H):
         tau[i] = 0.0
         for j in range(i + 1):
-            entry = G[i, j] - _inner(L[i, :j], L[j, :j])
+            entry = G[i, j] - inner_product(L[i, :j], L[j, :j])
             if j < i:
                 L[i, j] = entry / L[j, j]
         L[i, i] = sqrt(max(entry + c[i], 1e-16 * (G[i, i] + c[i])))
@@ -204,7 +197,7 @@ def _solve(L: Any, x: Any) -> None:
     """Replace x by P⁻¹ x: substitution loses less than a product with the inverse where P has small eigenvalues."""
     H = x.shape[0]
     for i in range(H):
-        x[i] = (x[i] - _inner(L[i, :i], x[:i])) / L[i, i]
+        x[i] = (x[i] - inner_product(L[i, :i], x[:i])) / L[i, i]
     for i in range(H - 1, -1, -1):
         x[i] /= L[i, i]
         for h in range(i):
@@ -214,7 +207,7 @@ def _solve(L: Any, x: Any) -> None:
 @inner_kernel(error_model="numpy")
 def _product(G: Any, x: Any, result: Any) -> None:
     for h in range(x.shape[0]):
-        result[h] = _inner(G[h], x)
+        result[h] = inner_product(G[h], x)
 
 
 @inner_kernel(error_model="numpy")
