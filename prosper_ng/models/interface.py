@@ -184,6 +184,8 @@ class MStep:
     """The statistics of the part of the data that was visited last; None where `sums` are these."""
     memory: NamedArrays = field(default_factory=lambda: NamedArrays({}))
     """What the model remembers (`Remembers`); the M-step changes it in place."""
+    per_sweep: int = 1
+    """How many M-steps make a sweep, for what is scheduled over steps along a gradient."""
 
 
 class Model(Protocol):

@@ -98,7 +98,7 @@ class Maximization:
         corrected = self.estep.max_active if self.estep.corrects_prior else None
         generator = stream(self.seed, "M-step", sweep, part).generator()
         learn = self._learn - point.held
-        step = MStep(learn, corrected, generator, self._notes, own, memory)
+        step = MStep(learn, corrected, generator, self._notes, own, memory, self._n_parts)
         new = self.model.maximize(params, learned_from, step)
         self._check_finite("parameter", new, where, params)
         self._check_finite("remembered array", memory, where)
