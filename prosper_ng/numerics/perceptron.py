@@ -61,9 +61,9 @@ class Perceptron(NamedTuple):
         sums: Mapping[str, Floats],
         into: str = "d",
     ) -> Floats:
-        """Add to `sums`, as dW1, ..., the gradient of what has the slope (m, n_L) by the outputs; its slope by x (m, n_0).
+        """Add to `sums`, as dW1, ..., the gradient of what has the slope (m, n_L) by the outputs.
 
-        `layers` are those of `layers(arrays, x)`; `into` is the prefix of names in `sums`.
+        Returns its slope (m, n_0) by x. `layers` are those of `layers(arrays, x)`; `into` begins the names in `sums`.
         """
         for i in range(len(self.sizes) - 1, 0, -1):
             W, b = self.names[i - 1]
