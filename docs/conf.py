@@ -15,12 +15,13 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinxarg.ext",
+    "plain_docstrings",
     "settings_reference",
 ]
 
 myst_enable_extensions, myst_heading_anchors = ["colon_fence", "dollarmath"], 4
 nb_execution_mode = "off"  # the tests run them
-autodoc_typehints, autodoc_member_order = "none", "bysource"
+autodoc_typehints, autodoc_member_order, autodoc_class_signature = "none", "bysource", "mixed"
 
 html_theme, html_title = "pydata_sphinx_theme", f"prosper_ng {version}"
 html_theme_options = {
