@@ -1,4 +1,4 @@
-"""exp and log of one number, written so that loops over them compile to vector instructions.
+"""exp and log of one number, written so that loops over them compile to vector instructions; exp of vectors, too.
 
 The system's exp and log are calls, one number at a time. These are some twenty multiplications with additions, fused
 and without a branch; results are within 2 units in the last place.
@@ -12,7 +12,17 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from prosper_ng.kernels import kernel
+from prosper_ng.kernels import inner_kernel, kernel
+from prosper_ng.numerics.vectors import (
+    all_lanes,
+    larger,
+    minus,
+    minus_product,
+    plus,
+    plus_product,
+    power_of_two,
+    times,
+)
 
 SMALLEST_EXPONENT = -700.0
 """Where `fast_exp` becomes 0; exp is about 1e-304 here."""
@@ -68,6 +78,27 @@ def fast_exp(x: Any) -> Any:
     series = 1.0 + _fma(r2, _fma(r4, _fma(r4, high, middle), low), r)
     power = _float_of((_bits_of(rounded) + _EXPONENT_BIAS) << _EXPONENT_BITS)
     return series * power if x >= SMALLEST_EXPONENT else 0.0
+
+
+@inner_kernel
+def exp_of_lanes(x: Any) -> Any:
+    """exp of vectors of up to 700, about 1e-304 below `SMALLEST_EXPONENT`."""
+    x = larger(x, all_lanes(SMALLEST_EXPONENT))
+    rounded = plus_product(all_lanes(_ROUNDER), x, all_lanes(_LOG2_E))
+    n = minus(rounded, all_lanes(_ROUNDER))
+    r = minus_product(minus_product(x, n, all_lanes(_LN2_HIGH)), n, all_lanes(_LN2_LOW))
+    c, r2 = _EXP_SERIES, times(r, r)
+    r4 = times(r2, r2)
+    low = plus_product(_line(c[2], c[3], r), _line(c[4], c[5], r), r2)
+    middle = plus_product(_line(c[6], c[7], r), _line(c[8], c[9], r), r2)
+    high = plus_product(_line(c[10], c[11], r), _line(c[12], c[13], r), r2)
+    rest = plus_product(r, r2, plus_product(low, r4, plus_product(middle, r4, high)))
+    return times(plus(all_lanes(1.0), rest), power_of_two(rounded))
+
+
+@inner_kernel
+def _line(c: float, slope: float, x: Any) -> Any:
+    return plus_product(all_lanes(c), all_lanes(slope), x)
 
 
 @kernel(error_model="numpy")

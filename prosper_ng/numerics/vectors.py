@@ -193,6 +193,17 @@ def exponents_of_lanes(typingctx: Any, x: Any) -> Any:
 
 
 @intrinsic
+def power_of_two(typingctx: Any, x: Any) -> Any:
+    """2^n for the whole numbers n, from -1022 to 1023, in the lowest bits of x."""
+
+    def made(builder: Any, x: Any) -> Any:
+        biased = builder.add(builder.bitcast(x, _WORDS), _words(1023))
+        return builder.bitcast(builder.shl(biased, _words(52)), _LLVM)
+
+    return _operation(1, made)
+
+
+@intrinsic
 def look_up(typingctx: Any, table: Any, x: Any, mask: Any) -> Any:
     """The entries of an array (m,) at the places which the sign, exponent and first four digits of x are, as a number.
 
