@@ -1,54 +1,69 @@
-"""What the pages on Python show is done: their configurations, commands and blocks of Python, in this order."""
+"""What pages show is done in the order in which they show it: their configurations, commands and blocks of Python."""
 
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
+from tests.helpers.documents import DOCUMENTS, ROOT, Block, blocks_of, texts
 
+RESULT_OF_PROSPER = """
+import h5py
+import numpy as np
 
-def blocks(page: Path, language: str) -> list[str]:
-    """The blocks of a page in a language."""
-    text = page.read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+rng = np.random.default_rng(1)
+with h5py.File("result.h5", "w") as file:
+    file["W"], file["pi"], file["sigma"] = rng.random((3, 25, 10)), np.full(3, 0.2), np.full(3, 2.0)
+"""
+"""A file as ProSper leaves it, with one entry for each step."""
+MICROPHONES = """
+import numpy as np
+from scipy.io import wavfile
 
-
-def result_of_prosper(folder: Path) -> None:
-    """A file as ProSper leaves it, with one entry for each step."""
-    rng = np.random.default_rng(1)
-    with h5py.File(folder / "result.h5", "w") as file:
-        file["W"], file["pi"], file["sigma"] = rng.random((3, 25, 10)), np.full(3, 0.2), np.full(3, 2.0)
-
-
-PAGES: dict[str, Callable[[Path], object]] = {
-    "python": lambda folder: None,
-    "from-prosper": result_of_prosper,
-    "from-scikit-learn": lambda folder: None,
+wavfile.write("microphones.wav", 8000, np.zeros((800, 2), np.int16))
+"""
+ROWS = "import numpy as np\ndata = np.random.default_rng(1).normal(size=(60, 40))\nnew_rows = data[:3]"
+WHOLE = {
+    "docs/python.md": "",
+    "docs/from-prosper.md": RESULT_OF_PROSPER,
+    "docs/from-scikit-learn.md": "",
+    **{
+        page.relative_to(ROOT).as_posix(): ""
+        for page in DOCUMENTS
+        if page.parent.name == "tutorials" and texts(page, "python")
+    },
 }
-"""The pages, and what makes the files that their readers have."""
+"""Pages of which everything is done, and what makes the files that their readers have."""
+PYTHON = {
+    "README.md": ROWS,
+    "docs/experiments/covered-digits.md": "",
+    "docs/experiments/discrete-signals.md": "import numpy as np\nnp.save('trace.npy', np.zeros(480))\nonsets = [3, 90]",
+    "docs/experiments/sources.md": MICROPHONES,
+}
+"""Pages of which only the Python is, since their commands name files of others or take hours."""
+MARKS = {"docs/from-prosper.md": pytest.mark.slow, "docs/tutorials/cluster.md": pytest.mark.mpi}
+
+
+def as_python(block: Block) -> str:
+    """Python that does what a reader of a block does; scripts of the checkout are left out."""
+    if block.language == "python":
+        return block.text
+    if block.language == "bash":
+        shown = "" if "scripts/" in block.text else block.text
+        return f"import subprocess\nsubprocess.run(['bash', '-euc', {shown!r}], check=True)"
+    name = block.text.partition("name: ")[2].split(maxsplit=1)[0] if block.text.startswith("name: ") else "part"
+    return f"import pathlib\npathlib.Path({name!r}).with_suffix('.yaml').write_text({block.text!r}, encoding='utf-8')"
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "from-prosper" else []) for name in PAGES]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in WHOLE | PYTHON])
 def test_what_a_page_shows_can_be_done(name, tmp_path):
-    page, environment = DOCS / f"{name}.md", {**os.environ, "MPLBACKEND": "agg"}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    PAGES[name](tmp_path)
-    for block in blocks(page, "yaml"):
-        if found := re.match(r"name: (\S+)", block):
-            (tmp_path / f"{found[1]}.yaml").write_text(block, encoding="utf-8")
-    commands = "\n".join(block for block in blocks(page, "bash") if "scripts/" not in block)
-    python = "\n".join(blocks(page, "python"))
-    assert python
-    for command in (["bash", "-euc", commands], [sys.executable, "-W", "error::DeprecationWarning", "-c", python]):
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    languages = ["python", "bash", "yaml"] if name in WHOLE else ["python"]
+    blocks = list(blocks_of(ROOT / name, *languages))
+    environment = {**os.environ, "MPLBACKEND": "agg", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    (tmp_path / "page.py").write_text("\n".join([(WHOLE | PYTHON)[name], *map(as_python, blocks)]), encoding="utf-8")
+    command = [sys.executable, "-W", "error::DeprecationWarning", "page.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 import prosper_ng
-from prosper_ng.campaigns.plan import load_plan
 from prosper_ng.config.loader import load
 from prosper_ng.experiments.run_config import RunConfig
 
@@ -225,20 +224,6 @@ def test_what_starts_with_an_interpreter_can_be_started(path):
 def test_links_between_documents_lead_somewhere(path):
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
     assert [target for target in targets if not (path.parent / target).exists()] == []
-
-
-@pytest.mark.parametrize("path", files("*.md"), ids=relative)
-def test_configurations_in_documents_are_valid(path, tmp_path):
-    (tmp_path / "campaigns").mkdir()
-    (tmp_path / "runs").symlink_to(ROOT / "configs" / "runs")
-    blocks = re.findall(r"^```yaml\n(name: (.*?)$.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    for block, name in blocks:
-        file = tmp_path / "campaigns" / f"{name}.yaml"
-        file.write_text(block, encoding="utf-8")
-        if "\nbase: " in block:
-            load_plan(file)
-        else:
-            load(file, RunConfig)
 
 
 @pytest.mark.parametrize("path", files("configs/runs/*.yaml"), ids=relative)
