@@ -55,14 +55,19 @@ class Adam:
         names: Iterable[str],
         memory: NamedArrays,
         per_sweep: int,
+        units: Mapping[str, Floats] | None = None,
     ) -> None:
-        """A step of some parameters in place, up along the gradient of a mean over rows; moments are updated, too."""
+        """A step of some parameters in place, up along the gradient of a mean over rows; moments are updated, too.
+
+        `units` are those that parameters are measured in, where that is not 1.
+        """
         rate = self.rate_after(float(memory["n_steps"]), per_sweep)
         memory["n_steps"] += 1
         n_steps = float(memory["n_steps"])
         for name in names:
-            mean, square = memory[f"mean_{name}"], memory[f"square_{name}"]
-            mean += (1 - _DECAY) * (gradient[name] - mean)
-            square += (1 - _DECAY_OF_SQUARES) * (gradient[name] ** 2 - square)
+            mean, square, unit = memory[f"mean_{name}"], memory[f"square_{name}"], (units or {}).get(name, 1.0)
+            slope = gradient[name] * unit
+            mean += (1 - _DECAY) * (slope - mean)
+            square += (1 - _DECAY_OF_SQUARES) * (slope**2 - square)
             unbiased, spread = mean / (1 - _DECAY**n_steps), np.sqrt(square / (1 - _DECAY_OF_SQUARES**n_steps))
-            params[name] += rate * unbiased / (spread + _SMALLEST)
+            params[name] += rate * unit * unbiased / (spread + _SMALLEST)

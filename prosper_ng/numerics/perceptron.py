@@ -1,7 +1,7 @@
 """Multilayer perceptrons and their gradients, on parameters and statistics that are arrays with names."""
 
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from prosper_ng.numerics.named_arrays import Shape
 
 Floats = NDArray[np.float64]
 
-_LEAK = 0.01
+LEAK = 0.01
 """What negative values are multiplied by, so that no unit is ever without a gradient."""
 
 
@@ -44,13 +44,16 @@ class Perceptron(NamedTuple):
             found[W], found[b] = rng.uniform(-bound, bound, (m, n)), np.zeros(m)
         return found
 
-    def layers(self, arrays: Mapping[str, Floats], x: Floats) -> list[Floats]:
-        """What each layer makes of x (m, n_0): x itself first, the outputs (m, n_L) last."""
+    def layers(self, arrays: Mapping[str, Floats], x: Floats, done: int = 0) -> list[Floats]:
+        """What each layer makes of x (m, n_0): x itself first, the outputs (m, n_L) last.
+
+        With some layers already `done`, x (m, n_done) is what these make.
+        """
         found = [x]
-        for is_last, (W, b) in self._steps():
+        for is_last, (W, b) in islice(self._steps(), done, None):
             x = x @ arrays[W].T
             x += arrays[b]
-            found.append(x if is_last else np.maximum(x, _LEAK * x, out=x))
+            found.append(x if is_last else np.maximum(x, LEAK * x, out=x))
         return found
 
     def add_gradient(
@@ -71,7 +74,7 @@ class Perceptron(NamedTuple):
             sums[into + b][...] += slope.sum(axis=0)
             slope = slope @ arrays[W]
             if i > 1:
-                slope *= np.where(layers[i - 1] > 0, 1.0, _LEAK)
+                slope *= np.where(layers[i - 1] > 0, 1.0, LEAK)
         return slope
 
     def _steps(self) -> Iterator[tuple[bool, tuple[str, str]]]:

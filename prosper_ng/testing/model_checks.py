@@ -11,7 +11,7 @@ from prosper_ng.models.capabilities import (
     couples_latents,
     offers,
 )
-from prosper_ng.models.interface import Batch, Floats, KnowsFreeEnergy, MStep, learnable
+from prosper_ng.models.interface import Batch, Floats, KnowsFreeEnergy, learnable
 from prosper_ng.models.rounding import rounding_of
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
@@ -24,6 +24,7 @@ from prosper_ng.testing.problems import (
     problem,
     random_parameters,
     statistics,
+    step_of,
     with_batch,
 )
 from prosper_ng.training.owners import Owners
@@ -180,7 +181,7 @@ def m_step_of_several_has_the_bits_of_one(case: ModelCase) -> None:
             sums[name] = each
 
         def maximized(own: NamedArrays, own_sums: NamedArrays) -> tuple[NamedArrays, list[float]]:
-            new = model.maximize(own, own_sums, MStep(learn, rng=np.random.default_rng(seed)))
+            new = model.maximize(own, own_sums, step_of(model, n_observed, learn, np.random.default_rng(seed)))
             told = [model.expected_log_joint(each, own_sums) for each in (own, new)]
             return new, [*told, model.entropy(new, own_sums), rounding_of(model, new, own_sums)]
 
@@ -238,7 +239,7 @@ def _run_em(posed: Problem, observed: Mask | None) -> None:
     model, params, values, rng = posed
     names = list(learnable(model.parameters(values.shape[1])))
     learn = frozenset(rng.permutation(names)[: rng.integers(1, len(names) + 1)].tolist())
-    last = -np.inf
+    last, step = -np.inf, step_of(model, values.shape[1], learn)
     for _ in range(6):
         found = exact(model, params, values, observed)
         sums, likelihood = found.sums, float(found.posterior.free_energy.sum())
@@ -250,7 +251,7 @@ def _run_em(posed: Problem, observed: Mask | None) -> None:
             free_energy += float(sums["hidden_entropy"])
             assert_close(free_energy, likelihood, 1e-9, 1e-7, "expected log joint plus entropies")
         last = likelihood
-        new = model.maximize(params, sums, MStep(learn))
+        new = model.maximize(params, sums, step)
         assert_that(np.isfinite(new.buffer), f"learning {sorted(learn)} parameters are not finite any more")
         for name in set(names) - learn:
             assert_that(new[name] == params[name], f"{name} changes though it is not learned")
@@ -280,7 +281,7 @@ def entropy_identity_holds_right_after_a_full_m_step(case: ModelCase) -> None:
     def run(n_latents: int, n_observed: int, seed: int) -> None:
         model, params, values, _ = problem(case, n_latents, n_observed, seed)
         sums = exact(model, params, values).sums
-        new = model.maximize(params, sums, MStep(frozenset(params)))
+        new = model.maximize(params, sums, step_of(model, n_observed, frozenset(params)))
         expected = model.expected_log_joint(new, sums) / len(values)
         # A probability that was raised to its bound is no maximum, and costs up to its entropy.
         low = model.parameters(n_observed)["pi"].constraint.low if "pi" in new else 0.0
@@ -298,7 +299,7 @@ def m_step_is_a_maximum_of_the_expected_log_joint(case: ModelCase) -> None:
     def run(n_latents: int, n_observed: int, seed: int) -> None:
         model, params, values, rng = problem(case, n_latents, n_observed, seed)
         sums = exact(model, params, values).sums
-        best = model.maximize(params, sums, MStep(frozenset(params)))
+        best = model.maximize(params, sums, step_of(model, n_observed, frozenset(params)))
         highest = model.expected_log_joint(best, sums)
         allowed = 1e-9 * abs(highest) + rounding_of(model, best, sums)
         for scale in (1e-3, 0.1):
@@ -340,10 +341,11 @@ def a_fit_to_its_own_samples_improves_on_the_start(case: ModelCase) -> None:
     shapes = {name: spec.shape for name, spec in model.parameters(8).items()}
     assert_that(params.shapes == shapes, f"initial parameters are {params.shapes}, said was {shapes}")
     likelihoods: list[float] = []
+    step = step_of(model, 8, frozenset(params))
     for _ in range(40):
         found = exact(model, params, values)
         likelihoods.append(float(found.posterior.free_energy.mean()))
-        params = model.maximize(params, found.sums, MStep(frozenset(params)))
+        params = model.maximize(params, found.sums, step)
     at_truth = float(exact(model, truth, values).posterior.free_energy.mean())
     least = likelihoods[0] + 0.25 * (at_truth - likelihoods[0])
     assert_that(likelihoods[-1] > least, f"40 sweeps end at {likelihoods[-1]}, not above {least}")

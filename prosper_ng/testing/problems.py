@@ -9,10 +9,11 @@ from prosper_ng.estep.interface import Target
 from prosper_ng.latents.posterior import TruncatedPosterior, truncated_posterior
 from prosper_ng.latents.space import Codes
 from prosper_ng.models.capabilities import Samples, offers
-from prosper_ng.models.interface import Batch, Floats, Moments
+from prosper_ng.models.interface import Batch, Floats, Moments, MStep
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from prosper_ng.testing.cases import Mask, ModelCase
+from prosper_ng.training.totals import memory_of
 
 
 class Problem(NamedTuple):
@@ -73,6 +74,13 @@ def moments_of(values: Floats) -> Moments:
 def batch_of_observed(values: Floats, observed: Mask | None = None) -> Batch:
     """A batch of rows, of which some entries may not have been observed."""
     return Batch(np.arange(len(values)), values if observed is None else np.where(observed, values, 0.0), observed)
+
+
+def step_of(
+    model: Any, n_observed: int, learn: frozenset[str], rng: np.random.Generator | None = None
+) -> MStep:  # fmt: skip
+    """An M-step that remembers nothing yet; passed on, it remembers those before."""
+    return MStep(learn, rng=rng, memory=NamedArrays(memory_of(model, n_observed)))
 
 
 def target_of(model: Any, params: NamedArrays, batch: Batch) -> Target:

@@ -105,11 +105,13 @@ class Maximization:
         # Where the statistics do not tell the free energy, it is that of the E-steps.
         free_energy, gap = float(total["free_energy"]), None
         if self._knowing is not None:
-            expected = self._knowing.expected_log_joint(new, learned_from)
+            # What a step along a gradient comes to is not in its statistics: they tell of the parameters before it.
+            known = new if self._is_monotone or not self._learns_from_part else params
+            expected = self._knowing.expected_log_joint(known, learned_from)
             if corrected is None and self._is_monotone:
                 self._check_mstep(params, new, learned_from, expected, where)
             free_energy = expected + _entropy(total) if self._is_told else free_energy
-            gap = expected / float(learned_from["n"]) + self._knowing.entropy(new, learned_from)
+            gap = expected / float(learned_from["n"]) + self._knowing.entropy(known, learned_from)
         applies = learn == self._all and corrected is None
         n_rows = float(total["n"])
         self.last = Maximized(free_energy / n_rows, gap if applies else None, n_rows)
