@@ -1,6 +1,5 @@
 """Pages in a real browser: nothing is refused or asked of a network, nothing sticks out, tables are sorted by key."""
 
-import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -8,30 +7,7 @@ import pytest
 from prosper_ng import cli
 from tests.helpers.small_campaigns import HOSTILE, make_campaign
 
-OPTIONS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-)  # fmt: skip
 WIDE, PHONE = 1280, 390
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """A browser without windows; the test is skipped where there is none."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("no chromium, or no chromedriver: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    started.set_page_load_timeout(60)
-    yield started
-    started.quit()
 
 
 @pytest.fixture(scope="module")
