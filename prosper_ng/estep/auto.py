@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from annotated_types import Gt
 
 from prosper_ng.components import component, kind_of
+from prosper_ng.estep.amortized import Amortized
 from prosper_ng.estep.clusters import Clusters
 from prosper_ng.estep.defaults import EStepDefaults, require_needed
 from prosper_ng.estep.exhaustive import Exhaustive
@@ -15,14 +16,14 @@ from prosper_ng.estep.variations.evolution import Evolution
 from prosper_ng.estep.variations.neighborhood import NeighborSearch
 from prosper_ng.estep.variations.preselection import PreselectedStates
 from prosper_ng.latents.index_space import IndexSpace
-from prosper_ng.models.capabilities import ComparesValues, FitsGaussians, KnowsNeighbors, offers
+from prosper_ng.models.capabilities import ComparesValues, DrawsLatents, FitsGaussians, KnowsNeighbors, offers
 
 _FEW, _FEW_COMPONENTS = 1024, 64
 
 
 @component
 class Auto(EStepDefaults):
-    """Gaussians of real numbers; all states where they are few, else a search with variations that suit the model."""
+    """What models of real-valued latents need; all states where they are few, else a search that suits the model."""
 
     n_states: Annotated[int, Gt(0)] = 60
     """S, the number of states for each row where they are searched for."""
@@ -31,6 +32,8 @@ class Auto(EStepDefaults):
         """What to use for this model; raises UserError where nothing will do."""
         if offers(model, FitsGaussians):
             return Choice(Gaussian(), f"gaussian, because the latents of model {kind_of(model)} are real numbers")
+        if offers(model, DrawsLatents):
+            return Choice(Amortized(), f"amortized, because model {kind_of(model)} has encoders of what it draws")
         require_needed(self, model)
         space, name = model.space, kind_of(model)
         if isinstance(space, IndexSpace) and space.n_states > _FEW_COMPONENTS and offers(model, ComparesValues):

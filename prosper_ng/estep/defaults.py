@@ -12,7 +12,7 @@ from prosper_ng.estep.listed import Listed
 from prosper_ng.latents.index_space import StateSpace
 from prosper_ng.latents.posterior import Posterior
 from prosper_ng.latents.space import LatentSpace
-from prosper_ng.models.capabilities import Reconstructs, offers
+from prosper_ng.models.capabilities import DrawsLatents, Reconstructs, offers
 from prosper_ng.models.interface import DiscreteLatents
 from prosper_ng.numerics.random_streams import Stream
 from prosper_ng.numerics.sharing import ALONE, Share
@@ -45,6 +45,11 @@ class EStepDefaults:
         require_needed(self, model)
         if offers(model, DiscreteLatents) and not self.serves(model.space):
             raise UserError(f"estep {kind_of(self)} {unserved(model)}; choose another E-step")
+        if offers(model, DrawsLatents) and self.needs is not DrawsLatents:
+            raise UserError(
+                f"estep {kind_of(self)} draws no samples of the real-valued latents of model {kind_of(model)}; choose "
+                "amortized"
+            )
 
     def reconstructs(self, model: Any) -> bool:
         """Where the model predicts data from listed states."""

@@ -14,7 +14,7 @@ from prosper_ng.errors import UserError
 from prosper_ng.latents.candidates import Preselected
 from prosper_ng.latents.neighbors import Neighborhood, Neighbors
 from prosper_ng.latents.posterior import UNTEMPERED, GaussianPosterior, Posterior, Tempering
-from prosper_ng.models.interface import Batch, Codes, Floats, Model
+from prosper_ng.models.interface import Batch, Codes, DiscreteLatents, Floats, Model
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
 from prosper_ng.protocols import lacking, members_of, protocols_of
 
@@ -313,6 +313,22 @@ class FitsGaussians(Model, Protocol):
         Latents are `correlated` in q_n or independent. What `tempering` says of prior and likelihood concerns how q_n
         is found, its free energy is that at temperature 1. With `vary` off, q_n is that of the start.
         """
+        ...
+
+
+class DrawsLatents(DiscreteLatents, Protocol):
+    """Models with real-valued latents beside the states, over which log joints are means: those of a few samples.
+
+    Without samples they are taken at the means of these latents.
+    """
+
+    @property
+    def n_draws(self) -> int:
+        """The standard normal numbers that a sample of all real-valued latents of a row is made of."""
+        ...
+
+    def draw(self, prepared: Any, projected: Any, normals: Floats) -> Any:
+        """What was projected, with R samples for each row, of numbers (n, R n_draws); a function of these."""
         ...
 
 

@@ -103,7 +103,7 @@ def test_schema_covers_a_run(capsys):
     assert printed["else"]["required"] == ["model"]
     assert "bsc" in printed["properties"]["model"]["discriminator"]["mapping"]
     assert printed["properties"]["model"]["description"]
-    words = {"enum": ["auto", "clusters", "exhaustive", "gaussian", "preselection", "search"]}
+    words = {"enum": ["amortized", "auto", "clusters", "exhaustive", "gaussian", "preselection", "search"]}
     assert words in printed["properties"]["estep"]["anyOf"]
 
 

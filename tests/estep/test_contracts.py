@@ -62,7 +62,9 @@ def test_contract(check):
 
 
 def test_every_estep_and_variation_of_the_folders_is_tested():
-    assert {case.kind for case in CASES.values()} | {"auto", "gaussian"} == set(components_of("prosper_ng.estep"))
+    assert {case.kind for case in CASES.values()} | {"amortized", "auto", "gaussian"} == set(
+        components_of("prosper_ng.estep")
+    )
     assert {kind_of(each) for each in VARIATIONS.values()} == set(components_of("prosper_ng.estep.variations"))
 
 
