@@ -13,6 +13,9 @@ from sphinx.util.docutils import SphinxDirective
 from prosper_ng.components import components_of
 from prosper_ng.config import hints
 from prosper_ng.config.canonical import inline
+from prosper_ng.report.papers import ESTEPS, MODELS, PAPERS, VARIATIONS
+
+PAPERS_OF = {"prosper_ng.models": MODELS, "prosper_ng.estep": ESTEPS, "prosper_ng.estep.variations": VARIATIONS}
 
 
 class Settings(SphinxDirective):
@@ -27,12 +30,13 @@ class Settings(SphinxDirective):
             module, _, member = name.rpartition(".")
             lines = list(_section("", getattr(import_module(module), member)))
         else:
-            lines = [line for kind, cls in sorted(components_of(name).items()) for line in _kind(kind, cls)]
+            lines = [line for kind, cls in sorted(components_of(name).items()) for line in _kind(name, kind, cls)]
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 
-def _kind(kind: str, cls: type) -> Iterator[str]:
+def _kind(package: str, kind: str, cls: type) -> Iterator[str]:
     yield from ["", f"## {kind}", "", _summary(cls), ""]
+    yield from (f"- {PAPERS[key].text}" for key in PAPERS_OF.get(package, {}).get(kind, ()))
     yield from _section("", cls)
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from prosper_ng.commands._arguments import path_argument
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
 
     from prosper_ng.storage.run_record import RunRecord
@@ -21,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     forms.add_argument(
         "--fields", action="store_true", help="print what was fitted to the receptive fields, one to a line, as CSV"
     )
+    forms.add_argument("--cite", action="store_true", help="print the papers of its model and E-step, also as BibTeX")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,6 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
     record = read_run(arguments.run)
     if arguments.fields:
         _print_fields(record)
+        return 0
+    if arguments.cite:
+        _print_papers(arguments.run)
         return 0
     found = summary(record)
     if arguments.json:
@@ -58,6 +64,14 @@ def _print_fields(record: "RunRecord") -> None:
     writer.writerow(("element", *found._fields))
     for element, row in enumerate(zip(*found, strict=True)):
         writer.writerow((element, row[0], *(f"{value:.6g}" for value in row[1:])))
+
+
+def _print_papers(run: "Path") -> None:
+    from prosper_ng.inference.stored import load
+    from prosper_ng.report.papers import citation
+
+    learned = load(run)
+    print(citation(learned.model, learned.chosen_estep.estep))
 
 
 def _print_table(found: dict[str, Any], silent_seconds: float | None) -> None:
