@@ -34,7 +34,7 @@ BASES = (
     "data: {kind: npy, path: rows.npy}\nmodel: {kind: bsc, n_latents: 8}",
 )
 """A part of a configuration is valid where it is with one of these for what it leaves out."""
-PLUG_INS = {"adding-a-model.md": "plain_or.py", "plug-ins.md": "my_model.py"}
+PLUG_INS = {"adding-a-model.md": "plain_or.py", "own-source.md": "recorder.py", "plug-ins.md": "my_model.py"}
 """What readers call the file of the first block of Python."""
 ELSEWHERE = {
     "docs/adding-a-model.md": "run by tests/models/test_adding_a_model.py",
