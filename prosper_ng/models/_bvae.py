@@ -30,6 +30,27 @@ def fill_first_layer(columns: Any, bias: Any, codes: Any, leak: float, result: A
             result[i, j] = max(result[i, j], leak * result[i, j])
 
 
+@kernel
+def add_first_gradient(
+    slopes: Any, units: Any, codes: Any, shares: Any, leak: float, columns: Any, bias: Any, counts: Any
+) -> None:
+    """Add to columns (H, n_1) and bias (n_1,) the gradient of what has the slopes (m, n_1) by units of the first layer.
+
+    Shares (m,) of the states are added to the counts (H,) of their active latents. Slopes are overwritten.
+    """
+    latents = np.empty(columns.shape[0], np.int64)
+    for i in range(codes.shape[0]):
+        for j in range(bias.shape[0]):
+            slopes[i, j] *= 1.0 if units[i, j] > 0.0 else leak
+            bias[j] += slopes[i, j]
+        k = unpack_binary(codes, i, latents)
+        for a in range(k):
+            h = latents[a]
+            counts[h] += shares[i]
+            for j in range(bias.shape[0]):
+                columns[h, j] += slopes[i, j]
+
+
 @kernel(fastmath=_REORDERED)
 def fill_energies(
     values: Any, observed: Any, precisions: Any, outputs: Any, first: int, n_states: int, energy: Any

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from prosper_ng.components import component
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
-from prosper_ng.models._bvae import fill_energies, fill_first_layer
+from prosper_ng.models._bvae import add_first_gradient, fill_energies, fill_first_layer
 from prosper_ng.models.interface import (
     SCALE,
     SMALLEST_SCALE,
@@ -49,7 +49,7 @@ from prosper_ng.numerics.special import log_odds
 
 _TOGETHER = 256
 """States whose outputs are found by one product: always as many, since a product rounds by how many rows it has."""
-_LEARNED_TOGETHER = 4096
+_LEARNED_TOGETHER = 512
 """States whose gradients are."""
 _LEAST_NOISE = 1e-4
 """Of the data's standard deviation: learned noise does not fall below."""
@@ -191,18 +191,20 @@ class BVAE(ActivityPrior):
         sums["n"] += batch.number_of(used)
         sums["n_values"] += n_values if self.noise == "diagonal" else n_values.sum()
         rows, states = np.nonzero(weights)
-        shares = batch.weighed(weights)[rows, states]
+        shares, columns = batch.weighed(weights)[rows, states], np.zeros_like(prepared.columns)
         for first in range(0, len(rows), _LEARNED_TOGETHER):
             some = slice(first, first + _LEARNED_TOGETHER)
-            n, q = rows[some], shares[some, None]
-            s = self.space.decode(codes[n, states[some]]).astype(float)
-            net = self._net(projected.values.shape[1])
-            layers = net.layers(prepared.weights, s)
-            residual = np.where(observed[n], projected.values[n] - layers[-1], 0.0)
-            squares = np.sum(q * residual**2, axis=0)
-            sums["counts"] += np.sum(q * s, axis=0)
+            n, q, chosen = rows[some], shares[some], codes[rows[some], states[some]]
+            layers = self._layers(prepared, chosen)
+            residual = projected.values[n] - layers[-1]
+            if len(projected.observed):
+                residual *= projected.observed[n]
+            squares = q @ np.square(residual)
             sums["residual"] += squares if self.noise == "diagonal" else squares.sum()
-            net.add_gradient(prepared.weights, layers, q * residual * prepared.precisions, sums)
+            slopes = residual * (q[:, None] * prepared.precisions)
+            slopes = self._net(len(prepared.precisions)).add_gradient(prepared.weights, layers, slopes, sums, done=1)
+            add_first_gradient(slopes, layers[0], chosen, q, self._leak, columns, sums["db1"], sums["counts"])
+        sums["dW1"] += columns.T
 
     def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """A step of weights and biases; pi and sigma of the last sweep."""
@@ -260,12 +262,20 @@ class BVAE(ActivityPrior):
 
     def _outputs(self, prepared: Prepared, codes: Codes) -> Iterator[tuple[int, Floats]]:
         """f(s) of codes (m, words), some at a time, and the number of the first."""
-        net, leak = self._net(len(prepared.precisions)), LEAK if self.hidden else 1.0
-        first_layer = np.zeros((_TOGETHER, prepared.columns.shape[1]))
         for first in range(0, len(codes), _TOGETHER):
             some = codes[first : first + _TOGETHER]
-            fill_first_layer(prepared.columns, prepared.weights["b1"], some, leak, first_layer)
-            yield first, net.layers(prepared.weights, first_layer, done=1)[-1][: len(some)]
+            yield first, self._layers(prepared, some, _TOGETHER)[-1][: len(some)]
+
+    def _layers(self, prepared: Prepared, codes: Codes, n_states: int | None = None) -> list[Floats]:
+        """What each layer makes of codes (m, words), the first one first; of `n_states`, where more than m are given."""
+        units = np.zeros((n_states or len(codes), prepared.columns.shape[1]))
+        fill_first_layer(prepared.columns, prepared.weights["b1"], codes, self._leak, units)
+        return self._net(len(prepared.precisions)).layers(prepared.weights, units, done=1)
+
+    @property
+    def _leak(self) -> float:
+        """Of the first layer: it has no rectifier where it is the last."""
+        return LEAK if self.hidden else 1.0
 
     def _maximize_noise(self, new: NamedArrays, recent: NamedArrays, step: MStep) -> None:
         """Set sigma² to the mean squared residual; where nothing was observed it stays."""

@@ -63,18 +63,19 @@ class Perceptron(NamedTuple):
         slope: Floats,
         sums: Mapping[str, Floats],
         into: str = "d",
+        done: int = 0,
     ) -> Floats:
         """Add to `sums`, as dW1, ..., the gradient of what has the slope (m, n_L) by the outputs.
 
-        Returns its slope (m, n_0) by x. `layers` are those of `layers(arrays, x)`; `into` begins the names in `sums`.
+        Returns its slope by x. `layers` are those of `layers(arrays, x, done)`; `into` begins the names in `sums`.
         """
-        for i in range(len(self.sizes) - 1, 0, -1):
-            W, b = self.names[i - 1]
-            sums[into + W][...] += slope.T @ layers[i - 1]
+        for i in range(len(self.sizes) - 1, done, -1):
+            (W, b), before = self.names[i - 1], layers[i - 1 - done]
+            sums[into + W][...] += slope.T @ before
             sums[into + b][...] += slope.sum(axis=0)
             slope = slope @ arrays[W]
-            if i > 1:
-                slope *= np.where(layers[i - 1] > 0, 1.0, LEAK)
+            if i > done + 1:
+                slope *= np.where(before > 0, 1.0, LEAK)
         return slope
 
     def _steps(self) -> Iterator[tuple[bool, tuple[str, str]]]:
