@@ -6,10 +6,12 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+import yaml
 
 import prosper_ng
 
@@ -74,3 +76,41 @@ def test_a_script_is_checked_against_the_types_of_the_package(tmp_path):
         ("12", 'Argument 2 to "learn" has incompatible type "int"; expected "Model | Mapping[str, Any] | str"'),
         ("13", 'Module has no attribute "lern"; maybe "learn"?'),
     ]
+
+
+@pytest.mark.slow
+def test_a_run_from_the_wheel_needs_no_compiler_and_no_mpi(tmp_path):
+    """In an empty environment, with a wheel that was made of the sdist."""
+    build = [sys.executable, "-m", "build", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, cwd=tmp_path, capture_output=True, check=True)
+    (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert {
+        "CITATION.cff",
+        "configs/runs/bars-bsc.yaml",
+        "docs/conf.py",
+        "scripts/test.sh",
+        "tests/conftest.py",
+    } <= held
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "empty")], check=True)
+    programs = tmp_path / "empty" / "bin"
+    subprocess.run([programs / "python", "-m", "pip", "install", "-q", str(wheel)], check=True)
+    config = [str(ROOT / "configs" / "runs" / "bars-bsc.yaml"), "--set", "training={n_sweeps: 2}"]
+    done = subprocess.run(
+        [programs / "prosper-ng", "run", *config, "--output", "run"],
+        cwd=tmp_path, env={"PATH": str(programs), "HOME": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "run.h5").is_file()
+
+
+def test_the_workflow_is_the_script_of_all_tests():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
+    commands = [step["run"] for step in workflow["jobs"]["test"]["steps"] if "run" in step]
+    assert commands == ["bash scripts/test.sh"]
+    config = configparser.RawConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    least = config["options"]["python_requires"].removeprefix(">=")
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"][0] == least
+    assert f"Programming Language :: Python :: {least}" in config["metadata"]["classifiers"]
