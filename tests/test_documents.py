@@ -1,6 +1,7 @@
 """What pages show is done in the order in which they show it: their configurations, commands and blocks of Python."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ WHOLE = {
     "docs/python.md": "",
     "docs/from-prosper.md": RESULT_OF_PROSPER,
     "docs/from-scikit-learn.md": "",
+    "docs/howto/own-source.md": "",
     **{
         page.relative_to(ROOT).as_posix(): ""
         for page in DOCUMENTS
@@ -38,6 +40,7 @@ WHOLE = {
 """Pages of which everything is done, and what makes the files that their readers have."""
 PYTHON = {
     "README.md": ROWS,
+    "docs/coming-from/evo-tvo.md": "",
     "docs/experiments/covered-digits.md": "",
     "docs/experiments/discrete-signals.md": "import numpy as np\nnp.save('trace.npy', np.zeros(480))\nonsets = [3, 90]",
     "docs/experiments/sources.md": MICROPHONES,
@@ -49,12 +52,18 @@ MARKS = {"docs/from-prosper.md": pytest.mark.slow, "docs/tutorials/cluster.md": 
 def as_python(block: Block) -> str:
     """Python that does what a reader of a block does; scripts of the checkout are left out."""
     if block.language == "python":
-        return block.text
+        file = re.match(r"# (\w+\.py)\n", block.text)
+        return f"{written(file[1], block.text)}\nfrom {file[1][:-3]} import *" if file else block.text
     if block.language == "bash":
         shown = "" if "scripts/" in block.text else block.text
         return f"import subprocess\nsubprocess.run(['bash', '-euc', {shown!r}], check=True)"
     name = block.text.partition("name: ")[2].split(maxsplit=1)[0] if block.text.startswith("name: ") else "part"
-    return f"import pathlib\npathlib.Path({name!r}).with_suffix('.yaml').write_text({block.text!r}, encoding='utf-8')"
+    return written(f"{name}.yaml", block.text)
+
+
+def written(name: str, text: str) -> str:
+    """Python that writes a file."""
+    return f"import pathlib\npathlib.Path({name!r}).write_text({text!r}, encoding='utf-8')"
 
 
 @pytest.mark.heavy

@@ -39,6 +39,7 @@ PLUG_INS = {"adding-a-model.md": "plain_or.py", "own-source.md": "recorder.py", 
 ELSEWHERE = {
     "docs/adding-a-model.md": "run by tests/models/test_adding_a_model.py",
     "docs/plug-ins.md": "imported as a plug-in by the tests of its commands",
+    "docs/howto/trackers.md": "programs of others, which the tests do not install",
     "docs/clusters.md": "recipes of Spack and EasyBuild, which are not installed here",
 }
 """Why the Python of some pages is not run by tests/test_documents.py."""
