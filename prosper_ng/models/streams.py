@@ -315,9 +315,10 @@ class Streams(ActivityPrior):
     def posterior_means(
         self, prepared: Prepared, projected: Projected, codes: Codes, weights: Floats
     ) -> dict[str, Floats]:
-        """`z` (n, M, L) where streams are on, and what each adds to the row, `streams` (n, M, D)."""
+        """`z` (n, M, L) and its `deviations` where streams are on; `streams` (n, M, D), what each adds to the row."""
         on = np.einsum("ns,nsm->nm", weights, self.space.decode(codes))
-        return {"z": projected.means, "streams": on[..., None] * projected.outputs.mean(axis=1)}
+        streams = on[..., None] * projected.outputs.mean(axis=1)
+        return {"z": projected.means, "deviations": projected.deviations, "streams": streams}
 
     def _nets(self, n_observed: int) -> list[tuple[Perceptron, Perceptron]]:
         """Encoder and decoder of each stream."""

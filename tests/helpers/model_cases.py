@@ -3,11 +3,15 @@
 import importlib
 from collections.abc import Callable
 from importlib.util import find_spec
+from itertools import count
 from typing import Any
 
 from prosper_ng.components import components_of, kind_of
+from prosper_ng.estep.amortized import Amortized
 from prosper_ng.estep.clusters import Clusters
 from prosper_ng.estep.interface import EStep
+from prosper_ng.models.capabilities import DrawsLatents, offers
+from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.testing import LogJoint, ModelCase
 
 
@@ -33,8 +37,16 @@ def instances() -> dict[str, Callable[[int], Any]]:
 
 
 def fitting(estep: EStep, model: Any) -> EStep:
-    """The E-step where it serves the model, else one for mixtures that leaves as much out."""
+    """The E-step where it serves the model, else one for mixtures that leaves as much out, or one with encoders."""
+    if offers(model, DrawsLatents):
+        return Amortized(max_active=2)
     return estep if estep.serves(model.space) else Clusters(n_states=2, n_near=2)
+
+
+def n_observed_of(model: Any, params: NamedArrays) -> int:
+    """D of the data that parameters belong to."""
+    sizes = count(1)
+    return next(D for D in sizes if {name: spec.shape for name, spec in model.parameters(D).items()} == params.shapes)
 
 
 def log_joint_of(model: Any) -> LogJoint:

@@ -1,4 +1,4 @@
-"""Mixtures, and models of data that are not Gaussian: the same bits on any number of ranks, and after a stop."""
+"""Mixtures, decoders, and models of data that are not Gaussian: the same bits on any number of ranks, and after a stop."""
 
 import sys
 
@@ -13,6 +13,7 @@ BARS = {"kind": "bars", "n_bars": 6, "n_rows": 150, "missing": 0.1}
 MEANS = BARS | {"superposition": "max"}
 SEARCH = {"kind": "search", "n_states": 10}
 CLUSTERS = {"kind": "clusters", "n_states": 2, "n_near": 4}
+ESTEPS = {"streams": {"kind": "amortized", "n_samples": 2}}
 MODELS = {
     "normal": (MEANS | {"observable": "normal"}, {"kind": "ef_mca", "observable": "normal", "n_latents": 8}),
     "gamma": (
@@ -23,8 +24,10 @@ MODELS = {
         BARS | {"observable": "bernoulli", "amplitude": 0.9, "noise": 0.05},
         {"kind": "sbn", "n_latents": 8, "n_top": 2},
     ),
+    "bvae": (BARS, {"kind": "bvae", "n_latents": 8, "hidden": [6]}),
     "mixture": (MEANS | {"observable": "normal"}, {"kind": "mixture", "n_components": 20, "unused": "redraw"}),
     "mfa": (BARS, {"kind": "mfa", "n_components": 6, "n_factors": 2}),
+    "streams": (BARS, {"kind": "streams", "n_latents": 2, "n_dimensions": 2, "hidden": [8]}),
 }
 
 
@@ -33,7 +36,7 @@ def test_any_number_of_ranks_and_an_interruption_give_the_same_bits(name, mpiexe
     data, model = MODELS[name]
     config = {
         "name": name, "seed": 4, "data": data, "model": model,
-        "estep": CLUSTERS if "n_components" in model else SEARCH,
+        "estep": ESTEPS.get(model["kind"], CLUSTERS if "n_components" in model else SEARCH),
         "training": {"n_sweeps": 6, "updates_per_sweep": 2, "block_rows": 16},
         "output": {"figures": False},
     }  # fmt: skip
