@@ -4,7 +4,7 @@ import importlib
 import time
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 IMPORTED_AT = time.time()
 """Before any other module of this package was read, in seconds since 1970."""
 
