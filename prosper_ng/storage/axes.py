@@ -6,14 +6,16 @@ without a variable in the words of netCDF, says how long the axis is; others hol
 columns.
 """
 
+from __future__ import annotations
+
 import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-import h5py
 import numpy as np
 
 from prosper_ng.data.sources._hdf5_content import AXIS_ALONE
+from prosper_ng.late_h5py import h5py
 from prosper_ng.models.axes import Axes, distinct
 from prosper_ng.storage import hdf5
 

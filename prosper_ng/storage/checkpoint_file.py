@@ -3,16 +3,18 @@
 Layout: `/header` (JSON as bytes), `/root/<name>`, `/rows/<name>`; a checksum on every dataset.
 """
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from prosper_ng.late_h5py import h5py
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.storage import hdf5
 from prosper_ng.storage.manifest import Damaged, DataFile
@@ -45,7 +47,7 @@ class Header(NamedTuple):
         attributes: Mapping[str, Any],
         root: Mapping[str, RootArray],
         rows: Mapping[str, tuple[tuple[int, ...], str]],
-    ) -> "Header":
+    ) -> Header:
         """The header for these arrays; rows are given as (shape, type)."""
         datasets = {f"rows/{name}": (list(shape), dtype) for name, (shape, dtype) in rows.items()}
         for name, value in root.items():
@@ -67,7 +69,7 @@ class Header(NamedTuple):
         return np.frombuffer(json.dumps(self._asdict(), allow_nan=False).encode(), dtype=np.uint8)
 
     @classmethod
-    def from_bytes(cls, data: Array) -> "Header":
+    def from_bytes(cls, data: Array) -> Header:
         """The header that `to_bytes` made; ValueError, KeyError or TypeError where it makes no sense."""
         fields = json.loads(data.tobytes())
         fields["datasets"] = {path: (list(shape), str(dtype)) for path, (shape, dtype) in fields["datasets"].items()}

@@ -1,10 +1,11 @@
 """Files that are given in the place of a run's, told by what they hold."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
-import h5py
-
 from prosper_ng.data.sources._file_kinds import N_BYTES, other_format
+from prosper_ng.late_h5py import h5py
 
 _OWN = "give the folder of a run, its run.h5, or a file that Learned.save wrote"
 

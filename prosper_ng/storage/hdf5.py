@@ -1,5 +1,7 @@
 """HDF5 files that a full disk cannot turn into a crash."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import io
@@ -11,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng import access
 from prosper_ng.data.sources._hdf5_content import is_axis_alone
+from prosper_ng.late_h5py import h5py
 
 _MOST_OBJECTS = 1_000_000
 """Links can make a few groups look like endlessly many."""

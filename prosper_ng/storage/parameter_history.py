@@ -3,14 +3,16 @@
 Earlier versions kept a group `parameters/sweep-000010` for each sweep; such files are read, and gone on with, as well.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng.data.dataset import require_memory
+from prosper_ng.late_h5py import h5py
 from prosper_ng.numerics.named_arrays import NamedArrays, n_numbers
 from prosper_ng.storage import hdf5
 from prosper_ng.storage.axes import SWEEP, become_scale

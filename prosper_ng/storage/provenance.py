@@ -8,7 +8,6 @@ import platform
 import re
 import socket
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import prosper_ng
 from prosper_ng import plugins
+from prosper_ng.late_h5py import h5py
 from prosper_ng.numerics.scipy_parts import lapack
 from prosper_ng.storage.status import now
 
@@ -72,8 +72,7 @@ def versions() -> Provenance:
             found[f"version_{package.replace('-', '_')}"] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    if "h5py" in sys.modules:
-        found["version_hdf5"] = sys.modules["h5py"].version.hdf5_version
+    found["version_hdf5"] = h5py.version.hdf5_version
     return found
 
 

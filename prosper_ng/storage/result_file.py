@@ -1,5 +1,7 @@
 """Results in a file that comes into being as a whole, or not at all, in the format that its name asks for."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -8,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from prosper_ng.errors import UserError
+from prosper_ng.late_h5py import h5py
 from prosper_ng.models.axes import Axes
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import agree, collectively
@@ -56,7 +58,7 @@ class ResultFile:
         self._axes: dict[str, Axes] = {}
         self._labels: dict[str, list[str]] = {}
 
-    def __enter__(self) -> "ResultFile":
+    def __enter__(self) -> ResultFile:
         """Raise UserError, on all ranks, where the file cannot be written, is there already, or is an input."""
         with collectively(self.comm, ""):
             if self.comm.is_root:

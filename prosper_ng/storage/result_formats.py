@@ -4,6 +4,8 @@ Every result is first written as HDF5, block by block as the ranks bring it. Wha
 that file by root, a block at a time where the format allows: its bytes and its memory do not depend on ranks either.
 """
 
+from __future__ import annotations
+
 import csv
 import json
 import os
@@ -13,12 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import h5py
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from prosper_ng.data.images import save_picture
 from prosper_ng.errors import UserError
+from prosper_ng.late_h5py import h5py
 
 ATTRIBUTES = "attributes"
 """The name, in formats that hold several arrays, of what HDF5 keeps as attributes."""

@@ -22,6 +22,8 @@ Axes have names, as in netCDF-4: `D` columns of the data, `H` latents, `K` value
 names of the columns, where there are any; else it holds nothing but its length, as `/H` does.
 """
 
+from __future__ import annotations
+
 import json
 import re
 import time
@@ -29,11 +31,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from prosper_ng import access
+from prosper_ng.late_h5py import h5py
 from prosper_ng.models.axes import Axes
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.storage import atomic, axes, hdf5, parameter_history

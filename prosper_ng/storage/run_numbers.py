@@ -4,14 +4,16 @@ A finished run has them in its status. Of others, and those of earlier versions,
 among the results are read.
 """
 
+from __future__ import annotations
+
 import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 
+from prosper_ng.late_h5py import h5py
 from prosper_ng.storage import hdf5, run_file
 from prosper_ng.storage.run_record import last_numbers, measures, numbers_of, parameter_of, read_run
 from prosper_ng.storage.status import Status

@@ -1,5 +1,7 @@
 """What a run folder says about its run."""
 
+from __future__ import annotations
+
 import json
 import stat
 from collections.abc import Callable, Mapping
@@ -7,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +17,7 @@ from prosper_ng.config import ConfigError
 from prosper_ng.data.dataset import NO_COLUMNS, Columns, require_memory
 from prosper_ng.data.preprocessing import Preprocessing
 from prosper_ng.errors import UserError
+from prosper_ng.late_h5py import h5py
 from prosper_ng.storage import hdf5, parameter_history, run_file
 from prosper_ng.storage.foreign import other_content, other_file
 from prosper_ng.storage.status import Status, StatusError, read_status

@@ -42,7 +42,7 @@ written = [each for each in written if "__pycache__" not in each]
 local = ("/proc/", "/sys/", "/dev/", "/etc/")
 shared = {path for path in read if not path.startswith(local) and ".dist-info" not in path}
 sources = {path.replace("__pycache__/", "").partition(".cpython-")[0].removesuffix(".py") for path in shared}
-found = MPI.COMM_WORLD.gather((status, tally.n_kernels, looked_into, written, len(sources)))
+found = MPI.COMM_WORLD.gather((status, tally.n_kernels, looked_into, written, len(sources), "h5py" in sys.modules))
 if found:
     print(json.dumps(found))
 """
@@ -64,6 +64,7 @@ def test_a_warm_rank_reads_no_sources_and_writes_nothing_where_all_ranks_look(mp
     assert other[3] == []
     # Those that Python opens itself; libraries of numba, NumPy and MPI that the system looks for come on top.
     assert other[4] < 1200
+    assert (root[5], other[5]) == (True, False)
     assert any(path.startswith(str(tmp_path / "run")) for path in root[3])  # what is counted is there
 
 

@@ -1,14 +1,15 @@
 """What objects in HDF5 files hold in the place of a table of numbers, by the marks of those who write them."""
 
+from __future__ import annotations
+
 import contextlib
 import importlib
 from typing import Any
 
-import h5py
-
 from prosper_ng.data.dataset import DataError
 from prosper_ng.data.sources._matlab_classes import NUMERIC, not_numbers
 from prosper_ng.errors import listed
+from prosper_ng.late_h5py import h5py
 
 _NAMES = {
     4: "szip", 307: "bzip2", 32000: "lzf", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32013: "zfp",
