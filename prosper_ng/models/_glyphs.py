@@ -106,16 +106,15 @@ class Prepared(NamedTuple):
     unit: float
     log_pi: Floats
     """(C + 1,) log probabilities of each glyph at each position, and of none."""
-    background: tuple[float, float]
-    """Mean and half the inverse variance."""
-    log_background: float
-    """What normalizes a pixel of the background, in the units of the data."""
+    background: Floats
+    """(3, K) means of what the background is made of, halves of inverse variances, log shares and what normalizes."""
+    mean_background: float
     numbers: NDArray[np.int64]
     means: Floats
     """(C, height * W') means of glyphs, and halves of their inverse variances,"""
     halves: Floats
     odds: Floats
-    """log odds of masks and of what normalizes a pixel of the glyph, less the background,"""
+    """log odds of masks and what normalizes a pixel of the glyph,"""
     logs: Floats
     """and log(1 - alpha)."""
     alphas: Floats
@@ -127,9 +126,24 @@ class Projected(NamedTuple):
 
     values: Floats
     losses: Floats
-    """What the background loses at each pixel; `UNSEEN` where there is none."""
+    """-log p(y | background) of each pixel; `UNSEEN` where there is none."""
     background: Floats
     """(n,) log probability of the background alone."""
+    kinds: Floats
+    """(n, K + 1, height * stride) probabilities of what a pixel of the background is, and their entropy; 0 where there
+    is no pixel."""
+
+
+def kinds_of(background: Floats, scaled: Floats) -> tuple[Floats, Floats, Floats]:
+    """(n, D) log p(y | background) of values in units, (n, K, D) what they are, and (n, D) the entropy of that."""
+    B, halves, logs = background[:, :, None]
+    scores = logs - halves * np.square(scaled[:, None] - B)
+    best = scores.max(axis=1)
+    shares = np.exp(scores - best[:, None])
+    total = shares.sum(axis=1)
+    shares /= total[:, None]
+    log_density = best + np.log(total)
+    return log_density, shares, log_density - np.sum(shares * scores, axis=1)
 
 
 @inner_kernel
@@ -221,10 +235,13 @@ def masks_of_row(
 
 @kernel
 def add_moments(
-    values: Any, losses: Any, numbers: Any, means: Any, halves: Any, odds: Any, codes: Any, weights: Any,
-    counts: Any, seen: Any, masked: Any, masked_y: Any, masked_y_y: Any,
+    values: Any, losses: Any, kinds: Any, numbers: Any, means: Any, halves: Any, odds: Any, codes: Any, weights: Any,
+    counts: Any, seen: Any, masked: Any, masked_y: Any, masked_y_y: Any, background: Any,
 ) -> float:  # fmt: skip
-    """Add what states of weights (n, S) come to, laid out as glyphs are; returns the entropy of the masks."""
+    """Add what states of weights (n, S) come to, laid out as glyphs are, and take it from the background (3, K).
+
+    Returns the entropy of the masks, less that of the background where they are.
+    """
     height, width, stride, n_glyphs = numbers[0], numbers[1], numbers[2], means.shape[0]
     masks, scores, entropy = np.empty(width), np.empty(width), 0.0
     for n in range(codes.shape[0]):
@@ -241,15 +258,27 @@ def add_moments(
                 masks_of_row(values, losses, n, at, c, place, means, halves, odds, width, masks, scores)
                 for j in range(width):
                     if losses[n, at + j] > _SEEN and odds[c, place + j] > _SEEN:
-                        q, y = weight * masks[j], values[n, at + j]
+                        q, y, score = weight * masks[j], values[n, at + j], abs(scores[j])
                         seen[c, place + j] += weight
                         masked[c, place + j] += q
                         masked_y[c, place + j] += q * y
                         masked_y_y[c, place + j] += q * y * y
-                        score = abs(scores[j])
                         small = fast_exp(-score)
                         entropy += weight * (np.log1p(small) + score * small / (1.0 + small))
+                        entropy -= _take(background, kinds, n, at + j, q, y)
     return entropy
+
+
+@inner_kernel
+def _take(background: Any, kinds: Any, n: int, place: int, q: float, y: float) -> float:
+    """Take a pixel that a mask has by q from what the background is made of; returns the entropy that goes with it."""
+    n_kinds = background.shape[1]
+    for k in range(n_kinds):
+        share = q * kinds[n, k, place]
+        background[0, k] -= share
+        background[1, k] -= share * y
+        background[2, k] -= share * y * y
+    return q * kinds[n, n_kinds, place]
 
 
 @kernel

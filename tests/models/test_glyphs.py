@@ -39,7 +39,8 @@ def prior(model, params, states):
 
 def densities(params, y, c, i):
     """Of a pixel y, by pixel i of glyph c, and by the background."""
-    return stats.norm.pdf(y, params["W"][i, c], params["S"][i, c]), stats.norm.pdf(y, params["B"], params["sigma"])
+    of_background = params["rho"] / params["rho"].sum() @ stats.norm.pdf(y, params["B"], params["sigma"])
+    return stats.norm.pdf(y, params["W"][i, c], params["S"][i, c]), of_background
 
 
 def log_joint(model, params, values, states, observed):
@@ -54,7 +55,7 @@ def log_joint(model, params, values, states, observed):
                 of_glyph, of_background = densities(params, y, c, pixels[d])
                 found[n, s] += np.log(alpha * of_glyph + (1 - alpha) * of_background)
             else:
-                found[n, s] += stats.norm.logpdf(y, params["B"], params["sigma"])
+                found[n, s] += np.log(densities(params, y, 0, 0)[1])
     return found
 
 
@@ -64,8 +65,8 @@ def case(**options):
 
 CASES = {
     "glyphs": case(positions=(2, 3), width=2),
-    "glyphs-in-a-row": case(positions=(1, 3), width=10),
-    "glyphs-that-stay": case(positions=1, width=1),
+    "glyphs-in-a-row": case(positions=(1, 3), width=10, n_background=3),
+    "glyphs-that-stay": case(positions=1, width=1, n_background=1),
 }
 
 
@@ -110,7 +111,8 @@ def test_predictions_are_glyphs_where_masks_have_them():
     observed = np.random.default_rng(1).random(values.shape) < 0.7
     target, codes, posterior = exact(SMALL, params, values, observed)
     found = SMALL.reconstruct(target.prepared, target.projected, codes, posterior.weights)
-    expected = np.full(values.shape, params["B"])
+    background = params["rho"] @ params["B"] / params["rho"].sum()
+    expected = np.full(values.shape, background)
     for (n, s), weight in np.ndenumerate(posterior.weights):
         c, pixels = places(SMALL, 6, codes[n, s, 0])
         for d, i in pixels.items():
@@ -118,7 +120,7 @@ def test_predictions_are_glyphs_where_masks_have_them():
             if observed[n, d]:
                 of_glyph, of_background = densities(params, values[n, d], c, i)
                 r = r * of_glyph / (r * of_glyph + (1 - r) * of_background)
-            expected[n, d] += weight * r * (params["W"][i, c] - params["B"])
+            expected[n, d] += weight * r * (params["W"][i, c] - background)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
@@ -130,9 +132,10 @@ def test_states_are_alike_that_show_alike():
     for state in states:
         c, pixels = places(SMALL, 6, state)
         for d, i in pixels.items():
-            shown[state, d] = params["alpha"][i, c] * (params["W"][i, c] - params["B"])
+            background = params["rho"] @ params["B"] / params["rho"].sum()
+            shown[state, d] = params["alpha"][i, c] * (params["W"][i, c] - background)
     squares = np.square(shown[:, None] - shown).sum(axis=2)
-    np.testing.assert_allclose(found, -0.5 * squares / np.square(params["sigma"]), atol=1e-9)
+    np.testing.assert_allclose(found, -0.5 * squares / np.square(params["unit"]), atol=1e-9)
 
 
 def test_no_state_has_no_probability_and_adds_nothing():
@@ -164,7 +167,7 @@ def hidden_glyphs(seed, n_rows=600):
 
 
 def learned(values, n_sweeps=20, training=None, **options):
-    model = Glyphs(n_components=4, positions=9)
+    model = Glyphs(n_components=4, positions=9, n_background=1)
     settled = {"n_sweeps": n_sweeps} | (training or {})
     return prosper_ng.learn(values, model, training=settled, progress=False, **options)
 
