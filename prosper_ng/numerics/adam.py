@@ -21,7 +21,7 @@ class Adam:
     """How far each M-step goes along the gradient of the part of the data that was visited last.
 
     The rate goes up and down along straight lines, from `least_rate` to `rate` and back in `cycle` sweeps (cyclical
-    learning rates: Smith, WACV 2017; for binary latents Guiraud et al., GECCO 2023, arXiv 2011.13704).
+    learning rates: Smith, WACV 2017; for binary latents Guiraud, Drefs and Lücke, arXiv 2011.13704).
     """
 
     rate: Annotated[float, Gt(0)] = 0.01
