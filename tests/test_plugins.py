@@ -115,7 +115,7 @@ def test_configurations_know_its_kind_and_fields(tmp_path, capsys):
     assert cli.main(["validate", str(config)]) == 2
     without = capsys.readouterr().err
     assert "unknown kind `bright_start` of `model`" in without
-    assert "legal are bsc, dsc, ef_mca, gsc, laplace, mca, mfa, mixture, mmca" in without
+    assert "legal are bsc, bvae, dsc, ef_mca, glyphs, gsc, laplace, mca, mfa, mixture, mmca" in without
     assert "kinds of your own come by --import FILE" in without
     assert cli.main(["--import", str(FILE), "validate", str(config), "--set", "model.kind=bright_strat"]) == 2
     assert "unknown kind `bright_strat` of `model`; did you mean `bright_start`?" in capsys.readouterr().err

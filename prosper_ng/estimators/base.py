@@ -4,7 +4,6 @@ import dataclasses
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
@@ -26,7 +25,7 @@ from prosper_ng.inference.answers import Posterior
 from prosper_ng.inference.learned import Learned
 from prosper_ng.learning.settings import LearningSettings
 from prosper_ng.models.axes import COUNTED
-from prosper_ng.models.roles import elements_shown, of_role
+from prosper_ng.models.roles import elements_of
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.running.learn import learn
 from prosper_ng.training.em import SweepReport
@@ -204,7 +203,8 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
     def _settings(self, rows: Floats, labeled: Labeled | None = None) -> LearningSettings:
         """The parameters as the engine takes them; raises ConfigError, in the words of the estimator."""
         number = self._number(rows, labeled)
-        model = {name: getattr(self, name) for name in self._options} | dict(self._fixed)
+        chosen = {name: getattr(self, name) for name in self._options}
+        model = {name: value for name, value in chosen.items() if value is not None} | dict(self._fixed)
         model |= {"kind": self.kind, self._field: number}
         model |= {} if labeled is None else {"n_classes": len(labeled.classes)}
         watched = "relative_change" if self.validation_fraction is None else "held_out_gain"
@@ -238,7 +238,7 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
         trace = found.history["free_energy"]
         n_before = training.restarts * training.tried_sweeps
         trace = trace[n_before if len(trace) > n_before else 0 :]
-        dictionary = elements_shown(found.params, partial(of_role, found.model.parameters(found.n_observed)))
+        dictionary = elements_of(found.model, found.n_observed, found.params)
         return {
             "learned_": found,
             "params_": dict(found.params.items()),

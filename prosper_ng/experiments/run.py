@@ -28,7 +28,7 @@ from prosper_ng.learning.learn import Asked, ended_by_listener
 from prosper_ng.learning.rehearsal import rehearse
 from prosper_ng.models.capabilities import offers
 from prosper_ng.models.interface import KnowsFreeEnergy, without_constants
-from prosper_ng.models.roles import elements_shown, headline_of, of_role
+from prosper_ng.models.roles import elements_of, headline_of, of_role
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.parallel.communicator import Communicator
 from prosper_ng.parallel.failure import collectively, decided
@@ -332,12 +332,13 @@ def _of_restarts(state: TrainingState) -> dict[str, Any]:
 
 
 def _dictionary_to_show(problem: Problem, dataset: Dataset, state: TrainingState) -> dict[str, Any]:
-    """The dictionary in the units of the source, where the rows were whitened."""
+    """The dictionary in the units of the source, where the rows were whitened, or where no parameter holds it."""
     preprocessing = dataset.preprocessing
-    W = elements_shown(state.params, partial(of_role, problem.model.parameters(problem.n_observed)))
-    if W is None or preprocessing.whitening is None:
+    W = elements_of(problem.model, problem.n_observed, state.params)
+    is_parameter = of_role(problem.model.parameters(problem.n_observed), "dictionary") is not None
+    if W is None or (is_parameter and preprocessing.whitening is None):
         return {}
-    return {"dictionary": preprocessing.undo_directions(W.T).T}
+    return {"dictionary": W if preprocessing.whitening is None else preprocessing.undo_directions(W.T).T}
 
 
 def _attributes(config: RunConfig, parts: Assembly, start: str | None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from prosper_ng.drawing.curves import Panel, draw_panel, explain_shades, known_p
 from prosper_ng.drawing.elements import chosen_of, draw_elements, shown_of
 from prosper_ng.drawing.pixels import patch_shape_of
 from prosper_ng.errors import UserError
-from prosper_ng.models.roles import elements_shown, headline_of, of_role, roles_of
+from prosper_ng.models.roles import elements_of, headline_of, of_role, roles_of
 from prosper_ng.models.rounding import is_rounding
 from prosper_ng.numerics.receptive_fields import LEAST_SIDE, receptive_fields
 from prosper_ng.storage.history import SWEEP
@@ -104,7 +103,7 @@ def dictionary_of(known: "Learned") -> Floats | None:
 
 
 def _elements(known: "Learned") -> Floats | None:
-    return elements_shown(known.params, partial(of_role, known.model.parameters(known.n_observed)))
+    return elements_of(known.model, known.n_observed, known.params)
 
 
 def learned_use(known: "Learned", n_elements: int) -> Floats | None:

@@ -267,7 +267,7 @@ class BVAE(ActivityPrior):
             yield first, self._layers(prepared, some, _TOGETHER)[-1][: len(some)]
 
     def _layers(self, prepared: Prepared, codes: Codes, n_states: int | None = None) -> list[Floats]:
-        """What each layer makes of codes (m, words), the first one first; of `n_states`, where more than m are given."""
+        """What each layer makes of codes (m, words), the first one first, or of `n_states`, where these are more."""
         units = np.zeros((n_states or len(codes), prepared.columns.shape[1]))
         fill_first_layer(prepared.columns, prepared.weights["b1"], codes, self._leak, units)
         return self._net(len(prepared.precisions)).layers(prepared.weights, units, done=1)

@@ -264,6 +264,14 @@ class Superimposes(Protocol):
         ...
 
 
+class ShowsElements(Protocol):
+    """Models without a dictionary among their parameters in which a latent has an element to look at all the same."""
+
+    def elements(self, params: NamedArrays) -> Floats:
+        """(D, H) what each latent alone adds to the data."""
+        ...
+
+
 class PosteriorMeans(Protocol):
     """Models with more that is hidden than the states, such as the slabs of spike-and-slab coding."""
 

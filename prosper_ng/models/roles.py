@@ -1,12 +1,13 @@
 """What parameters are to everything outside their model: found by their roles, not by their names."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from prosper_ng.errors import UserError
-from prosper_ng.models.capabilities import HasHeadline, offers
+from prosper_ng.models.capabilities import HasHeadline, ShowsElements, offers
 from prosper_ng.models.interface import DiscreteLatents, Floats, Model, ParameterSpec, Role, learnable
 from prosper_ng.numerics.constraints import Covariance
 from prosper_ng.numerics.named_arrays import NamedArrays, Shape
@@ -27,6 +28,14 @@ def elements_shown(parameters: Mapping[str, Floats], name_of: Callable[[Role], s
         return None
     W = np.asarray(parameters[dictionary])
     return W if background is None else np.maximum(W, np.asarray(parameters[background])[:, None])
+
+
+def elements_of(model: Model, n_observed: int, params: NamedArrays) -> Floats | None:
+    """The dictionary elements (D, H) of a model as they show in the data; None where it has none."""
+    shows: Any = model
+    if offers(model, ShowsElements):
+        return np.asarray(shows.elements(params))
+    return elements_shown(params, partial(of_role, model.parameters(n_observed)))
 
 
 def roles_of(model: Model, n_observed: int) -> dict[str, str]:

@@ -134,8 +134,11 @@ def draw_run(run: Path, folder: Path) -> Drawn:
 def elements_of(record: RunRecord) -> tuple[Floats | None, Floats | None]:
     """The dictionary (D, H) as it was learned and shows, and the true one; None where there is none."""
     name, truth = record.of_role("dictionary"), record.results.get("truth")
-    true = truth.get(name) if isinstance(truth, dict) else None
-    return elements_shown(record.parameters, record.of_role), None if true is None else np.asarray(true)
+    true = truth.get(name or "W") if isinstance(truth, dict) else None
+    learned = elements_shown(record.parameters, record.of_role)
+    if name is None and "dictionary" in record.results:  # of a model that shows its elements, in units of the data
+        learned = np.asarray(record.results["dictionary"])
+    return learned, None if true is None else np.asarray(true)
 
 
 def dictionary_of(record: RunRecord) -> tuple[Floats | None, tuple[int, ...]]:
@@ -172,7 +175,7 @@ def fields_of(record: RunRecord) -> ReceptiveFields | None:
 def _in_units_of_the_data(record: RunRecord) -> Floats:
     learned, _ = elements_of(record)
     W = np.empty(0) if learned is None else learned
-    if W.ndim != 2 or len(W) != record.attributes.get("n_observed"):
+    if W.ndim != 2 or len(W) != record.attributes.get("n_observed") or record.of_role("dictionary") is None:
         return W
     preprocessing = record.preprocessing()
     if preprocessing is None:

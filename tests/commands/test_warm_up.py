@@ -69,8 +69,8 @@ def test_a_model_of_which_nobody_knows_the_options_is_left_out(capsys, monkeypat
 
 def test_a_model_that_is_none_is_named(capsys):
     assert complaint(capsys, "warm-up", "bcs") == (
-        "error: there is no model 'bcs'; there are bsc, dsc, ef_mca, gsc, laplace, mca, mfa, mixture, mmca, noisy_or, "
-        "sbn, tsc\n"
+        "error: there is no model 'bcs'; there are bsc, bvae, dsc, ef_mca, glyphs, gsc, laplace, mca, mfa, mixture, "
+        "mmca, noisy_or, sbn, streams, tsc\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Mixtures, decoders, and models of data that are not Gaussian: the same bits on any number of ranks, and after a stop."""
+"""Mixtures, decoders, and data that are not Gaussian: the same bits on any number of ranks, and after a stop."""
 
 import sys
 

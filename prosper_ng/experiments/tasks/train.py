@@ -1,6 +1,5 @@
 """Learning for its own sake; compared with the truth where the data know it."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from prosper_ng.estep.interface import EStep
 from prosper_ng.experiments.tasks.interface import Numbers, TaskContext
 from prosper_ng.models.capabilities import flips_latents
 from prosper_ng.models.interface import Model
-from prosper_ng.models.roles import elements_shown, of_role
+from prosper_ng.models.roles import elements_of, of_role
 from prosper_ng.numerics.matching import amari_index, recovered
 from prosper_ng.training.em import TrainingState
 
@@ -36,9 +35,10 @@ class Train:
         elements were learned as there are true ones, and the true mixing can be undone.
         """
         model, truth = context.problem.model, context.dataset.truth
-        name_of = partial(of_role, model.parameters(context.problem.n_observed))
-        name, learned = name_of("dictionary"), elements_shown(state.params, name_of)
-        if truth is None or name is None or learned is None or name not in truth or not context.problem.comm.is_root:
+        n_observed, is_root = context.problem.n_observed, context.problem.comm.is_root
+        name = of_role(model.parameters(n_observed), "dictionary") or "W"
+        learned = elements_of(model, n_observed, state.params) if is_root else None
+        if truth is None or learned is None or name not in truth:
             return {}
         signed = bool((model.space.values < 0).any()) or "mu" in truth or flips_latents(model)
         found = recovered(truth[name], learned, ignore_sign=signed).found
