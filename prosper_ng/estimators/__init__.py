@@ -17,6 +17,7 @@ __all__ = [
     "MMCA",
     "SBN",
     "TSC",
+    "BinaryVAE",
     "GaussianMixture",
     "KMeans",
     "Laplace",
@@ -60,6 +61,15 @@ class GSC(SparseCoder, kind="gsc"):
 
 class Laplace(SparseCoder, kind="laplace"):
     """Standard sparse coding: real-valued latents with a Laplace prior, and Gaussian posteriors of these."""
+
+
+class BinaryVAE(SparseCoder, kind="bvae", optimizer=None, max_iter=200):
+    """An autoencoder with binary latents: a perceptron with `hidden` layers makes the mean of the data of them.
+
+    It learns by a step along the gradient in each of the `n_updates` of a sweep; where rows are many, many are worth
+    it. `optimizer` is a mapping with `rate`, `least_rate` and `cycle`; their defaults where None. `components_` are
+    what each latent alone adds to what none makes.
+    """
 
 
 class NoisyOR(SparseCoder, kind="noisy_or", binarize=0.0):
