@@ -8,10 +8,12 @@
 | sigma | () | standard deviation of the noise |
 | center, unit | (D,), () | the data as nets see them are (y - center) / unit; set at the start, not learned |
 
-The model of "Disentanglement of Sources in a Multi-Stream Variational Autoencoder", in which discrete switches choose
-among streams with real-valued latents. What is done here was derived from that model alone, and checked by differences
-and by numerical integration: q(s, z | y) = q(s) prod_m q_m(z_m | y)^s_m p(z_m)^(1 - s_m), where q_m = N(mu_m(y),
-diag(d_m(y)²)) comes from an encoder, and q(s) is best in closed form. The bound is
+The model of Boukun and Lücke, "Disentanglement of Sources in a Multi-Stream Variational Autoencoder" (arXiv
+2510.15669), in which discrete switches choose among streams with real-valued latents. That paper was not at hand: what
+is done here was derived from the model, and checked by differences and by numerical integration.
+
+q(s, z | y) = q(s) prod_m q_m(z_m | y)^s_m p(z_m)^(1 - s_m), where q_m = N(mu_m(y), diag(d_m(y)²)) comes from an
+encoder, and q(s) is best in closed form. The bound is
 
     F(y) = log sum_s p(s) exp(-sum_m s_m KL_m + <log N(y; sum_m s_m f_m(z_m), sigma² I)>),
     KL_m = sum_l (mu_ml² + d_ml² - 1) / 2 - log d_ml,
@@ -22,8 +24,9 @@ e; with `project` alone e is 0, which is what reconstructions are made of.
 
 M-step, from the part of the data visited last: a step of Adam along the gradient of F by all nets; pi is the mean
 activity, sigma² the mean squared residual, both over the last sweep: sums that forget 1/P at each of its P steps. At
-convergence F is a sum of entropies (Lücke, Forster and Dai, "The ELBO of Variational Autoencoders Converges to a Sum of
-Three Entropies"): F / N = mean H[q] - H[pi] - sum_m pi_m L log(2 pi e) / 2 - D log(2 pi e sigma²) / 2.
+convergence F is a sum of entropies ("The ELBO of Variational Autoencoders Converges to a Sum of Three Entropies"):
+
+    F / N = mean H[q] - H[pi] - sum_m pi_m L log(2 pi e) / 2 - D log(2 pi e sigma²) / 2.
 
 A label of a row is the number of its switch state, sum_m s_m 2^(m - 1). Entries that were not observed count nowhere;
 encoders see the mean of the data in their place.
@@ -61,6 +64,8 @@ _LARGEST_LOG = 5.0
 """Of the deviations of q: that of e^5 is far above the prior's, that of e^-5 below what data can tell."""
 _LEAST_NOISE = 1e-4
 """Of the data's standard deviation: learned noise does not fall below."""
+_EXAMPLES = 400
+"""Rows with labels that streams start from."""
 _RECENT = ("n", "counts", "n_values", "residual")
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -174,14 +179,23 @@ class Streams(ActivityPrior):
         shapes = self.statistics(n_observed)
         return self.optimizer.memory(self._shapes(n_observed)) | {f"recent_{name}": shapes[name] for name in _RECENT}
 
+    def n_examples(self, n_rows: int) -> int:
+        """Rows with labels, where there are any, from whose means streams start."""
+        return min(n_rows, 0 if self.n_classes is None else _EXAMPLES)
+
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
-        """Weights at random; streams that make the mean of the data where half are on; pi = 1/M, at most 1/2."""
+        """Weights at random; streams make the mean of rows that are known to be theirs alone; pi = 1/M, at most 1/2.
+
+        Where no such row is known, half of them together make the mean of the data.
+        """
         spread = max(moments.spread, SMALLEST_SCALE)
         unit = max(float(2.0 ** np.round(np.log2(spread))), SMALLEST_SCALE)
         weights: dict[str, Floats] = {}
-        for encoder, decoder in self._nets(len(moments.mean)):
+        for m, (encoder, decoder) in enumerate(self._nets(len(moments.mean))):
             weights |= encoder.initial(rng) | decoder.initial(rng)
-            weights[decoder.names[-1][1]] = moments.mean / unit / max(self.n_latents / 2, 1.0)
+            own = moments.labeled[moments.labels == 1 << m] if len(moments.labels) else moments.labeled
+            mean = own.mean(axis=0) if len(own) else moments.mean / max(self.n_latents / 2, 1.0)
+            weights[decoder.names[-1][1]] = mean / unit
         noise = {"sigma": np.array(spread), "center": moments.mean.copy(), "unit": np.array(unit)}
         return NamedArrays.of(**weights, pi=self._initial_pi(), **noise)
 

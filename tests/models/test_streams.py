@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
+import prosper_ng
 from prosper_ng.errors import UserError
 from prosper_ng.estep.amortized import Amortized
 from prosper_ng.estep.auto import Auto
@@ -184,3 +185,43 @@ def test_a_start_is_in_the_units_of_the_data():
         found.append(model.project(prepared, batch_of_observed(rows)))
         assert np.abs(found[-1].outputs - rows.mean(axis=0)).max() < 8 * rows.std()
     assert found[1].means == pytest.approx(found[0].means, abs=1e-9)
+
+
+def test_streams_start_from_rows_that_are_known_to_be_theirs():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(-1, 4, size=200)
+    values = rng.standard_normal((200, 3)) + 5 * labels[:, None]
+    model = Streams(n_latents=2, n_dimensions=2, hidden=(5,), n_classes=4)
+    moments = moments_of(values)._replace(labeled=values[labels >= 0], labels=labels[labels >= 0])
+    params = model.initial(moments, rng)
+    for m, state in ((1, 1), (2, 2)):
+        assert params["unit"] * params[f"dec{m}_b2"] == pytest.approx(values[labels == state].mean(axis=0))
+
+
+def told_apart(n_jobs=1, seed=0, **options):
+    """Two sources that overlap, half of the rows with labels, and the streams that were learned."""
+    rng = np.random.default_rng(5)
+    on = rng.integers(2, size=(400, 2))
+    each = rng.normal(3, 1, (400, 2, 1)) * np.array([[1, 1, 0, 0], [0, 1, 0, 1]]) * on[..., None]
+    values = each.sum(axis=1) + 0.1 * rng.normal(size=(400, 4))
+    labels = np.where(rng.random(400) < 0.5, on @ [1, 2], -1)
+    model = Streams(n_latents=2, n_dimensions=1, hidden=(8,), n_classes=4, optimizer=Adam(rate=0.02, cycle=40))
+    training = {"n_sweeps": 40, "updates_per_sweep": 10}
+    learned = prosper_ng.learn(
+        values, model, labels=labels, training=training, n_jobs=n_jobs, seed=seed, progress=False
+    )
+    return learned, values, on, each
+
+
+def test_streams_are_told_apart():
+    learned, values, on, each = told_apart()
+    found = learned.posterior(values)
+    assert ((found.means > 0.5) == (on == 1)).mean() > 0.95
+    streams = found.other_means["streams"]
+    assert np.sum((streams - each) ** 2) < 0.1 * np.sum(each**2)
+    assert learned.reconstruct(values).prediction == pytest.approx(streams.sum(axis=1), abs=1e-9)
+
+
+def test_threads_change_no_bit():
+    one, two = (told_apart(n_jobs)[0].params for n_jobs in (1, 2))
+    assert (one.buffer == two.buffer).all()
