@@ -60,6 +60,7 @@ if [ "${1:-}" = --fast ]; then
 else
     install_if_absent chromedriver chromium chromium-driver
     install_if_absent slurmctld slurm-wlm munge libpmix-dev
+    install_if_absent qsub slurm-wlm-torque
     prepare_environment all,test
     prepare_open_mpi
 fi

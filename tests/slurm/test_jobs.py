@@ -1,16 +1,19 @@
 """Single runs as jobs: submitted, cancelled, killed, left by their node, started with the wrong launcher."""
 
 import os
+import shutil
 import signal
 import sys
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from prosper_ng.slurm.queue import queue
 from prosper_ng.storage import batch_job
 from prosper_ng.storage.run_record import read_run
+from prosper_ng.storage.status import read_status
 from tests.helpers.small_runs import SEARCH
 from tests.mpi.test_reliability import open_mpi
 from tests.slurm.conftest import ROOT, Run, prosper, wait_for
@@ -48,6 +51,32 @@ def test_the_script_by_hand(run, cluster, digest):
     assert Run(folder).digest == digest
     assert Run(folder).status.job == job
     assert f"job {job} on n" in Path(f"{folder}.out").read_text()
+
+
+def test_the_script_for_pbs_by_the_qsub_that_stands_before_slurm(run, cluster, digest, tmp_path):
+    """Two ranks, deleted amid the run, and the same command again; what a PBS tells its jobs is told by a line more."""
+    if shutil.which("qsub") is None:
+        pytest.skip("qsub is not installed; Debian's slurm-wlm-torque has one")
+    text = (ROOT / "jobs" / "train.pbs").read_text()
+    text = text.replace("select=1:ncpus=4:mpiprocs=4:ompthreads=1", "nodes=1:ppn=2")
+    directives, rest = text.split("#PBS -j oe\n")
+    told = "export PBS_O_WORKDIR=$SLURM_SUBMIT_DIR PBS_JOBID=$SLURM_JOB_ID PBS_NODEFILE=$(generate_pbs_nodefile)\n"
+    script, folder = tmp_path / "train.pbs", tmp_path / "by_qsub"
+    script.write_text(f"{directives}#PBS -o {tmp_path}/said -e {tmp_path}/said\n{told}. '{run.site}'\n{rest}")
+    config = tmp_path / "run.yaml"
+    config.write_text(run.config.read_text())
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = ("qsub", "-V", "-v", f"CONFIG={config},FOLDER={folder}", script)
+    job = cluster.ask(*command, PATH=path)
+    Run.wait_for_checkpoint(SimpleNamespace(folder=folder))
+    cluster.ask("qdel", job)
+    cluster.wait_until_over(job)
+    wait_for("the run to stop", lambda: read_status(folder).state == "stopped")
+    run.go_on()
+    again = cluster.ask(*command, PATH=path)
+    assert cluster.wait_until_over(again) == "COMPLETED", (tmp_path / "said").read_text()
+    found = read_run(folder)
+    assert (found.attributes["digest"], found.provenance["pbs_jobid"]) == (digest, job)
 
 
 def test_open_mpi_is_started_with_what_works_for_it(run, cluster):
