@@ -18,7 +18,11 @@ _N_ROWS, _N_OBSERVED = 70, 6
 _NUMBERS = {"n_latents": (4, 12), "n_components": (4, 70)}
 """Latents or components whose states are all looked at, and others whose states are searched for."""
 _SHORT = {"n_sweeps": 2, "updates_per_sweep": 2}
-_OPTIONS: dict[str, dict[str, Any]] = {"dsc": {"values": (-1.0, 0.0, 1.0)}, "ef_mca": {"observable": "normal"}}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "dsc": {"values": (-1.0, 0.0, 1.0)},
+    "ef_mca": {"observable": "normal"},
+    "glyphs": {"width": 3},
+}
 """What models have no default for."""
 _PRESELECTION = {"kind": "preselection", "n_candidates": 3, "max_active": 2}
 
