@@ -1,6 +1,6 @@
 """How reliably binary autoencoders find bars: elements, noise and free energy of many seeds, as a table.
 
-    python scripts/bench/bvae.py --seeds 0 20
+python scripts/bench/bvae.py --seeds 0 20
 """
 
 import argparse

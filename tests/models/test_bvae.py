@@ -13,6 +13,7 @@ from prosper_ng.numerics.adam import Adam
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.testing import ModelCase, parametrize_with_checks
 from prosper_ng.testing.problems import random_parameters
+from scripts.bench.bvae import N_BARS, NOISE, result_of
 
 
 def mean(model, params, states):
@@ -176,3 +177,9 @@ def test_wrong_settings_are_told_in_one_sentence():
         Adam(rate=0.1, least_rate=0.5)
     with pytest.raises(UserError, match="hidden"):
         prosper_ng.learn(bars(20), {"kind": "bvae", "n_latents": 3, "hidden": [0]}, progress=False)
+
+
+@pytest.mark.slow
+def test_bars_are_found_in_12_of_20_starts():
+    found = [result_of(seed) for seed in range(20)]
+    assert sum(n == N_BARS and abs(sigma - NOISE) < 0.1 * NOISE for n, sigma, _ in found) >= 12
