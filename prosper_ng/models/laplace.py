@@ -39,7 +39,7 @@ from prosper_ng.errors import NumericalError
 from prosper_ng.latents.posterior import UNTEMPERED, Mask, Tempering
 from prosper_ng.latents.real_space import RealSpace
 from prosper_ng.models._gaussian import GaussianNoise, entropies, log_density
-from prosper_ng.models._laplace import Fit, add_covariances, fit_rows
+from prosper_ng.models._laplace import CONVERGED, Fit, add_covariances, fit_rows
 from prosper_ng.models.interface import SCALE, SMALLEST_SCALE, Batch, Floats, Identity, Moments, MStep, ParameterSpec
 from prosper_ng.numerics.constraints import REAL
 from prosper_ng.numerics.linear import cross_moment, diagonal_of_packed, packed, solve_least_change, unpacked
@@ -203,11 +203,13 @@ class Laplace(GaussianNoise):
         return prior + self._expected_log_likelihood(params, sums)
 
     def rounding(self, params: NamedArrays, sums: NamedArrays) -> float:
-        """The residual is a difference of large sums; and of posteriors rounding leaves what sharp ones are wide."""
+        """Posteriors end just below their maximum, the residual is a difference of large sums, and of sharp posteriors
+        rounding leaves what they are wide."""
         squares = np.square(params["W"] / self._noise_factor(params)[:, None]).sum(axis=0)
         sharp = float(squares @ diagonal_of_packed(sums["szsz"]))
         n_values = float(sums["n"]) * (len(params["W"]) + self.n_latents)
-        return 256 * _EPS * (n_values + self._largest_noise_energy(params, sums) + sharp)
+        near = 10 * CONVERGED * float(sums["n"])
+        return near + 256 * _EPS * (n_values + self._largest_noise_energy(params, sums) + sharp)
 
     def entropy(self, params: NamedArrays, sums: NamedArrays) -> float:
         """sum_h log(2 e lambda_h), and that of the noise."""
