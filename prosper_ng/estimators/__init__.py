@@ -25,6 +25,7 @@ __all__ = [
     "MixtureClassifier",
     "NoisyOR",
     "SparseCoder",
+    "Streams",
 ]  # fmt: skip
 
 
@@ -69,6 +70,14 @@ class BinaryVAE(SparseCoder, kind="bvae", optimizer=None, max_iter=200):
     It learns by a step along the gradient in each of the `n_updates` of a sweep; where rows are many, many are worth
     it. `optimizer` is a mapping with `rate`, `least_rate` and `cycle`; their defaults where None. `components_` are
     what each latent alone adds to what none makes.
+    """
+
+
+class Streams(SparseCoder, kind="streams", optimizer=None, max_iter=200, fixed={"n_classes": None}):
+    """Autoencoders that add up: each has a switch, and real-valued latents whose posteriors come from an encoder.
+
+    It learns by a step along the gradient in each of the `n_updates` of a sweep. `optimizer` is a mapping with `rate`,
+    `least_rate` and `cycle`; their defaults where None. `components_` are what streams make of the mean of their prior.
     """
 
 

@@ -18,7 +18,21 @@ from prosper_ng.cli import main
 from prosper_ng.components import components_of
 from prosper_ng.config.hints import fields_of
 from prosper_ng.errors import UserError
-from prosper_ng.estimators import BSC, DSC, EFMCA, GSC, MCA, MMCA, SBN, TSC, BinaryVAE, Laplace, NoisyOR, SparseCoder
+from prosper_ng.estimators import (
+    BSC,
+    DSC,
+    EFMCA,
+    GSC,
+    MCA,
+    MMCA,
+    SBN,
+    TSC,
+    BinaryVAE,
+    Laplace,
+    NoisyOR,
+    SparseCoder,
+    Streams,
+)
 
 CLASSES = [BSC, TSC, DSC, MCA, MMCA, EFMCA, GSC, NoisyOR, SBN]
 BASIS = np.array([[3.0, 0, 0, 3, 0, 0], [0, 3, 3, 0, 0, 0], [0, 0, 0, 0, 3, 3]])
@@ -32,7 +46,7 @@ def X():
 
 
 @pytest.mark.heavy
-@parametrize_with_checks([each(4) for each in [*CLASSES, BinaryVAE, Laplace]])
+@parametrize_with_checks([each(4) for each in [*CLASSES, BinaryVAE, Laplace, Streams]])
 def test_scikit_learn_has_nothing_to_complain_of(estimator, check):
     check(estimator)
 
@@ -45,10 +59,16 @@ def test_scikit_learn_has_nothing_to_complain_of_where_states_are_searched_for(e
 
 def test_every_model_is_an_estimator():
     of_latents = {kind for kind, model in components_of("prosper_ng.models").items() if "n_latents" in fields_of(model)}
-    assert {each.kind for each in [*CLASSES, BinaryVAE, Laplace]} == of_latents
+    assert {each.kind for each in [*CLASSES, BinaryVAE, Laplace, Streams]} == of_latents
     mixtures = {"Mixture", "MixtureClassifier", "GaussianMixture", "KMeans", "MFA"}
-    others = {"SparseCoder", "BinaryVAE", "Laplace"} | mixtures
-    assert set(estimators.__all__) == others | {each.__name__ for each in CLASSES}
+    assert set(estimators.__all__) == {
+        "SparseCoder",
+        "BinaryVAE",
+        "Laplace",
+        "Streams",
+        *(each.__name__ for each in CLASSES),
+        *mixtures,
+    }
 
 
 @pytest.mark.parametrize("kind", CLASSES)
