@@ -41,6 +41,8 @@ WHOLE = {
 PYTHON = {
     "README.md": ROWS,
     "docs/coming-from/evo-tvo.md": "",
+    "docs/decoders.md": "",
+    "docs/streams.md": "",
     "docs/experiments/covered-digits.md": "",
     "docs/experiments/discrete-signals.md": "import numpy as np\nnp.save('trace.npy', np.zeros(480))\nonsets = [3, 90]",
     "docs/experiments/sources.md": MICROPHONES,

@@ -1,4 +1,4 @@
-"""Docstrings, which are written to be read as they are, made what Sphinx reads: code, lists of names, no markup else."""
+"""Docstrings, which are written to be read as they are, made what Sphinx reads: code, lists of names, plain text."""
 
 import re
 from collections.abc import Iterator
