@@ -65,7 +65,10 @@ def test_settings_made_in_python_take_words():
     ("text", "sentence"),
     [
         ("estep: serch", "run.yaml:4:8: error: unknown kind `serch` of `estep`; did you mean `search`?"),
-        ("estep: 3", "must be a kind, one of amortized, auto, clusters, exhaustive, gaussian, preselection, search, or"),
+        (
+            "estep: 3",
+            "must be a kind, one of amortized, auto, clusters, exhaustive, gaussian, preselection, search, or",
+        ),
         ("estep: {kind: search, variations: [7]}", "`estep.variations.0` must be a kind"),
         ("task: {every: 3}", "`every` is a field of kind clean, kind denoise, kind restore"),
         ("estep: null", "`estep` must be a kind, one of amortized"),
