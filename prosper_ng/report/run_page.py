@@ -126,7 +126,7 @@ def _facts(record: RunRecord, found: Mapping[str, Any]) -> TableRows:
         rows.append(("entropy gap, 0 at convergence", f"{gap:.3g} per row"))
     evaluated = record.last("n_evaluated")
     if evaluated is not None:
-        rows.append(("states looked at in a sweep", f"{evaluated:.4g} per row"))
+        rows.append(("looked at in a sweep, states or posteriors", f"{evaluated:.4g} per row"))
     elapsed = record.last("elapsed")
     if elapsed is not None:
         rows.append(("time", duration(elapsed)))

@@ -79,7 +79,7 @@ def test_page_of_a_finished_run(learned, report):
     assert {"prosper_ng", "git_commit", "input_sha256", "version_numpy"} <= set(page.texts["th"])
     facts = dict(zip(page.texts["dt"], page.texts["dd"], strict=True))
     evaluated = h5py.File(learned / "run.h5")["history/n_evaluated"][-1]
-    assert facts["states looked at in a sweep"] == f"{evaluated:.4g} per row"
+    assert facts["looked at in a sweep, states or posteriors"] == f"{evaluated:.4g} per row"
 
 
 def test_page_lies_in_the_folder_of_the_run_and_replaces_the_one_before(learned, capsys):

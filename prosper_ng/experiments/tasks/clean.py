@@ -1,6 +1,5 @@
 """Cleaning a page from itself alone: what glyphs tell to be characters is drawn anew, and all else is paper."""
 
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -54,7 +53,8 @@ class Clean(Denoise):
         return {}
 
     def estimate(self, context: TaskContext, state: TrainingState) -> tuple[Floats, dict[str, Any]]:
-        """The page in the end, on root, and what is told of glyphs, characters and dirt."""
+        """The page in the end, on root, and what is told: of `glyphs` why each is a character or not, of `dirt` what is
+        gone and what is kept."""
         model, params, page = context.problem.model, state.params, image_of(context).noisy[:, :, 0]
         if not context.problem.comm.is_root:
             return page[:, :, None], {}
@@ -69,10 +69,6 @@ class Clean(Denoise):
         if clean is not None:
             numbers["dirt"] = scores(page, clean[:, :, 0], cleaned)
         return cleaned[:, :, None], numbers
-
-    def finish(self, context: TaskContext, state: TrainingState, folder: Path) -> dict[str, Any]:
-        """As of `denoise`; `glyphs` says why each is a character or not, `dirt` what is gone and what is kept."""
-        return super().finish(context, state, folder)
 
     def closing_line(self, results: dict[str, Any]) -> str | None:
         """How many characters there are, and what is known of dirt."""
