@@ -19,7 +19,7 @@ extensions = [
     "settings_reference",
 ]
 
-myst_enable_extensions, myst_heading_anchors = ["colon_fence", "dollarmath"], 4
+myst_enable_extensions, myst_heading_anchors = ["colon_fence"], 4
 nb_execution_mode = "off"  # the tests run them
 autodoc_typehints, autodoc_member_order, autodoc_class_signature = "none", "bysource", "mixed"
 
