@@ -318,5 +318,5 @@ def test_the_mean_of_what_was_observed_is_removed(start, n_rows, n_columns, miss
 
 def test_every_file_of_the_folder_is_a_source():
     sources = components_of("prosper_ng.data.sources")
-    assert sorted(sources) == ["array", "bars", "csv", "hdf5", "image", "mat", "npy", "npz", "sample"]
+    assert sorted(sources) == ["array", "bars", "csv", "hdf5", "image", "mat", "npy", "npz", "page", "sample"]
     assert all(callable(source.open) for source in sources.values())

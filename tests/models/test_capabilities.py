@@ -12,6 +12,7 @@ from prosper_ng.estep.preselection import Preselection
 from prosper_ng.estep.variations.preselection import PreselectedStates
 from prosper_ng.models import capabilities
 from prosper_ng.models.bsc import BSC
+from prosper_ng.models.bvae import BVAE
 from prosper_ng.models.capabilities import (
     Affinity,
     ChoosesStatistics,
@@ -35,6 +36,7 @@ from prosper_ng.models.mca import MCA
 from prosper_ng.models.mixture import Mixture
 from prosper_ng.models.rounding import rounding_of
 from prosper_ng.models.sbn import SBN
+from prosper_ng.models.streams import Streams
 from prosper_ng.numerics.named_arrays import NamedArrays
 from prosper_ng.numerics.random_streams import stream
 from tests.helpers.em_problems import make, train
@@ -108,6 +110,7 @@ def test_every_capability_is_a_protocol_that_offers_can_answer_for():
     assert {Affinity, WantsExamples, CouplesLatents} <= set(ALL)
     models = [BSC(n_latents=2), GSC(n_latents=2), MCA(n_latents=2), SBN(n_latents=2), SBNAdam(n_latents=2)]
     models += [SaysWhatToShow(n_latents=2), Mixture(n_components=2, n_classes=2), Laplace(n_latents=2)]
+    models += [BVAE(n_latents=2), Streams(n_latents=2)]
     for each in ALL:
         assert Protocol in each.__mro__
         assert any(offers(model, each) for model in models), each
