@@ -20,7 +20,7 @@ Entries that were not observed are left out of the likelihood, which is all they
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from annotated_types import Gt
@@ -30,13 +30,13 @@ from prosper_ng.components import component
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
 from prosper_ng.models._bvae import add_first_gradient, fill_energies, fill_first_layer
+from prosper_ng.models._steps import LEAST_NOISE, LearnsAlongGradient
 from prosper_ng.models.interface import (
     SCALE,
     SMALLEST_SCALE,
     Batch,
     Codes,
     Floats,
-    Identity,
     Moments,
     MStep,
     ParameterSpec,
@@ -51,9 +51,6 @@ _TOGETHER = 256
 """States whose outputs are found by one product: always as many, since a product rounds by how many rows it has."""
 _LEARNED_TOGETHER = 512
 """States whose gradients are."""
-_LEAST_NOISE = 1e-4
-"""Of the data's standard deviation: learned noise does not fall below."""
-_RECENT = ("n", "counts", "n_values", "residual")
 _LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -84,7 +81,7 @@ class Projected(NamedTuple):
 
 
 @component
-class BVAE(ActivityPrior):
+class BVAE(LearnsAlongGradient, ActivityPrior):
     """Binary latents, and a perceptron that makes the mean of the data of them."""
 
     n_latents: Annotated[int, Gt(0)]
@@ -99,13 +96,6 @@ class BVAE(ActivityPrior):
     """Steps of weights and biases along the gradient."""
 
     support = REAL
-    learns_from: ClassVar[Literal["total", "part"]] = "part"
-    """Gradients grow old."""
-    is_monotone = False
-    """A step along a gradient may be too long."""
-    identity: ClassVar[Identity] = "at convergence"
-    """The decoder moves after pi and sigma were found."""
-    weighs_rows = True
 
     @cached_property
     def space(self) -> LatentSpace:
@@ -132,12 +122,6 @@ class BVAE(ActivityPrior):
         shapes: dict[str, Shape] = {"n": (), "hidden_entropy": (), "counts": (self.n_latents,)}
         shapes |= {"n_values": noise, "residual": noise}
         return shapes | {f"d{name}": shape for name, shape in self._net(n_observed).shapes().items()}
-
-    def memory(self, n_observed: int) -> dict[str, Shape]:
-        """The moments of Adam, and the sums of the last sweep that pi and sigma are found of."""
-        shapes = self.statistics(n_observed)
-        recent = {f"recent_{name}": shapes[name] for name in _RECENT}
-        return self.optimizer.memory(self._net(n_observed).shapes()) | recent
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
         """Weights at random; outputs and noise at the scale of the data, around their mean; pi = 1/H, at most 1/2."""
@@ -208,10 +192,7 @@ class BVAE(ActivityPrior):
 
     def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """A step of weights and biases; pi and sigma of the last sweep."""
-        new, memory = params.copy(), step.memory
-        for name in _RECENT:
-            memory[f"recent_{name}"] *= 1.0 - 1.0 / step.per_sweep
-            memory[f"recent_{name}"] += sums[name]
+        new, memory = params.copy(), self._add_recent(sums, step)
         self._maximize_pi(new, params, memory["recent_counts"] / memory["recent_n"], step)
         if "sigma" in step.learn:
             self._maximize_noise(new, memory, step)
@@ -279,7 +260,7 @@ class BVAE(ActivityPrior):
 
     def _maximize_noise(self, new: NamedArrays, recent: NamedArrays, step: MStep) -> None:
         """Set sigma² to the mean squared residual; where nothing was observed it stays."""
-        n_values, least = recent["recent_n_values"], np.maximum(_LEAST_NOISE * new["unit"], SMALLEST_SCALE)
+        n_values, least = recent["recent_n_values"], np.maximum(LEAST_NOISE * new["unit"], SMALLEST_SCALE)
         sigma = np.sqrt(recent["recent_residual"] / np.maximum(n_values, SMALLEST_SCALE))
         if np.any((sigma < least) & (n_values > 0)):
             step.notes.append(

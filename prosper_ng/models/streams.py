@@ -33,7 +33,7 @@ encoders see the mean of the data in their place.
 """
 
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Gt
@@ -43,13 +43,13 @@ from prosper_ng.components import component
 from prosper_ng.errors import UserError
 from prosper_ng.latents.space import LatentSpace
 from prosper_ng.models._activity import ActivityPrior, log_prior_of_states
+from prosper_ng.models._steps import LEAST_NOISE, LearnsAlongGradient
 from prosper_ng.models.interface import (
     SCALE,
     SMALLEST_SCALE,
     Batch,
     Codes,
     Floats,
-    Identity,
     Moments,
     MStep,
     ParameterSpec,
@@ -62,11 +62,8 @@ from prosper_ng.numerics.special import log_odds
 
 _LARGEST_LOG = 5.0
 """Of the deviations of q: that of e^5 is far above the prior's, that of e^-5 below what data can tell."""
-_LEAST_NOISE = 1e-4
-"""Of the data's standard deviation: learned noise does not fall below."""
 _EXAMPLES = 400
 """Rows with labels that streams start from."""
-_RECENT = ("n", "counts", "n_values", "residual")
 _LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -111,7 +108,7 @@ class Projected(NamedTuple):
 
 
 @component
-class Streams(ActivityPrior):
+class Streams(LearnsAlongGradient, ActivityPrior):
     """Streams that are on or off, each with an autoencoder of its own."""
 
     n_latents: Annotated[int, Gt(0)]
@@ -127,13 +124,6 @@ class Streams(ActivityPrior):
 
     support = REAL
     shared_pi = False
-    learns_from: ClassVar[Literal["total", "part"]] = "part"
-    """Gradients grow old."""
-    is_monotone = False
-    """A step along a gradient may be too long."""
-    identity: ClassVar[Identity] = "at convergence"
-    """The nets move after pi and sigma were found."""
-    weighs_rows = True
 
     def __post_init__(self) -> None:
         """Raise UserError where there are more or fewer classes than states of the switches."""
@@ -173,15 +163,6 @@ class Streams(ActivityPrior):
         shapes: dict[str, Shape] = {"n": (), "hidden_entropy": (), "counts": (self.n_latents,), "squares": ()}
         shapes |= {"n_values": (), "residual": ()}
         return shapes | {f"d{name}": shape for name, shape in self._shapes(n_observed).items()}
-
-    def memory(self, n_observed: int) -> dict[str, Shape]:
-        """The moments of Adam, and the sums of the last sweep that pi and sigma are found of."""
-        shapes = self.statistics(n_observed)
-        return self.optimizer.memory(self._shapes(n_observed)) | {f"recent_{name}": shapes[name] for name in _RECENT}
-
-    def n_examples(self, n_rows: int) -> int:
-        """Rows with labels, where there are any, from whose means streams start."""
-        return min(n_rows, 0 if self.n_classes is None else _EXAMPLES)
 
     def initial(self, moments: Moments, rng: np.random.Generator) -> NamedArrays:
         """Weights at random; streams make the mean of rows that are known to be theirs alone; pi = 1/M, at most 1/2.
@@ -268,13 +249,10 @@ class Streams(ActivityPrior):
 
     def maximize(self, params: NamedArrays, sums: NamedArrays, step: MStep) -> NamedArrays:
         """A step of weights and biases; pi and sigma of the last sweep."""
-        new, memory, shapes = params.copy(), step.memory, self._shapes(len(params["center"]))
-        for name in _RECENT:
-            memory[f"recent_{name}"] *= 1.0 - 1.0 / step.per_sweep
-            memory[f"recent_{name}"] += sums[name]
+        new, memory, shapes = params.copy(), self._add_recent(sums, step), self._shapes(len(params["center"]))
         self._maximize_pi(new, params, memory["recent_counts"] / memory["recent_n"], step)
         if "sigma" in step.learn and memory["recent_n_values"] > 0:
-            least = max(_LEAST_NOISE * float(params["unit"]), SMALLEST_SCALE)
+            least = max(LEAST_NOISE * float(params["unit"]), SMALLEST_SCALE)
             sigma = float(np.sqrt(memory["recent_residual"] / memory["recent_n_values"]))
             if sigma < least:
                 step.notes.append(
