@@ -25,6 +25,9 @@ ALIKE = 0.6
 """The largest share of its ink that meets ink where it is shifted."""
 OFTEN = 0.2
 """How often it is there, in units of how often the others are in the middle."""
+TELLS = 0.6
+"""The least evidence of a pixel of its ink, in units of what that of the others is in the middle: that of dirt is low,
+since the background knows dirt."""
 _LEAST_INK = 4
 _APART = 2
 """No character is nearer to another, in pixels."""
@@ -45,6 +48,8 @@ class Judged(NamedTuple):
     """Of the patches."""
     ink: Floats
     """How many pixels of ink it has."""
+    tells: Floats
+    """The evidence of a pixel of its ink, where it is alone on paper."""
     is_character: NDArray[np.bool_]
 
 
@@ -75,8 +80,9 @@ def contrast(params: NamedArrays, layout: Layout) -> Floats:
     return pictures(np.minimum(shown / max(most, 1e-300), 1.0), layout)
 
 
-def judged(params: NamedArrays, layout: Layout) -> Judged:
+def judged(params: NamedArrays, prepared: Prepared) -> Judged:
     """Which glyphs are characters."""
+    layout = prepared.layout
     clear = contrast(params, layout)
     alpha = pictures(params["alpha"], layout)
     weights = np.where((clear > _CLEAR) & (alpha > _MASKED), alpha, 0.0)
@@ -85,9 +91,11 @@ def judged(params: NamedArrays, layout: Layout) -> Judged:
     border = np.sum(weights * alpha, axis=(1, 2)) - np.sum((weights * alpha)[:, 1:-1, 1:-1], axis=(1, 2))
     alike = np.array([_alike(each) for each in np.where(alpha > _MASKED, clear * alpha, 0.0)])
     share = params["pi"][:-1] / params["pi"].sum()
+    tells = np.array([_alone(prepared, c) for c in range(len(ink))]) / np.maximum(ink, 1.0)
     can_be = (sure >= SURE) & (border <= ENDS) & (alike <= ALIKE) & (ink >= _LEAST_INK)
-    usual = float(np.median(share[can_be])) if can_be.any() else 0.0
-    return Judged(sure, border, alike, share, ink, can_be & (share >= OFTEN * usual))
+    for what, least in ((tells, TELLS), (share, OFTEN)):
+        can_be &= what >= least * (float(np.median(what[can_be])) if can_be.any() else 0.0)
+    return Judged(sure, border, alike, share, ink, tells, can_be)
 
 
 def _alike(ink: Floats) -> float:

@@ -40,8 +40,8 @@ def cleaned(font: str, seed: int, n_components: int, n_sweeps: int, folder: Path
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--components", type=int, default=14)
-    parser.add_argument("--sweeps", type=int, default=12)
+    parser.add_argument("--components", type=int, default=24)
+    parser.add_argument("--sweeps", type=int, default=10)
     parser.add_argument("--fonts", nargs="+", default=FONTS)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     given = parser.parse_args()

@@ -59,10 +59,10 @@ class Clean(Denoise):
         if not context.problem.comm.is_root:
             return page[:, :, None], {}
         assert isinstance(model, Glyphs)  # since `check`
-        layout = model.layout(context.problem.n_observed)
-        told = judged(params, layout)
+        layout, prepared = model.layout(context.problem.n_observed), model.prepare(params)
+        told = judged(params, prepared)
         ink = contrast(params, layout) * pictures(params["alpha"], layout) > 0.3
-        found = places(page, model.prepare(params), ink, np.flatnonzero(told.is_character), self.least_evidence)
+        found = places(page, prepared, ink, np.flatnonzero(told.is_character), self.least_evidence)
         cleaned = drawn((page.shape[0], page.shape[1]), found, params, layout)
         numbers: dict[str, Any] = {"n_characters": float(len(found)), "glyphs": told._asdict()}
         clean = reference_of(context)
