@@ -1,4 +1,4 @@
-"""What glyphs start from: patches that are far from each other, with what they show in the middle."""
+"""What glyphs start from: patches that together explain most of the others, with what they show in the middle."""
 
 from itertools import product
 from typing import NamedTuple

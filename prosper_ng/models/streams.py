@@ -237,9 +237,10 @@ class Streams(LearnsAlongGradient, ActivityPrior):
         n_values = projected.observed.sum(axis=1) if len(projected.observed) else np.full(len(q), D)
         slope, on = np.zeros_like(projected.outputs), np.einsum("ns,nsm->nm", q, states)
         for s in range(codes.shape[1]):
-            residual = _residual(projected, states[:, s]) * (q[:, s] / projected.outputs.shape[1])[:, None, None]
-            sums["residual"] += np.sum(residual * _residual(projected, states[:, s]))
-            slope += states[:, s][:, None, :, None] * residual[:, :, None]
+            residual = _residual(projected, states[:, s])
+            weighted = residual * (q[:, s] / projected.outputs.shape[1])[:, None, None]
+            sums["residual"] += np.sum(weighted * residual)
+            slope += states[:, s][:, None, :, None] * weighted[:, :, None]
         sums["n"] += batch.number_of(used)
         sums["n_values"] += np.sum(batch.weighed(n_values.astype(float)), where=used)
         sums["counts"] += on.sum(axis=0)
